@@ -1,0 +1,86 @@
+"""What can go wrong, and how it is said.
+
+    MlcError            something the user can mend; the command exits with 2
+    ├── ScenarioError   the YAML file breaks a rule; all problems of the file at once
+    ├── DataError       the tables do not fit the scenario
+    └── RunError        a run folder is missing, taken, or made by another scenario
+
+Everything else that escapes is a bug of ours: exit code 3, with a trace in the run folder.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing to mend.
+
+    Attributes:
+        rule: What should hold, what was found, what to do, in one sentence or two.
+        field: Dotted path of the field, such as `target.window_days`; empty where none applies.
+        location: `path:line` of the file, a table name, or empty.
+
+    Examples:
+        >>> print(Problem("unknown field, did you mean window_days?", "target.windw_days", "x.yaml:5"))
+        x.yaml:5: target.windw_days: unknown field, did you mean window_days?
+    """
+
+    rule: str
+    field: str = ""
+    location: str = ""
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.location, self.field, self.rule) if part)
+
+
+class MlcError(Exception):
+    """Something the user can mend.
+
+    Attributes:
+        problems: Every problem found, in the order of the file.
+    """
+
+    def __init__(self, problems: Problem | str | Iterable[Problem]) -> None:
+        if isinstance(problems, str):
+            problems = Problem(problems)
+        self.problems: Sequence[Problem] = (
+            (problems,) if isinstance(problems, Problem) else tuple(problems)
+        )
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class ScenarioError(MlcError):
+    """The scenario file breaks a rule."""
+
+
+class DataError(MlcError):
+    """The tables do not fit the scenario."""
+
+
+class RunError(MlcError):
+    """The run folder is not in the state that the command needs."""
+
+
+def did_you_mean(wrong: str, known: Iterable[str], *, otherwise: int = 6) -> str:
+    """The end of an error message: the nearest known names, or the first few of them.
+
+    Args:
+        wrong: The name that was given.
+        known: The names that exist.
+        otherwise: How many names to list where none is near.
+
+    Examples:
+        >>> did_you_mean("windw_days", ["window_days", "column"])
+        'did you mean window_days?'
+        >>> did_you_mean("x", ["window_days", "column"])
+        'known: column, window_days'
+    """
+    names = sorted(set(known))
+    lowered = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(wrong.lower(), lowered, n=3, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(lowered[name] for name in near)}?"
+    shown = ", ".join(names[:otherwise])
+    return f"known: {shown}{', …' if len(names) > otherwise else ''}" if names else "there is none"

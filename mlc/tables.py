@@ -1,0 +1,76 @@
+"""The four tables that everything passes through: names, dtypes and meaning, in one place.
+
+events       one row an event                     `entity_id`, `time`, columns
+examples     one row an (entity, cutoff)          `entity_id`, `cutoff`, `split`, `targets`
+predictions  one row an example                   `entity_id`, `cutoff`, `split`, `scores`
+scorecard    one row a (split, label)             support, prevalence, AUROC, …
+
+Times are microseconds since 1970 in UTC, or without a zone where the tables have none. Labels have no
+column of their own: `targets` and `scores` are arrays of K, in the order of the class names, which travel in the
+file's metadata.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from mlc.errors import DataError
+
+ENTITY_ID = "entity_id"
+TIME = "time"
+CUTOFF = "cutoff"
+SPLIT = "split"
+TARGETS = "targets"
+SCORES = "scores"
+
+UNKNOWN = 255
+"""A target that cannot be known; left out of loss and metrics."""
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+SPLIT_TYPE = pl.Enum(SPLITS)
+
+MICROSECONDS_PER_DAY = 86_400_000_000
+
+
+def targets_of(examples: pl.DataFrame) -> np.ndarray:
+    """The targets as a matrix, uint8, shape (N examples, K labels): 0, 1 or 255 (unknown)."""
+    return examples[TARGETS].to_numpy()
+
+
+def scores_of(predictions: pl.DataFrame) -> np.ndarray:
+    """The scores as a matrix, float32, shape (N examples, K labels), in [0, 1]."""
+    return predictions[SCORES].to_numpy()
+
+
+def array_column(name: str, values_NK: np.ndarray) -> pl.Series:
+    """A matrix as one column of K-element arrays, without a copy per label."""
+    dtype = pl.UInt8 if values_NK.dtype == np.uint8 else pl.Float32
+    return pl.Series(name, np.ascontiguousarray(values_NK), dtype=pl.Array(dtype, values_NK.shape[1]))
+
+
+def with_class_names(class_names: Sequence[str], **more: str) -> dict[str, str]:
+    """Parquet metadata that says which label stands where."""
+    return {"class_names": json.dumps(list(class_names)), **more}
+
+
+def check_predictions(predictions: pl.DataFrame, examples: pl.DataFrame) -> None:
+    """Each example must have exactly one prediction, and each score must be a probability.
+
+    Raises:
+        DataError: Rows are missing, doubled or foreign; a score is NaN or outside [0, 1].
+    """
+    keys = [ENTITY_ID, CUTOFF]
+    doubled = predictions.height - predictions.select(keys).unique().height
+    missing = examples.join(predictions, on=keys, how="anti").height
+    if doubled or missing or predictions.height != examples.height:
+        raise DataError(
+            f"predictions must have each of the {examples.height} examples once, however: {predictions.height} "
+            f"rows, {doubled} doubled, {missing} missing"
+        )
+    scores = scores_of(predictions)
+    if not bool(np.all((scores >= 0.0) & (scores <= 1.0))):
+        raise DataError("scores must be probabilities in [0, 1], however: some are outside or NaN")
