@@ -1,35 +1,38 @@
 """The scenario: what a data scientist writes, checked as a whole before anything runs."""
 
 from mlc.scenario.models import (
-    AnyTable,
     Bce,
-    Category,
     CountAtLeast,
-    Csv,
-    DimensionTable,
-    EntitiesTable,
-    EventsTable,
     ExamplesSection,
     Exists,
     Fixed,
     Focal,
-    Ignore,
     Loss,
     MaxF1,
     ModelSection,
-    Number,
-    Origin,
-    Parquet,
     Policy,
     Rule,
     Scenario,
-    Tables,
     TargetSection,
     Thresholds,
     TopClasses,
     TrainSection,
 )
+from mlc.scenario.origin import Origin
 from mlc.scenario.reading import load_scenario, scenario_yaml
+from mlc.scenario.schema import scenario_schema
+from mlc.scenario.source_tables import (
+    AnyTable,
+    Category,
+    Csv,
+    DimensionTable,
+    EntitiesTable,
+    EventsTable,
+    Ignore,
+    Number,
+    Parquet,
+    Tables,
+)
 
 __all__ = [
     "AnyTable",
@@ -60,5 +63,6 @@ __all__ = [
     "TopClasses",
     "TrainSection",
     "load_scenario",
+    "scenario_schema",
     "scenario_yaml",
 ]

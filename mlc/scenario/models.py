@@ -5,177 +5,18 @@ table. Families (`Rule`, `Format`, `Encoder`, `Loss`, `Policy`) are unions on `k
 one is a `match` that ends in `assert_never`, so that a forgotten case is a type error.
 """
 
-import os
-import re
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PrivateAttr,
-    Tag,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, ScenarioError, did_you_mean
-
-
-class Section(BaseModel):
-    """A mapping of the scenario file. Unknown keys and values of the wrong type are errors."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, validate_default=True
-    )
-
-
-def _kind_from_text(value: Any) -> Any:
-    """`exists` is short for `{kind: exists}`."""
-    return {"kind": value} if isinstance(value, str) else value
-
-
-def _environment(path: str) -> str:
-    """Replace `${NAME}` by the environment variable of that name."""
-
-    def replace(match: re.Match[str]) -> str:
-        value = os.environ.get(match[1])
-        if value is None:
-            raise PydanticCustomError(
-                "environment",
-                "the environment variable {name} must be set, however: it is not; export {name}=…",
-                {"name": match[1]},
-            )
-        return value
-
-    return re.sub(r"\$\{(\w+)\}", replace, path)
-
-
-Text = Annotated[str, Field(min_length=1)]
-Path_ = Annotated[str, Field(min_length=1), AfterValidator(_environment)]
-Moment = Annotated[datetime, Field(strict=False)]
-OneOrMany = Annotated[list[Text], BeforeValidator(lambda v: [v] if isinstance(v, str) else v), Field(min_length=1)]
-
-
-# ── data ────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Parquet(Section):
-    """Parquet files."""
-
-    kind: Literal["parquet"] = "parquet"
-
-
-class Csv(Section):
-    """Text files with a header line."""
-
-    kind: Literal["csv"] = "csv"
-    separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    """One character between two values."""
-    null_values: list[str] = [""]
-    """Texts that mean "no value"."""
-
-
-Format = Annotated[Parquet | Csv, Discriminator("kind")]
-
-
-class Number(Section):
-    """A quantity: quantile bins with interpolation, and a bin of its own for a missing value."""
-
-    kind: Literal["number"] = "number"
-
-
-class Category(Section):
-    """One of several values: an embedding row for each frequent one, one row for all others."""
-
-    kind: Literal["category"] = "category"
-    min_count: Annotated[int, Field(ge=1)] = 20
-    """Values seen in fewer rows of the training period share one row."""
-
-
-class Ignore(Section):
-    """Not used by the model."""
-
-    kind: Literal["ignore"] = "ignore"
-
-
-Encoder = Annotated[Number | Category | Ignore, Discriminator("kind")]
-
-
-class Table(Section):
-    """What every table has."""
-
-    path: Path_
-    """A file, a glob (`data/*.parquet`) or a folder; relative to the YAML file. `${NAME}` is taken from the environment."""
-    format: Annotated[Format | None, BeforeValidator(_kind_from_text)] = None
-    """`parquet` or `csv`; by default from the file's ending."""
-    where: Text | None = None
-    """Keep only the rows for which this SQL expression on the table's own columns is true: `quantity > 0`."""
-    encoders: dict[str, Annotated[Encoder, BeforeValidator(_kind_from_text)]] = {}
-    """How a column enters the model: `{year: category, note: ignore}`. By default text, booleans and whole
-    numbers with few values are categories, other numbers are numbers, identifiers and dates are left out."""
-
-
-class EventsTable(Table):
-    """What entities did, one row an event."""
-
-    kind: Literal["events"]
-    time: Text
-    """The column with the moment of the event: a date or a datetime. Dates are midnights."""
-    entity: Text | None = None
-    """The column with the entity, where its name is not `data.entity`."""
-    joins: dict[str, OneOrMany] = {}
-    """Dimension table → the column(s) of this table that hold its key: `{articles: article_id}`."""
-
-
-class DimensionTable(Table):
-    """Attributes of what the events are about, joined to them by key: articles, merchants, airports."""
-
-    kind: Literal["dimension"]
-    key: OneOrMany
-    """The column(s) that name a row; each key at most once."""
-
-
-class EntitiesTable(Table):
-    """Attributes of the entities, one row an entity."""
-
-    kind: Literal["entities"]
-    key: Text
-    """The column with the entity."""
-
-
-AnyTable = Annotated[EventsTable | DimensionTable | EntitiesTable, Discriminator("kind")]
-
-
-class Tables(Section):
-    """The tables of a scenario; several scenarios can share one such section in a YAML file of its own."""
-
-    entity: Text
-    """The column that names the entity we predict for, in every events table."""
-    tables: Annotated[dict[Text, AnyTable], Field(min_length=1)]
-    """Name → table. At least one is of kind `events`; all events tables form one timeline."""
-
-    @property
-    def events(self) -> dict[str, EventsTable]:
-        """The events tables, in the order of the file."""
-        return {name: table for name, table in self.tables.items() if isinstance(table, EventsTable)}
-
-    @property
-    def dimensions(self) -> dict[str, DimensionTable]:
-        """The dimension tables, in the order of the file."""
-        return {name: table for name, table in self.tables.items() if isinstance(table, DimensionTable)}
-
-    @property
-    def entities(self) -> dict[str, EntitiesTable]:
-        """The tables of entity attributes, in the order of the file."""
-        return {name: table for name, table in self.tables.items() if isinstance(table, EntitiesTable)}
-
+from mlc.scenario.fields import Days, FilePath, Moment, OneOrMany, Section, Text, distinct, kind_from_text
+from mlc.scenario.origin import Keys, Origin, dotted
+from mlc.scenario.source_tables import Tables
 
 # ── target ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -184,7 +25,8 @@ class RuleSection(Section):
     """What every rule has."""
 
     where: Text | None = None
-    """Only events for which this SQL expression is true count. Joined columns are written `"articles.price"`."""
+    """Only events for which this SQL expression is true count. Joined columns are written
+    `"articles.price"`."""
 
 
 class Exists(RuleSection):
@@ -213,31 +55,29 @@ class TopClasses(Section):
     """Leave out values with fewer events than this in the training period."""
 
 
-def _class_names_shape(value: Any) -> str | None:
+def _class_names_shape(value: object) -> str | None:
+    """Which of the three forms is meant; a label may be called `top`, its values are then texts."""
     if isinstance(value, list):
         return "list"
-    if isinstance(value, TopClasses) or (isinstance(value, dict) and isinstance(value.get("top"), int)):
+    if isinstance(value, TopClasses):
         return "top"
-    return "groups" if isinstance(value, dict) else None
-
-
-def _distinct(names: list[str]) -> list[str]:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise PydanticCustomError(
-            "twice", "class names must be distinct, however: {twice} twice", {"twice": ", ".join(twice)}
-        )
-    return names
+    if not isinstance(value, dict):
+        return None
+    for word in TopClasses.model_fields:
+        given = value.get(word, [])
+        if not isinstance(given, list) and not (isinstance(given, str) and not given.isdigit()):
+            return "top"  # a quoted number too: to take it for the value of a label would hide a slip
+    return "groups"
 
 
 ClassNames = Annotated[
-    Annotated[list[Text], Field(min_length=1), AfterValidator(_distinct), Tag("list")]
+    Annotated[list[Text], Field(min_length=1), AfterValidator(distinct), Tag("list")]
     | Annotated[TopClasses, Tag("top")]
     | Annotated[dict[Text, OneOrMany], Field(min_length=1), Tag("groups")],
     Discriminator(
         _class_names_shape,
         custom_error_type="class_names",
-        custom_error_message="must be a list of names, {top: K}, or a mapping of label to values",
+        custom_error_message="must be a list of names, {top: 25}, or a mapping of label to values",
     ),
 ]
 
@@ -252,15 +92,17 @@ class TargetSection(Section):
     class_names: ClassNames
     """The labels: a list of values; `{top: 25}` for the most frequent of the training period; or
     `{Lingerie: [Casual Lingerie, Expressive Lingerie]}` for a label that stands for any of several values."""
-    window_days: Annotated[int, Field(ge=1)]
+    window_days: Days
     """Length of the window in days. The window is `(cutoff + gap, cutoff + gap + window]`."""
-    gap_days: Annotated[int, Field(ge=0)] = 0
+    gap_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     """Days between the cutoff and the window, for decisions that take time to carry out."""
-    rule: Annotated[Rule, BeforeValidator(_kind_from_text)] = Exists()
+    rule: Annotated[
+        Rule, BeforeValidator(kind_from_text, json_schema_input_type=Rule | Literal["exists"])
+    ] = Exists()
     """How the events in the window make a target."""
     allow_empty: bool = False
     """Go on although a label has no positive example in training."""
-    true_probabilities: Path_ | None = None
+    true_probabilities: FilePath | None = None
     """Generated data only: Parquet with the entity, `cutoff` and a column per label of true probabilities.
     The report then shows the best score that any model could reach."""
 
@@ -279,9 +121,12 @@ class TargetSection(Section):
 
 
 class ExamplesSection(Section):
-    """Which moments we learn from and which we are judged on."""
+    """Which moments we learn from and which we are judged on.
 
-    every_days: Annotated[int, Field(ge=1)] | None = None
+    A date is its midnight. Moments with a zone are turned into UTC; zones stand in all moments or in none.
+    """
+
+    every_days: Days | None = None
     """Days between two cutoffs. Default: half a window, at least one day."""
     train_cutoffs: Annotated[int, Field(ge=1)] = 12
     """At most this many training cutoffs, the newest ones. Old ones look less like the day of prediction."""
@@ -290,25 +135,17 @@ class ExamplesSection(Section):
     test_from: Moment | None = None
     """First test cutoff. Default: the start of the last complete window."""
     observed_until: Moment | None = None
-    """The tables are complete up to this moment, and later events are not used. Default: the time of the last event."""
+    """The tables are complete up to this moment, and later events are not used. Default: the time of the
+    last event."""
     min_history_events: Annotated[int, Field(ge=1)] = 1
     """An entity is an example only with at least this many events up to the cutoff."""
-    active_within_days: Annotated[int, Field(ge=1)] | None = None
-    """An entity is an example only with an event in that many days up to the cutoff. Default: no such limit."""
+    active_within_days: Days | None = None
+    """An entity is an example only with an event in that many days up to the cutoff. Default: no such
+    limit."""
     holdout_entities: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the entities that training never sees; validation and test then have only these."""
     drop_all_negative: bool = False
     """Leave out examples without a positive target. The scores are then no longer those of all entities."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "ExamplesSection":
-        if self.validation_from and self.test_from and self.validation_from >= self.test_from:
-            raise PydanticCustomError(
-                "ordered",
-                "validation_from must lie before test_from, however: {validation} and {test}",
-                {"validation": str(self.validation_from), "test": str(self.test_from)},
-            )
-        return self
 
 
 # ── model, train, thresholds ────────────────────────────────────────────────────────────────────
@@ -318,7 +155,8 @@ class ModelSection(Section):
     """What the model looks at and how large it is."""
 
     preset: Literal["nano", "small", "base"] = "small"
-    """Width and depth: `nano` for smoke tests, `small` for most tables, `base` for many labels and entities."""
+    """Width and depth: `nano` for smoke tests, `small` for most tables, `base` for many labels and
+    entities."""
     history: bool = True
     """Per label: counts, decayed counts, recency and cadence of the entity's events."""
     attributes: bool = True
@@ -353,7 +191,38 @@ class Focal(Section):
 
 Loss = Annotated[Bce | Focal, Discriminator("kind")]
 
-Batches = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0.0, le=1.0)]
+
+def _number_or_share(value: object) -> str | None:
+    """`1` is one batch, `1.0` is all of them."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return "number" if isinstance(value, int) else "share"
+
+
+Batches = Annotated[
+    Annotated[int, Field(ge=1), Tag("number")] | Annotated[float, Field(gt=0.0, le=1.0), Tag("share")],
+    Discriminator(
+        _number_or_share,
+        custom_error_type="batches",
+        custom_error_message="must be a number of batches, such as 100, or a share of them, such as 0.1",
+    ),
+]
+
+
+def _number_or_auto(value: object) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return "number"
+    return "auto" if value == "auto" else None
+
+
+Devices = Annotated[
+    Annotated[int, Field(ge=1), Tag("number")] | Annotated[Literal["auto"], Tag("auto")],
+    Discriminator(
+        _number_or_auto,
+        custom_error_type="devices",
+        custom_error_message="must be auto or a whole number of devices",
+    ),
+]
 
 
 class TrainSection(Section):
@@ -369,7 +238,9 @@ class TrainSection(Section):
     """Highest learning rate; it rises for a twentieth of the steps and falls along a cosine."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.02
     """Decoupled weight decay (AdamW) on matrices."""
-    loss: Annotated[Loss, BeforeValidator(_kind_from_text)] = Bce()
+    loss: Annotated[
+        Loss, BeforeValidator(kind_from_text, json_schema_input_type=Loss | Literal["bce", "focal"])
+    ] = Bce()
     """What is minimised."""
     gradient_clip_val: Annotated[float, Field(gt=0.0)] | None = 1.0
     """Largest norm of the gradient; null for none."""
@@ -379,7 +250,7 @@ class TrainSection(Section):
     """Use only so many validation batches (whole number) or such a share of them (0 to 1)."""
     accelerator: Literal["auto", "cpu", "gpu", "mps", "tpu"] = "auto"
     """Kind of device."""
-    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    devices: Devices = "auto"
     """How many devices; `auto` is all GPUs, or one CPU process."""
     strategy: Literal["auto", "ddp"] = "auto"
     """How several devices work together."""
@@ -403,14 +274,18 @@ class MaxF1(Section):
     kind: Literal["max_f1"] = "max_f1"
 
 
-def _policy_short_form(value: Any) -> Any:
+def _policy_short_form(value: object) -> object:
+    """`0.4` is short for `{kind: fixed, value: 0.4}`, `max_f1` for `{kind: max_f1}`."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return {"kind": "fixed", "value": float(value)}
-    return _kind_from_text(value)
+        return {"kind": "fixed", "value": value}
+    return kind_from_text(value)
 
 
+_Share = Annotated[float, Field(ge=0.0, le=1.0)]
+_Kinds = Annotated[Fixed | MaxF1, Discriminator("kind")]
 Policy = Annotated[
-    Annotated[Fixed | MaxF1, Discriminator("kind")], BeforeValidator(_policy_short_form)
+    _Kinds,
+    BeforeValidator(_policy_short_form, json_schema_input_type=_Kinds | _Share | Literal["max_f1"]),
 ]
 
 
@@ -419,42 +294,29 @@ class Thresholds(Section):
 
     default: Policy = MaxF1()
     """For every label that `per_label` does not name."""
-    per_label: dict[Text, Policy] = {}
+    per_label: dict[Text, Policy] = Field(default={})
     """Label → policy."""
 
 
-def _thresholds_short_form(value: Any) -> Any:
+def _thresholds_short_form(value: object) -> object:
     """`0.5` and `max_f1` are the default's; a mapping of labels is `per_label`."""
     if isinstance(value, str | int | float) or (isinstance(value, dict) and "kind" in value):
         return {"default": value}
-    if isinstance(value, dict) and not set(value) & {"default", "per_label"}:
+    if isinstance(value, dict) and not set(value) & set(Thresholds.model_fields):
         return {"per_label": value}
     return value
 
 
+_ByLabel = Annotated[
+    dict[Text, Policy],
+    Field(json_schema_extra={"propertyNames": {"not": {"enum": ["default", "per_label", "kind"]}}}),
+]
+ShortThresholds = BeforeValidator(
+    _thresholds_short_form, json_schema_input_type=Thresholds | Policy | _ByLabel
+)
+
+
 # ── the scenario ────────────────────────────────────────────────────────────────────────────────
-
-
-class Origin(BaseModel):
-    """Where the fields of a scenario were written.
-
-    Attributes:
-        path: The scenario file.
-        text: Its text, as given.
-        places: Path of keys → `file:line`, or `--set key=value`.
-        base: The folder that the paths of the tables are relative to.
-    """
-
-    path: Path
-    text: str
-    places: dict[tuple[str | int, ...], str]
-    base: Path
-
-    def place(self, keys: tuple[str | int, ...]) -> str:
-        """`file:line` of the field, or of the nearest mapping around it."""
-        while keys and keys not in self.places:
-            keys = keys[:-1]
-        return self.places.get(keys, str(self.path))
 
 
 class Scenario(Section):
@@ -472,88 +334,133 @@ class Scenario(Section):
     """What the model looks at."""
     train: TrainSection = TrainSection()
     """How it is trained."""
-    thresholds: Annotated[Thresholds, BeforeValidator(_thresholds_short_form)] = Thresholds()
+    thresholds: Annotated[Thresholds, ShortThresholds] = Thresholds()
     """Where a score becomes a decision: `0.5`, `max_f1`, `{Dress: 0.4}`, or `default` and `per_label`."""
 
-    _origin: Origin = PrivateAttr()
+    _origin: Origin = PrivateAttr(default_factory=lambda: Origin(Path("scenario"), "", {}, Path.cwd()))
 
     @property
     def origin(self) -> Origin:
         """Where the fields were written."""
         return self._origin
 
-    def problem(self, field: str, rule: str) -> Problem:
+    def problem(self, field: str | Keys, rule: str) -> Problem:
         """A problem with a field, with its place in the file.
 
         Args:
-            field: Dotted path, `target.class_names.3`.
+            field: Dotted path, `target.class_names.3`; or its parts, where a name may contain a dot.
             rule: What should hold, however what was found, what to do.
         """
-        keys = tuple(int(key) if key.isdigit() else key for key in field.split("."))
-        return Problem(rule, field, self._origin.place(keys))
+        if isinstance(field, str):
+            field = tuple(int(key) if key.isdigit() else key for key in field.split("."))
+        return Problem(rule, dotted(field), self._origin.place(field))
 
     def path(self, text: str) -> Path:
         """A path of the scenario, made absolute. Cloud URLs are left as they are by `sources`."""
-        return (self._origin.base / text).resolve() if "://" not in text else Path(text)
+        if "://" in text:
+            return Path(text)
+        path = self._origin.base / text
+        # Only the folder is resolved: behind a link, the file's ending may say nothing about its format.
+        return path.parent.resolve() / path.name
 
     def contradictions(self) -> Iterator[Problem]:
-        """Fields that are right alone and wrong together."""
-        data, target = self.data, self.target
-        if not data.events:
+        """Fields that are right alone and wrong together.
+
+        A section that could not be read may be absent: the others are checked against each other.
+        """
+        sections = vars(self)
+        if "data" in sections:
+            yield from self._tables_contradictions()
+        if "target" in sections:
+            if "data" in sections:
+                yield from self._target_contradictions()
+            yield from self._examples_contradictions()
+            yield from self._thresholds_contradictions()
+
+    def _tables_contradictions(self) -> Iterator[Problem]:
+        tables = self.data
+        if not tables.events:
             yield self.problem("data.tables", "one table must be of kind events, however: there is none")
-        for name, events in data.events.items():
+        for name, events in tables.events.items():
             for dimension, columns in events.joins.items():
-                field = f"data.tables.{name}.joins.{dimension}"
-                if dimension not in data.dimensions:
-                    hint = did_you_mean(dimension, data.dimensions)
-                    yield self.problem(field, f"must be a table of kind dimension, however: {dimension}; {hint}")
-                elif len(columns) != len(data.dimensions[dimension].key):
-                    keys = ", ".join(data.dimensions[dimension].key)
-                    yield self.problem(field, f"must name one column for each key column ({keys})")
-        joined = {dimension for events in data.events.values() for dimension in events.joins}
-        for name in data.dimensions:
+                field = ("data", "tables", name, "joins", dimension)
+                if dimension not in tables.dimensions:
+                    hint = did_you_mean(dimension, tables.dimensions)
+                    rule = f"must be a table of kind dimension, however: {dimension} is not; {hint}"
+                    yield self.problem(field, rule)
+                elif len(columns) != len(tables.dimensions[dimension].key):
+                    keys = ", ".join(tables.dimensions[dimension].key)
+                    rule = f"must name one column for each key column ({keys}), however: {', '.join(columns)}"
+                    yield self.problem(field, rule)
+        joined = {dimension for events in tables.events.values() for dimension in events.joins}
+        for name in tables.dimensions:
             if name not in joined:
-                yield self.problem(f"data.tables.{name}", "no events table joins it: add it to joins, or remove it")
-        yield from self._target_contradictions()
-        if isinstance(target.class_names, TopClasses):
-            return
-        for name in self.thresholds.per_label:
-            if name not in target.class_names:
-                hint = did_you_mean(name, target.class_names)
-                yield self.problem(f"thresholds.per_label.{name}", f"must be one of class_names; {hint}")
+                rule = "must be joined by an events table, however: none does; add it to joins, or remove it"
+                yield self.problem(("data", "tables", name), rule)
 
     def _target_contradictions(self) -> Iterator[Problem]:
-        data, target, examples = self.data, self.target, self.examples
-        if target.table not in data.events:
-            hint = did_you_mean(target.table, data.events)
-            yield self.problem("target.table", f"must be a table of kind events, however: {target.table}; {hint}")
+        tables, target = self.data, self.target
+        if target.table not in tables.events:
+            hint = did_you_mean(target.table, tables.events)
+            rule = f"must be a table of kind events, however: {target.table} is not; {hint}"
+            yield self.problem("target.table", rule)
         elif "." in target.column:
             dimension = target.column.split(".", 1)[0]
-            joins = data.events[target.table].joins
+            joins = tables.events[target.table].joins
             if dimension not in joins:
-                hint = did_you_mean(dimension, joins)
-                yield self.problem(
-                    "target.column", f"{dimension} must be joined to {target.table}, however: it is not; {hint}"
-                )
-        reach = target.gap + target.window
-        if examples.validation_from and examples.test_from and examples.validation_from + reach > examples.test_from:
-            yield self.problem(
-                "examples.validation_from",
-                f"the window of the first validation cutoff must end at or before test_from, however: it ends "
-                f"{examples.validation_from + reach:%Y-%m-%d}; move it back by "
-                f"{(examples.validation_from + reach - examples.test_from).days} days",
-            )
+                hint = did_you_mean(dimension, joins) if joins else f"add joins: {{{dimension}: …}} to it"
+                rule = f"{dimension} must be joined to {target.table}, however: it is not; {hint}"
+                yield self.problem("target.column", rule)
         if target.true_probabilities and isinstance(target.class_names, TopClasses):
-            yield self.problem("target.true_probabilities", "needs class_names written out, however: they are {top: K}")
+            rule = "needs class_names written out, however: they are {top: K}; list them, or remove this"
+            yield self.problem("target.true_probabilities", rule)
+
+    def _examples_contradictions(self) -> Iterator[Problem]:
+        """The window of a validation cutoff ends before the test, that of a test cutoff before the end."""
+        words = ("validation_from", "test_from", "observed_until")
+        moments = {word: moment for word in words if (moment := getattr(self.examples, word))}
+        if len({moment.tzinfo is None for moment in moments.values()}) > 1:
+            naive = [word for word in moments if moments[word].tzinfo is None]
+            without = ", ".join(naive)
+            rule = f"moments must all have a zone or none, however: {without} without; add one, such as Z"
+            yield self.problem(("examples", naive[-1]), rule)
+            return
+        reach = self.target.gap + self.target.window
+        for first, then in zip(list(moments), list(moments)[1:], strict=False):
+            # A difference, since a sum could pass the last year that a datetime can hold.
+            short = reach - (moments[then] - moments[first])
+            if short > timedelta():
+                rule = (
+                    f"must lie at least {reach.days} days (gap and window) before {then}, however: "
+                    f"{moments[first]:%Y-%m-%d} and {moments[then]:%Y-%m-%d}; "
+                    f"move it back by {-(-short // timedelta(days=1))} days"
+                )
+                yield self.problem(("examples", first), rule)
+
+    def _thresholds_contradictions(self) -> Iterator[Problem]:
+        class_names = self.target.class_names
+        if isinstance(class_names, TopClasses):
+            return  # known only when the training period has been read
+        for name in self.thresholds.per_label:
+            if name not in class_names:
+                keys: Keys = ("thresholds", "per_label", name)
+                keys = keys if keys in self._origin.places else ("thresholds", name)
+                rule = (
+                    f"must be one of class_names, however: {name} is not; {did_you_mean(name, class_names)}"
+                )
+                yield self.problem(keys, rule)
 
     @model_validator(mode="before")
     @classmethod
-    def _is_mapping(cls, value: Any) -> Any:
+    def _is_mapping(cls, value: object) -> object:
         if not isinstance(value, dict):
+            kind = {list: "a list", str: "text", type(None): "an empty file"}.get(
+                type(value), "a single value"
+            )
             raise PydanticCustomError(
                 "mapping",
-                "a scenario must be a mapping with data: and target:, however: it is a {kind}",
-                {"kind": {list: "list", str: "text", type(None): "empty file"}.get(type(value), type(value).__name__)},
+                "a scenario must be a mapping with data: and target:, however: it is {kind}",
+                {"kind": kind},
             )
         return value
 
@@ -562,8 +469,3 @@ class Scenario(Section):
         problems = list(self.contradictions())
         if problems:
             raise ScenarioError(problems)
-
-
-def as_moment(value: date | datetime) -> datetime:
-    """A date is its midnight."""
-    return value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)

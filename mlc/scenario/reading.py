@@ -1,50 +1,21 @@
-"""From YAML text to a `Scenario`: every problem of a file at once, each with its line.
-
-YAML is read by the rules of version 1.2 where PyYAML follows 1.1: `No` and `on` are text, `1e-3` is a
-number. Two equal keys are an error, where PyYAML would silently keep the last.
-"""
+"""From a YAML file to a `Scenario`: every problem of the file at once, each with its line."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, ScenarioError, did_you_mean
-from mlc.scenario.models import Origin, Scenario
+from mlc.scenario.fields import expand_environment
+from mlc.scenario.messages import shown, translate
+from mlc.scenario.models import Scenario
+from mlc.scenario.origin import Origin, Places, dotted
+from mlc.scenario.yaml_lines import dump_yaml, parse_yaml
 
-Keys = tuple[str | int, ...]
-Places = dict[Keys, str]
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that resolves plain scalars by the YAML 1.2 core schema, and dates."""
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?[0-9]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+.0123456789"),
-    ("null", r"~|null|Null|NULL|", "~nN\0"),
-    ("timestamp", r"\d{4}-\d\d-\d\d([Tt ]\d\d?:\d\d:\d\d(\.\d+)?\s*(Z|[-+]\d\d?(:\d\d)?)?)?", "0123456789"),
-):
-    _first_characters = [*_first.replace("\0", ""), *([""] if "\0" in _first else [])]
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first_characters)
-
-
-def _construct_int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
-    return int(node.value)  # 010 is ten, as in YAML 1.2
-
-
-def _construct_float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
-    return float(node.value.replace(".inf", "inf").replace(".Inf", "inf").replace(".nan", "nan").replace(".NaN", "nan"))
-
-
-_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
-_Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
+_LARGEST = 10_000_000  # bytes: a scenario has thousands; a table given by mistake has more
 
 
 def load_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
@@ -59,222 +30,177 @@ def load_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
     """
     text = _read(path)
     places: Places = {(): f"{path}:1"}
-    value, problems = _parse(text, path, (), places)
-    base = path.parent
+    value, problems = parse_yaml(text, str(path), (), places)
+    base = path.absolute().parent
     if isinstance(value, dict):
+        # Which file `data` names is settled before its fields are overridden.
+        later = [override for override in overrides if not override.startswith("data=")]
+        for override in [override for override in overrides if override.startswith("data=")]:
+            problems = _override(value, override, places, problems)
         if isinstance(value.get("data"), str):
-            shared = path.parent / value["data"]
-            base = shared.parent
-            value["data"], more = _parse(_read(shared), shared, ("data",), places)
-            problems += more
-        for override in overrides:
-            problems += _override(value, override, places)
+            base = _read_shared(value, path, places, problems)
+        for override in later:
+            problems = _override(value, override, places, problems)
         value.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-") or "scenario")
-    origin = Origin(path=path, text=text, places=places, base=base)
-    try:
-        scenario = Scenario.model_validate(value)
-    except ValidationError as error:
-        raise ScenarioError(_unique([*problems, *_translate(error, value, origin)])) from None
-    scenario._origin = origin
-    problems += scenario.contradictions()
-    if problems:
-        raise ScenarioError(_unique(problems))
+    scenario, found = _check(value, Origin(path=path, text=text, places=places, base=base))
+    problems += [problem for problem in found if not _follows(problem, problems)]
+    if problems or scenario is None:
+        raise ScenarioError(_in_order(problems, path))
     return scenario
 
 
 def scenario_yaml(scenario: Scenario) -> str:
-    """The scenario with every default written out; paths are absolute, so that it can be read from anywhere."""
-    value = scenario.model_dump(mode="json")
+    """The scenario with every default written out, and absolute paths: it can be read from anywhere."""
+    value = scenario.model_dump()
     for table in value["data"]["tables"].values():
-        table["path"] = str(scenario.path(table["path"]))
+        table["path"] = _absolute(scenario, table["path"])
     if scenario.target.true_probabilities:
-        value["target"]["true_probabilities"] = str(scenario.path(scenario.target.true_probabilities))
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
+        value["target"]["true_probabilities"] = _absolute(scenario, scenario.target.true_probabilities)
+    return dump_yaml(value)
+
+
+def _absolute(scenario: Scenario, text: str) -> str:
+    """Cloud URLs are left alone: a `Path` would merge their slashes."""
+    return text if "://" in text else str(scenario.path(text))
+
+
+def _check(value: object, origin: Origin) -> tuple[Scenario | None, list[Problem]]:
+    """The scenario, if its fields are right; and what is wrong with them, alone and together."""
+    try:
+        scenario = Scenario.model_validate(value)
+        problems: list[Problem] = []
+    except ValidationError as error:
+        problems = list(translate(error, value, origin))
+        if not isinstance(value, dict):
+            return None, problems
+        scenario = _sound_sections(value, {str(item["loc"][0]) for item in error.errors(include_url=False)})
+        scenario._origin = origin
+        return None, [*problems, *scenario.contradictions()]
+    scenario._origin = origin
+    return scenario, list(scenario.contradictions())
+
+
+def _sound_sections(value: dict[str, object], failed: set[str]) -> Scenario:
+    """The sections that are right alone, so that they can be checked against each other all the same."""
+    sections: dict[str, Any] = {
+        name: TypeAdapter[object](field.rebuild_annotation()).validate_python(value[name])
+        for name, field in Scenario.model_fields.items()
+        if name in value and name not in failed
+    }
+    return Scenario.model_construct(**sections)
+
+
+def _follows(problem: Problem, problems: Iterable[Problem]) -> bool:
+    """Whether a problem is about a field that has one already, or lies below such a field."""
+    return any(
+        problem.field == known.field or problem.field.startswith(known.field + ".") for known in problems
+    )
+
+
+def _in_order(problems: Iterable[Problem], path: Path) -> list[Problem]:
+    """Each problem once, by file and line; those of the command line last."""
+
+    def position(problem: Problem) -> tuple[int, str, int]:
+        file, _, line = problem.location.rpartition(":")
+        if problem.location.startswith("--set "):
+            return 2, "", 0
+        return int(file != str(path)), file, int(line) if line.isdigit() else 0
+
+    return sorted(dict.fromkeys(problems), key=position)
+
+
+# ── files ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def _read(path: Path) -> str:
+    """The text of a scenario file.
+
+    Raises:
+        ScenarioError: There is no such file, or it is no text.
+    """
     try:
-        return path.read_text(encoding="utf-8")
+        if path.is_dir():
+            hint = ", ".join(_beside(path / "_")[:3]) or "there is none"
+            reason = f"it is a folder; name a YAML file in it: {hint}"
+        elif path.stat().st_size > _LARGEST:
+            reason = f"it has {path.stat().st_size / 1e6:.0f} MB; name a YAML file"
+        else:
+            return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        beside = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        beside = _beside(path)
         hint = did_you_mean(path.name, beside) if beside else "there is no YAML file in that folder"
-        raise ScenarioError(Problem(f"the file must exist, however: it does not; {hint}", "", str(path))) from None
+        raise ScenarioError(
+            Problem(f"the file must exist, however: it does not; {hint}", "", str(path))
+        ) from None
     except UnicodeDecodeError:
-        raise ScenarioError(Problem("must be YAML text in UTF-8, however: it is binary", "", str(path))) from None
-    except OSError as error:
-        raise ScenarioError(Problem(f"must be a readable file, however: {error.strerror}", "", str(path))) from None
+        reason = "it is binary; name a YAML file"
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = f"{getattr(error, 'strerror', None) or error}; choose another, or mend its permissions"
+    raise ScenarioError(Problem(f"must be a text file in UTF-8, however: {reason}", "", str(path)))
 
 
-def _parse(text: str, path: Path, keys: Keys, places: Places) -> tuple[Any, list[Problem]]:
+def _beside(path: Path) -> list[str]:
+    return sorted(found.name for found in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+
+
+def _read_shared(value: dict[str, object], path: Path, places: Places, problems: list[Problem]) -> Path:
+    """Put the file that `data` names in the place of its name.
+
+    Returns:
+        The folder of that file, absolute: the paths of the tables are relative to it.
+    """
+    place = places[("data",)]
     try:
-        node = yaml.compose(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        reason = error.problem or error.context or "cannot be parsed"
-        raise ScenarioError(Problem(f"must be YAML, however: {reason}", "", place)) from None
-    except yaml.YAMLError as error:
-        raise ScenarioError(Problem(f"must be YAML text, however: {str(error).splitlines()[0]}", "", str(path))) from None
-    problems: list[Problem] = []
-    if node is None:
-        return None, problems
-    loader = _Loader("")
-    try:
-        return _build(node, keys, path, places, problems, loader, ()), problems
-    finally:
-        loader.dispose()
+        shared = path.parent / expand_environment(str(value.pop("data")))
+        text = _read(shared)
+        value["data"], found = parse_yaml(text, str(shared), ("data",), places)
+        problems += found
+        return shared.absolute().parent
+    except PydanticCustomError as error:
+        problems.append(Problem(error.message(), "data", place))
+    except ScenarioError as error:
+        for problem in error.problems:
+            # Without a field: the file could not be read at all, so the line that names it is to mend.
+            unread = f"{problem.location}: {problem.rule}"
+            problems.append(problem if problem.field else Problem(unread, "data", place))
+    return path.absolute().parent
 
 
-def _build(
-    node: yaml.Node,
-    keys: Keys,
-    path: Path,
-    places: Places,
-    problems: list[Problem],
-    loader: _Loader,
-    around: tuple[int, ...],
-) -> Any:
-    """The value of a node; notes the line of everything below it."""
-    places[keys] = f"{path}:{node.start_mark.line + 1}"
-    if id(node) in around:
-        problems.append(Problem("an alias must not contain itself", _dotted(keys), places[keys]))
-        return None
-    around = (*around, id(node))
-    if isinstance(node, yaml.SequenceNode):
-        return [
-            _build(item, (*keys, index), path, places, problems, loader, around) for index, item in enumerate(node.value)
-        ]
-    if isinstance(node, yaml.MappingNode):
-        mapping: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            place = f"{path}:{key_node.start_mark.line + 1}"
-            key = key_node.value
-            if not isinstance(key, str) or key_node.tag != "tag:yaml.org,2002:str":
-                shown = key if isinstance(key, str) else "a list or mapping"
-                problems.append(Problem(f"a key must be text, however: {shown}; quote it", _dotted(keys), place))
-                key = str(key) if isinstance(key, str) else repr(place)
-            if key in mapping:
-                first = places[(*keys, key)].rsplit(":", 1)[-1]
-                problems.append(
-                    Problem(f"the key must stand once, however: it stands in line {first} too", _dotted((*keys, key)), place)
-                )
-                continue
-            mapping[key] = _build(value_node, (*keys, key), path, places, problems, loader, around)
-            places[(*keys, key)] = place
-        return mapping
-    try:
-        return loader.construct_object(node)
-    except (yaml.YAMLError, ValueError) as error:
-        reason = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
-        problems.append(Problem(f"{node.value!r} cannot be read: {reason}; quote it if it is text", _dotted(keys), places[keys]))
-        return node.value
+# ── overrides ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _override(value: dict[str, Any], override: str, places: Places) -> list[Problem]:
+def _override(
+    value: dict[str, object], override: str, places: Places, problems: list[Problem]
+) -> list[Problem]:
+    """Replace or add a field, and forget what was wrong with its old value.
+
+    Returns:
+        The problems that are left, and those of the override.
+    """
     name, equals, text = override.partition("=")
     location = f"--set {override}"
-    if not equals or not name:
-        return [Problem("must be key.sub=value, however: no '='" if not equals else "must name a field", "", location)]
-    keys: Keys = tuple(name.split("."))
+    keys = tuple(name.split("."))
+    if not equals or "" in keys:
+        what = "a field has no name" if equals else "there is no '='"
+        rule = f"must be section.field=value, however: {what}; write for example train.epochs=1"
+        return [*problems, Problem(rule, "", location)]
     try:
-        new, problems = _parse(text, Path(location), keys, {})
+        new, found = parse_yaml(text, location, keys, {})
     except ScenarioError as error:
-        return [Problem(problem.rule, name, location) for problem in error.problems]
-    parent: Any = value
-    for depth, key in enumerate(keys[:-1]):
-        if isinstance(parent.get(key), dict):
-            parent = parent[key]
-        elif parent.get(key) is None:
+        new, found = None, list(error.problems)
+    parent = value
+    for depth, key in enumerate(keys[:-1], start=1):
+        if parent.get(key) is None:
             parent[key] = {}
-            parent = parent[key]
-            places[keys[: depth + 1]] = location
-        else:
-            return [Problem(f"{_dotted(keys[: depth + 1])} must be a mapping, however: {parent[key]!r}", name, location)]
+            places[keys[:depth]] = location
+        below = parent[key]
+        if not isinstance(below, dict):
+            rule = f"{dotted(keys[:depth])} must be a mapping to have fields, however: {shown(below)}"
+            return [*problems, Problem(rule, name, location)]
+        parent = below
     parent[keys[-1]] = new
     for place in [place for place in places if place[: len(keys)] == keys]:
         del places[place]
     places[keys] = location
-    return [Problem(problem.rule, name, location) for problem in problems]
-
-
-def _unique(problems: Sequence[Problem]) -> list[Problem]:
-    return list({(problem.location, problem.field, problem.rule): problem for problem in problems}.values())
-
-
-def _dotted(keys: Keys) -> str:
-    return ".".join(str(key) for key in keys)
-
-
-def _translate(error: ValidationError, value: Any, origin: Origin) -> Iterator[Problem]:
-    """Pydantic's findings in our words, in the order of the file."""
-    for item in error.errors(include_url=False):
-        keys = _raw_keys(item["loc"], value)
-        kind, context = item["type"], item.get("ctx", {})
-        shown = repr(item["input"]) if not isinstance(item["input"], dict | list) else f"a {type(item['input']).__name__}"
-        shown = shown if len(shown) <= 60 else shown[:57] + "…"
-        match kind:
-            case "extra_forbidden":
-                known = _known_fields(item["loc"][:-1])
-                rule = f"unknown field, {did_you_mean(str(item['loc'][-1]), known)}"
-            case "missing":
-                keys = (*keys, item["loc"][-1])
-                rule = "must be given, however: it is missing"
-            case "union_tag_not_found":
-                rule = f"must say its kind: {context['discriminator']} is missing"
-            case "union_tag_invalid":
-                known_tags = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
-                rule = f"unknown kind {context['tag']}, {did_you_mean(context['tag'], known_tags)}"
-            case "string_type":
-                rule = f"must be text, however: {shown}; quote it"
-            case "bool_type":
-                rule = f"must be true or false, however: {shown}"
-            case "int_type" | "float_type":
-                rule = f"must be a {'whole ' if kind == 'int_type' else ''}number, however: {shown}"
-            case "model_type" | "dict_type" | "model_attributes_type":
-                rule = f"must be a mapping, however: {shown}"
-            case "literal_error":
-                rule = f"must be {context['expected']}, however: {shown}"
-            case _ if kind.startswith(("date", "timezone")):
-                rule = f"must be a date such as 2024-03-31, however: {shown}"
-            case _ if "however" in item["msg"] or kind == "class_names":
-                rule = item["msg"]
-            case _:
-                message = item["msg"].removeprefix("Input should be ").removeprefix("Input should ")
-                rule = f"must be {message[0].lower()}{message[1:]}, however: {shown}"
-        yield Problem(rule, _dotted(keys), origin.place(keys))
-
-
-def _raw_keys(location: tuple[str | int, ...], value: Any) -> Keys:
-    """The part of a Pydantic location that is in the file: tags of unions and short forms are not."""
-    keys: list[str | int] = []
-    for key in location:
-        if (isinstance(value, dict) and key in value) or (
-            isinstance(value, list) and isinstance(key, int) and key < len(value)
-        ):
-            keys.append(key)
-            value = value[key]
-    return tuple(keys)
-
-
-def _known_fields(location: tuple[str | int, ...]) -> list[str]:
-    """Field names of the model at a Pydantic location."""
-    models: list[type[BaseModel]] = [Scenario]
-    for key in location:
-        found: list[type[BaseModel]] = []
-        for model in models:
-            if isinstance(key, str) and key in model.model_fields:
-                found += _models_in(model.model_fields[key].annotation)
-        tagged = [model for model in found or models if _tag(model) == key]
-        models = tagged or found or models
-    return sorted({field for model in models for field in model.model_fields})
-
-
-def _tag(model: type[BaseModel]) -> str | None:
-    kind = model.model_fields.get("kind")
-    return kind.annotation.__args__[0] if kind is not None and hasattr(kind.annotation, "__args__") else None
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
+    left = [problem for problem in problems if not _follows(problem, [Problem("", name)])]
+    return [*left, *(Problem(problem.rule, name, location) for problem in found)]

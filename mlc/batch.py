@@ -1,0 +1,59 @@
+"""The tensors of one step.
+
+Shape letters, here and in the model: B examples, K labels, T label events, S active days, M events of the memory,
+A category attributes, N number attributes, C calendar values, F features, D width.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import torch
+
+
+@dataclass
+class Batch:
+    """One packed batch: ragged histories lie end to end, `example_*` says whose each row is.
+
+    Attributes:
+        index_B: Position of each example in the examples table, int64.
+        targets_BK: 0, 1 or 255 (unknown), uint8; all 255 where the future is not known.
+        calendar_BC: Sine and cosine of the year and the week at the cutoff, float32.
+        label_T: Label of each label event up to the cutoff, int64.
+        example_T: Its example, int64, rising.
+        age_T: Days from the event to the cutoff, float32, at least 0.
+        first_T: 1 for the first event of its (entity, day, label), else 0, float32.
+        example_S: Example of each active day up to the cutoff, int64, rising.
+        age_S: Days from the first event of that day to the cutoff, float32.
+        events_B: Number of events up to the cutoff, float32.
+        categories_BA: Vocabulary row of each attribute of the entity, int64.
+        numbers_BN: Attributes that are numbers, float32, NaN where missing.
+        example_M: Example of each event of the memory, int64, rising; empty when the memory is off.
+        age_M: Days from that event to the cutoff, float32.
+        categories_M: Vocabulary rows of its category fields, int64, shape (M, fields).
+        numbers_M: Its numbers, float32, NaN where missing, shape (M, fields).
+    """
+
+    index_B: torch.Tensor
+    targets_BK: torch.Tensor
+    calendar_BC: torch.Tensor
+    label_T: torch.Tensor
+    example_T: torch.Tensor
+    age_T: torch.Tensor
+    first_T: torch.Tensor
+    example_S: torch.Tensor
+    age_S: torch.Tensor
+    events_B: torch.Tensor
+    categories_BA: torch.Tensor
+    numbers_BN: torch.Tensor
+    example_M: torch.Tensor
+    age_M: torch.Tensor
+    categories_M: torch.Tensor
+    numbers_M: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.index_B)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """The same batch on another device."""
+        moved = {field.name: getattr(self, field.name).to(device, non_blocking=non_blocking) for field in fields(self)}
+        return type(self)(**moved)

@@ -1,0 +1,212 @@
+"""The bridge from tables to tensors: batches are vectorised gathers from the event store, planned alike on every rank."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from mlc.batch import Batch
+from mlc.ingest import EventStore
+from mlc.store import Timeline, first_of_day
+from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN
+from mlc.targets import LABEL
+from mlc.vocabulary import FieldRows, Vocabulary, code_rows, field_column
+
+FIRST = "first"
+_DAYS_PER_YEAR = 365.2425
+
+
+class BatchBuilder:
+    """Builds the batch of any (entity row, cutoff) pairs.
+
+    Args:
+        store: The event store.
+        label_line: Label events by entity, from `targets.label_timeline`.
+        vocabulary: Which columns and values the model knows.
+        labels: Number of labels K.
+    """
+
+    def __init__(self, store: EventStore, label_line: Timeline, vocabulary: Vocabulary, labels: int) -> None:
+        self.store = store
+        self.labels = labels
+        self.label_line = label_line
+        self._label_first = first_of_day(label_line, label_line.columns[LABEL]).astype(np.float32)
+        self._activity = active_days(store.events)
+        rows = np.arange(len(store.entity_ids))
+        self._categories_EA, self._numbers_EN = _Columns(store, vocabulary.attributes).gather(rows)
+        self._memory = _Columns(store, vocabulary.events)
+
+    def build(
+        self, index_B: np.ndarray, rows_B: np.ndarray, cutoffs_B: np.ndarray, targets_BK: np.ndarray | None
+    ) -> Batch:
+        """One batch.
+
+        Args:
+            index_B: Positions in the examples table, int64.
+            rows_B: Entity rows, int64.
+            cutoffs_B: Cutoffs in microseconds, int64; no event after them enters the batch.
+            targets_BK: uint8, or None where the future is not known.
+        """
+        example_T, index_T = self.label_line.history(rows_B, cutoffs_B)
+        example_S, index_S = self._activity.history(rows_B, cutoffs_B)
+        events = self.store.events
+        if self._memory.empty:
+            example_M = index_M = np.zeros(0, dtype=np.int64)
+        else:
+            example_M, index_M = events.history(rows_B, cutoffs_B)
+        categories_M, numbers_M = self._memory.gather(index_M)
+        if targets_BK is None:
+            targets_BK = np.full((len(rows_B), self.labels), UNKNOWN, dtype=np.uint8)
+        return Batch(
+            index_B=torch.from_numpy(index_B),
+            targets_BK=torch.from_numpy(targets_BK),
+            calendar_BC=torch.from_numpy(calendar(cutoffs_B)),
+            label_T=torch.from_numpy(self.label_line.columns[LABEL][index_T].astype(np.int64)),
+            example_T=torch.from_numpy(example_T),
+            age_T=_ages(cutoffs_B, example_T, self.label_line.time, index_T),
+            first_T=torch.from_numpy(self._label_first[index_T]),
+            example_S=torch.from_numpy(example_S),
+            age_S=_ages(cutoffs_B, example_S, self._activity.time, index_S),
+            events_B=torch.from_numpy((events.ends(rows_B, cutoffs_B) - events.offsets[rows_B]).astype(np.float32)),
+            categories_BA=torch.from_numpy(self._categories_EA[rows_B]),
+            numbers_BN=torch.from_numpy(self._numbers_EN[rows_B]),
+            example_M=torch.from_numpy(example_M),
+            age_M=_ages(cutoffs_B, example_M, events.time, index_M),
+            categories_M=torch.from_numpy(categories_M),
+            numbers_M=torch.from_numpy(numbers_M),
+        )
+
+
+class _Columns:
+    """Vocabulary rows and numbers of some fields, gathered by event or by entity."""
+
+    def __init__(self, store: EventStore, known: FieldRows) -> None:
+        self._store = store
+        # A column that has left the tables since training is missing everywhere.
+        fields = {field.name: field for field in (*store.event_fields, *store.entity_fields)}
+        self._categories = [
+            (fields.get(name), code_rows(store, name, values) if name in fields else np.zeros(1, np.int64))
+            for name, values in known.categories.items()
+        ]
+        self._numbers = [fields.get(name) for name in known.numbers]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no field at all."""
+        return not self._categories and not self._numbers
+
+    def gather(self, index_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Vocabulary rows, int64, shape (X, categories), and numbers, float32, shape (X, numbers)."""
+        categories = np.zeros((len(index_X), len(self._categories)), dtype=np.int64)
+        numbers = np.full((len(index_X), len(self._numbers)), np.nan, dtype=np.float32)
+        for place, (field, rows) in enumerate(self._categories):
+            if field is not None:
+                categories[:, place] = rows[field_column(self._store, field, index_X)]
+        for place, field in enumerate(self._numbers):
+            if field is not None:
+                numbers[:, place] = field_column(self._store, field, index_X)
+        return categories, numbers
+
+
+def active_days(events: Timeline) -> Timeline:
+    """The first event of each (entity, day)."""
+    first = first_of_day(events)
+    before = np.concatenate([[0], np.cumsum(first)])
+    return Timeline(before[events.offsets], events.time[first], {})
+
+
+def calendar(cutoffs_B: np.ndarray) -> np.ndarray:
+    """Where in the year and in the week a cutoff lies, as points on circles.
+
+    Args:
+        cutoffs_B: Microseconds since 1970, int64.
+
+    Returns:
+        float32, shape (B, 6): sine and cosine of one and two turns a year, and of one a week.
+    """
+    days = cutoffs_B / MICROSECONDS_PER_DAY
+    turns = np.stack([days / _DAYS_PER_YEAR, 2 * days / _DAYS_PER_YEAR, days / 7.0], axis=1) % 1.0
+    angles = 2 * np.pi * turns
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
+
+
+def _ages(cutoffs_B: np.ndarray, example: np.ndarray, time: np.ndarray, index: np.ndarray) -> torch.Tensor:
+    """Days from each event to its example's cutoff, float32."""
+    microseconds = cutoffs_B[example] - time[index]
+    return torch.from_numpy((microseconds / MICROSECONDS_PER_DAY).astype(np.float32))
+
+
+class ExampleBatches(Dataset[Batch]):
+    """Batches of a set of examples, by arrays of positions.
+
+    Args:
+        builder: Builds them.
+        rows_N: Entity row of each example.
+        cutoffs_N: Cutoff of each, microseconds.
+        targets_NK: Targets, uint8, or None.
+    """
+
+    def __init__(
+        self, builder: BatchBuilder, rows_N: np.ndarray, cutoffs_N: np.ndarray, targets_NK: np.ndarray | None
+    ) -> None:
+        self.builder, self.rows_N, self.cutoffs_N, self.targets_NK = builder, rows_N, cutoffs_N, targets_NK
+
+    def __len__(self) -> int:
+        return len(self.rows_N)
+
+    def __getitem__(self, index_B: np.ndarray) -> Batch:
+        targets = None if self.targets_NK is None else self.targets_NK[index_B]
+        return self.builder.build(index_B, self.rows_N[index_B], self.cutoffs_N[index_B], targets)
+
+
+class BatchPlan(Sampler[np.ndarray]):
+    """Which examples stand in which batch; the same list on every rank, of which each takes every world-th.
+
+    In training the order is new in each epoch, from (seed, epoch), and every rank has equally many batches. Without `seed`
+    the order is that of the table, each example stands in exactly one batch, and batches do not depend on the number of
+    ranks, so that neither do the scores.
+
+    Args:
+        positions: Positions of the examples in their table.
+        batch_size: Examples in a batch.
+        seed: Shuffle with this seed; None for evaluation.
+        rank: This process.
+        world: Number of processes.
+
+    Examples:
+        >>> [batch.tolist() for batch in BatchPlan(np.arange(5), 2, rank=1, world=2)]
+        [[2, 3]]
+    """
+
+    def __init__(
+        self, positions: np.ndarray, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1
+    ) -> None:
+        self.positions, self.seed, self.rank, self.world, self.epoch = positions, seed, rank, world, 0
+        # So few examples that a rank would have none: smaller batches.
+        self.batch_size = batch_size if seed is None else max(1, min(batch_size, len(positions) // world))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning tells the epoch here before each one."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        batches = -(-len(self.positions) // self.batch_size)
+        return batches // self.world if self.seed is not None else -(-(batches - self.rank) // self.world)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        order = self.positions
+        if self.seed is not None:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
+        for index in range(len(self)):
+            start = (index * self.world + self.rank) * self.batch_size
+            yield order[start : start + self.batch_size]
+
+
+def loader(examples: ExampleBatches, plan: BatchPlan) -> DataLoader[Batch]:
+    """A loader that yields the planned batches as they are."""
+    return DataLoader(examples, batch_size=None, sampler=plan, collate_fn=_as_is)
+
+
+def _as_is(batch: Batch) -> Batch:
+    return batch

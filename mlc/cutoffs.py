@@ -1,0 +1,100 @@
+"""Moments of prediction: which cutoffs there are, and which split each belongs to.
+
+A cutoff whose window is not complete is dropped by time alone, before any event is looked at: keeping the
+incomplete windows that are already positive would raise the prevalence.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from mlc.errors import DataError
+from mlc.scenario import Scenario
+from mlc.tables import Split
+
+
+@dataclass(frozen=True)
+class Cutoffs:
+    """The cutoffs of a scenario.
+
+    Attributes:
+        splits: Split → cutoffs, rising, naive (UTC where the tables have a zone).
+        incomplete: Cutoffs of the grid whose window passes `observed_until`.
+        observed_until: The tables are complete up to here.
+    """
+
+    splits: dict[Split, Sequence[datetime]]
+    incomplete: Sequence[datetime]
+    observed_until: datetime
+
+    @property
+    def fit_until(self) -> datetime:
+        """Vocabularies, bins and class lists see events up to here only: the first validation cutoff."""
+        return min([*self.splits["validation"], *self.splits["test"]])
+
+    @property
+    def rows(self) -> list[tuple[datetime, Split]]:
+        """Every cutoff with its split, training first."""
+        return [(cutoff, split) for split, cutoffs in self.splits.items() for cutoff in cutoffs]
+
+
+def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime) -> Cutoffs:
+    """Lay the grid of cutoffs over the observed time.
+
+    The window of a training cutoff ends at or before the first validation cutoff, that of a validation cutoff at or before
+    the first test cutoff. Each split has its own grid, as near to its end as it can be: by default the test is the
+    last complete window that begins at a midnight, validation the window before it.
+
+    Args:
+        scenario: Checked scenario.
+        first: Time of the first event, naive.
+        last: Time of the last event, naive.
+
+    Raises:
+        DataError: A split has no cutoff with a complete window.
+    """
+    target, examples = scenario.target, scenario.examples
+    reach = target.gap + target.window
+    until = _naive(examples.observed_until) or last
+    half_window = max(1, target.window_days // 2)
+    step = timedelta(days=examples.every_days or half_window)
+
+    test_from = _naive(examples.test_from) or _midnight(until - reach)
+    validation_from = _naive(examples.validation_from) or test_from - reach
+    tests = _forward(test_from, until, step)
+    complete = [cutoff for cutoff in tests if cutoff + reach <= until]
+    incomplete = [cutoff for cutoff in tests if cutoff + reach > until]
+    if examples.test_from is None:  # one window unless the user says where the test begins
+        complete, incomplete = complete[:1], []
+    validation = [c for c in _forward(validation_from, test_from - reach, step) if first <= c]
+    newest = validation_from - reach
+    train = [newest - index * step for index in range(examples.train_cutoffs) if newest - index * step >= first]
+    splits: dict[Split, Sequence[datetime]] = {"train": train[::-1], "validation": validation, "test": complete}
+    problems = [
+        scenario.problem(
+            "target.window_days" if examples.test_from is None else "examples.test_from",
+            f"the {split} split must have a cutoff with a complete window of {reach.days} days, however: the tables "
+            f"reach from {first:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} and the first {split} cutoff would be {start:%Y-%m-%d}; "
+            f"choose a shorter window, or earlier test_from and validation_from",
+        )
+        for split, start in (("train", newest), ("validation", validation_from), ("test", test_from))
+        if not splits[split]  # type: ignore[index]
+    ]
+    if problems:
+        raise DataError(problems)
+    return Cutoffs(splits, incomplete, until)
+
+
+def _forward(start: datetime, end: datetime, step: timedelta) -> list[datetime]:
+    return [start + index * step for index in range(max(0, (end - start) // step + 1))]
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _naive(moment: datetime | None) -> datetime | None:
+    """UTC without a zone, as in the tables."""
+    if moment is None or moment.tzinfo is None:
+        return moment
+    return moment.astimezone(UTC).replace(tzinfo=None)

@@ -1,0 +1,146 @@
+"""How columns become vectors: piecewise-linear quantile bins for numbers, embedding rows for categories.
+
+To add an encoder: a config class in `mlc.scenario`, one `case` in `ingest`, its module here, one test.
+"""
+
+from typing import cast
+
+import torch
+from torch import nn
+
+BINS = 16
+
+
+def quantile_edges(values_NF: torch.Tensor, bins: int = BINS) -> torch.Tensor:
+    """Bin edges of each feature: quantiles of its values, those that are neither zero nor missing.
+
+    Zero ("never", "none") and missing have a bin of their own, so they do not use up edges. Where values repeat, edges
+    fall together; such a bin is empty and its weight unused.
+
+    Args:
+        values_NF: float32, shape (N, F); NaN is missing.
+        bins: Number of bins.
+
+    Returns:
+        float32, shape (F, bins + 1), rising along the second axis.
+
+    Examples:
+        >>> quantile_edges(torch.arange(1.0, 6.0)[:, None], bins=2).tolist()
+        [[1.0, 3.0, 5.0]]
+    """
+    at = torch.linspace(0, 1, bins + 1)
+    edges = []
+    for column in values_NF.T:
+        known = column[~torch.isnan(column) & (column != 0)]
+        edges.append(torch.quantile(known, at) if len(known) else at)
+    return torch.stack(edges)
+
+
+class PiecewiseLinear(nn.Module):
+    """A linear layer on piecewise-linear encodings of numbers.
+
+    A value lights the bins below it fully, its own bin by its place in it, and those above not at all; zero and missing
+    light a flag of their own instead.
+
+    Args:
+        features: Number of features F.
+        width: Length D of the result.
+        bins: Bins a feature.
+
+    Shape:
+        `(..., F)` → `(..., D)`.
+
+    Source: Gorishniy, Rubachev, Babenko (2022), On embeddings for numerical features in tabular deep learning, section 3.2.
+    """
+
+    edges: torch.Tensor
+
+    def __init__(self, features: int, width: int, bins: int = BINS) -> None:
+        super().__init__()
+        self.register_buffer("edges", torch.linspace(0, 1, bins + 1).repeat(features, 1))
+        self.linear = nn.Linear(features * (bins + 2), width)
+
+    def fit(self, values_NF: torch.Tensor) -> None:
+        """Set the edges to the quantiles of a sample, shape (N, F)."""
+        self.edges.copy_(quantile_edges(values_NF, self.edges.shape[1] - 1))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return cast(torch.Tensor, self.linear(self.encode(values)))
+
+    def encode(self, values: torch.Tensor) -> torch.Tensor:
+        """The encodings themselves, shape (..., F * (bins + 2))."""
+        low, high = self.edges[:, :-1], self.edges[:, 1:]
+        missing = torch.isnan(values)
+        zero = values == 0
+        known = torch.where(missing, 0.0, values)[..., None]
+        # An empty bin (low == high) is a step: the clamp keeps the division finite.
+        inside = ((known - low) / (high - low).clamp_min(1e-9)).clamp(0, 1)
+        inside = torch.where((missing | zero)[..., None], 0.0, inside)
+        flags = torch.stack([zero, missing], dim=-1).to(inside.dtype)
+        return torch.cat([inside, flags], dim=-1).flatten(-2)
+
+
+class FieldEmbedding(nn.Module):
+    """The sum of one embedding row a field, all fields in one table.
+
+    Args:
+        sizes: Number of vocabulary rows of each field.
+        width: Length D of a row.
+
+    Shape:
+        `(X, fields)` of vocabulary rows → `(X, D)`.
+    """
+
+    starts: torch.Tensor
+
+    def __init__(self, sizes: list[int], width: int) -> None:
+        super().__init__()
+        starts = torch.tensor([0, *sizes[:-1]]).cumsum(0) if sizes else torch.zeros(0, dtype=torch.int64)
+        self.register_buffer("starts", starts, persistent=False)
+        self.bag = nn.EmbeddingBag(max(1, sum(sizes)), width, mode="sum")
+        nn.init.normal_(self.bag.weight, std=0.1)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        if rows.shape[1] == 0:
+            return self.bag.weight.new_zeros(rows.shape[0], self.bag.embedding_dim)
+        return cast(torch.Tensor, self.bag(rows + self.starts))
+
+
+class DecayedMemory(nn.Module):
+    """A sum of embedded events that fade with several learned half-lives: order-free, without padding.
+
+    Args:
+        sizes: Vocabulary rows of each category field of the events.
+        numbers: Number fields of the events.
+        width: Length D of an event's embedding.
+        half_lives_days: Where the half-lives begin.
+
+    Shape:
+        events of a batch → `(B, half-lives * D)`.
+    """
+
+    def __init__(
+        self, sizes: list[int], numbers: int, width: int, half_lives_days: tuple[float, ...] = (7.0, 30.0, 120.0)
+    ) -> None:
+        super().__init__()
+        self.fields = FieldEmbedding(sizes, width)
+        self.numbers = PiecewiseLinear(numbers, width) if numbers else None
+        self.log_rates = nn.Parameter(-torch.tensor(half_lives_days).log())
+        self.norm = nn.LayerNorm(len(half_lives_days) * width)
+
+    def forward(
+        self,
+        categories_MF: torch.Tensor,
+        numbers_MF: torch.Tensor,
+        age_M: torch.Tensor,
+        example_M: torch.Tensor,
+        examples: int,
+    ) -> torch.Tensor:
+        event_MD = self.fields(categories_MF)
+        if self.numbers is not None:
+            event_MD = event_MD + self.numbers(numbers_MF)
+        weights_MH = torch.exp2(-age_M[:, None] * self.log_rates.exp())
+        faded = (weights_MH[:, :, None] * event_MD[:, None, :]).flatten(1)
+        memory = faded.new_zeros(examples, faded.shape[1]).index_add_(0, example_M, faded)
+        # Sums grow with activity; their direction, and how far they reach on a log scale, is what matters.
+        return cast(torch.Tensor, self.norm(torch.sign(memory) * torch.log1p(memory.abs())))

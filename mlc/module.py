@@ -1,0 +1,256 @@
+"""The network and its training: per-label cadence, entity attributes, calendar, and optionally a decayed memory.
+
+Logit of label k = prior log-odds + shared multilayer perceptron over (features of the label's history, label embedding,
+entity vector) + ⟨entity vector, label vector⟩. Whatever is off contributes nothing.
+"""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast
+
+import pytorch_lightning
+import torch
+from torch import nn
+from torchmetrics import Metric
+from torchmetrics.functional.classification import binary_auroc, binary_average_precision
+
+from mlc.batch import Batch
+from mlc.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear
+from mlc.history import ENTITY_FEATURES, LABEL_FEATURES, entity_features, label_features
+from mlc.losses import multilabel_loss
+from mlc.scenario import ModelSection, TrainSection
+
+CALENDAR = 6
+MONITOR = "validation_macro_ap"
+
+_SIZES = {"nano": (32, 1, 0.1), "small": (128, 1, 0.2), "base": (256, 2, 0.2)}
+"""Preset → width, depth, dropout of the entity branch."""
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """All that it takes to build the network again before its weights are loaded.
+
+    Attributes:
+        labels: Number of labels K.
+        width: Length D of the hidden vectors.
+        depth: Residual blocks over (entity, label).
+        dropout: Dropout on the entity's side, which sees customers again at many cutoffs.
+        history: Whether the label histories are seen.
+        calendar: Whether the calendar is seen.
+        attribute_sizes: Vocabulary rows of the entity's categories.
+        attribute_numbers: Number of its numbers.
+        memory_sizes: Vocabulary rows of the events' categories; without any field the memory is off.
+        memory_numbers: Number of the events' numbers.
+    """
+
+    labels: int
+    width: int
+    depth: int
+    dropout: float
+    history: bool = True
+    calendar: bool = True
+    attribute_sizes: list[int] = field(default_factory=list)
+    attribute_numbers: int = 0
+    memory_sizes: list[int] = field(default_factory=list)
+    memory_numbers: int = 0
+
+    @classmethod
+    def of(
+        cls, model: ModelSection, labels: int, attributes: tuple[list[int], int], memory: tuple[list[int], int]
+    ) -> "NetworkSpec":
+        """The network of a scenario, given (category sizes, numbers) of the entities and of the events."""
+        width, depth, dropout = _SIZES[model.preset]
+        return cls(labels, width, depth, dropout, model.history, model.calendar, *attributes, *memory)
+
+    def as_json(self) -> dict[str, Any]:
+        """A plain mapping."""
+        return asdict(self)
+
+
+class Network(nn.Module):
+    """From a batch to one logit for each (example, label).
+
+    Args:
+        spec: Its sizes.
+
+    Shape:
+        `Batch` of B examples → `(B, K)`.
+    """
+
+    prior_K: torch.Tensor
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        width = spec.width
+        self.register_buffer("prior_K", torch.zeros(spec.labels))
+        self.label_numbers = PiecewiseLinear(len(LABEL_FEATURES), width) if spec.history else None
+        self.entity_numbers = PiecewiseLinear(len(ENTITY_FEATURES), width) if spec.history else None
+        self.attributes = FieldEmbedding(spec.attribute_sizes, width) if spec.attribute_sizes else None
+        self.attribute_numbers = PiecewiseLinear(spec.attribute_numbers, width) if spec.attribute_numbers else None
+        self.calendar = nn.Linear(CALENDAR, width) if spec.calendar else None
+        self.memory: DecayedMemory | None = None
+        if spec.memory_sizes or spec.memory_numbers:
+            self.memory = DecayedMemory(spec.memory_sizes, spec.memory_numbers, 32)
+            self.memory_out = nn.Linear(self.memory.norm.normalized_shape[0], width)
+        self.entity_mlp = nn.Sequential(
+            nn.GELU(), nn.Dropout(spec.dropout), nn.Linear(width, width), nn.GELU(), nn.Dropout(spec.dropout)
+        )
+        self.entity_to_label = nn.Linear(width, width)
+        self.label_embedding = nn.Parameter(torch.randn(spec.labels, width) * 0.1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+            for _ in range(spec.depth)
+        )
+        self.out = nn.Sequential(nn.LayerNorm(width), nn.GELU(), nn.Linear(width, 1))
+        self.entity_vector = nn.Linear(width, width)
+        self.label_vector = nn.Parameter(torch.zeros(spec.labels, width))
+
+    def features(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """History features of entities, (B, F), and of labels, (B, K, F)."""
+        entity_BF = entity_features(batch, self.spec.labels)
+        return entity_BF, label_features(batch, self.spec.labels, entity_BF)
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        entity_BD = self.label_embedding.new_zeros(len(batch), self.spec.width)
+        hidden_BKD = self.label_embedding.expand(len(batch), -1, -1)
+        if self.label_numbers is not None and self.entity_numbers is not None:
+            entity_BF, label_BKF = self.features(batch)
+            entity_BD = entity_BD + self.entity_numbers(entity_BF)
+            hidden_BKD = hidden_BKD + self.label_numbers(label_BKF)
+        if self.attributes is not None:
+            entity_BD = entity_BD + self.attributes(batch.categories_BA)
+        if self.attribute_numbers is not None:
+            entity_BD = entity_BD + self.attribute_numbers(batch.numbers_BN)
+        if self.calendar is not None:
+            entity_BD = entity_BD + self.calendar(batch.calendar_BC)
+        if self.memory is not None:
+            memory = self.memory(batch.categories_M, batch.numbers_M, batch.age_M, batch.example_M, len(batch))
+            entity_BD = entity_BD + self.memory_out(memory)
+        entity_BD = self.entity_mlp(entity_BD)
+        hidden_BKD = hidden_BKD + self.entity_to_label(entity_BD)[:, None, :]
+        for block in self.blocks:
+            hidden_BKD = hidden_BKD + block(hidden_BKD)
+        logits_BK = self.out(hidden_BKD).squeeze(-1)
+        matched_BK = self.entity_vector(entity_BD) @ self.label_vector.T / math.sqrt(self.spec.width)
+        return cast(torch.Tensor, self.prior_K + logits_BK + matched_BK)
+
+    @torch.no_grad()
+    def fit(self, batches: list[Batch], positives_K: torch.Tensor, known_K: torch.Tensor) -> None:
+        """Set what is counted, not learned: quantile edges from a sample of batches, prior log-odds from the training targets.
+
+        Args:
+            batches: A sample of the training batches.
+            positives_K: Positive training targets of each label.
+            known_K: Known training targets of each label.
+        """
+        share_K = (positives_K + 0.5) / (known_K + 1.0)  # never 0 or 1
+        self.prior_K.copy_(torch.logit(share_K))
+        if self.label_numbers is not None and self.entity_numbers is not None:
+            features = [self.features(batch) for batch in batches]
+            self.entity_numbers.fit(torch.cat([entity for entity, _ in features]))
+            self.label_numbers.fit(torch.cat([label.flatten(0, 1) for _, label in features]))
+        if self.attribute_numbers is not None:
+            self.attribute_numbers.fit(torch.cat([batch.numbers_BN for batch in batches]))
+        if self.memory is not None and self.memory.numbers is not None:
+            self.memory.numbers.fit(torch.cat([batch.numbers_M for batch in batches]))
+
+
+class DefinedMeans(Metric):
+    """AUROC and average precision, averaged over the labels that have a positive and a negative example.
+
+    torchmetrics' own multilabel averages count a label without positives as 0.
+    """
+
+    full_state_update = False
+    scores: list[torch.Tensor]
+    targets: list[torch.Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("scores", default=[], dist_reduce_fx="cat")
+        self.add_state("targets", default=[], dist_reduce_fx="cat")
+
+    def update(self, scores_BK: torch.Tensor, targets_BK: torch.Tensor) -> None:
+        """Add probabilities, never logits: torchmetrics guesses which they are, batch by batch."""
+        self.scores.append(scores_BK)
+        self.targets.append(targets_BK)
+
+    def compute(self) -> dict[str, torch.Tensor]:
+        """`macro_auroc`, `macro_ap` (NaN when no label is defined), `labels_defined`."""
+        scores_NK, targets_NK = _joined(self.scores), _joined(self.targets)
+        aurocs, precisions = [], []
+        for score, target in zip(scores_NK.T, targets_NK.T, strict=True):
+            score, target = score[target <= 1], target[target <= 1].long()
+            if 0 < int(target.sum()) < len(target):
+                aurocs.append(binary_auroc(score, target, validate_args=False))
+                precisions.append(binary_average_precision(score, target, validate_args=False))
+        nothing = scores_NK.new_tensor([float("nan")])
+        return {
+            "macro_auroc": torch.stack(aurocs).mean() if aurocs else nothing[0],
+            "macro_ap": torch.stack(precisions).mean() if precisions else nothing[0],
+            "labels_defined": scores_NK.new_tensor(float(len(aurocs))),
+        }
+
+
+def _joined(parts: list[torch.Tensor] | torch.Tensor) -> torch.Tensor:
+    """After a synchronisation the state is one tensor already."""
+    return parts if isinstance(parts, torch.Tensor) else torch.cat(parts)
+
+
+class Classifier(pytorch_lightning.LightningModule):
+    """Trains a `Network`.
+
+    Args:
+        network: Fitted network.
+        train: How to train it.
+    """
+
+    def __init__(self, network: Network, train: TrainSection) -> None:
+        super().__init__()
+        self.network = network
+        self.train_section = train
+        self.validation = DefinedMeans()
+
+    def training_step(self, batch: Batch, _: int) -> torch.Tensor:  # noqa: D102
+        loss = multilabel_loss(self.train_section.loss, self.network(batch), batch.targets_BK)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:  # noqa: D102
+        logits_BK = self.network(batch).float()
+        loss = multilabel_loss(self.train_section.loss, logits_BK, batch.targets_BK)
+        self.log("validation_loss", loss, on_epoch=True, batch_size=len(batch), sync_dist=True)
+        self.validation.update(torch.sigmoid(logits_BK), batch.targets_BK)
+
+    def on_validation_epoch_end(self) -> None:  # noqa: D102
+        means = self.validation.compute()
+        self.validation.reset()
+        self.log_dict({f"validation_{name}": value for name, value in means.items()})
+
+    def configure_optimizers(self) -> Any:  # noqa: D102
+        matrices = [p for p in self.network.parameters() if p.ndim > 1]
+        vectors = [p for p in self.network.parameters() if p.ndim <= 1]
+        train = self.train_section
+        groups = [
+            {"params": matrices, "weight_decay": train.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=train.learning_rate, fused=self.device.type in ("cpu", "cuda"))
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def learning_rate_factor(step: int, steps: int) -> float:
+    """Linear rise over a twentieth of the steps, then a cosine down to a hundredth.
+
+    Examples:
+        >>> learning_rate_factor(0, 100), learning_rate_factor(5, 100), round(learning_rate_factor(100, 100), 4)
+        (0.2, 1.0, 0.01)
+    """
+    rise = max(1, steps // 20)
+    if step < rise:
+        return (step + 1) / rise
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))

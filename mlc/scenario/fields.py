@@ -1,0 +1,115 @@
+"""What the fields of a scenario are made of: text, paths, days, moments, and short forms of families."""
+
+import os
+import re
+from datetime import UTC, date, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+
+class Section(BaseModel):
+    """A mapping of the scenario file. Unknown keys and values of the wrong type are errors."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+        allow_inf_nan=False,
+    )
+
+
+def kind_from_text(value: object) -> object:
+    """`exists` is short for `{kind: exists}`."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def expand_environment(path: str) -> str:
+    """Replace `${NAME}` by the environment variable of that name."""
+
+    def replace(match: re.Match[str]) -> str:
+        value = os.environ.get(match[1])
+        if value is None:
+            raise PydanticCustomError(
+                "environment",
+                "the environment variable {name} must be set, however: it is not; export {name}=…",
+                {"name": match[1]},
+            )
+        return value
+
+    return re.sub(r"\$\{(\w+)\}", replace, path)
+
+
+def _list_from_text(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def distinct(names: list[str]) -> list[str]:
+    """Refuse a list that names one thing twice."""
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise PydanticCustomError(
+            "twice",
+            "each name must stand once, however: {twice} twice; remove one",
+            {"twice": ", ".join(twice)},
+        )
+    return names
+
+
+MOMENT_PATTERN = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?( ?(Z|[-+][0-9]{2}:[0-9]{2}))?)?"
+)
+"""A date, or a date with a time and perhaps a zone, by ISO 8601."""
+
+
+def read_moment(text: str) -> date | datetime:
+    """The date or datetime that a text of `MOMENT_PATTERN` stands for.
+
+    Raises:
+        ValueError: There is no such day or time.
+    """
+    if len(text) == len("2024-03-31"):
+        return date.fromisoformat(text)
+    return datetime.fromisoformat(text.upper().replace(" ", "T", 1).replace(" ", ""))
+
+
+def as_moment(value: date | datetime) -> datetime:
+    """A date is its midnight, without a zone; a moment with a zone is turned into UTC.
+
+    Examples:
+        >>> as_moment(date(2024, 3, 31))
+        datetime.datetime(2024, 3, 31, 0, 0)
+    """
+    if not isinstance(value, datetime):
+        return datetime(value.year, value.month, value.day)
+    return value if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _moment(value: object) -> datetime:
+    try:
+        if isinstance(value, str) and re.fullmatch(MOMENT_PATTERN, value):
+            value = read_moment(value)
+        if isinstance(value, date):
+            return as_moment(value)
+    except (ValueError, OverflowError):
+        pass  # no such day: the same message as for anything else that is not a date
+    raise PydanticCustomError("moment", "must be a date such as 2024-03-31 or 2024-03-31T18:00:00")
+
+
+Text = Annotated[str, Field(min_length=1)]
+FilePath = Annotated[str, Field(min_length=1), AfterValidator(expand_environment)]
+Days = Annotated[int, Field(ge=1, le=36_500)]  # a century; more would overflow dates
+_MomentText = Annotated[str, Field(pattern=f"^{MOMENT_PATTERN}$")]
+Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=_MomentText)]
+OneOrMany = Annotated[
+    list[Text],
+    BeforeValidator(
+        _list_from_text, json_schema_input_type=Text | Annotated[list[Text], Field(min_length=1)]
+    ),
+    AfterValidator(distinct),
+    Field(min_length=1),
+]

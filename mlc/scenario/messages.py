@@ -1,0 +1,196 @@
+"""Pydantic's findings in our words: rule, however: value, what to do."""
+
+import types
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
+from typing import Annotated, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, Tag, ValidationError
+from pydantic_core import ErrorDetails
+
+from mlc.errors import Problem, did_you_mean
+from mlc.scenario.models import Scenario, Thresholds
+from mlc.scenario.origin import Keys, Origin, dotted
+
+_NUMBER_RULES = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("greater than", "gt"),
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("less than", "lt"),
+}
+_KIND_RULES = {
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "model_attributes_type": "must be a mapping",
+    "string_pattern_mismatch": "must be letters, digits, '.', '_' or '-', and begin with a letter or digit",
+}
+
+
+def translate(error: ValidationError, value: object, origin: Origin) -> Iterator[Problem]:
+    """Pydantic's findings as problems with the fields and lines of the file.
+
+    Args:
+        error: What Pydantic found.
+        value: What it was given.
+        origin: Where that was written.
+    """
+    for item in error.errors(include_url=False):
+        keys, _ = _walk(item["loc"], value)
+        if item["type"] == "missing":
+            keys = (*keys, item["loc"][-1])
+        yield Problem(_rule(item, value), dotted(keys), origin.place(keys))
+
+
+def shown(value: object) -> str:
+    """A value as it is written in YAML, short enough for one line."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case datetime():
+            return value.isoformat(" ")
+        case date():
+            return value.isoformat()
+        case dict() | BaseModel():
+            return "a mapping"
+        case list():
+            return "a list" if value else "an empty list"
+        case str():
+            text = repr(value)
+        case _:
+            text = str(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _rule(item: ErrorDetails, value: object) -> str:
+    kind, context, given = item["type"], item.get("ctx", {}), item["input"]
+    match kind:
+        case "extra_forbidden":
+            return _unknown_field(str(item["loc"][-1]), _walk(item["loc"][:-1], value)[1])
+        case "missing":
+            return "must be given, however: it is missing"
+        case "union_tag_not_found":
+            return f"must have a kind, however: it has none; {_kinds(item, value)}"
+        case "union_tag_invalid":
+            known = _tags(_walk(item["loc"], value)[1])
+            return f"unknown kind {context['tag']}, {did_you_mean(str(context['tag']), known)}"
+        case "string_type":
+            advice = "quote it, or remove it" if given is None else "quote it"
+            return f"must be text, however: {shown(given)}" + (
+                "" if isinstance(given, dict | list) else f"; {advice}"
+            )
+        case "string_too_short" | "too_short":
+            return "must not be empty, however: it is"
+        case "string_too_long":
+            return f"must be {context['max_length']} character long, however: {shown(given)}"
+        case "literal_error":
+            return f"must be {context['expected'].replace(chr(39), '')}, however: {shown(given)}"
+        case "mapping" | "environment" | "twice" | "blind":
+            return item["msg"]
+        case _ if kind in _NUMBER_RULES:
+            words, bound = _NUMBER_RULES[kind]
+            return f"must be {words} {context[bound]:g}, however: {shown(given)}"
+        case _:
+            advice = "; remove the quotes" if kind in ("int_type", "float_type") and _is_number(given) else ""
+            return f"{_KIND_RULES.get(kind, item['msg'])}, however: {shown(given)}{advice}"
+
+
+def _is_number(given: object) -> bool:
+    try:
+        return isinstance(given, str) and bool(float(given) + 1)
+    except ValueError:
+        return False
+
+
+def _unknown_field(name: str, shape: object) -> str:
+    """What is near the name here, or the section that has a field of just that name."""
+    if shape is not Scenario:
+        known = [field for model in _models(shape) for field in model.model_fields]
+    else:
+        known = list(Scenario.model_fields)
+    hint = did_you_mean(name, known)
+    if shape is Thresholds:
+        return "unknown field; where default or per_label is written, labels stand below per_label"
+    if not hint.startswith("did you mean"):
+        for section, field in Scenario.model_fields.items():
+            if any(name in model.model_fields for model in _models(field.annotation)):
+                return f"unknown field; it belongs to {section}"
+    return f"unknown field, {hint}"
+
+
+def _kinds(item: ErrorDetails, value: object) -> str:
+    return f"add kind: {' or '.join(_tags(_walk(item['loc'], value)[1]))}"
+
+
+# ── where in the models a finding is ────────────────────────────────────────────────────────────
+
+
+def _walk(location: Iterable[str | int], value: object) -> tuple[Keys, object]:
+    """Follow a location through the models and the file at once.
+
+    Pydantic's locations hold tags of unions, and fields that a short form does not spell out. Neither is
+    in the file; only the models tell a tag from a label of the same name.
+
+    Returns:
+        The part of the location that is in the file, and the type that stands at its end.
+    """
+    keys: list[str | int] = []
+    shape: object = Scenario
+    for step in location:
+        shape = _without_none(shape)
+        if get_origin(shape) in (Union, types.UnionType):
+            shape = next((member for member in _members(shape) if _tag(member) == step), None)
+            continue
+        if isinstance(shape, type) and issubclass(shape, BaseModel):
+            field = shape.model_fields.get(str(step))
+            shape = field.annotation if field else None
+        elif get_origin(shape) in (dict, list):
+            shape = get_args(shape)[-1]
+        below = dict(enumerate(value)) if isinstance(value, list) else value
+        if isinstance(below, dict) and step in below:
+            keys.append(step)
+            value = below[step]
+    return tuple(keys), _without_none(shape)
+
+
+def _bare(shape: object) -> object:
+    return get_args(shape)[0] if get_origin(shape) is Annotated else shape
+
+
+def _members(shape: object) -> Sequence[object]:
+    shape = _bare(shape)
+    return get_args(shape) if get_origin(shape) in (Union, types.UnionType) else (shape,)
+
+
+def _without_none(shape: object) -> object:
+    """The type itself where it is optional; unions of several stay."""
+    members = [member for member in _members(shape) if member is not type(None)]
+    return _without_none(members[0]) if len(members) == 1 and _bare(members[0]) is not shape else _bare(shape)
+
+
+def _tag(shape: object) -> str | None:
+    """What tells a member of a union: its `Tag`, or the value of its field `kind`."""
+    for mark in getattr(shape, "__metadata__", ()):
+        if isinstance(mark, Tag):
+            return mark.tag
+    shape = _bare(shape)
+    if isinstance(shape, type) and issubclass(shape, BaseModel) and "kind" in shape.model_fields:
+        annotation = shape.model_fields["kind"].annotation
+        if get_origin(annotation) is Literal:
+            return str(get_args(annotation)[0])
+    return None
+
+
+def _tags(shape: object) -> list[str]:
+    return [tag for member in _members(shape) if (tag := _tag(member))]
+
+
+def _models(shape: object) -> list[type[BaseModel]]:
+    bare = (_bare(member) for member in _members(_without_none(shape)))
+    return [member for member in bare if isinstance(member, type) and issubclass(member, BaseModel)]

@@ -1,0 +1,1 @@
+"""The verbs: one file a command, plain arguments in, nothing printed."""

@@ -1,0 +1,77 @@
+"""Slow, obviously right loops for metrics, thresholds and report. Read the definition, check the loop."""
+
+import math
+
+
+def known(scores, targets):
+    return [(float(s), int(t)) for s, t in zip(scores, targets, strict=True) if t != 255]
+
+
+def auroc(scores, targets, weights=None):
+    """The weighted share of (positive, negative) pairs in the right order; a tie is half right."""
+    weights = [1] * len(scores) if weights is None else weights
+    right = total = 0.0
+    for s, t, w in zip(scores, targets, weights, strict=True):
+        for other_s, other_t, other_w in zip(scores, targets, weights, strict=True):
+            if t == 1 and other_t == 0:
+                total += w * other_w
+                right += w * other_w * (1.0 if s > other_s else 0.5 if s == other_s else 0.0)
+    return right / total if total else None
+
+
+def average_precision(scores, targets):
+    """Walk down the distinct scores; each step of recall counts with the precision reached."""
+    positives = sum(t == 1 for t in targets)
+    if not positives:
+        return None
+    total = recall = 0.0
+    for cut in sorted(set(scores), reverse=True):
+        chosen = [t for s, t in zip(scores, targets, strict=True) if s >= cut]
+        total += (sum(chosen) / positives - recall) * sum(chosen) / len(chosen)
+        recall = sum(chosen) / positives
+    return total
+
+
+def brier(scores, targets):
+    pairs = known(scores, targets)
+    return sum((s - t) ** 2 for s, t in pairs) / len(pairs) if pairs else None
+
+
+def log_loss(scores, targets, keep_away=2.0**-23):
+    pairs = [(min(max(s, keep_away), 1 - keep_away), t) for s, t in known(scores, targets)]
+    return -sum(math.log(s if t == 1 else 1 - s) for s, t in pairs) / len(pairs) if pairs else None
+
+
+def f1(scores, targets, threshold):
+    pairs = known(scores, targets)
+    hits = sum(s >= threshold and t == 1 for s, t in pairs)
+    yes, positives = sum(s >= threshold for s, _ in pairs), sum(t == 1 for _, t in pairs)
+    return 2 * hits / (yes + positives) if positives else None
+
+
+def best_f1(scores, targets):
+    """The highest F1 of all cuts, and the lowest score that is a yes at the highest such cut."""
+    cuts = sorted({s for s, _ in known(scores, targets)}, reverse=True)
+    best = max(f1(scores, targets, cut) for cut in cuts)
+    return best, next(cut for cut in cuts if f1(scores, targets, cut) == best)
+
+
+def macro_difference(scores, rival, targets, entities, weights):
+    """Macro AUROC and AP of the scores minus the rival's, when each entity stands there `weights` times."""
+    rows = [row for row in range(len(targets)) for _ in range(weights[entities[row]])]
+    differences = []
+    for label in range(len(targets[0]) if targets else 0):
+        picked = [row for row in rows if targets[row][label] != 255]
+        truth = [targets[row][label] for row in picked]
+        if len(set(truth)) < 2:
+            continue
+        ours, theirs = [scores[row][label] for row in picked], [rival[row][label] for row in picked]
+        differences.append(
+            (
+                auroc(ours, truth) - auroc(theirs, truth),
+                average_precision(ours, truth) - average_precision(theirs, truth),
+            )
+        )
+    if not differences:
+        return None
+    return tuple(sum(column) / len(differences) for column in zip(*differences, strict=True))
