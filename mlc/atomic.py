@@ -1,6 +1,5 @@
 """Files that appear whole or not at all."""
 
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -37,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         if path.is_dir():
             shutil.rmtree(path)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise MlcError(f"{path}: must be written, however: {reason}; nothing was changed") from error

@@ -40,7 +40,8 @@ def baseline_predictions(examples: Examples, label_line: Timeline) -> dict[str, 
     }
     keys = examples.table.drop(TARGETS)
     return {
-        name: keys.with_columns(array_column(SCORES, values_NK.astype(np.float32))) for name, values_NK in scores.items()
+        name: keys.with_columns(array_column(SCORES, values_NK.astype(np.float32)))
+        for name, values_NK in scores.items()
     }
 
 

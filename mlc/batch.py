@@ -1,7 +1,7 @@
 """The tensors of one step.
 
-Shape letters, here and in the model: B examples, K labels, T label events, S active days, M events of the memory,
-A category attributes, N number attributes, C calendar values, F features, D width.
+Shape letters, here and in the model: B examples, K labels, T label events, S active days, M events of the
+memory, A category attributes, N number attributes, C calendar values, F features, D width.
 """
 
 from dataclasses import dataclass, fields
@@ -55,5 +55,8 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """The same batch on another device."""
-        moved = {field.name: getattr(self, field.name).to(device, non_blocking=non_blocking) for field in fields(self)}
+        moved = {
+            field.name: getattr(self, field.name).to(device, non_blocking=non_blocking)
+            for field in fields(self)
+        }
         return type(self)(**moved)

@@ -1,4 +1,4 @@
-"""The bridge from tables to tensors: batches are vectorised gathers from the event store, planned alike on every rank."""
+"""The bridge from tables to tensors: batches are vectorised gathers, planned alike on every rank."""
 
 from collections.abc import Iterator
 
@@ -68,7 +68,9 @@ class BatchBuilder:
             first_T=torch.from_numpy(self._label_first[index_T]),
             example_S=torch.from_numpy(example_S),
             age_S=_ages(cutoffs_B, example_S, self._activity.time, index_S),
-            events_B=torch.from_numpy((events.ends(rows_B, cutoffs_B) - events.offsets[rows_B]).astype(np.float32)),
+            events_B=torch.from_numpy(
+                (events.ends(rows_B, cutoffs_B) - events.offsets[rows_B]).astype(np.float32)
+            ),
             categories_BA=torch.from_numpy(self._categories_EA[rows_B]),
             numbers_BN=torch.from_numpy(self._numbers_EN[rows_B]),
             example_M=torch.from_numpy(example_M),
@@ -163,9 +165,9 @@ class ExampleBatches(Dataset[Batch]):
 class BatchPlan(Sampler[np.ndarray]):
     """Which examples stand in which batch; the same list on every rank, of which each takes every world-th.
 
-    In training the order is new in each epoch, from (seed, epoch), and every rank has equally many batches. Without `seed`
-    the order is that of the table, each example stands in exactly one batch, and batches do not depend on the number of
-    ranks, so that neither do the scores.
+    In training the order is new in each epoch, from (seed, epoch), and every rank has equally many batches.
+    Without `seed` the order is that of the table, each example stands in exactly one batch, and batches do
+    not depend on the number of ranks, so that neither do the scores.
 
     Args:
         positions: Positions of the examples in their table.
@@ -205,8 +207,4 @@ class BatchPlan(Sampler[np.ndarray]):
 
 def loader(examples: ExampleBatches, plan: BatchPlan) -> DataLoader[Batch]:
     """A loader that yields the planned batches as they are."""
-    return DataLoader(examples, batch_size=None, sampler=plan, collate_fn=_as_is)
-
-
-def _as_is(batch: Batch) -> Batch:
-    return batch
+    return DataLoader(examples, batch_size=None, sampler=plan)

@@ -41,9 +41,9 @@ class Cutoffs:
 def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime) -> Cutoffs:
     """Lay the grid of cutoffs over the observed time.
 
-    The window of a training cutoff ends at or before the first validation cutoff, that of a validation cutoff at or before
-    the first test cutoff. Each split has its own grid, as near to its end as it can be: by default the test is the
-    last complete window that begins at a midnight, validation the window before it.
+    The window of a training cutoff ends at or before the first validation cutoff, that of a validation cutoff
+    at or before the first test cutoff. Each split has its own grid, as near to its end as it can be: by
+    default the test is the last complete window that begins at a midnight, validation the window before it.
 
     Args:
         scenario: Checked scenario.
@@ -55,12 +55,12 @@ def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime) -> Cutof
     """
     target, examples = scenario.target, scenario.examples
     reach = target.gap + target.window
-    until = _naive(examples.observed_until) or last
+    until = naive(examples.observed_until) or last
     half_window = max(1, target.window_days // 2)
     step = timedelta(days=examples.every_days or half_window)
 
-    test_from = _naive(examples.test_from) or _midnight(until - reach)
-    validation_from = _naive(examples.validation_from) or test_from - reach
+    test_from = naive(examples.test_from) or _midnight(until - reach)
+    validation_from = naive(examples.validation_from) or test_from - reach
     tests = _forward(test_from, until, step)
     complete = [cutoff for cutoff in tests if cutoff + reach <= until]
     incomplete = [cutoff for cutoff in tests if cutoff + reach > until]
@@ -68,13 +68,20 @@ def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime) -> Cutof
         complete, incomplete = complete[:1], []
     validation = [c for c in _forward(validation_from, test_from - reach, step) if first <= c]
     newest = validation_from - reach
-    train = [newest - index * step for index in range(examples.train_cutoffs) if newest - index * step >= first]
-    splits: dict[Split, Sequence[datetime]] = {"train": train[::-1], "validation": validation, "test": complete}
+    train = [
+        newest - index * step for index in range(examples.train_cutoffs) if newest - index * step >= first
+    ]
+    splits: dict[Split, Sequence[datetime]] = {
+        "train": train[::-1],
+        "validation": validation,
+        "test": complete,
+    }
     problems = [
         scenario.problem(
             "target.window_days" if examples.test_from is None else "examples.test_from",
-            f"the {split} split must have a cutoff with a complete window of {reach.days} days, however: the tables "
-            f"reach from {first:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} and the first {split} cutoff would be {start:%Y-%m-%d}; "
+            f"the {split} split must have a cutoff with a complete window of {reach.days} days, however: "
+            f"the tables reach from {first:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} "
+            f"and the first {split} cutoff would be {start:%Y-%m-%d}; "
             f"choose a shorter window, or earlier test_from and validation_from",
         )
         for split, start in (("train", newest), ("validation", validation_from), ("test", test_from))
@@ -93,7 +100,7 @@ def _midnight(moment: datetime) -> datetime:
     return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _naive(moment: datetime | None) -> datetime | None:
+def naive(moment: datetime | None) -> datetime | None:
     """UTC without a zone, as in the tables."""
     if moment is None or moment.tzinfo is None:
         return moment

@@ -10,11 +10,8 @@ department on its own whether to buy:
 the customer and the days of the last purchases, P(a purchase in the window) is exact: `_true_probabilities`.
 
 Shape suffixes: A articles, B purchases (customer, day, department), C customers, D departments, E events,
-F latent factors, J categories of a department, K channels, R regions, T days since START, V visits,
-W weekdays from Monday on.
+F latent factors, J categories of a department, K channels, R regions, T days, V visits, W weekdays.
 """
-
-# ruff: noqa: N815 (shape suffixes)
 
 import json
 import tempfile
@@ -42,6 +39,7 @@ _VERSION = 1  # raise it with every change that makes other data from the same s
 _MARKER = "demo.json"
 _UNFINISHED = ".unfinished-"
 _N_DAYS = (END - START).days
+_FIRST_DAY = (START - datetime(1970, 1, 1)).days
 _BLOCK = 1_000  # customers of one random stream; simulated whole, so that a smaller demo is a prefix
 _SHARD = 25_000  # customers of one file: bounds memory
 _NEVER = np.iinfo(np.int32).max
@@ -76,17 +74,18 @@ DEPARTMENTS = (
     Department("Garden", 0.035, 0, 1.4, 130, 62, 0.7, 25, "Plants, Seeds, Garden Tools, Pots, Barbecue"),
     Department("Sports", 0.015, 0, 0.6, 165, 28, 0.5, 40, "Fitness, Running, Cycling, Camping, Skiing"),
     Department("Books", 0.04, 35, 0.5, 345, 55, 0.3, 14, "Novels, Crime, Cookbooks, Travel, Comics"),
-    Department("Jewellery", 0.0025, 0, 0.7, 350, 33, 0.4, 90, "Earrings, Chains, Rings, Watches, Smart Rings"),
+    Department("Jewellery", 0.0025, 0, 0.7, 350, 33, 0.4, 90, "Earrings, Chains, Rings, Pins, Smart Rings"),
 )
 # fmt: on
 _CATEGORIES = [department.categories.split(", ") for department in DEPARTMENTS]
 LATE_CATEGORIES = {"Plant-Based": 380, "Smart Rings": 520}
 """Categories that the shop did not have at first, and the day of their first article."""
 
+# Region to how much of the seasons is felt there.
 _REGIONS = {"North": 1.6, "South": 0.5, "East": 1.2, "West": 0.9, "Coast": 0.7, "Capital": 0.4}
-"""How much of the seasons is felt."""
 _TIERS = ("basic", "silver", "gold")
 _CHANNELS = ("store", "online", "app")
+# Visits of a pure weekday shopper and of a pure weekend shopper.
 _WEEKDAYS_2W = np.array([[1.3, 1.3, 1.2, 1.2, 1.0, 0.7, 0.3], [0.4, 0.3, 0.4, 0.5, 1.2, 2.6, 1.6]])
 _BANDS = {"low": 0.55, "mid": 1.0, "high": 2.2}  # factor on the price
 _ARTICLES_PER_CATEGORY = 24
@@ -139,18 +138,14 @@ def _draw_world(seed: int) -> _World:
     peak_D = np.array([d.peak_day for d in DEPARTMENTS]) / 365.25
     wave_TD = np.array([d.season for d in DEPARTMENTS]) * np.cos(2 * np.pi * (year_T - peak_D))
     climate_R11 = np.array(list(_REGIONS.values()))[:, None, None]
-
     # Half of the articles, and the first of each category, are sold as soon as their category is.
-    late_DJ1 = np.array([[LATE_CATEGORIES.get(name, 0) for name in names] for names in _CATEGORIES])[
-        ..., None
-    ]
+    late_DJ1 = np.array([[[LATE_CATEGORIES.get(name, 0)] for name in names] for names in _CATEGORIES])
     shape = (*late_DJ1.shape[:2], _ARTICLES_PER_CATEGORY)
     introduced_DJA = np.where(rng.random(shape) < 0.5, rng.integers(late_DJ1, _N_DAYS, shape), late_DJ1)
     introduced_DJA[..., :1] = late_DJ1
     introduced_DJA.sort(axis=-1)
     sold_TDJ = np.stack([(introduced_DJA <= day).sum(-1) for day in range(_N_DAYS)])
     cumulative_TDJ = (0.7 ** np.arange(shape[1]) * (sold_TDJ > 0)).cumsum(-1)
-
     band_A = rng.integers(0, len(_BANDS), introduced_DJA.size)
     price_A = np.repeat([d.price for d in DEPARTMENTS], shape[1] * shape[2])
     price_A = price_A * np.array(list(_BANDS.values()))[band_A] * rng.lognormal(0, 0.2, price_A.size)
@@ -179,9 +174,7 @@ def _articles_table(band_A: np.ndarray, rng: np.random.Generator) -> pl.DataFram
             "department": [department for department, _ in kind_A],
             "category": [category for _, category in kind_A],
             "price_band": pl.Series(list(_BANDS)).gather(band_A),
-            "description": [
-                f"{look} {category.lower()}, {colour}" for look, (_, category), colour in words_A
-            ],
+            "description": [f"{look} {kind[1].lower()}, {colour}" for look, kind, colour in words_A],
         }
     )
 
@@ -244,10 +237,9 @@ def _purchase_probability(
 ) -> np.ndarray:
     """P(buying from the department on `day` | visit), float32, shape (rows, D)."""
     cycles_CD = (day - last_CD[rows]) * customers.per_day_CD[rows]  # elapsed since the last purchase
-    need_CD = cycles_CD * cycles_CD
-    need_CD *= need_CD
     # From 0.08 just after a purchase through 1.29 after one cycle to 2.5; 1 where there is no cycle.
-    need_CD = np.where(customers.per_day_CD[rows] > 0, 2.5 - 2.42 / (1 + need_CD), np.float32(1))
+    need_CD = 2.5 - 2.42 / (1 + (cycles_CD**2) ** 2)
+    need_CD = np.where(customers.per_day_CD[rows] > 0, need_CD, np.float32(1))
     odds_CD = customers.taste_CD[rows] * world.season_RTD[customers.region_C[rows], day] * need_CD
     return np.asarray(odds_CD / (1 + odds_CD), dtype=np.float32)
 
@@ -288,10 +280,9 @@ def _true_probabilities(customers: _Customers, state: _State, world: _World, cut
     waiting_CD = np.repeat((state.left_C == _NEVER).astype(np.float64)[:, None], len(DEPARTMENTS), axis=1)
     bought_CD = np.zeros_like(waiting_CD)
     for day in range(cutoff_day, cutoff_day + WINDOW_DAYS):
-        stays_C = np.where(customers.joined_C <= day, 1 - customers.leaving_C, 1.0)
         buys_CD = _purchase_probability(customers, state.last_CD, world, day, slice(None))
         hazard_CD = _visit_probability(customers, day)[:, None] * buys_CD
-        waiting_CD *= stays_C[:, None]
+        waiting_CD *= np.where(customers.joined_C <= day, 1 - customers.leaving_C, 1.0)[:, None]
         bought_CD += waiting_CD * hazard_CD
         waiting_CD *= 1 - hazard_CD
     return bought_CD.astype(np.float32)
@@ -326,7 +317,7 @@ def _simulate_block(seed: int, world: _World, first: int, end: int) -> dict[str,
 def _customers_table(customers: _Customers, ids: pl.Series, rng: np.random.Generator) -> pl.DataFrame:
     """What the shop knows: all of it since the customer joined. Gaps fall at random."""
     age_known_C, region_known_C = rng.random((2, ids.len())) >= [[0.08], [0.05]]
-    joined = pl.Series((START - datetime(1970, 1, 1)).days + customers.joined_C).cast(pl.Int32).cast(pl.Date)
+    joined = pl.Series(_FIRST_DAY + customers.joined_C).cast(pl.Int32).cast(pl.Date)
     region = pl.Series(list(_REGIONS)).gather(customers.region_C)
     return pl.DataFrame([ids, joined.alias("joined_on")]).with_columns(
         pl.when(pl.Series(age_known_C)).then(pl.Series(customers.age_C)).alias("age"),
@@ -349,12 +340,11 @@ def _transactions(
     row_E = row_V[visit_E]
     article_E = _choose_articles(customers, world, np.stack([row_E, day_V[visit_E], department_E]), rng)
     discount_E = np.where(rng.random(row_E.size) < 0.15, rng.uniform(0.6, 0.9, row_E.size), 1.0)
-    time_E = day_V[visit_E] * MICROSECONDS_PER_DAY + second_V[visit_E] * 1_000_000
-    start = int((START - datetime(1970, 1, 1)) / timedelta(microseconds=1))
+    time_E = (_FIRST_DAY + day_V[visit_E]) * MICROSECONDS_PER_DAY + second_V[visit_E] * 1_000_000
     table = pl.DataFrame(
         {
             "customer_id": ids.gather(row_E),
-            "bought_at": pl.Series(start + time_E).cast(pl.Datetime("us")),
+            "bought_at": pl.Series(time_E).cast(pl.Datetime("us")),
             "article_id": world.articles["article_id"].gather(article_E),
             "quantity": rng.geometric(0.8, row_E.size).astype(np.int32),
             "price": np.round(world.price_A[article_E] * discount_E, 2),

@@ -14,8 +14,8 @@ BINS = 16
 def quantile_edges(values_NF: torch.Tensor, bins: int = BINS) -> torch.Tensor:
     """Bin edges of each feature: quantiles of its values, those that are neither zero nor missing.
 
-    Zero ("never", "none") and missing have a bin of their own, so they do not use up edges. Where values repeat, edges
-    fall together; such a bin is empty and its weight unused.
+    Zero ("never", "none") and missing have a bin of their own, so they do not use up edges. Where values
+    repeat, edges fall together; such a bin is empty and its weight unused.
 
     Args:
         values_NF: float32, shape (N, F); NaN is missing.
@@ -39,8 +39,8 @@ def quantile_edges(values_NF: torch.Tensor, bins: int = BINS) -> torch.Tensor:
 class PiecewiseLinear(nn.Module):
     """A linear layer on piecewise-linear encodings of numbers.
 
-    A value lights the bins below it fully, its own bin by its place in it, and those above not at all; zero and missing
-    light a flag of their own instead.
+    A value lights the bins below it fully, its own bin by its place in it, and those above not at all; zero
+    and missing light a flag of their own instead.
 
     Args:
         features: Number of features F.
@@ -50,7 +50,8 @@ class PiecewiseLinear(nn.Module):
     Shape:
         `(..., F)` → `(..., D)`.
 
-    Source: Gorishniy, Rubachev, Babenko (2022), On embeddings for numerical features in tabular deep learning, section 3.2.
+    Source: Gorishniy, Rubachev, Babenko (2022), On embeddings for numerical features in tabular deep
+        learning, section 3.2.
     """
 
     edges: torch.Tensor
@@ -65,6 +66,7 @@ class PiecewiseLinear(nn.Module):
         self.edges.copy_(quantile_edges(values_NF, self.edges.shape[1] - 1))
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """See Shape above."""
         return cast(torch.Tensor, self.linear(self.encode(values)))
 
     def encode(self, values: torch.Tensor) -> torch.Tensor:
@@ -84,7 +86,7 @@ class FieldEmbedding(nn.Module):
     """The sum of one embedding row a field, all fields in one table.
 
     Args:
-        sizes: Number of vocabulary rows of each field.
+        sizes: Number of vocabulary rows of each field, at least one field.
         width: Length D of a row.
 
     Shape:
@@ -95,14 +97,13 @@ class FieldEmbedding(nn.Module):
 
     def __init__(self, sizes: list[int], width: int) -> None:
         super().__init__()
-        starts = torch.tensor([0, *sizes[:-1]]).cumsum(0) if sizes else torch.zeros(0, dtype=torch.int64)
+        starts = torch.tensor([0, *sizes[:-1]]).cumsum(0)
         self.register_buffer("starts", starts, persistent=False)
-        self.bag = nn.EmbeddingBag(max(1, sum(sizes)), width, mode="sum")
+        self.bag = nn.EmbeddingBag(sum(sizes), width, mode="sum")
         nn.init.normal_(self.bag.weight, std=0.1)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        if rows.shape[1] == 0:
-            return self.bag.weight.new_zeros(rows.shape[0], self.bag.embedding_dim)
+        """See Shape above."""
         return cast(torch.Tensor, self.bag(rows + self.starts))
 
 
@@ -120,11 +121,16 @@ class DecayedMemory(nn.Module):
     """
 
     def __init__(
-        self, sizes: list[int], numbers: int, width: int, half_lives_days: tuple[float, ...] = (7.0, 30.0, 120.0)
+        self,
+        sizes: list[int],
+        numbers: int,
+        width: int,
+        half_lives_days: tuple[float, ...] = (7.0, 30.0, 120.0),
     ) -> None:
         super().__init__()
-        self.fields = FieldEmbedding(sizes, width)
+        self.fields = FieldEmbedding(sizes, width) if sizes else None
         self.numbers = PiecewiseLinear(numbers, width) if numbers else None
+        self.width = width
         self.log_rates = nn.Parameter(-torch.tensor(half_lives_days).log())
         self.norm = nn.LayerNorm(len(half_lives_days) * width)
 
@@ -136,7 +142,10 @@ class DecayedMemory(nn.Module):
         example_M: torch.Tensor,
         examples: int,
     ) -> torch.Tensor:
-        event_MD = self.fields(categories_MF)
+        """See Shape above."""
+        event_MD = self.norm.weight.new_zeros(len(age_M), self.width)
+        if self.fields is not None:
+            event_MD = event_MD + self.fields(categories_MF)
         if self.numbers is not None:
             event_MD = event_MD + self.numbers(numbers_MF)
         weights_MH = torch.exp2(-age_M[:, None] * self.log_rates.exp())

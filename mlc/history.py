@@ -1,7 +1,7 @@
 """What the past says about each label: counts, decayed counts, recency and cadence, from packed events.
 
-Everything is a scatter-add over the events of a batch; there is no feature store, and no event after the cutoff is
-ever in a batch. Days are distinct days with the label: ten articles in one basket are one day.
+Everything is a scatter-add over the events of a batch; there is no feature store, and no event after the
+cutoff is ever in a batch. Days are distinct days with the label: ten articles in one basket are one day.
 """
 
 import torch
@@ -21,7 +21,12 @@ CADENCE_FEATURES = (
     "mean gap",
     "recency over gap",
 )
-LABEL_FEATURES = (*CADENCE_FEATURES, "share of active days", "share of active days in 63", "share of decayed days, half-life 45")
+LABEL_FEATURES = (
+    *CADENCE_FEATURES,
+    "share of active days",
+    "share of active days in 63",
+    "share of decayed days, half-life 45",
+)
 ENTITY_FEATURES = (*CADENCE_FEATURES, "labels seen")
 
 
@@ -69,7 +74,9 @@ def _cadence(group_T: torch.Tensor, age_T: torch.Tensor, first_T: torch.Tensor, 
     within_TW = (age_T[:, None] < windows).to(age_T.dtype)
     decays_TH = torch.exp2(-age_T[:, None] * rates)
     ones_T1 = torch.ones_like(age_T)[:, None]
-    weights_TX = torch.cat([torch.cat([within_TW, ones_T1, decays_TH], dim=1) * first_T[:, None], ones_T1], dim=1)
+    weights_TX = torch.cat(
+        [torch.cat([within_TW, ones_T1, decays_TH], dim=1) * first_T[:, None], ones_T1], dim=1
+    )
     sums = torch.zeros(groups, weights_TX.shape[1], device=age_T.device, dtype=age_T.dtype)
     sums.index_add_(0, group_T, weights_TX)
 

@@ -19,8 +19,16 @@ import polars as pl
 from mlc.atomic import replacing, write_text
 from mlc.errors import DataError
 from mlc.scenario import AnyTable, Category, Ignore, Number, Scenario
-from mlc.sources import duplicate_keys, entity_expr, files_of, join_columns, null_counts, scan_events, scan_table
-from mlc.store import Timeline, read_columns, open_timeline, write_column, write_timeline
+from mlc.sources import (
+    duplicate_keys,
+    entity_expr,
+    files_of,
+    join_columns,
+    null_counts,
+    scan_events,
+    scan_table,
+)
+from mlc.store import Timeline, open_timeline, read_columns, write_column, write_timeline
 from mlc.tables import ENTITY_ID, TIME
 
 _FORMAT = 1  # raise when the layout of the store's folder changes
@@ -161,7 +169,11 @@ def _open(folder: Path, fingerprint: str) -> EventStore:
         attributes=read_columns(folder / "attributes"),
         counts={
             name: TableCounts(
-                **{**counts, "first": datetime.fromisoformat(counts["first"]), "last": datetime.fromisoformat(counts["last"])}
+                **{
+                    **counts,
+                    "first": datetime.fromisoformat(counts["first"]),
+                    "last": datetime.fromisoformat(counts["last"]),
+                }
             )
             for name, counts in described["counts"].items()
         },
@@ -174,7 +186,9 @@ def _open(folder: Path, fingerprint: str) -> EventStore:
 def _build(scenario: Scenario, folder: Path) -> dict[str, TableCounts]:
     """Write a whole store into an empty folder."""
     values = _Values(folder)
-    ids = pl.concat([scan_events(scenario, name, []).select(ENTITY_ID).unique() for name in scenario.data.events])
+    ids = pl.concat(
+        [scan_events(scenario, name, []).select(ENTITY_ID).unique() for name in scenario.data.events]
+    )
     entities = ids.unique().collect(engine="streaming").sort(pl.col(ENTITY_ID).hash(seed=0), ENTITY_ID)
     entities.write_parquet(folder / "entities.parquet")
     keys = {name: _write_dimension(scenario, name, values) for name in scenario.data.dimensions}
@@ -206,7 +220,9 @@ class _Values:
         if field.kind == "number":
             return pl.col(column).cast(pl.Float32).alias(field.name)
         text = pl.col(column).cast(pl.String)
-        values = frame.select(text.alias("value")).unique().drop_nulls().sort("value").collect(engine="streaming")
+        values = (
+            frame.select(text.alias("value")).unique().drop_nulls().sort("value").collect(engine="streaming")
+        )
         values.write_parquet(self.folder / f"values.{len(self.fields) - 1}.parquet")
         codes = text.cast(pl.Enum(values["value"])).to_physical().cast(pl.UInt32) + 1
         return codes.fill_null(0).cast(pl.UInt8 if values.height < 255 else pl.UInt32).alias(field.name)
@@ -218,11 +234,15 @@ def _fields(name: str, table: AnyTable, frame: pl.LazyFrame, unused: set[str]) -
     columns = [column for column in schema if column not in unused and not schema[column].is_nested()]
     if not columns:
         return []
-    distinct = frame.select(pl.len().alias(_ROW), *(pl.col(c).n_unique() for c in columns)).collect(engine="streaming")
+    distinct = frame.select(pl.len().alias(_ROW), *(pl.col(c).n_unique() for c in columns)).collect(
+        engine="streaming"
+    )
     rows = int(distinct[_ROW].item())
     found = []
     for column in columns:
-        match table.encoders.get(column) or default_encoder(schema[column], int(distinct[column].item()), rows):
+        match table.encoders.get(column) or default_encoder(
+            schema[column], int(distinct[column].item()), rows
+        ):
             case Number():
                 found.append((Field(f"{name}.{column}", "number"), column))
             case Category(min_count=min_count):
@@ -263,7 +283,9 @@ def _write_dimension(scenario: Scenario, name: str, values: _Values) -> pl.DataF
     table = scenario.data.dimensions[name]
     frame = scan_table(scenario, name).drop_nulls(table.key)
     start = len(values.fields)
-    codes = [values.code(field, frame, column) for field, column in _fields(name, table, frame, set(table.key))]
+    codes = [
+        values.code(field, frame, column) for field, column in _fields(name, table, frame, set(table.key))
+    ]
     values.fields[start:] = [replace(field, joined_by=name) for field in values.fields[start:]]
     coded = frame.select(*table.key, *codes).collect()
     for field in values.fields[start:]:
@@ -285,7 +307,10 @@ def _coded_events(
     for dimension in table.joins:
         pairs = join_columns(table, dimension, scenario.data.dimensions[dimension])
         frame = frame.join(
-            keys[dimension].lazy().with_columns(pl.col(key).cast(schema[c]) for c, key in pairs).rename({_ROW: f">{dimension}"}),
+            keys[dimension]
+            .lazy()
+            .with_columns(pl.col(key).cast(schema[c]) for c, key in pairs)
+            .rename({_ROW: f">{dimension}"}),
             left_on=[column for column, _ in pairs],
             right_on=[key for _, key in pairs],
             how="left",
@@ -318,16 +343,27 @@ def _write_attributes(scenario: Scenario, entities: pl.DataFrame, values: _Value
             entities.lazy(), on=ENTITY_ID, how="semi"
         )
         start = len(values.fields)
-        codes = [values.code(field, own, column) for field, column in _fields(name, table, own, {table.key, ENTITY_ID})]
-        coded = entities.join(own.select(ENTITY_ID, *codes).collect(), on=ENTITY_ID, how="left", maintain_order="left")
+        codes = [
+            values.code(field, own, column)
+            for field, column in _fields(name, table, own, {table.key, ENTITY_ID})
+        ]
+        coded = entities.join(
+            own.select(ENTITY_ID, *codes).collect(), on=ENTITY_ID, how="left", maintain_order="left"
+        )
         for field in values.fields[start:]:
             missing = float("nan") if field.kind == "number" else 0
-            write_column(values.folder / "attributes", field.name, coded[field.name].fill_null(missing).to_numpy())
+            write_column(
+                values.folder / "attributes", field.name, coded[field.name].fill_null(missing).to_numpy()
+            )
 
 
 def _counts(scenario: Scenario, name: str, frame: pl.DataFrame) -> TableCounts:
     if not frame.height:
-        raise DataError(scenario.problem(f"data.tables.{name}", f"{name} must have events, however: there is none"))
+        raise DataError(
+            scenario.problem(f"data.tables.{name}", f"{name} must have events, however: there is none")
+        )
     _, without_entity, without_time = null_counts(scenario, name)
     first, last = frame[TIME].cast(pl.Datetime("us")).min(), frame[TIME].cast(pl.Datetime("us")).max()
-    return TableCounts(frame.height, without_entity, without_time, cast(datetime, first), cast(datetime, last))
+    return TableCounts(
+        frame.height, without_entity, without_time, cast(datetime, first), cast(datetime, last)
+    )

@@ -90,12 +90,12 @@ class DecisionScore:
 
 @dataclass(frozen=True)
 class Difference:
-    """Model minus rival in one macro score, and where it lies in 95 of 100 resamples.
+    """Model minus rival in one macro score, and its 95 % interval.
 
     Attributes:
         value: On the examples themselves; None where no label is defined.
-        low: 2.5 % point of the replicates, inclusive; None without replicates or with a single entity.
-        high: 97.5 % point, inclusive.
+        low: Lower end, inclusive; None without replicates or with a single entity.
+        high: Upper end, inclusive.
         replicates: How many were used, those with a defined label.
     """
 
@@ -109,8 +109,7 @@ class Difference:
 class _Ranking:
     """One label's known examples, and its positives, from the highest score down, as positions in the arrays.
 
-    Groups of tied scores are bounds [start, end) in the two. Groups without a positive add nothing to either
-    score and are left out.
+    Groups of tied scores are bounds [start, end) in the two; without a positive they are left out.
     """
 
     rows: Integers
@@ -141,8 +140,7 @@ def score_labels(scores_NK: Matrix, targets_NK: Matrix, class_names: Sequence[st
         >>> score.auroc, score.ap, score.lift, round(score.brier, 3)
         (1.0, 1.0, 2.0, 0.025)
 
-    Source: Fawcett (2006), An introduction to ROC analysis, section 7; average precision as in scikit-learn,
-    sum over n of (R_n - R_(n-1)) P_n, which is not interpolated.
+    Source: Fawcett (2006), An introduction to ROC analysis, section 7; average precision as in scikit-learn.
     """
     _check(scores_NK, targets_NK, class_names)
     return [
@@ -154,8 +152,7 @@ def score_labels(scores_NK: Matrix, targets_NK: Matrix, class_names: Sequence[st
 def overall_scores(scores_NK: Matrix, targets_NK: Matrix, label_scores: Sequence[LabelScore]) -> OverallScore:
     """Macro, micro and support-weighted means of AUROC and average precision.
 
-    A label with only positives has an average precision of 1 for any scores, so macro and weighted leave it
-    out of both means: one number says over how many labels they are.
+    Macro and weighted leave a label with only positives out of both: its average precision is always 1.
 
     Args:
         scores_NK: As for `score_labels`.
@@ -229,11 +226,13 @@ def macro_differences(
 
     Each replicate gives every entity, with all its examples, a weight from Poisson(1): the bootstrap without
     a fixed total. Scores are sorted once a label; a replicate is then a weighted cumulative sum. A label
-    without a positive or a negative in a replicate is left out of it, for model and rivals alike.
+    without a positive or a negative in a replicate is left out of it, for model and rivals alike. The ends are
+    2 value - percentile, the basic interval: average precision rises when a positive is drawn twice, so that
+    the percentiles alone call random scores better than constant ones (measured: 54 % coverage against 94 %).
 
     Args:
         scores_NK: The model's probabilities in [0, 1], shape (N examples, K labels).
-        rivals: Name → probabilities of the same shape and in the same order.
+        rivals: Name → probabilities of the same shape, in the same order.
         targets_NK: 0, 1 or 255 (unknown, left out), uint8, same shape.
         entities_N: The entity of each example, integers or text, shape (N examples,).
         replicates: How many resamples. Memory: a byte for each entity and replicate, and about 200 MB.
@@ -251,7 +250,7 @@ def macro_differences(
         Difference(value=1.0, low=1.0, high=1.0, replicates=117)
 
     Source: Hanley and MacGibbon (2006), Creating non-parametric bootstrap samples using Poisson frequencies;
-    percentile interval: Efron and Tibshirani (1993), An introduction to the bootstrap, section 13.3.
+    basic interval: Davison and Hinkley (1997), Bootstrap methods and their application, section 5.2.
     """
     for matrix_NK in [scores_NK, *rivals.values()]:
         _check(matrix_NK, targets_NK)
@@ -397,5 +396,5 @@ def _interval(differences_R: Floats, entities: int) -> Difference:
     used = differences_R[1:][~np.isnan(differences_R[1:])]
     if entities < 2 or not len(used):  # all resamples of one entity are the same, and say nothing of spread
         return Difference(value, None, None, len(used))
-    low, high = np.percentile(used, [2.5, 97.5]).tolist()
+    low, high = (2 * differences_R[0] - np.percentile(used, [97.5, 2.5])).tolist()
     return Difference(value, low, high, len(used))

@@ -1,20 +1,27 @@
-"""The network and its training: per-label cadence, entity attributes, calendar, and optionally a decayed memory.
+"""The network and its training: per-label cadence, entity attributes, calendar, optionally a decayed memory.
 
-Logit of label k = prior log-odds + shared multilayer perceptron over (features of the label's history, label embedding,
-entity vector) + ⟨entity vector, label vector⟩. Whatever is off contributes nothing.
+Logit of label k = prior log-odds + shared multilayer perceptron over (features of the label's history, label
+embedding, entity vector) + ⟨entity vector, label vector⟩. Whatever is off contributes nothing.
 """
 
+import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytorch_lightning
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torchmetrics import Metric
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
+from mlc.atomic import replacing, write_text
 from mlc.batch import Batch
+from mlc.batches import BatchPlan, ExampleBatches
 from mlc.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear
 from mlc.history import ENTITY_FEATURES, LABEL_FEATURES, entity_features, label_features
 from mlc.losses import multilabel_loss
@@ -22,6 +29,8 @@ from mlc.scenario import ModelSection, TrainSection
 
 CALENDAR = 6
 MONITOR = "validation_macro_ap"
+EVALUATION_BATCH = 1024
+"""Examples scored at once. Fixed, since the last digits of a score depend on it."""
 
 _SIZES = {"nano": (32, 1, 0.1), "small": (128, 1, 0.2), "base": (256, 2, 0.2)}
 """Preset → width, depth, dropout of the entity branch."""
@@ -57,7 +66,11 @@ class NetworkSpec:
 
     @classmethod
     def of(
-        cls, model: ModelSection, labels: int, attributes: tuple[list[int], int], memory: tuple[list[int], int]
+        cls,
+        model: ModelSection,
+        labels: int,
+        attributes: tuple[list[int], int],
+        memory: tuple[list[int], int],
     ) -> "NetworkSpec":
         """The network of a scenario, given (category sizes, numbers) of the entities and of the events."""
         width, depth, dropout = _SIZES[model.preset]
@@ -88,7 +101,9 @@ class Network(nn.Module):
         self.label_numbers = PiecewiseLinear(len(LABEL_FEATURES), width) if spec.history else None
         self.entity_numbers = PiecewiseLinear(len(ENTITY_FEATURES), width) if spec.history else None
         self.attributes = FieldEmbedding(spec.attribute_sizes, width) if spec.attribute_sizes else None
-        self.attribute_numbers = PiecewiseLinear(spec.attribute_numbers, width) if spec.attribute_numbers else None
+        self.attribute_numbers = (
+            PiecewiseLinear(spec.attribute_numbers, width) if spec.attribute_numbers else None
+        )
         self.calendar = nn.Linear(CALENDAR, width) if spec.calendar else None
         self.memory: DecayedMemory | None = None
         if spec.memory_sizes or spec.memory_numbers:
@@ -113,6 +128,7 @@ class Network(nn.Module):
         return entity_BF, label_features(batch, self.spec.labels, entity_BF)
 
     def forward(self, batch: Batch) -> torch.Tensor:
+        """See Shape above."""
         entity_BD = self.label_embedding.new_zeros(len(batch), self.spec.width)
         hidden_BKD = self.label_embedding.expand(len(batch), -1, -1)
         if self.label_numbers is not None and self.entity_numbers is not None:
@@ -126,7 +142,9 @@ class Network(nn.Module):
         if self.calendar is not None:
             entity_BD = entity_BD + self.calendar(batch.calendar_BC)
         if self.memory is not None:
-            memory = self.memory(batch.categories_M, batch.numbers_M, batch.age_M, batch.example_M, len(batch))
+            memory = self.memory(
+                batch.categories_M, batch.numbers_M, batch.age_M, batch.example_M, len(batch)
+            )
             entity_BD = entity_BD + self.memory_out(memory)
         entity_BD = self.entity_mlp(entity_BD)
         hidden_BKD = hidden_BKD + self.entity_to_label(entity_BD)[:, None, :]
@@ -138,7 +156,7 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def fit(self, batches: list[Batch], positives_K: torch.Tensor, known_K: torch.Tensor) -> None:
-        """Set what is counted, not learned: quantile edges from a sample of batches, prior log-odds from the training targets.
+        """Set what is counted, not learned: quantile edges and prior log-odds, from training batches and targets.
 
         Args:
             batches: A sample of the training batches.
@@ -227,7 +245,7 @@ class Classifier(pytorch_lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:  # noqa: D102
         means = self.validation.compute()
         self.validation.reset()
-        self.log_dict({f"validation_{name}": value for name, value in means.items()})
+        self.log_dict({f"validation_{name}": value for name, value in means.items()}, sync_dist=True)
 
     def configure_optimizers(self) -> Any:  # noqa: D102
         matrices = [p for p in self.network.parameters() if p.ndim > 1]
@@ -237,9 +255,13 @@ class Classifier(pytorch_lightning.LightningModule):
             {"params": matrices, "weight_decay": train.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=train.learning_rate, fused=self.device.type in ("cpu", "cuda"))
+        optimizer = torch.optim.AdamW(
+            groups, lr=train.learning_rate, fused=self.device.type in ("cpu", "cuda")
+        )
         steps = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: learning_rate_factor(step, steps)
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
@@ -247,10 +269,54 @@ def learning_rate_factor(step: int, steps: int) -> float:
     """Linear rise over a twentieth of the steps, then a cosine down to a hundredth.
 
     Examples:
-        >>> learning_rate_factor(0, 100), learning_rate_factor(5, 100), round(learning_rate_factor(100, 100), 4)
-        (0.2, 1.0, 0.01)
+        >>> learning_rate_factor(0, 100), learning_rate_factor(5, 100), round(learning_rate_factor(100, 100),
+        4) (0.2, 1.0, 0.01)
     """
     rise = max(1, steps // 20)
     if step < rise:
         return (step + 1) / rise
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
+
+
+@torch.inference_mode()
+def score_examples(
+    network: Network, examples: ExampleBatches, plan: BatchPlan
+) -> tuple[np.ndarray, np.ndarray]:
+    """The probabilities of the planned examples.
+
+    Args:
+        network: On any device.
+        examples: The examples.
+        plan: Which of them, in which batches.
+
+    Returns:
+        Their positions in the examples, int64, shape (n), and the scores, float32, shape (n, K).
+    """
+    network.eval()
+    device = network.prior_K.device
+    positions = [np.zeros(0, dtype=np.int64)]
+    scores = [np.zeros((0, network.spec.labels), dtype=np.float32)]
+    for index in plan:
+        logits_BK = network(examples[index].to(device)).float()
+        positions.append(index)
+        scores.append(torch.sigmoid(logits_BK).cpu().numpy())
+    return np.concatenate(positions), np.concatenate(scores)
+
+
+def save_network(network: Network, class_names: Sequence[str], folder: Path) -> None:
+    """Write `model.safetensors` and `model.json`: no pickled code, labels by name."""
+    with replacing(folder / "model.safetensors") as temporary:
+        # A safetensors file holds no shared or strided memory.
+        save_file(
+            {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}, temporary
+        )
+    described = {"schema": "mlc/model/1", "class_names": list(class_names), "network": network.spec.as_json()}
+    write_text(folder / "model.json", json.dumps(described, indent=1, ensure_ascii=False) + "\n")
+
+
+def load_network(folder: Path) -> tuple[Network, list[str]]:
+    """The network of a run with its weights, and its class names."""
+    described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    network = Network(NetworkSpec(**described["network"]))
+    network.load_state_dict(load_file(folder / "model.safetensors"))
+    return network, described["class_names"]

@@ -26,7 +26,7 @@ from typing import Any, Literal
 from mlc import __version__
 from mlc.atomic import write_text
 from mlc.errors import Problem, RunError, did_you_mean
-from mlc.scenario import Scenario, load_scenario, scenario_yaml
+from mlc.scenario import Scenario, load_scenario, resolved, scenario_yaml
 
 Opening = Literal["new", "resume", "overwrite"]
 
@@ -61,7 +61,9 @@ class Run:
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file, whole or not at all."""
-        write_text(self.folder / name, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write_text(
+            self.folder / name, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        )
 
     def scenario(self) -> Scenario:
         """The scenario that the run was made from, defaults and paths resolved."""
@@ -74,7 +76,8 @@ def open_run(runs: Path, scenario: Scenario, opening: Opening) -> Run:
     Args:
         runs: Folder of all runs.
         scenario: Gives the name.
-        opening: `new` must not exist; `resume` must exist, unfinished, from the same scenario; `overwrite` need not exist.
+        opening: `new` must not exist; `resume` must exist, unfinished, from the same scenario; `overwrite`
+            need not exist.
 
     Raises:
         RunError: The folder is not in that state.
@@ -82,7 +85,9 @@ def open_run(runs: Path, scenario: Scenario, opening: Opening) -> Run:
     run = Run(runs / scenario.name)
     exists = (run / "run.json").exists()
     if not exists and run.folder.exists() and any(run.folder.iterdir()):
-        raise RunError(f"{run.folder} must be a run or not exist, however: it holds other files; choose another name")
+        raise RunError(
+            f"{run.folder} must be a run or not exist, however: it holds other files; choose another name"
+        )
     if opening == "overwrite" or (opening == "new" and not exists):
         return run
     if not exists:
@@ -91,17 +96,38 @@ def open_run(runs: Path, scenario: Scenario, opening: Opening) -> Run:
     if opening == "new":
         state = "finished" if run.finished else "unfinished"
         same = "from the same scenario" if not changes else "from another scenario: " + "; ".join(changes)
-        mend = "--overwrite starts over" if run.finished or changes else "--resume goes on, --overwrite starts over"
-        raise RunError(f"{run.folder} must not exist, however: a {state} run {same} is there; {mend}, --set name=… makes another")
+        mend = (
+            "--overwrite starts over"
+            if run.finished or changes
+            else "--resume goes on, --overwrite starts over"
+        )
+        raise RunError(
+            f"{run.folder} must not exist, however: a {state} run {same} is there; "
+            f"{mend}, --set name=… makes another"
+        )
     if changes:
-        raise RunError([Problem(f"must be as it was to resume, however: {change}; --overwrite starts over", "", str(run.folder)) for change in changes])
+        raise RunError(
+            [
+                Problem(
+                    f"must be as it was to resume, however: {change}; --overwrite starts over",
+                    "",
+                    str(run.folder),
+                )
+                for change in changes
+            ]
+        )
     if run.finished:
-        raise RunError(f"{run.folder} must be unfinished to be resumed, however: it is complete; --overwrite starts over")
+        raise RunError(
+            f"{run.folder} must be unfinished to be resumed, however: it is complete; --overwrite starts over"
+        )
     return run
 
 
 def start_run(run: Run, scenario: Scenario, opening: Opening) -> None:
-    """Write the first files. With `overwrite`, the former run is set aside as `<name>.previous` until the new one is complete."""
+    """Write the first files; `overwrite` sets the former run aside until the new one is complete.
+
+    It then lies in `<name>.previous`.
+    """
     previous = _previous(run)
     if opening == "overwrite" and run.folder.exists():
         if run.finished or not previous.exists():
@@ -155,7 +181,10 @@ def find_run(runs: Path, name: str) -> Run:
         if run.finished and (run / "model.safetensors").exists():
             return run
         if (run / "run.json").exists():
-            raise RunError(f"{folder} must be a finished run, however: its training did not end; mlc train --resume goes on")
+            raise RunError(
+                f"{folder} must be a finished run, however: its training did not end; "
+                "mlc train --resume goes on"
+            )
     known = [path.parent.name for path in runs.glob("*/report.json")] if runs.is_dir() else []
     raise RunError(f"{name} must be a run in {runs}, however: {did_you_mean(name, known)}")
 
@@ -178,21 +207,10 @@ def _now() -> str:
 
 def _changes(run: Run, scenario: Scenario) -> Iterator[str]:
     """What differs between the run's scenario and this one."""
-    before = _flat(run.scenario().model_dump(mode="json"))
-    after = _flat(load_like(scenario))
+    before, after = _flat(resolved(run.scenario())), _flat(resolved(scenario))
     for key in sorted(set(before) | set(after)):
         if key[:2] not in _FREE_TO_CHANGE and before.get(key) != after.get(key):
             yield f"{'.'.join(key)} was {before.get(key)!r} and is {after.get(key)!r}"
-
-
-def load_like(scenario: Scenario) -> dict[str, Any]:
-    """The scenario as `resolved.yaml` would give it back: with absolute paths."""
-    value = scenario.model_dump(mode="json")
-    for table in value["data"]["tables"].values():
-        table["path"] = str(scenario.path(table["path"]))
-    if scenario.target.true_probabilities:
-        value["target"]["true_probabilities"] = str(scenario.path(scenario.target.true_probabilities))
-    return value
 
 
 def _flat(value: Any, keys: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:

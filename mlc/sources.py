@@ -15,7 +15,14 @@ from mlc.errors import DataError, Problem, did_you_mean
 from mlc.scenario import AnyTable, Csv, DimensionTable, EntitiesTable, EventsTable, Number, Parquet, Scenario
 from mlc.tables import ENTITY_ID, TIME
 
-_ENDINGS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".gz": "csv"}
+_ENDINGS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".gz": "csv",
+}
 POLARS_ERRORS = (pl.exceptions.PolarsError, OSError)
 """What Polars raises for files and expressions that do not fit."""
 
@@ -39,9 +46,15 @@ def files_of(scenario: Scenario, name: str) -> list[Path]:
         files = [path] if path.is_file() else []
     if not files:
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = did_you_mean(path.name, beside) if beside else f"the folder {path.parent} does not exist or is empty"
+        hint = (
+            did_you_mean(path.name, beside)
+            if beside
+            else f"the folder {path.parent} does not exist or is empty"
+        )
         raise DataError(
-            scenario.problem(f"data.tables.{name}.path", f"a file must be at {path}, however: there is none; {hint}")
+            scenario.problem(
+                f"data.tables.{name}.path", f"a file must be at {path}, however: there is none; {hint}"
+            )
         )
     return files
 
@@ -66,7 +79,8 @@ def scan_table(scenario: Scenario, name: str) -> pl.LazyFrame:
         kind = _format_of(table, files).kind.capitalize()
         raise DataError(
             scenario.problem(
-                f"data.tables.{name}.path", f"must be {kind} files of one shape, however: {_first_line(error)} ({files[0]})"
+                f"data.tables.{name}.path",
+                f"must be {kind} files of one shape, however: {_first_line(error)} ({files[0]})",
             )
         ) from None
     return frame if table.where is None else frame.filter(pl.sql_expr(table.where))
@@ -113,9 +127,9 @@ def scan_events(scenario: Scenario, name: str, dimensions: list[str] | None = No
         dimensions: The joined tables whose columns are wanted; all by default.
 
     Returns:
-        `entity_id` and `time` (microseconds, UTC or without zone), never null, then the table's own columns, then the
-        joined ones as `dimension.column`. Events without a row in a dimension keep nulls there. Rows keep the order of
-        the files.
+        `entity_id` and `time` (microseconds, UTC or without zone), never null, then the table's own columns,
+        then the joined ones as `dimension.column`. Events without a row in a dimension keep nulls there. Rows
+        keep the order of the files.
     """
     table = scenario.data.events[name]
     frame = scan_table(scenario, name)
@@ -137,7 +151,8 @@ def scan_events(scenario: Scenario, name: str, dimensions: list[str] | None = No
         )
     entity = table.entity or scenario.data.entity
     frame = frame.with_columns(
-        time_expr(table.time, schema[table.time]).alias(TIME), entity_expr(entity, schema[entity]).alias(ENTITY_ID)
+        time_expr(table.time, schema[table.time]).alias(TIME),
+        entity_expr(entity, schema[entity]).alias(ENTITY_ID),
     )
     return frame.filter(pl.col(TIME).is_not_null(), pl.col(ENTITY_ID).is_not_null())
 
@@ -196,7 +211,9 @@ def check_tables(scenario: Scenario) -> dict[str, TableSchema]:
             problems += error.problems
         except POLARS_ERRORS as error:
             field = f"data.tables.{name}.where"
-            problems.append(scenario.problem(field, f"must be true or false for every row, however: {_first_line(error)}"))
+            problems.append(
+                scenario.problem(field, f"must be true or false for every row, however: {_first_line(error)}")
+            )
     for name, schema in schemas.items():
         problems += _column_problems(scenario, name, schema, schemas)
     problems += _entity_type_problems(scenario, schemas)
@@ -216,14 +233,17 @@ def _column_problems(
     def missing(field: str, column: str) -> Iterator[Problem]:
         if column not in columns:
             yield scenario.problem(
-                f"data.tables.{name}.{field}", f"{name} must have a column {column}, however: {did_you_mean(column, columns)}"
+                f"data.tables.{name}.{field}",
+                f"{name} must have a column {column}, however: {did_you_mean(column, columns)}",
             )
 
     for column, encoder in table.encoders.items():
         field = f"encoders.{column}"
         yield from missing(field, column)
         if isinstance(encoder, Number) and column in columns and not (columns[column].is_numeric()):
-            yield scenario.problem(f"data.tables.{name}.{field}", f"must be a number, however: dtype={columns[column]}")
+            yield scenario.problem(
+                f"data.tables.{name}.{field}", f"must be a number, however: dtype={columns[column]}"
+            )
     match table:
         case EventsTable(time=time, entity=entity, joins=joins):
             yield from missing("time", time)
@@ -261,7 +281,8 @@ def _join_type_problems(
         if right is not None and _family(left) != _family(right):
             yield scenario.problem(
                 f"data.tables.{name}.joins.{dimension}",
-                f"{name}.{column} and {dimension}.{key} must have one type, however: {left} and {right}; cast one in the source",
+                f"{name}.{column} and {dimension}.{key} must have one type, however: {left} and {right}; "
+                "cast one in the source",
             )
 
 
@@ -290,11 +311,14 @@ def _entity_type_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -
             found[name] = (column, _family(dtype))
             if _family(dtype) not in ("integer", "text"):
                 yield scenario.problem(
-                    f"data.tables.{name}", f"{name}.{column} must be text or a whole number, however: dtype={dtype}; cast it"
+                    f"data.tables.{name}",
+                    f"{name}.{column} must be text or a whole number, however: dtype={dtype}; cast it",
                 )
     if len({family for _, family in found.values()} & {"integer", "text"}) > 1:
         listed = ", ".join(f"{name}.{column} is {family}" for name, (column, family) in found.items())
-        yield scenario.problem("data.entity", f"entity ids must have one type, however: {listed}; cast one in the source")
+        yield scenario.problem(
+            "data.entity", f"entity ids must have one type, however: {listed}; cast one in the source"
+        )
     if len(set(aware.values())) > 1:
         listed = ", ".join(f"{name} {'with' if zone else 'without'}" for name, zone in aware.items())
         yield scenario.problem("data.tables", f"times must all have a zone or none, however: {listed}")
@@ -308,7 +332,9 @@ def _moment_problems(scenario: Scenario, aware: dict[str, bool]) -> Iterator[Pro
     for field in ("validation_from", "test_from", "observed_until"):
         moment = getattr(examples, field)
         if moment is not None and moment.tzinfo is not None:
-            yield scenario.problem(f"examples.{field}", "must have no time zone, however: it has one and the tables have none")
+            yield scenario.problem(
+                f"examples.{field}", "must have no time zone, however: it has one and the tables have none"
+            )
 
 
 def _target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Iterator[Problem]:
@@ -318,14 +344,20 @@ def _target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Ite
         owner, column = column.split(".", 1)
     columns = schemas[owner].columns
     if column not in columns:
-        yield scenario.problem("target.column", f"{owner} must have a column {column}, however: {did_you_mean(column, columns)}")
+        yield scenario.problem(
+            "target.column", f"{owner} must have a column {column}, however: {did_you_mean(column, columns)}"
+        )
         return
     dtype = columns[column]
     if not (dtype.is_integer() or isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Boolean)):
-        yield scenario.problem("target.column", f"{owner}.{column} must be text, however: dtype={dtype}; cast it in the source")
+        yield scenario.problem(
+            "target.column", f"{owner}.{column} must be text, however: dtype={dtype}; cast it in the source"
+        )
     if target.rule.where is not None:
         try:
-            scan_events(scenario, target.table).filter(rule_expr(scenario, target.rule.where)).collect_schema()
+            scan_events(scenario, target.table).filter(
+                rule_expr(scenario, target.rule.where)
+            ).collect_schema()
         except POLARS_ERRORS as error:
             yield scenario.problem(
                 "target.rule.where", f"must be true or false for every event, however: {_first_line(error)}"
@@ -368,7 +400,10 @@ def join_rates(scenario: Scenario) -> list[JoinRate]:
                 .collect()
             )
             total = int(counts.select(pl.col("events").sum()).collect().item() or 0)
-            shown = tuple("/".join("null" if v is None else str(v) for v in row[:-1]) for row in lost.head(5).iter_rows())
+            shown = tuple(
+                "/".join("null" if v is None else str(v) for v in row[:-1])
+                for row in lost.head(5).iter_rows()
+            )
             rates.append(JoinRate(name, dimension, total, total - int(lost["events"].sum()), shown))
     return rates
 
@@ -403,9 +438,12 @@ def null_counts(scenario: Scenario, name: str) -> tuple[int, int, int]:
     entity = table.entity or scenario.data.entity
     row = (
         scan_table(scenario, name)
-        .select(pl.len(), pl.col(entity).is_null().sum().alias("entity"), pl.col(table.time).is_null().sum().alias("time"))
+        .select(
+            pl.len(),
+            pl.col(entity).is_null().sum().alias("entity"),
+            pl.col(table.time).is_null().sum().alias("time"),
+        )
         .collect()
         .row(0)
     )
     return int(row[0]), int(row[1]), int(row[2])
-

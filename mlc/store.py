@@ -1,8 +1,8 @@
 """The event store: every event of every entity, as sorted memory-mapped columns.
 
-One plain `.npy` a column, sorted by (entity row, time, order in the files), and `offsets` that say where the events of an
-entity begin. Ranks and runs share the page cache; nothing is deserialised. Pure NumPy: what a column
-means is in `store.json` beside the arrays.
+One plain `.npy` a column, sorted by (entity row, time, order in the files), and `offsets` that say where the
+events of an entity begin. Ranks and runs share the page cache; nothing is deserialised. Pure NumPy: what a
+column means is in `store.json` beside the arrays.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from mlc.tables import MICROSECONDS_PER_DAY
 
 @dataclass(frozen=True)
 class Timeline:
-    """Moments of many entities, packed: those of entity row e are `[offsets[e], offsets[e + 1])`, by rising time.
+    """Moments of many entities, packed: those of entity e are `[offsets[e], offsets[e + 1])`, by time.
 
     Attributes:
         offsets: int64, shape (E + 1).
@@ -56,13 +56,19 @@ class Timeline:
         for _ in range(longest.bit_length()):
             middle = (low + high) // 2
             # An empty range points past its end: clip, its answer is not used.
-            known = self.time[np.minimum(middle, max(len(self.time) - 1, 0))] <= cutoffs_B if len(self.time) else low > low
+            known = (
+                self.time[np.minimum(middle, max(len(self.time) - 1, 0))] <= cutoffs_B
+                if len(self.time)
+                else low > low
+            )
             active = low < high
             low = np.where(active & known, middle + 1, low)
             high = np.where(active & ~known, middle, high)
         return low
 
-    def history(self, rows_B: np.ndarray, cutoffs_B: np.ndarray, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def history(
+        self, rows_B: np.ndarray, cutoffs_B: np.ndarray, most: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The moments up to the cutoff of each example, packed.
 
         Args:
@@ -89,7 +95,9 @@ class Timeline:
         return example_T, index_T
 
 
-def pack(rows_T: np.ndarray, time_T: np.ndarray, entities: int, columns: Mapping[str, np.ndarray]) -> Timeline:
+def pack(
+    rows_T: np.ndarray, time_T: np.ndarray, entities: int, columns: Mapping[str, np.ndarray]
+) -> Timeline:
     """Sort moments by (entity row, time), stably, and note where each entity begins.
 
     Args:
@@ -109,7 +117,8 @@ def pack(rows_T: np.ndarray, time_T: np.ndarray, entities: int, columns: Mapping
 def first_of_day(timeline: Timeline, group: np.ndarray | None = None) -> np.ndarray:
     """Which moments are the first of their (entity, day), or of their (entity, day, group).
 
-    A count of these up to a cutoff is the number of distinct days up to that cutoff, also in the middle of a day.
+    A count of these up to a cutoff is the number of distinct days up to that cutoff, also in the middle of a
+    day.
 
     Args:
         timeline: T moments.

@@ -6,12 +6,13 @@ predictions  one row an example                   `entity_id`, `cutoff`, `split`
 scorecard    one row a (split, label)             support, prevalence, AUROC, …
 
 Times are microseconds since 1970 in UTC, or without a zone where the tables have none. Labels have no
-column of their own: `targets` and `scores` are arrays of K, in the order of the class names, which travel in the
-file's metadata.
+column of their own: `targets` and `scores` are arrays of K, in the order of the class names, which travel in
+the file's metadata.
 """
 
 import json
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Literal
 
 import numpy as np
@@ -34,6 +35,16 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SPLIT_TYPE = pl.Enum(SPLITS)
 
 MICROSECONDS_PER_DAY = 86_400_000_000
+
+
+def microseconds(moment: datetime) -> int:
+    """Microseconds since 1970 of a naive moment.
+
+    Examples:
+        >>> microseconds(datetime(1970, 1, 2))
+        86400000000
+    """
+    return (moment - datetime(1970, 1, 1)) // timedelta(microseconds=1)
 
 
 def targets_of(examples: pl.DataFrame) -> np.ndarray:
@@ -68,8 +79,8 @@ def check_predictions(predictions: pl.DataFrame, examples: pl.DataFrame) -> None
     missing = examples.join(predictions, on=keys, how="anti").height
     if doubled or missing or predictions.height != examples.height:
         raise DataError(
-            f"predictions must have each of the {examples.height} examples once, however: {predictions.height} "
-            f"rows, {doubled} doubled, {missing} missing"
+            f"predictions must have each of the {examples.height} examples once, however: "
+            f"{predictions.height} rows, {doubled} doubled, {missing} missing"
         )
     scores = scores_of(predictions)
     if not bool(np.all((scores >= 0.0) & (scores <= 1.0))):

@@ -1,10 +1,11 @@
 """Label queries: from events to the targets of every example.
 
-Two steps. `label_query` is one lazy Polars query: the events that count, each with the number of its label. Sorted by
-time, the events of a window are then one slice, and `window_targets` counts them by (entity, label). Labels are
-never columns; targets are one (N, K) matrix.
+Two steps. `label_query` is one lazy Polars query: the events that count, each with the number of its label.
+Sorted by time, the events of a window are then one slice, and `window_targets` counts them by (entity,
+label). Labels are never columns; targets are one (N, K) matrix.
 
-To add a rule: a config class in `mlc.scenario`, one `case` in `target_expr`, one loop in `tests/reference.py`.
+To add a rule: a config class in `mlc.scenario`, one `case` in `target_expr`, one loop in
+`tests/reference.py`.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from datetime import datetime
 from typing import assert_never
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from mlc.cutoffs import Cutoffs
@@ -22,7 +24,18 @@ from mlc.ingest import EventStore
 from mlc.scenario import CountAtLeast, Exists, Rule, Scenario, TopClasses
 from mlc.sources import rule_expr, scan_events
 from mlc.store import Timeline, pack
-from mlc.tables import CUTOFF, ENTITY_ID, MICROSECONDS_PER_DAY, SPLIT, SPLIT_TYPE, TARGETS, TIME, Split, array_column
+from mlc.tables import (
+    CUTOFF,
+    ENTITY_ID,
+    MICROSECONDS_PER_DAY,
+    SPLIT,
+    SPLIT_TYPE,
+    TARGETS,
+    TIME,
+    Split,
+    array_column,
+    microseconds,
+)
 
 LABEL = "label"
 ROW = "row"
@@ -97,12 +110,16 @@ def _values(scenario: Scenario) -> pl.LazyFrame:
     """Entity, time and value of every event that counts; events without a value are left out."""
     target = scenario.target
     owner = target.column.split(".", 1)[0] if "." in target.column else None
-    dimensions = list(scenario.data.events[target.table].joins) if target.rule.where else [owner] if owner else []
+    dimensions = (
+        list(scenario.data.events[target.table].joins) if target.rule.where else [owner] if owner else []
+    )
     frame = scan_events(scenario, target.table, dimensions)
     if target.rule.where is not None:
         frame = frame.filter(rule_expr(scenario, target.rule.where))
     if scenario.examples.observed_until is not None:
-        frame = frame.filter(pl.col(TIME) <= pl.lit(scenario.examples.observed_until).dt.replace_time_zone(None))
+        frame = frame.filter(
+            pl.col(TIME) <= pl.lit(scenario.examples.observed_until).dt.replace_time_zone(None)
+        )
     value = pl.col(target.column).cast(pl.String).alias(VALUE)
     return frame.select(ENTITY_ID, TIME, value).filter(pl.col(VALUE).is_not_null())
 
@@ -119,7 +136,9 @@ def resolve_labels(scenario: Scenario, counts: pl.DataFrame) -> Labels:
     """
     names = scenario.target.class_names
     if isinstance(names, TopClasses):
-        top = counts.filter(pl.col("fitted") >= names.min_support).sort(["fitted", VALUE], descending=[True, False])
+        top = counts.filter(pl.col("fitted") >= names.min_support).sort(
+            ["fitted", VALUE], descending=[True, False]
+        )
         groups = {value: [value] for value in top[VALUE].head(names.top)}
         if not groups:
             rule = f"must find a value with {names.min_support} events in training, however: there is none"
@@ -130,7 +149,9 @@ def resolve_labels(scenario: Scenario, counts: pl.DataFrame) -> Labels:
         if problems:
             raise DataError(problems)
     pairs = [(value, index) for index, values in enumerate(groups.values()) for value in values]
-    frame = pl.DataFrame(pairs, schema={VALUE: pl.String, LABEL: pl.UInt16}, orient="row").unique(maintain_order=True)
+    frame = pl.DataFrame(pairs, schema={VALUE: pl.String, LABEL: pl.UInt16}, orient="row").unique(
+        maintain_order=True
+    )
     return Labels(list(groups), frame)
 
 
@@ -139,7 +160,8 @@ def _unknown_values(scenario: Scenario, groups: dict[str, list[str]], known: set
     return [
         scenario.problem(
             f"target.class_names.{index if listed else name}",
-            f"must occur in {scenario.target.column}, however: {value!r} never does; {did_you_mean(value, known)}",
+            f"must occur in {scenario.target.column}, however: {value!r} never does; "
+            f"{did_you_mean(value, known)}",
         )
         for index, (name, values) in enumerate(groups.items())
         for value in values
@@ -148,15 +170,19 @@ def _unknown_values(scenario: Scenario, groups: dict[str, list[str]], known: set
 
 
 def label_query(scenario: Scenario, labels: Labels) -> pl.LazyFrame:
-    """The events that count: `entity_id`, `time`, `label`; an event with a value of two labels gives two rows."""
+    """The events that count: `entity_id`, `time`, `label`; a value of two labels gives two rows."""
     return _values(scenario).join(labels.values.lazy(), on=VALUE, how="inner").select(ENTITY_ID, TIME, LABEL)
 
 
 def label_events(scenario: Scenario, labels: Labels, store: EventStore) -> pl.DataFrame:
-    """The result of `label_query` as numbers: `row` UInt32, `time` Int64 (microseconds), `label` UInt16; sorted by time."""
+    """`label_query` as numbers: `row` UInt32, `time` Int64 (microseconds), `label` UInt16; by time."""
     rows = pl.DataFrame({ENTITY_ID: store.entity_ids}).with_row_index(ROW).lazy()
     query = label_query(scenario, labels).join(rows, on=ENTITY_ID, how="inner")
-    return query.select(ROW, pl.col(TIME).cast(pl.Int64), LABEL).collect(engine="streaming").sort(TIME, ROW, LABEL)
+    return (
+        query.select(ROW, pl.col(TIME).cast(pl.Int64), LABEL)
+        .collect(engine="streaming")
+        .sort(TIME, ROW, LABEL)
+    )
 
 
 def label_timeline(events: pl.DataFrame, entities: int) -> Timeline:
@@ -194,11 +220,6 @@ def window_targets(scenario: Scenario, events: pl.DataFrame, cutoff: datetime) -
     return met.filter(pl.col("met")).select(ROW, LABEL).collect()
 
 
-def microseconds(moment: datetime) -> int:
-    """Microseconds since 1970 of a naive moment."""
-    return (moment - datetime(1970, 1, 1)) // (datetime(1970, 1, 1, 0, 0, 0, 1) - datetime(1970, 1, 1))
-
-
 def build_examples(
     scenario: Scenario, store: EventStore, cutoffs: Cutoffs, labels: Labels, events: pl.DataFrame
 ) -> Examples:
@@ -224,7 +245,9 @@ def build_examples(
             fits = ~held_out[rows] if split == "train" else held_out[rows]
             funnel.remove("entities held out of training, or not held out for the tests", int((~fits).sum()))
             rows = rows[fits]
-        targets = _matrix(window_targets(scenario, events, cutoff), rows, len(store.entity_ids), len(labels.names))
+        targets = _matrix(
+            window_targets(scenario, events, cutoff), rows, len(store.entity_ids), len(labels.names)
+        )
         if scenario.examples.drop_all_negative:
             positive = targets.any(axis=1)
             funnel.remove("without any positive target (drop_all_negative)", int((~positive).sum()))
@@ -271,7 +294,14 @@ def eligible_rows(
     ends = store.events.ends(rows, at)
     enough = ends - store.events.offsets[:-1] >= scenario.examples.min_history_events
     least = scenario.examples.min_history_events
-    removed("without history" if least == 1 else f"with fewer than {least} events of history", int((~enough).sum()))
+    removed(
+        "without history" if least == 1 else f"with fewer than {least} events of history",
+        int((~enough).sum()),
+    )
+    most = scenario.examples.max_entities
+    if most is not None:  # entities lie in hash order: the first ones are a random sample
+        removed(f"beyond a sample of {most:,} entities", int(enough[most:].sum()))
+        enough[most:] = False
     rows, ends = rows[enough], ends[enough]
     days = scenario.examples.active_within_days
     if days is not None:
@@ -281,7 +311,7 @@ def eligible_rows(
     return rows
 
 
-def held_out_entities(ids: pl.Series, share: float, seed: int) -> np.ndarray:
+def held_out_entities(ids: pl.Series, share: float, seed: int) -> npt.NDArray[np.bool_]:
     """Which entities training never sees; depends on id and seed alone, not on the other entities.
 
     Returns:
@@ -319,18 +349,27 @@ def _check_examples(
     for split in ("train", "validation", "test"):
         if not (splits == split).any():
             story = "; ".join(f"{step.removed:,} {step.reason}" for step in funnel[1:])
-            raise DataError(scenario.problem("examples", f"the {split} split must have examples, however: none is left ({story})"))
+            raise DataError(
+                scenario.problem(
+                    "examples", f"the {split} split must have examples, however: none is left ({story})"
+                )
+            )
     positives = (targets_NK[splits == "train"] == 1).sum(axis=0)
     empty = [name for name, count in zip(labels.names, positives, strict=True) if not count]
     if len(empty) == len(labels.names):
         raise DataError(
-            scenario.problem("target", "training must have a positive target, however: all are negative; widen the window, or check column and rule")
+            scenario.problem(
+                "target",
+                "training must have a positive target, however: all are negative; "
+                "widen the window, or check column and rule",
+            )
         )
     if empty and not scenario.target.allow_empty:
         raise DataError(
             scenario.problem(
                 "target.class_names",
                 f"each label must have a positive target in training, however: {', '.join(empty)} "
-                f"{'has' if len(empty) == 1 else 'have'} none; remove, group, or set target.allow_empty: true",
+                f"{'has' if len(empty) == 1 else 'have'} none; "
+                "remove or group them, or set target.allow_empty: true",
             )
         )

@@ -1,7 +1,7 @@
-"""Which values of a category have an embedding row of their own; fitted on the training period, stored by value.
+"""Which values of a category have an embedding row of their own; fitted on the training period.
 
-Row 0 is missing, row 1 is every other value, also one never seen before; the frequent values follow. Stored by
-value, not by code, so that a model meets new tables with new codes and still knows what it learned.
+Row 0 is missing, row 1 is every other value, also one never seen before; the frequent values follow. Stored
+by value, not by code, so that a model meets new tables with new codes and still knows what it learned.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mlc.ingest import EventStore, Field
-from mlc.targets import microseconds
+from mlc.tables import microseconds
 
 MISSING, OTHER, FIRST = 0, 1, 2
 
@@ -68,7 +68,10 @@ def fit_vocabulary(store: EventStore, fit_until: datetime, attributes: bool, mem
     """
     past_T = np.asarray(store.events.time) <= microseconds(fit_until)
     starts = np.asarray(store.events.offsets)
-    known_E = store.events.ends(np.arange(len(starts) - 1), np.full(len(starts) - 1, microseconds(fit_until))) > starts[:-1]
+    known_E = (
+        store.events.ends(np.arange(len(starts) - 1), np.full(len(starts) - 1, microseconds(fit_until)))
+        > starts[:-1]
+    )
     return Vocabulary(
         attributes=_frequent(store, store.entity_fields if attributes else (), known_E),
         events=_frequent(store, store.event_fields if memory else (), past_T),
@@ -81,7 +84,9 @@ def _frequent(store: EventStore, fields: Sequence[Field], seen: np.ndarray) -> F
         if field.kind == "category":
             values = store.values(field.name)
             counts = np.bincount(field_column(store, field)[seen], minlength=len(values) + 1)[1:]
-            categories[field.name] = [v for v, count in zip(values, counts, strict=True) if count >= field.min_count]
+            categories[field.name] = [
+                v for v, count in zip(values, counts, strict=True) if count >= field.min_count
+            ]
     return FieldRows(categories, [field.name for field in fields if field.kind == "number"])
 
 

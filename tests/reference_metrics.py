@@ -1,13 +1,14 @@
 """Slow, obviously right loops for metrics, thresholds and report. Read the definition, check the loop."""
 
 import math
+from typing import Any
 
 
-def known(scores, targets):
+def known(scores: Any, targets: Any) -> Any:
     return [(float(s), int(t)) for s, t in zip(scores, targets, strict=True) if t != 255]
 
 
-def auroc(scores, targets, weights=None):
+def auroc(scores: Any, targets: Any, weights: Any = None) -> Any:
     """The weighted share of (positive, negative) pairs in the right order; a tie is half right."""
     weights = [1] * len(scores) if weights is None else weights
     right = total = 0.0
@@ -19,7 +20,7 @@ def auroc(scores, targets, weights=None):
     return right / total if total else None
 
 
-def average_precision(scores, targets):
+def average_precision(scores: Any, targets: Any) -> Any:
     """Walk down the distinct scores; each step of recall counts with the precision reached."""
     positives = sum(t == 1 for t in targets)
     if not positives:
@@ -32,31 +33,31 @@ def average_precision(scores, targets):
     return total
 
 
-def brier(scores, targets):
+def brier(scores: Any, targets: Any) -> Any:
     pairs = known(scores, targets)
     return sum((s - t) ** 2 for s, t in pairs) / len(pairs) if pairs else None
 
 
-def log_loss(scores, targets, keep_away=2.0**-23):
+def log_loss(scores: Any, targets: Any, keep_away: float = 2.0**-23) -> Any:
     pairs = [(min(max(s, keep_away), 1 - keep_away), t) for s, t in known(scores, targets)]
     return -sum(math.log(s if t == 1 else 1 - s) for s, t in pairs) / len(pairs) if pairs else None
 
 
-def f1(scores, targets, threshold):
+def f1(scores: Any, targets: Any, threshold: Any) -> Any:
     pairs = known(scores, targets)
     hits = sum(s >= threshold and t == 1 for s, t in pairs)
     yes, positives = sum(s >= threshold for s, _ in pairs), sum(t == 1 for _, t in pairs)
     return 2 * hits / (yes + positives) if positives else None
 
 
-def best_f1(scores, targets):
+def best_f1(scores: Any, targets: Any) -> Any:
     """The highest F1 of all cuts, and the lowest score that is a yes at the highest such cut."""
     cuts = sorted({s for s, _ in known(scores, targets)}, reverse=True)
     best = max(f1(scores, targets, cut) for cut in cuts)
     return best, next(cut for cut in cuts if f1(scores, targets, cut) == best)
 
 
-def macro_difference(scores, rival, targets, entities, weights):
+def macro_difference(scores: Any, rival: Any, targets: Any, entities: Any, weights: Any) -> Any:
     """Macro AUROC and AP of the scores minus the rival's, when each entity stands there `weights` times."""
     rows = [row for row in range(len(targets)) for _ in range(weights[entities[row]])]
     differences = []

@@ -1,5 +1,6 @@
 import contextlib
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,20 +31,20 @@ STORED = [
 ]
 
 
-def column(pairs):
+def column(pairs: Any) -> Any:
     scores = np.array([s for s, _ in pairs], np.float32).reshape(-1, 1)
     return scores, np.array([t for _, t in pairs], np.uint8).reshape(-1, 1)
 
 
-def max_f1(scores, targets):
+def max_f1(scores: Any, targets: Any) -> Threshold:
     return choose_thresholds(Thresholds(), ["Dress"], scores, targets)[0]
 
 
-def values(text):
+def values(text: str) -> list[float]:
     return [threshold.value for threshold in replace_thresholds(text, STORED)]
 
 
-def said(text):
+def said(text: str) -> str:
     with pytest.raises(MlcError) as caught:
         replace_thresholds(text, STORED)
     return str(caught.value)
@@ -99,7 +100,8 @@ def test_neighbouring_floats_are_still_told_apart():
 
 def test_decisions_are_bytes_of_the_same_shape_also_without_rows():
     decisions = decide(np.zeros((0, 5), np.float32), STORED)
-    assert (decisions.shape, decisions.dtype) == ((0, 5), np.uint8)
+    assert decisions.shape == (0, 5)
+    assert decisions.dtype == np.uint8
     with pytest.raises(DataError):
         decide(np.zeros((3, 2), np.float32), STORED)
 

@@ -19,7 +19,7 @@ from mlc.scenario.models import (
     TrainSection,
 )
 from mlc.scenario.origin import Origin
-from mlc.scenario.reading import load_scenario, scenario_yaml
+from mlc.scenario.reading import load_scenario, resolved, scenario_yaml
 from mlc.scenario.schema import scenario_schema
 from mlc.scenario.source_tables import (
     AnyTable,
@@ -63,6 +63,7 @@ __all__ = [
     "TopClasses",
     "TrainSection",
     "load_scenario",
+    "resolved",
     "scenario_schema",
     "scenario_yaml",
 ]

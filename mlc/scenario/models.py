@@ -144,6 +144,8 @@ class ExamplesSection(Section):
     limit."""
     holdout_entities: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the entities that training never sees; validation and test then have only these."""
+    max_entities: Annotated[int, Field(ge=1)] | None = None
+    """Use a random sample of at most so many entities, for a quick trial."""
     drop_all_negative: bool = False
     """Leave out examples without a positive target. The scores are then no longer those of all entities."""
 

@@ -43,20 +43,26 @@ def load_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
             problems = _override(value, override, places, problems)
         value.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-") or "scenario")
     scenario, found = _check(value, Origin(path=path, text=text, places=places, base=base))
-    problems += [problem for problem in found if not _follows(problem, problems)]
+    fields = {problem.field for problem in problems}  # what could not be read is not complained of twice
+    problems += [problem for problem in found if problem.field not in fields or not problem.field]
     if problems or scenario is None:
         raise ScenarioError(_in_order(problems, path))
     return scenario
 
 
-def scenario_yaml(scenario: Scenario) -> str:
-    """The scenario with every default written out, and absolute paths: it can be read from anywhere."""
+def resolved(scenario: Scenario) -> dict[str, Any]:
+    """The scenario as a mapping, with every default written out and absolute paths."""
     value = scenario.model_dump()
     for table in value["data"]["tables"].values():
         table["path"] = _absolute(scenario, table["path"])
     if scenario.target.true_probabilities:
         value["target"]["true_probabilities"] = _absolute(scenario, scenario.target.true_probabilities)
-    return dump_yaml(value)
+    return value
+
+
+def scenario_yaml(scenario: Scenario) -> str:
+    """`resolved` as YAML: it can be read from anywhere."""
+    return dump_yaml(resolved(scenario))
 
 
 def _absolute(scenario: Scenario, text: str) -> str:
@@ -88,13 +94,6 @@ def _sound_sections(value: dict[str, object], failed: set[str]) -> Scenario:
         if name in value and name not in failed
     }
     return Scenario.model_construct(**sections)
-
-
-def _follows(problem: Problem, problems: Iterable[Problem]) -> bool:
-    """Whether a problem is about a field that has one already, or lies below such a field."""
-    return any(
-        problem.field == known.field or problem.field.startswith(known.field + ".") for known in problems
-    )
 
 
 def _in_order(problems: Iterable[Problem], path: Path) -> list[Problem]:
@@ -202,5 +201,5 @@ def _override(
     for place in [place for place in places if place[: len(keys)] == keys]:
         del places[place]
     places[keys] = location
-    left = [problem for problem in problems if not _follows(problem, [Problem("", name)])]
+    left = [problem for problem in problems if not f"{problem.field}.".startswith(f"{name}.")]
     return [*left, *(Problem(problem.rule, name, location) for problem in found)]

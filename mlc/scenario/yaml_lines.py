@@ -46,6 +46,15 @@ for _kind, _pattern, _first in _SCALARS:
         _class.add_implicit_resolver(_TAG + _kind, re.compile(f"^(?:{_pattern})$"), list(_first))
 
 
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Text, its line breaks escaped: outside double quotes PyYAML folds U+0085 and its like to a space."""
+    style = '"' if text.splitlines() != [text] else None
+    return dumper.represent_scalar(_TAG + "str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
 def _number(text: str) -> float:
     return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
 
@@ -125,7 +134,7 @@ class _Reading:
         for key_node, value_node in node.value:
             start = key_node.start_mark.index
             scalar = isinstance(key_node, yaml.ScalarNode)
-            key = key_node.value if scalar else f"line {self.place(start).rpartition(':')[2]}"
+            key = _characters(key_node.value) if scalar else f"line {self.place(start).rpartition(':')[2]}"
             below = (*keys, key)
             if key == "<<" and key_node.style is None:
                 self.note("merge keys (<<) are not read; write the fields out", below, start)
@@ -150,7 +159,7 @@ class _Reading:
             self.note(rule, keys, node.start_mark.index)
             return node.value
         try:
-            return _scalar(node.tag.removeprefix(_TAG), node.value)
+            return _scalar(node.tag.removeprefix(_TAG), _characters(node.value))
         except (ValueError, OverflowError) as error:
             shown = node.value if len(node.value) <= 60 else node.value[:57] + "…"
             self.note(
@@ -159,6 +168,11 @@ class _Reading:
                 node.start_mark.index,
             )
             return node.value
+
+
+def _characters(text: str) -> str:
+    """Pairs of escapes that stand for one character, as JSON writes them, put together."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _shown_tag(tag: str) -> str:

@@ -113,7 +113,11 @@ def split_counts(prepared: Prepared) -> list[SplitCounts]:
         chosen = targets_NK[(splits == split).to_numpy()]
         positives, known = (chosen == 1).sum(axis=0), (chosen != UNKNOWN).sum(axis=0)
         cutoffs = list(prepared.cutoffs.splits[split])
-        counts.append(SplitCounts(split, cutoffs, len(chosen), np.asarray(positives).tolist(), np.asarray(known).tolist()))
+        counts.append(
+            SplitCounts(
+                split, cutoffs, len(chosen), np.asarray(positives).tolist(), np.asarray(known).tolist()
+            )
+        )
     return counts
 
 

@@ -1,0 +1,327 @@
+"""The door: parses the command line, calls one step, prints, and gives the exit code.
+
+Exit codes: 0 done · 1 a check failed · 2 something the user can mend · 3 a bug of ours, with a trace in the
+run folder · 130 stopped by Ctrl-C. Nothing heavy is imported before a command needs it.
+"""
+
+import json
+import os
+import sys
+import traceback
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import click
+import typer
+
+from mlc import __version__
+from mlc.errors import MlcError
+
+if TYPE_CHECKING:
+    from mlc.scenario import Scenario
+    from mlc.steps.check import Checked
+    from mlc.steps.labels import Prepared
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help=(
+        "Which of these K things will each customer do in the next N days? "
+        "One YAML scenario, one command, per-label AUROC and average precision next to honest baselines."
+    ),
+)
+
+ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="The scenario, a YAML file.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run: its name, or the path of its folder.")]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of the runs and of the event store.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a field: --set train.epochs=1. Repeatable."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_RUNS = Path("runs")
+
+
+def _say(line: str) -> None:
+    """Progress goes to standard error: standard output holds results alone. Only the first rank speaks."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print(line, file=sys.stderr, flush=True)
+
+
+def _load(path: Path, overrides: list[str] | None) -> "Scenario":
+    from mlc.scenario import load_scenario
+
+    return load_scenario(path, overrides or [])
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write tables and scenarios.")],
+    customers: Annotated[int, typer.Option(help="How many customers.")] = 4000,
+    seed: Annotated[int, typer.Option(help="Another seed, other customers.")] = 7,
+) -> None:
+    """Write generated retail tables, whose true probabilities are known, and scenarios that use them."""
+    from mlc.demo import write_demo
+
+    for path in write_demo(folder, customers, seed, _say):
+        print(path)
+
+
+@app.command()
+def check(
+    scenario: ScenarioFile, override: Overrides = None, runs_dir: RunsDir = _RUNS, as_json: AsJson = False
+) -> None:
+    """Check a scenario and its tables: all errors at once, joins, labels, examples and positives, memory."""
+    from mlc.steps.check import check as step
+
+    try:
+        checked = step(_load(scenario, override), runs_dir, lambda _: None)
+    except MlcError as error:
+        if not as_json:
+            raise
+        problems = [{"location": p.location, "field": p.field, "rule": p.rule} for p in error.problems]
+        print(json.dumps({"ok": False, "problems": problems}, indent=1, ensure_ascii=False))
+        raise typer.Exit(2) from None
+    if as_json:
+        print(json.dumps({"ok": True, **checked.as_json()}, indent=1, ensure_ascii=False, default=str))
+    else:
+        _print_checked(scenario, checked)
+
+
+def _print_checked(path: Path, checked: "Checked") -> None:
+    print(f"{path}: no errors")
+    for join in checked.joins:
+        print(f"join {join.table} → {join.dimension}: {join.matched:,} of {join.events:,} events match")
+    print(checked.funnel)
+    names = checked.class_names
+    _print_counts(names, [(s.split, s.examples, s.positives) for s in checked.splits])
+    print("memory: " + ", ".join(f"{name} {size:,.1f} MiB" for name, size in checked.memory_mb.items()))
+    for warning in checked.warnings:
+        print(f"warning: {warning}")
+
+
+def _print_counts(names: list[str], splits: list[tuple[str, int, list[int]]]) -> None:
+    """Positives and prevalence of every label in every split."""
+    width = min(40, max(len("label"), *(len(name) for name in names)))
+    print(f"{'label':<{width}}" + "".join(f"{split:>22}" for split, _, _ in splits))
+    print(f"{'examples':<{width}}" + "".join(f"{examples:>22,}" for _, examples, _ in splits))
+    for index, name in enumerate(names):
+        cells = [
+            f"{positives[index]:,} {positives[index] / max(examples, 1):>8.2%}"
+            for _, examples, positives in splits
+        ]
+        shown = name if len(name) <= width else name[: width - 1] + "…"
+        print(f"{shown:<{width}}" + "".join(f"{cell:>22}" for cell in cells))
+
+
+@app.command()
+def labels(
+    scenario: ScenarioFile,
+    override: Overrides = None,
+    runs_dir: RunsDir = _RUNS,
+    out: Annotated[Path, typer.Option(help="Where to write the examples table.")] = Path("examples.parquet"),
+) -> None:
+    """Build the examples with their targets; print what was left out, and prevalence per label and split."""
+    from mlc.steps.labels import prepare, split_counts, write_examples
+
+    prepared = prepare(_load(scenario, override), runs_dir, lambda _: None)
+    write_examples(prepared.examples, out, prepared.store.fingerprint)
+    _print_funnel(prepared)
+    _print_counts(
+        list(prepared.examples.labels.names),
+        [(s.split, s.examples, s.positives) for s in split_counts(prepared)],
+    )
+    print(out)
+
+
+def _print_funnel(prepared: "Prepared") -> None:
+    for step in prepared.examples.funnel:
+        removed = f"-{step.removed:,}" if step.removed else ""
+        print(f"{removed:>14} {step.kept:>14,}  {step.reason}")
+    for split, cutoffs in prepared.cutoffs.splits.items():
+        print(f"{split}: {len(cutoffs)} cutoffs, {cutoffs[0]:%Y-%m-%d} to {cutoffs[-1]:%Y-%m-%d}")
+
+
+@app.command()
+def train(
+    scenario: ScenarioFile,
+    override: Overrides = None,
+    runs_dir: RunsDir = _RUNS,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Start over; the former run goes when the new one is complete."),
+    ] = False,
+    devices: Annotated[
+        int | None, typer.Option(help="Number of devices; short for --set train.devices=N.", min=1)
+    ] = None,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="The whole path on a small slice, in a run of its own.")
+    ] = False,
+) -> None:
+    """Train a scenario: labels, model, predictions, baselines, report."""
+    if resume and overwrite:
+        raise MlcError("--resume and --overwrite exclude each other: one goes on, the other starts over")
+    overrides = [*(override or []), *([f"train.devices={devices}"] if devices else [])]
+    loaded = _load(scenario, overrides)
+    if smoke:
+        loaded = _load(scenario, [*overrides, *_smoke_overrides(loaded.name)])
+    from mlc.report import report_text
+    from mlc.steps.train import Setting
+    from mlc.steps.train import train as step
+
+    opening = "resume" if resume else "overwrite" if overwrite or smoke else "new"
+    report = step(loaded, Setting(runs_dir, opening, interactive=sys.stderr.isatty()), _say)
+    if report is not None:
+        print(report_text(report))
+        print(f"\n{runs_dir / loaded.name / 'report.md'}")
+
+
+def _smoke_overrides(name: str) -> list[str]:
+    """A slice that shows in seconds whether the whole path works; its numbers say nothing."""
+    return [
+        f"name={name}-smoke",
+        "model.preset=nano",
+        "train.epochs=1",
+        "train.limit_train_batches=20",
+        "examples.train_cutoffs=2",
+        "examples.max_entities=2000",
+        "target.allow_empty=true",
+    ]
+
+
+@app.command()
+def evaluate(
+    run: RunName,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    runs_dir: RunsDir = _RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """The report again, from the saved model and the tables."""
+    if split not in ("train", "validation", "test"):
+        raise MlcError(f"--split must be train, validation or test, however: {split}")
+    from mlc.report import report_text
+    from mlc.run import find_run
+    from mlc.steps.evaluate import evaluate as step
+
+    found = find_run(runs_dir, run)
+    evaluation = step(found, runs_dir, _say)
+    print(
+        json.dumps(evaluation.report, indent=1, ensure_ascii=False)
+        if as_json
+        else report_text(evaluation.report, split=split)
+    )
+    if evaluation.tables_changed:
+        _say("the tables have changed since the training: these numbers are of the new ones")
+    else:
+        _say(
+            "the same numbers as in training"
+            if evaluation.same
+            else "these numbers differ from those of the training"
+        )
+
+
+@app.command()
+def predict(
+    run: RunName,
+    as_of: Annotated[
+        str | None, typer.Option(help="The cutoff: a date or datetime. Default: the last observed time.")
+    ] = None,
+    threshold: Annotated[
+        str, typer.Option(help="stored, 0.4, or Dress=.3,Skirt=.5 (others as stored).")
+    ] = "stored",
+    out: Annotated[Path, typer.Option(help="A .parquet or .csv file.")] = Path("scores.parquet"),
+    long: Annotated[
+        bool, typer.Option("--long", help="A row an (entity, label) instead of a column a label.")
+    ] = False,
+    runs_dir: RunsDir = _RUNS,
+) -> None:
+    """Scores and decisions for every entity with history."""
+    from mlc.run import find_run
+    from mlc.steps import predict as step
+
+    found = find_run(runs_dir, run)
+    predictions = step.predict(found, runs_dir, _moment(as_of), _say)
+    decided_NK, thresholds = step.decisions(found, predictions, threshold)
+    names = [t.name for t in thresholds]
+    table = (
+        step.long(found, predictions, decided_NK, thresholds)
+        if long
+        else step.wide(found, predictions, decided_NK, names)
+    )
+    step.write_scores(table, out, names)
+    for index, chosen in enumerate(thresholds):
+        _say(
+            f"{chosen.name}: {int(decided_NK[:, index].sum()):,} of {predictions.height:,} "
+            f"at {chosen.value:.4g} ({chosen.policy})"
+        )
+    print(out)
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise MlcError(
+            f"--as-of must be a date such as 2024-03-31 or 2024-03-31T12:00, however: {text}"
+        ) from None
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of the scenario, for editors: mlc schema > schema.json."""
+    from mlc.scenario import scenario_schema
+
+    print(json.dumps(scenario_schema(), indent=1, ensure_ascii=False))
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"mlc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """See the commands."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    try:
+        code: Any = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except MlcError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # `mlc … | head`
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        sys.exit(0)
+    except Exception as error:
+        print(
+            f"a bug of mlc: {type(error).__name__}: {error}\n"
+            f"the trace is in {_write_trace()}; please report it",
+            file=sys.stderr,
+        )
+        sys.exit(3)
+
+
+def _write_trace() -> Path:
+    path = Path("mlc-error.log")
+    path.write_text(f"mlc {__version__} {' '.join(sys.argv[1:])}\n{traceback.format_exc()}", encoding="utf-8")
+    return path

@@ -1,0 +1,380 @@
+"""The report: one dict with every number, and two texts that are written from it alone.
+
+`report.json` is the dict, `report.md` is for a pull request, the text for a terminal. Undefined is null,
+never NaN and never 0. The first line answers "is it good, and than what".
+"""
+
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from mlc.errors import DataError, Problem
+from mlc.metrics import macro_differences, overall_scores, score_decisions, score_labels
+from mlc.tables import CUTOFF, ENTITY_ID, SCORES, SPLIT, Split, check_predictions, scores_of, targets_of
+from mlc.thresholds import Threshold, decide
+
+SCHEMA = "mlc/report/1"
+
+_JUDGED: tuple[Split, ...] = ("test", "validation")
+
+_FEW_ENTITIES = 100  # with fewer, bootstrap intervals are known to be too narrow
+_ORACLE = "oracle"
+
+Row = tuple[str, ...]
+Matrix = npt.NDArray[Any]
+
+
+def build_report(
+    scenario: str,
+    class_names: Sequence[str],
+    examples: pl.DataFrame,
+    predictions: pl.DataFrame,
+    *,
+    baselines: Mapping[str, pl.DataFrame],
+    thresholds: Sequence[Threshold],
+    oracle: pl.DataFrame | None = None,
+    funnel: Sequence[Mapping[str, Any]] = (),
+    warnings: Sequence[str] = (),
+    replicates: int = 200,
+    seed: int = 7,
+) -> dict[str, Any]:
+    """Every number of a run, from its saved tables.
+
+    Args:
+        scenario: Its name.
+        class_names: The K labels, in the order of targets and scores.
+        examples: `entity_id`, `cutoff`, `split`, `targets`; training rows give the training prevalence.
+        predictions: `entity_id`, `cutoff`, `split`, `scores` of the test and validation examples, any order.
+        baselines: Name → predictions of a rival on the same examples.
+        thresholds: One a label, in order.
+        oracle: True probabilities in the shape of predictions, for generated tables.
+        funnel: `reason`, `removed`, `kept` of each filter on the way to the examples.
+        warnings: What other steps want to be read here.
+        replicates: Resamples of the test entities for the intervals.
+        seed: Fixes the resamples.
+
+    Returns:
+        What `json.dumps(…, allow_nan=False)` takes: `schema`, `scenario`, `verdict`, `comparison` (what the
+        verdict rests on), `splits`, `baselines`, `oracle` where given, `funnel`, `warnings`. `difference` is
+        model minus rival in a macro score of the test split, with its 95 % interval.
+
+    Raises:
+        DataError: Predictions do not have each test and validation example once, or are no probabilities;
+            thresholds are not those of the labels.
+
+    Examples:
+        >>> from datetime import datetime
+        >>> from mlc.tables import array_column
+        >>> day = datetime(2020, 9, 1)
+        >>> rows = pl.DataFrame({"entity_id": [1, 2], "cutoff": [day, day], "split": ["test", "test"]})
+        >>> examples = rows.with_columns(array_column("targets", np.array([[1], [0]], np.uint8)))
+        >>> scores = rows.with_columns(array_column("scores", np.array([[0.9], [0.1]])))
+        >>> cuts = [Threshold("Dress", 0.5, "fixed")]
+        >>> build_report("demo", ["Dress"], examples, scores, baselines={}, thresholds=cuts)["verdict"]
+        'No verdict: there is no baseline to compare with. Test split: macro AP 1.000, macro AUROC 1.000.'
+    """
+    if [cut.name for cut in thresholds] != list(class_names):
+        raise DataError("thresholds must be one a label, in order, however: they are of other labels")
+    rival_tables = {**baselines, **({} if oracle is None else {_ORACLE: oracle})}
+    splits: dict[str, Any] = {}
+    rivals: dict[str, dict[str, Any]] = {name: {} for name in rival_tables}
+    for split in _JUDGED:
+        part = examples.filter(pl.col(SPLIT) == split)
+        scores_NK = _scores("predictions", predictions, part, split)
+        rival_scores = {name: _scores(name, table, part, split) for name, table in rival_tables.items()}
+        splits[split] = _model_entry(class_names, part, scores_NK, thresholds)
+        differences = _differences(part, scores_NK, rival_scores, replicates, seed) if split == "test" else {}
+        for name, rival_NK in rival_scores.items():
+            rivals[name][split] = _rival_entry(class_names, part, rival_NK) | differences.get(name, {})
+    splits["train"] = _train_entry(class_names, examples.filter(pl.col(SPLIT) == "train"))
+    best_possible = {_ORACLE: rivals.pop(_ORACLE)} if oracle is not None else {}
+    comparison = {score: _compare(score, splits["test"], rivals) for score in ("ap", "auroc")}
+    return {
+        "schema": SCHEMA,
+        "scenario": scenario,
+        "verdict": _verdict(splits["test"], comparison),
+        "comparison": comparison,
+        "splits": splits,
+        "baselines": rivals,
+        **best_possible,
+        "funnel": [dict(step) for step in funnel],
+        "warnings": [*warnings, *_own_warnings(splits["test"], thresholds)],
+    }
+
+
+def report_markdown(report: Mapping[str, Any]) -> str:
+    """The report for a pull request.
+
+    Args:
+        report: Of `build_report`, or read back from `report.json`.
+    """
+    lines = [f"**{_escape(report['scenario'])}**: {_escape(report['verdict'])}", ""]
+    for section in _sections(report):
+        lines += [f"## {section.title}", ""]
+        if section.header:
+            rule = ("---", *["---:"] * (len(section.header) - 1))
+            cells = [tuple(map(_escape, row)) for row in section.rows]
+            lines += [f"| {' | '.join(row)} |" for row in [section.header, rule, *cells]]
+        else:
+            lines += [f"- {_escape(row[0])}" for row in section.rows]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def report_text(report: Mapping[str, Any], width: int = 100) -> str:
+    """The report for a terminal: what `report_markdown` says, in aligned columns.
+
+    Args:
+        report: Of `build_report`, or read back from `report.json`.
+        width: Columns of the terminal. Names are shortened to fit; below 90 the table of labels is wider.
+    """
+    lines = [*textwrap.wrap(f"{report['scenario']}: {_one_line(report['verdict'])}", width), ""]
+    for section in _sections(report):
+        lines.append(section.title)
+        if section.header:
+            lines += _aligned([section.header, *section.rows], width)
+        else:
+            for row in section.rows:
+                item = _one_line(row[0])
+                lines += textwrap.wrap(item, width, initial_indent="  ", subsequent_indent="    ")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _scores(name: str, predictions: pl.DataFrame, part: pl.DataFrame, split: Split) -> Matrix:
+    """The scores of one split, brought into the order of its examples by entity and cutoff."""
+    given = predictions.filter(pl.col(SPLIT) == split)
+    try:
+        check_predictions(given, part)
+    except DataError as error:
+        raise DataError(Problem(str(error), location=f"{name}, {split} split")) from error
+    keys = [ENTITY_ID, CUTOFF]
+    joined = part.select(keys).join(
+        given.select(*keys, SCORES), on=keys, how="left", validate="1:1", maintain_order="left"
+    )
+    return scores_of(joined)
+
+
+def _model_entry(
+    class_names: Sequence[str], part: pl.DataFrame, scores_NK: Matrix, thresholds: Sequence[Threshold]
+) -> dict[str, Any]:
+    """One split of the model: how many examples, means over the labels, and each label at its threshold."""
+    targets_NK = targets_of(part)
+    labels = score_labels(scores_NK, targets_NK, class_names)
+    decided = score_decisions(decide(scores_NK, thresholds), targets_NK, class_names)
+    rows = []
+    for label, cut, decision in zip(labels, thresholds, decided, strict=True):
+        chosen = {"threshold": cut.value, "threshold_policy": cut.policy, "threshold_note": cut.note}
+        rows.append({**asdict(label), **chosen, **asdict(decision)})
+    return {**_counts(part), **asdict(overall_scores(scores_NK, targets_NK, labels)), "labels": rows}
+
+
+def _rival_entry(class_names: Sequence[str], part: pl.DataFrame, scores_NK: Matrix) -> dict[str, Any]:
+    labels = score_labels(scores_NK, targets_of(part), class_names)
+    rows = [{"name": label.name, "auroc": label.auroc, "ap": label.ap} for label in labels]
+    return {**asdict(overall_scores(scores_NK, targets_of(part), labels)), "labels": rows}
+
+
+def _differences(
+    part: pl.DataFrame, scores_NK: Matrix, rivals: Mapping[str, Matrix], replicates: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Rival → what its entry has more on the test split."""
+    entities_N = part[ENTITY_ID].rank("dense").to_numpy()
+    targets_NK = targets_of(part)
+    found = macro_differences(scores_NK, rivals, targets_NK, entities_N, replicates=replicates, seed=seed)
+    return {name: {"difference": {key: asdict(each[key]) for key in each}} for name, each in found.items()}
+
+
+def _train_entry(class_names: Sequence[str], part: pl.DataFrame) -> dict[str, Any]:
+    """What training had of each label."""
+    targets_NK = targets_of(part)
+    supports, known = np.sum(targets_NK == 1, axis=0).tolist(), np.sum(targets_NK <= 1, axis=0).tolist()
+    labels = [
+        {"name": name, "support": support, "prevalence": support / examples if examples else None}
+        for name, support, examples in zip(class_names, supports, known, strict=True)
+    ]
+    return {**_counts(part), "labels": labels}
+
+
+def _counts(part: pl.DataFrame) -> dict[str, Any]:
+    cutoffs = [cutoff.isoformat() for cutoff in part[CUTOFF].unique().sort().to_list()]
+    return {"examples": part.height, "entities": part[ENTITY_ID].n_unique(), "cutoffs": cutoffs}
+
+
+def _compare(score: str, test: Mapping[str, Any], baselines: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The model against the baseline that is best in this macro score; None where there is none."""
+    model = test["macro"][score]
+    if model is None or not baselines:
+        return None
+    best = max(baselines, key=lambda name: float(baselines[name]["test"]["macro"][score]))
+    difference = baselines[best]["test"]["difference"][score]
+    if difference["low"] is None:
+        outcome = "undecided"
+    elif difference["low"] > 0:
+        outcome = "better"
+    else:
+        outcome = "worse" if difference["high"] < 0 else "equal"
+    rival = baselines[best]["test"]["macro"][score]
+    return {"outcome": outcome, "baseline": best, "model": model, "rival": rival, **difference}
+
+
+def _verdict(test: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
+    macro = test["macro"]
+    if not test["examples"]:
+        return "No verdict: the test split has no example."
+    if not macro["labels_defined"]:
+        return (
+            f"No verdict: none of the {macro['labels']} labels has both a positive and a negative among the "
+            f"{test['examples']:,} test examples, so that neither AUROC nor average precision is defined."
+        )
+    if comparison["ap"] is None:
+        scores = f"macro AP {_score(macro['ap'])}, macro AUROC {_score(macro['auroc'])}"
+        return f"No verdict: there is no baseline to compare with. Test split: {scores}."
+    clauses = [_clause(name, comparison[score]) for name, score in (("AP", "ap"), ("AUROC", "auroc"))]
+    over = f"Test split, {macro['labels_defined']} of {macro['labels']} labels defined."
+    return f"{clauses[0][0].upper()}{clauses[0][1:]}; {clauses[1]}. {over}"
+
+
+def _clause(name: str, compared: Mapping[str, Any]) -> str:
+    """One half of the verdict."""
+    words = {"better": "better than", "equal": "equal to", "worse": "WORSE than"}
+    relation = words.get(compared["outcome"], "not decided against")
+    scores = f"{_score(compared['model'])} against {_score(compared['rival'])}"
+    interval = "no interval: too few test entities"
+    if compared["low"] is not None:
+        covers = " covers 0" if compared["outcome"] == "equal" else ""
+        interval = f"95 % interval {_signed(compared['low'])} to {_signed(compared['high'])}{covers}"
+    rival = f"{relation} the best baseline, {compared['baseline']}"
+    return f"{rival}, in macro {name}: {scores}, {_signed(compared['value'])} ({interval})"
+
+
+def _own_warnings(test: Mapping[str, Any], thresholds: Sequence[Threshold]) -> list[str]:
+    found = []
+    if 0 < test["entities"] < _FEW_ENTITIES:
+        found.append(f"the test split has only {test['entities']} entities: its intervals are too narrow")
+    found += [f"threshold of {cut.name}: {cut.note}" for cut in thresholds if cut.note]
+    return found
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A table, or a list of sentences where the header is empty."""
+
+    title: str
+    header: Row
+    rows: Sequence[Row]
+
+
+def _sections(report: Mapping[str, Any]) -> list[_Section]:
+    """What both texts show after the verdict, in order; empty lists are left out."""
+    test, validation = report["splits"]["test"], report["splits"]["validation"]
+    undefined = [(f"{row['name']}: {row['undefined']}",) for row in test["labels"] if row["undefined"]]
+    funnel = [(step["reason"], _count(step["removed"]), _count(step["kept"])) for step in report["funnel"]]
+    means = ("", "macro AP", "macro AUROC", "micro AP", "micro AUROC", "weighted AP", "weighted AUROC")
+    sections = [
+        _Section(f"Test: {_described(test)}", *_against_rivals(report)),
+        _Section("Test: each label at its threshold", *_label_rows(test)),
+        _Section("Test: labels without AUROC", (), undefined),
+        _Section("Test: other means", means, _mean_rows(report, "test")),
+        _Section(f"Validation: {_described(validation)}", means, _mean_rows(report, "validation")),
+        _Section("Examples", ("reason", "removed", "kept"), funnel),
+        _Section("Warnings", (), [(warning,) for warning in report["warnings"]]),
+    ]
+    return [section for section in sections if section.rows]
+
+
+def _competitors(report: Mapping[str, Any], split: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """Model, baselines and oracle, by the name to show."""
+    named = [("model", report["splits"][split])]
+    named += [(name, entry[split]) for name, entry in report["baselines"].items()]
+    return named + ([("best possible", report[_ORACLE][split])] if _ORACLE in report else [])
+
+
+def _against_rivals(report: Mapping[str, Any]) -> tuple[Row, list[Row]]:
+    rows = []
+    for name, entry in _competitors(report, "test"):
+        difference = entry.get("difference", {})
+        intervals = [_interval(difference.get(score)) for score in ("ap", "auroc")]
+        rows.append((name, _score(entry["macro"]["ap"]), _score(entry["macro"]["auroc"]), *intervals))
+    return ("", "macro AP", "macro AUROC", "model minus it: AP", "model minus it: AUROC"), rows
+
+
+def _mean_rows(report: Mapping[str, Any], split: str) -> list[Row]:
+    rows: list[Row] = []
+    for name, entry in _competitors(report, split):
+        means = [entry[mean][score] for mean in ("macro", "micro", "weighted") for score in ("ap", "auroc")]
+        rows.append((name, *map(_score, means)))
+    return rows
+
+
+def _label_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
+    header = ("label", "support", "prevalence", "AUROC", "AP", "AP/prevalence")
+    rows: list[Row] = []
+    for label in test["labels"]:
+        counted = _count(label["support"]), _number(label["prevalence"], ".4f")
+        ranked = _score(label["auroc"]), _score(label["ap"]), _number(label["lift"], ".1f")
+        decided = [_score(label[key]) for key in ("threshold", "precision", "recall")]
+        rows.append((label["name"], *counted, *ranked, *decided))
+    return (*header, "threshold", "precision", "recall"), rows
+
+
+def _described(entry: Mapping[str, Any]) -> str:
+    cutoffs = [cutoff.removesuffix("T00:00:00") for cutoff in entry["cutoffs"]]
+    moments = f", cutoff {cutoffs[0]}" if len(cutoffs) == 1 else ""
+    if len(cutoffs) > 1:
+        moments = f", {len(cutoffs)} cutoffs {cutoffs[0]} to {cutoffs[-1]}"
+    return f"{entry['examples']:,} examples of {entry['entities']:,} entities{moments}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _score(value: float | None) -> str:
+    return _number(value, ".3f")
+
+
+def _signed(value: float | None) -> str:
+    return _number(value, "+.3f")
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"
+
+
+def _interval(difference: Mapping[str, Any] | None) -> str:
+    if difference is None or difference["value"] is None:
+        return "" if difference is None else "-"
+    if difference["low"] is None:
+        return _signed(difference["value"])
+    return f"{_signed(difference['value'])} [{_signed(difference['low'])}, {_signed(difference['high'])}]"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _escape(text: str) -> str:
+    """Text that Markdown shows as it is, also inside a table."""
+    return re.sub(r"([\\|*`<\[])", r"\\\1", _one_line(text))
+
+
+def _aligned(rows: Sequence[Row], width: int) -> list[str]:
+    """Names on the left, shortened until the line fits; numbers on the right."""
+    widths = [max(len(cell) for cell in column) for column in list(zip(*rows, strict=True))[1:]]
+    room = max(8, width - 2 - sum(2 + needed for needed in widths))
+    names = [_one_line(row[0]) for row in rows]
+    names = [name if len(name) <= room else f"{name[: room - 1]}…" for name in names]
+    left = max(len(name) for name in names)
+    return [
+        "  "
+        + name.ljust(left)
+        + "".join(f"  {cell:>{needed}}" for cell, needed in zip(row[1:], widths, strict=True))
+        for name, row in zip(names, rows, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Tests: sentences as names; slow, obviously right versions in `reference*.py`."""
