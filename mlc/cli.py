@@ -10,7 +10,7 @@ import sys
 import traceback
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import click
 import typer
@@ -19,6 +19,7 @@ from mlc import __version__
 from mlc.errors import MlcError
 
 if TYPE_CHECKING:
+    from mlc.run import Opening
     from mlc.scenario import Scenario
     from mlc.steps.check import Checked
     from mlc.steps.labels import Prepared
@@ -43,6 +44,8 @@ Overrides = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _RUNS = Path("runs")
+_trace_folders = [Path()]
+"""Where the trace of a bug goes: the run's folder, as soon as there is one."""
 
 
 def _say(line: str) -> None:
@@ -64,9 +67,12 @@ def demo(
     seed: Annotated[int, typer.Option(help="Another seed, other customers.")] = 7,
 ) -> None:
     """Write generated retail tables, whose true probabilities are known, and scenarios that use them."""
+    from mlc.atomic import write_text
     from mlc.demo import write_demo
 
-    for path in write_demo(folder, customers, seed, _say):
+    paths = write_demo(folder, customers, seed, _say)
+    write_text(folder / "schema.json", _schema_text())  # the scenarios name it for editors
+    for path in paths:
         print(path)
 
 
@@ -169,11 +175,12 @@ def train(
     loaded = _load(scenario, overrides)
     if smoke:
         loaded = _load(scenario, [*overrides, *_smoke_overrides(loaded.name)])
+    _trace_folders.append(runs_dir / loaded.name)
     from mlc.report import report_text
     from mlc.steps.train import Setting
     from mlc.steps.train import train as step
 
-    opening = "resume" if resume else "overwrite" if overwrite or smoke else "new"
+    opening: Opening = "resume" if resume else "overwrite" if overwrite or smoke else "new"
     report = step(loaded, Setting(runs_dir, opening, interactive=sys.stderr.isatty()), _say)
     if report is not None:
         print(report_text(report))
@@ -196,18 +203,19 @@ def _smoke_overrides(name: str) -> list[str]:
 @app.command()
 def evaluate(
     run: RunName,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    split: Annotated[
+        Literal["train", "validation", "test"], typer.Option(help="What to show.")
+    ] = "test",
     runs_dir: RunsDir = _RUNS,
     as_json: AsJson = False,
 ) -> None:
     """The report again, from the saved model and the tables."""
-    if split not in ("train", "validation", "test"):
-        raise MlcError(f"--split must be train, validation or test, however: {split}")
     from mlc.report import report_text
     from mlc.run import find_run
     from mlc.steps.evaluate import evaluate as step
 
     found = find_run(runs_dir, run)
+    _trace_folders.append(found.folder)
     evaluation = step(found, runs_dir, _say)
     print(
         json.dumps(evaluation.report, indent=1, ensure_ascii=False)
@@ -244,6 +252,7 @@ def predict(
     from mlc.steps import predict as step
 
     found = find_run(runs_dir, run)
+    _trace_folders.append(found.folder)
     predictions = step.predict(found, runs_dir, _moment(as_of), _say)
     decided_NK, thresholds = step.decisions(found, predictions, threshold)
     names = [t.name for t in thresholds]
@@ -275,9 +284,13 @@ def _moment(text: str | None) -> datetime | None:
 @app.command()
 def schema() -> None:
     """Print the JSON schema of the scenario, for editors: mlc schema > schema.json."""
+    print(_schema_text(), end="")
+
+
+def _schema_text() -> str:
     from mlc.scenario import scenario_schema
 
-    print(json.dumps(scenario_schema(), indent=1, ensure_ascii=False))
+    return json.dumps(scenario_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def _version(value: bool) -> None:
@@ -322,6 +335,6 @@ def main() -> NoReturn:
 
 
 def _write_trace() -> Path:
-    path = Path("mlc-error.log")
+    path = next(folder for folder in reversed(_trace_folders) if folder.is_dir()) / "mlc-error.log"
     path.write_text(f"mlc {__version__} {' '.join(sys.argv[1:])}\n{traceback.format_exc()}", encoding="utf-8")
     return path

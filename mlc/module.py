@@ -156,7 +156,7 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def fit(self, batches: list[Batch], positives_K: torch.Tensor, known_K: torch.Tensor) -> None:
-        """Set what is counted, not learned: quantile edges and prior log-odds, from training batches and targets.
+        """Set what is counted, not learned: quantile edges and prior log-odds.
 
         Args:
             batches: A sample of the training batches.

@@ -10,18 +10,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from mlc.errors import DataError, Problem
 from mlc.metrics import macro_differences, overall_scores, score_decisions, score_labels
-from mlc.tables import CUTOFF, ENTITY_ID, SCORES, SPLIT, Split, check_predictions, scores_of, targets_of
+from mlc.tables import (
+    CUTOFF,
+    ENTITY_ID,
+    SCORES,
+    SPLIT,
+    SPLITS,
+    Split,
+    check_predictions,
+    scores_of,
+    targets_of,
+)
 from mlc.thresholds import Threshold, decide
 
 SCHEMA = "mlc/report/1"
-
-_JUDGED: tuple[Split, ...] = ("test", "validation")
 
 _FEW_ENTITIES = 100  # with fewer, bootstrap intervals are known to be too narrow
 _ORACLE = "oracle"
@@ -49,8 +56,8 @@ def build_report(
     Args:
         scenario: Its name.
         class_names: The K labels, in the order of targets and scores.
-        examples: `entity_id`, `cutoff`, `split`, `targets`; training rows give the training prevalence.
-        predictions: `entity_id`, `cutoff`, `split`, `scores` of the test and validation examples, any order.
+        examples: `entity_id`, `cutoff`, `split`, `targets`.
+        predictions: `entity_id`, `cutoff`, `split`, `scores` of the same examples, in any order.
         baselines: Name → predictions of a rival on the same examples.
         thresholds: One a label, in order.
         oracle: True probabilities in the shape of predictions, for generated tables.
@@ -65,7 +72,7 @@ def build_report(
         model minus rival in a macro score of the test split, with its 95 % interval.
 
     Raises:
-        DataError: Predictions do not have each test and validation example once, or are no probabilities;
+        DataError: Predictions do not have each example once, or are no probabilities;
             thresholds are not those of the labels.
 
     Examples:
@@ -84,7 +91,7 @@ def build_report(
     rival_tables = {**baselines, **({} if oracle is None else {_ORACLE: oracle})}
     splits: dict[str, Any] = {}
     rivals: dict[str, dict[str, Any]] = {name: {} for name in rival_tables}
-    for split in _JUDGED:
+    for split in SPLITS:
         part = examples.filter(pl.col(SPLIT) == split)
         scores_NK = _scores("predictions", predictions, part, split)
         rival_scores = {name: _scores(name, table, part, split) for name, table in rival_tables.items()}
@@ -92,7 +99,6 @@ def build_report(
         differences = _differences(part, scores_NK, rival_scores, replicates, seed) if split == "test" else {}
         for name, rival_NK in rival_scores.items():
             rivals[name][split] = _rival_entry(class_names, part, rival_NK) | differences.get(name, {})
-    splits["train"] = _train_entry(class_names, examples.filter(pl.col(SPLIT) == "train"))
     best_possible = {_ORACLE: rivals.pop(_ORACLE)} if oracle is not None else {}
     comparison = {score: _compare(score, splits["test"], rivals) for score in ("ap", "auroc")}
     return {
@@ -127,15 +133,16 @@ def report_markdown(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def report_text(report: Mapping[str, Any], width: int = 100) -> str:
+def report_text(report: Mapping[str, Any], split: Split = "test", width: int = 100) -> str:
     """The report for a terminal: what `report_markdown` says, in aligned columns.
 
     Args:
         report: Of `build_report`, or read back from `report.json`.
+        split: Whose labels to show. The verdict, and differences to rivals, are always those of the test.
         width: Columns of the terminal. Names are shortened to fit; below 90 the table of labels is wider.
     """
     lines = [*textwrap.wrap(f"{report['scenario']}: {_one_line(report['verdict'])}", width), ""]
-    for section in _sections(report):
+    for section in _sections(report, split):
         lines.append(section.title)
         if section.header:
             lines += _aligned([section.header, *section.rows], width)
@@ -189,17 +196,6 @@ def _differences(
     targets_NK = targets_of(part)
     found = macro_differences(scores_NK, rivals, targets_NK, entities_N, replicates=replicates, seed=seed)
     return {name: {"difference": {key: asdict(each[key]) for key in each}} for name, each in found.items()}
-
-
-def _train_entry(class_names: Sequence[str], part: pl.DataFrame) -> dict[str, Any]:
-    """What training had of each label."""
-    targets_NK = targets_of(part)
-    supports, known = np.sum(targets_NK == 1, axis=0).tolist(), np.sum(targets_NK <= 1, axis=0).tolist()
-    labels = [
-        {"name": name, "support": support, "prevalence": support / examples if examples else None}
-        for name, support, examples in zip(class_names, supports, known, strict=True)
-    ]
-    return {**_counts(part), "labels": labels}
 
 
 def _counts(part: pl.DataFrame) -> dict[str, Any]:
@@ -271,41 +267,49 @@ class _Section:
     rows: Sequence[Row]
 
 
-def _sections(report: Mapping[str, Any]) -> list[_Section]:
+def _sections(report: Mapping[str, Any], split: Split = "test") -> list[_Section]:
     """What both texts show after the verdict, in order; empty lists are left out."""
-    test, validation = report["splits"]["test"], report["splits"]["validation"]
-    undefined = [(f"{row['name']}: {row['undefined']}",) for row in test["labels"] if row["undefined"]]
+    shown, title = report["splits"][split], split.capitalize()
+    others = [other for other in SPLITS[::-1] if other != split]
+    undefined = [(f"{row['name']}: {row['undefined']}",) for row in shown["labels"] if row["undefined"]]
     funnel = [(step["reason"], _count(step["removed"]), _count(step["kept"])) for step in report["funnel"]]
     means = ("", "macro AP", "macro AUROC", "micro AP", "micro AUROC", "weighted AP", "weighted AUROC")
     sections = [
-        _Section(f"Test: {_described(test)}", *_against_rivals(report)),
-        _Section("Test: each label at its threshold", *_label_rows(test)),
-        _Section("Test: labels without AUROC", (), undefined),
-        _Section("Test: other means", means, _mean_rows(report, "test")),
-        _Section(f"Validation: {_described(validation)}", means, _mean_rows(report, "validation")),
+        _Section(f"{title}: {_described(shown)}", *_against_rivals(report, split)),
+        _Section(f"{title}: each label at its threshold", *_label_rows(shown)),
+        _Section(f"{title}: labels without AUROC", (), undefined),
+        _Section(f"{title}: other means", means, _mean_rows(report, split)),
+        *(
+            _Section(
+                f"{other.capitalize()}: {_described(report['splits'][other])}",
+                means,
+                _mean_rows(report, other),
+            )
+            for other in others
+        ),
         _Section("Examples", ("reason", "removed", "kept"), funnel),
         _Section("Warnings", (), [(warning,) for warning in report["warnings"]]),
     ]
     return [section for section in sections if section.rows]
 
 
-def _competitors(report: Mapping[str, Any], split: str) -> list[tuple[str, Mapping[str, Any]]]:
+def _competitors(report: Mapping[str, Any], split: Split) -> list[tuple[str, Mapping[str, Any]]]:
     """Model, baselines and oracle, by the name to show."""
     named = [("model", report["splits"][split])]
     named += [(name, entry[split]) for name, entry in report["baselines"].items()]
     return named + ([("best possible", report[_ORACLE][split])] if _ORACLE in report else [])
 
 
-def _against_rivals(report: Mapping[str, Any]) -> tuple[Row, list[Row]]:
+def _against_rivals(report: Mapping[str, Any], split: Split) -> tuple[Row, list[Row]]:
     rows = []
-    for name, entry in _competitors(report, "test"):
+    for name, entry in _competitors(report, split):
         difference = entry.get("difference", {})
         intervals = [_interval(difference.get(score)) for score in ("ap", "auroc")]
         rows.append((name, _score(entry["macro"]["ap"]), _score(entry["macro"]["auroc"]), *intervals))
     return ("", "macro AP", "macro AUROC", "model minus it: AP", "model minus it: AUROC"), rows
 
 
-def _mean_rows(report: Mapping[str, Any], split: str) -> list[Row]:
+def _mean_rows(report: Mapping[str, Any], split: Split) -> list[Row]:
     rows: list[Row] = []
     for name, entry in _competitors(report, split):
         means = [entry[mean][score] for mean in ("macro", "micro", "weighted") for score in ("ap", "auroc")]

@@ -64,7 +64,7 @@ class Timeline:
             active = low < high
             low = np.where(active & known, middle + 1, low)
             high = np.where(active & ~known, middle, high)
-        return low
+        return np.asarray(low)
 
     def history(
         self, rows_B: np.ndarray, cutoffs_B: np.ndarray, most: int | None = None

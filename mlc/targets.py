@@ -289,7 +289,7 @@ def eligible_rows(
         cutoff: History is `time <= cutoff`.
         removed: Receives a reason and how many entities it removed.
     """
-    rows = np.arange(len(store.entity_ids))
+    rows: np.ndarray = np.arange(len(store.entity_ids))
     at = np.full(len(rows), microseconds(cutoff))
     ends = store.events.ends(rows, at)
     enough = ends - store.events.offsets[:-1] >= scenario.examples.min_history_events

@@ -99,9 +99,9 @@ def field_column(store: EventStore, field: Field, index: np.ndarray | slice = sl
         index: Which events or entities; all by default.
     """
     if field.joined_by:
-        return store.dimensions[field.name][store.events.columns[f">{field.joined_by}"][index]]
+        return np.asarray(store.dimensions[field.name][store.events.columns[f">{field.joined_by}"][index]])
     columns = store.attributes if field.name in store.attributes else store.events.columns
-    return columns[field.name][index]
+    return np.asarray(columns[field.name][index])
 
 
 def code_rows(store: EventStore, name: str, values: Sequence[str]) -> np.ndarray:

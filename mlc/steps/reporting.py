@@ -105,8 +105,8 @@ def _warnings(scenario: Scenario) -> list[str]:
     warnings = []
     if scenario.examples.drop_all_negative:
         warnings.append(
-            "Examples without any positive target were left out (drop_all_negative): prevalence and precision "
-            "are higher than among all entities."
+            "Examples without any positive target were left out (drop_all_negative): prevalence and "
+            "precision are higher than among all entities."
         )
     if scenario.train.loss.kind != "bce":
         warnings.append(

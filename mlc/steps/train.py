@@ -253,7 +253,7 @@ def _trainer(train: TrainSection, callbacks: list[Callback], setting: Setting) -
     )
 
 
-def _no_buffer_sync() -> dict[str, bool]:
+def _no_buffer_sync() -> dict[str, Any]:
     """Buffers are fitted before training and never change.
 
     Synchronising them would make ranks wait for each other in validation, where they may have different
