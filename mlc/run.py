@@ -32,7 +32,7 @@ Opening = Literal["new", "resume", "overwrite"]
 
 _FREE_TO_CHANGE = (("train", "devices"), ("train", "accelerator"), ("train", "strategy"))
 """Where a training runs may change between a stop and its resumption; what it computes may not."""
-_PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "polars", "numpy", "scikit-learn")
+_PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "polars", "numpy")
 
 
 @dataclass(frozen=True)
