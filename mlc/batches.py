@@ -185,8 +185,7 @@ class BatchPlan(Sampler[np.ndarray]):
         self, positions: np.ndarray, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1
     ) -> None:
         self.positions, self.seed, self.rank, self.world, self.epoch = positions, seed, rank, world, 0
-        # So few examples that a rank would have none: smaller batches.
-        self.batch_size = batch_size if seed is None else max(1, min(batch_size, len(positions) // world))
+        self.batch_size = batch_size
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning tells the epoch here before each one."""

@@ -44,6 +44,15 @@ Overrides = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _RUNS = Path("runs")
+_SMOKE = (
+    "model.preset=nano",
+    "train.epochs=1",
+    "train.limit_train_batches=20",
+    "examples.train_cutoffs=2",
+    "examples.max_entities=2000",
+    "target.allow_empty=true",
+)
+"""A slice that shows in seconds whether the whole path works; its numbers say nothing."""
 _trace_folders = [Path()]
 """Where the trace of a bug goes: the run's folder, as soon as there is one."""
 
@@ -174,7 +183,7 @@ def train(
     overrides = [*(override or []), *([f"train.devices={devices}"] if devices else [])]
     loaded = _load(scenario, overrides)
     if smoke:
-        loaded = _load(scenario, [*overrides, *_smoke_overrides(loaded.name)])
+        loaded = _load(scenario, [*_SMOKE, *overrides, f"name={loaded.name}-smoke"])
     _trace_folders.append(runs_dir / loaded.name)
     from mlc.report import report_text
     from mlc.steps.train import Setting
@@ -187,25 +196,10 @@ def train(
         print(f"\n{runs_dir / loaded.name / 'report.md'}")
 
 
-def _smoke_overrides(name: str) -> list[str]:
-    """A slice that shows in seconds whether the whole path works; its numbers say nothing."""
-    return [
-        f"name={name}-smoke",
-        "model.preset=nano",
-        "train.epochs=1",
-        "train.limit_train_batches=20",
-        "examples.train_cutoffs=2",
-        "examples.max_entities=2000",
-        "target.allow_empty=true",
-    ]
-
-
 @app.command()
 def evaluate(
     run: RunName,
-    split: Annotated[
-        Literal["train", "validation", "test"], typer.Option(help="What to show.")
-    ] = "test",
+    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="What to show.")] = "test",
     runs_dir: RunsDir = _RUNS,
     as_json: AsJson = False,
 ) -> None:

@@ -68,9 +68,8 @@ def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime) -> Cutof
         complete, incomplete = complete[:1], []
     validation = [c for c in _forward(validation_from, test_from - reach, step) if first <= c]
     newest = validation_from - reach
-    train = [
-        newest - index * step for index in range(examples.train_cutoffs) if newest - index * step >= first
-    ]
+    count = min(examples.train_cutoffs, max(0, (newest - first) // step + 1))
+    train = [newest - index * step for index in range(count)]
     splits: dict[Split, Sequence[datetime]] = {
         "train": train[::-1],
         "validation": validation,

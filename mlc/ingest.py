@@ -18,12 +18,13 @@ import polars as pl
 
 from mlc.atomic import replacing, write_text
 from mlc.errors import DataError
-from mlc.scenario import AnyTable, Category, Ignore, Number, Scenario
+from mlc.scenario import AnyTable, Category, Ignore, Number, Scenario, resolved
 from mlc.sources import (
     duplicate_keys,
     entity_expr,
     files_of,
     join_columns,
+    key_expr,
     null_counts,
     scan_events,
     scan_table,
@@ -106,14 +107,15 @@ class EventStore:
     def rows(self, ids: pl.Series) -> np.ndarray:
         """Entity rows of ids, int64; -1 for an unknown one."""
         known = pl.DataFrame({ENTITY_ID: self.entity_ids}).with_row_index(_ROW)
-        frame = ids.to_frame(ENTITY_ID).join(known, on=ENTITY_ID, how="left", maintain_order="left")
+        same = ids.cast(self.entity_ids.dtype, strict=False)
+        frame = same.to_frame(ENTITY_ID).join(known, on=ENTITY_ID, how="left", maintain_order="left")
         return frame[_ROW].cast(pl.Int64).fill_null(-1).to_numpy()
 
 
 def store_fingerprint(scenario: Scenario) -> str:
     """Changes when the data section, or size or modification time of one of its files, changes."""
     digest = hashlib.blake2b(digest_size=10)
-    digest.update(f"{_FORMAT}:{scenario.data.model_dump_json()}".encode())
+    digest.update(f"{_FORMAT}:{json.dumps(resolved(scenario)['data'])}".encode())
     for name in scenario.data.tables:
         for file in files_of(scenario, name):
             digest.update(str(file).encode())
@@ -142,7 +144,12 @@ def open_store(scenario: Scenario, runs: Path, say: Callable[[str], None]) -> Ev
             raise DataError(problems)
         with replacing(folder) as temporary:
             temporary.mkdir(parents=True)
-            counts = _build(scenario, temporary)
+            try:
+                counts = _build(scenario, temporary)
+            except pl.exceptions.PolarsError as error:
+                found = str(error).strip().splitlines()[0]
+                rule = f"all rows must be as the first ones are, however: {found}; mend them in the source"
+                raise DataError(scenario.problem("data.tables", rule)) from error
         say("events: " + ", ".join(_story(name, table) for name, table in counts.items()))
     return _open(folder, fingerprint)
 
@@ -269,7 +276,7 @@ def default_encoder(dtype: pl.DataType, distinct: int, rows: int) -> Number | Ca
         'ignore'
     """
     few = distinct <= _FEW_VALUES
-    if dtype.is_temporal():
+    if dtype.is_temporal() or isinstance(dtype, pl.Binary | pl.Object):
         return Ignore()
     if dtype.is_integer():
         return Category() if few else Ignore() if distinct == rows else Number()
@@ -309,7 +316,7 @@ def _coded_events(
         frame = frame.join(
             keys[dimension]
             .lazy()
-            .with_columns(pl.col(key).cast(schema[c]) for c, key in pairs)
+            .with_columns(key_expr(key, schema[column]) for column, key in pairs)
             .rename({_ROW: f">{dimension}"}),
             left_on=[column for column, _ in pairs],
             right_on=[key for _, key in pairs],
@@ -360,7 +367,7 @@ def _write_attributes(scenario: Scenario, entities: pl.DataFrame, values: _Value
 def _counts(scenario: Scenario, name: str, frame: pl.DataFrame) -> TableCounts:
     if not frame.height:
         raise DataError(
-            scenario.problem(f"data.tables.{name}", f"{name} must have events, however: there is none")
+            scenario.problem(("data", "tables", name), f"{name} must have events, however: there is none")
         )
     _, without_entity, without_time = null_counts(scenario, name)
     first, last = frame[TIME].cast(pl.Datetime("us")).min(), frame[TIME].cast(pl.Datetime("us")).max()

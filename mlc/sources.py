@@ -3,8 +3,10 @@
 To add a source: a config class in `mlc.scenario`, one `case` in `_scan_files`, one test.
 """
 
+import glob
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
@@ -15,14 +17,7 @@ from mlc.errors import DataError, Problem, did_you_mean
 from mlc.scenario import AnyTable, Csv, DimensionTable, EntitiesTable, EventsTable, Number, Parquet, Scenario
 from mlc.tables import ENTITY_ID, TIME
 
-_ENDINGS = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".txt": "csv",
-    ".gz": "csv",
-}
+_ENDINGS = {".parquet": "parquet", ".pq": "parquet"} | dict.fromkeys((".csv", ".tsv", ".txt", ".gz"), "csv")
 POLARS_ERRORS = (pl.exceptions.PolarsError, OSError)
 """What Polars raises for files and expressions that do not fit."""
 
@@ -38,25 +33,27 @@ def files_of(scenario: Scenario, name: str) -> list[Path]:
     if "://" in table.path:
         return [path]
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix in _ENDINGS and not _hidden(p, path))
-    elif any(character in table.path for character in "*?["):
-        anchor = Path(path.anchor)
-        files = sorted(p for p in anchor.glob(str(path.relative_to(anchor))) if p.is_file())
-    else:
-        files = [path] if path.is_file() else []
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in _ENDINGS and not _hidden(p, path))
+    elif path.is_file():
+        files = [path]
+    else:  # brackets and stars of the scenario's own folder are letters
+        pattern = os.path.join(glob.escape(str(scenario.origin.base)), table.path)  # noqa: PTH118
+        files = sorted(p.parent.resolve() / p.name for p in map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207
+        files = [file for file in files if file.is_file()]
     if not files:
-        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = (
-            did_you_mean(path.name, beside)
-            if beside
-            else f"the folder {path.parent} does not exist or is empty"
-        )
-        raise DataError(
-            scenario.problem(
-                f"data.tables.{name}.path", f"a file must be at {path}, however: there is none; {hint}"
-            )
-        )
+        rule = f"a file must be at {path}, however: there is none; {_nearby(path)}"
+        raise DataError(scenario.problem(("data", "tables", name, "path"), rule))
     return files
+
+
+def _nearby(path: Path) -> str:
+    """What lies where a file was looked for."""
+    if path.is_dir():
+        return f"the folder has no file that ends in {', '.join(_ENDINGS)}"
+    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    return (
+        did_you_mean(path.name, beside) if beside else f"the folder {path.parent} does not exist or is empty"
+    )
 
 
 def _hidden(path: Path, folder: Path) -> bool:
@@ -70,20 +67,22 @@ def scan_table(scenario: Scenario, name: str) -> pl.LazyFrame:
     Raises:
         DataError: A file is missing, or is not in the format it should have.
     """
+    frame, where = _scan_all(scenario, name), scenario.data.tables[name].where
+    return frame if where is None else frame.filter(pl.sql_expr(where))
+
+
+def _scan_all(scenario: Scenario, name: str) -> pl.LazyFrame:
+    """All rows of a table, whatever its `where` says."""
     table = scenario.data.tables[name]
     files = files_of(scenario, name)
-    frame = _scan_files(table, files)
     try:
+        frame = _scan_files(table, files)
         frame.collect_schema()
     except POLARS_ERRORS as error:
         kind = _format_of(table, files).kind.capitalize()
-        raise DataError(
-            scenario.problem(
-                f"data.tables.{name}.path",
-                f"must be {kind} files of one shape, however: {_first_line(error)} ({files[0]})",
-            )
-        ) from None
-    return frame if table.where is None else frame.filter(pl.sql_expr(table.where))
+        rule = f"must be {kind} files of one shape, however: {_first_line(error)} ({files[0]})"
+        raise DataError(scenario.problem(("data", "tables", name, "path"), rule)) from None
+    return frame
 
 
 def _format_of(table: AnyTable, files: list[Path]) -> Parquet | Csv:
@@ -96,10 +95,11 @@ def _format_of(table: AnyTable, files: list[Path]) -> Parquet | Csv:
 
 
 def _scan_files(table: AnyTable, files: list[Path]) -> pl.LazyFrame:
-    paths = [str(file) for file in files]
+    # A `Path` would merge the slashes of a URL.
+    paths, cloud = ([table.path], True) if "://" in table.path else ([str(file) for file in files], False)
     match _format_of(table, files):
         case Parquet():
-            return pl.scan_parquet(paths, glob=False)
+            return pl.scan_parquet(paths, glob=cloud)
         case Csv(separator=separator, null_values=null_values):
             return pl.scan_csv(
                 paths,
@@ -107,7 +107,7 @@ def _scan_files(table: AnyTable, files: list[Path]) -> pl.LazyFrame:
                 null_values=null_values,
                 try_parse_dates=True,
                 infer_schema_length=10_000,
-                glob=False,
+                glob=cloud,
             )
         case unreachable:
             assert_never(unreachable)
@@ -139,8 +139,7 @@ def scan_events(scenario: Scenario, name: str, dimensions: list[str] | None = No
         keys = [key for _, key in pairs]
         rows = scan_table(scenario, dimension).unique(keys, keep="first", maintain_order=True)
         frame = frame.join(
-            # A key of another integer width, or Categorical beside text, still matches.
-            rows.with_columns(pl.col(key).cast(schema[column]) for column, key in pairs).rename(
+            rows.with_columns(key_expr(key, schema[column]) for column, key in pairs).rename(
                 {column: f"{dimension}.{column}" for column in rows.collect_schema()}
             ),
             left_on=table.joins[dimension],
@@ -155,6 +154,14 @@ def scan_events(scenario: Scenario, name: str, dimensions: list[str] | None = No
         entity_expr(entity, schema[entity]).alias(ENTITY_ID),
     )
     return frame.filter(pl.col(TIME).is_not_null(), pl.col(ENTITY_ID).is_not_null())
+
+
+def key_expr(key: str, dtype: pl.DataType) -> pl.Expr:
+    """A key of a dimension in the type of the events' column, null where that type cannot hold it.
+
+    So a key of another integer width, or Categorical beside text, still matches.
+    """
+    return pl.col(key).cast(dtype, strict=False)
 
 
 def time_expr(column: str, dtype: pl.DataType) -> pl.Expr:
@@ -206,22 +213,57 @@ def check_tables(scenario: Scenario) -> dict[str, TableSchema]:
     schemas: dict[str, TableSchema] = {}
     for name in scenario.data.tables:
         try:
-            schemas[name] = TableSchema(name, dict(scan_table(scenario, name).collect_schema()))
+            schemas[name] = TableSchema(name, dict(_scan_all(scenario, name).collect_schema()))
+            problems += _shape_problems(scenario, name)
         except DataError as error:
             problems += error.problems
-        except POLARS_ERRORS as error:
-            field = f"data.tables.{name}.where"
-            problems.append(
-                scenario.problem(field, f"must be true or false for every row, however: {_first_line(error)}")
-            )
     for name, schema in schemas.items():
+        problems += _where_problems(scenario, name, schema)
         problems += _column_problems(scenario, name, schema, schemas)
     problems += _entity_type_problems(scenario, schemas)
-    if scenario.target.table in schemas and not problems:
-        problems += _target_problems(scenario, schemas)
+    problems += _target_problems(scenario, schemas)
+    if not problems and scenario.target.rule.where is not None:
+        problems += _rule_problems(scenario, scenario.target.rule.where)
     if problems:
         raise DataError(problems)
     return schemas
+
+
+def _shape_problems(scenario: Scenario, name: str) -> Iterator[Problem]:
+    """Parquet files of one table that differ; Polars would find out in the middle of reading them."""
+    table, files = scenario.data.tables[name], files_of(scenario, name)
+    if len(files) == 1 or not isinstance(_format_of(table, files), Parquet):
+        return
+    first = pl.read_parquet_schema(files[0])
+    for file in files[1:]:
+        try:
+            other = pl.read_parquet_schema(file)
+        except POLARS_ERRORS as error:
+            found = _first_line(error)
+        else:
+            differing = sorted(c for c in first.keys() | other.keys() if first.get(c) != other.get(c))
+            if not differing:
+                continue
+            here, there = (schema.get(differing[0], "absent") for schema in (other, first))
+            found = f"{differing[0]} is {there} in {files[0].name}, {here} here"
+        rule = f"must be Parquet files of one shape, however: {found} ({file})"
+        yield scenario.problem(("data", "tables", name, "path"), rule)
+        return
+
+
+def _where_problems(scenario: Scenario, name: str, schema: TableSchema) -> Iterator[Problem]:
+    where = scenario.data.tables[name].where
+    if where is not None:
+        try:
+            _try_filter(schema.columns, pl.sql_expr(where))
+        except POLARS_ERRORS as error:
+            rule = f"must be true or false for every row, however: {_first_line(error)}"
+            yield scenario.problem(("data", "tables", name, "where"), rule)
+
+
+def _try_filter(columns: Mapping[str, pl.DataType], where: pl.Expr) -> None:
+    """Filter a table without rows: Polars compares types only when it runs."""
+    pl.DataFrame(schema=dict(columns)).lazy().filter(where).collect()
 
 
 def _column_problems(
@@ -230,36 +272,35 @@ def _column_problems(
     table = scenario.data.tables[name]
     columns = schema.columns
 
-    def missing(field: str, column: str) -> Iterator[Problem]:
+    def missing(column: str, *field: str) -> Iterator[Problem]:
         if column not in columns:
             yield scenario.problem(
-                f"data.tables.{name}.{field}",
+                ("data", "tables", name, *field),
                 f"{name} must have a column {column}, however: {did_you_mean(column, columns)}",
             )
 
     for column, encoder in table.encoders.items():
-        field = f"encoders.{column}"
-        yield from missing(field, column)
-        if isinstance(encoder, Number) and column in columns and not (columns[column].is_numeric()):
-            yield scenario.problem(
-                f"data.tables.{name}.{field}", f"must be a number, however: dtype={columns[column]}"
-            )
+        yield from missing(column, "encoders", column)
+        if isinstance(encoder, Number) and column in columns and not columns[column].is_numeric():
+            rule = f"must be a number, however: dtype={columns[column]}"
+            yield scenario.problem(("data", "tables", name, "encoders", column), rule)
     match table:
         case EventsTable(time=time, entity=entity, joins=joins):
-            yield from missing("time", time)
+            yield from missing(time, "time")
             if time in columns:
                 yield from _time_problems(scenario, name, time, columns[time])
-            yield from missing("entity", entity or scenario.data.entity)
+            yield from missing(entity or scenario.data.entity, *(["entity"] if entity else []))
+            yield from _hidden_problems(scenario, name, columns)
             for dimension, keys in joins.items():
                 for column in keys:
-                    yield from missing(f"joins.{dimension}", column)
+                    yield from missing(column, "joins", dimension)
                 if dimension in schemas and all(column in columns for column in keys):
                     yield from _join_type_problems(scenario, name, dimension, schema, schemas[dimension])
         case DimensionTable(key=keys):
             for column in keys:
-                yield from missing("key", column)
+                yield from missing(column, "key")
         case EntitiesTable(key=column):
-            yield from missing("key", column)
+            yield from missing(column, "key")
         case unreachable:
             assert_never(unreachable)
 
@@ -267,9 +308,21 @@ def _column_problems(
 def _time_problems(scenario: Scenario, name: str, column: str, dtype: pl.DataType) -> Iterator[Problem]:
     if isinstance(dtype, pl.Date | pl.Datetime):
         return
-    field = f"data.tables.{name}.time"
+    field = ("data", "tables", name, "time")
     mend = "write it as 2024-03-31 or 2024-03-31 12:30:00, or cast it in the source"
     yield scenario.problem(field, f"{column} must be a date or datetime, however: dtype={dtype}; {mend}")
+
+
+def _hidden_problems(scenario: Scenario, name: str, columns: Mapping[str, pl.DataType]) -> Iterator[Problem]:
+    """Columns that the scenario asks for, and that our own `time` and `entity_id` hide."""
+    table, target = scenario.data.events[name], scenario.target
+    asked = {column for keys in table.joins.values() for column in keys} | set(table.encoders)
+    if name == target.table:
+        asked |= {target.column, *re.findall(r"\w+", target.rule.where or "")}
+    for ours, used in ((TIME, table.time), (ENTITY_ID, table.entity or scenario.data.entity)):
+        if ours != used and ours in columns and ours in asked:
+            rule = f"{name}.{ours} cannot be used, since {used} takes its name; rename it in the source"
+            yield scenario.problem(("data", "tables", name), rule)
 
 
 def _join_type_problems(
@@ -279,11 +332,9 @@ def _join_type_problems(
     for column, key in join_columns(table, dimension, scenario.data.dimensions[dimension]):
         left, right = events.columns[column], rows.columns.get(key)
         if right is not None and _family(left) != _family(right):
-            yield scenario.problem(
-                f"data.tables.{name}.joins.{dimension}",
-                f"{name}.{column} and {dimension}.{key} must have one type, however: {left} and {right}; "
-                "cast one in the source",
-            )
+            rule = f"{name}.{column} and {dimension}.{key} must have one type, however: {left} and {right}"
+            field = ("data", "tables", name, "joins", dimension)
+            yield scenario.problem(field, f"{rule}; cast one in the source")
 
 
 def _family(dtype: pl.DataType) -> str:
@@ -311,7 +362,7 @@ def _entity_type_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -
             found[name] = (column, _family(dtype))
             if _family(dtype) not in ("integer", "text"):
                 yield scenario.problem(
-                    f"data.tables.{name}",
+                    ("data", "tables", name),
                     f"{name}.{column} must be text or a whole number, however: dtype={dtype}; cast it",
                 )
     if len({family for _, family in found.values()} & {"integer", "text"}) > 1:
@@ -342,6 +393,8 @@ def _target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Ite
     owner, column = target.table, target.column
     if "." in column:
         owner, column = column.split(".", 1)
+    if owner not in schemas:  # not read: already complained of
+        return
     columns = schemas[owner].columns
     if column not in columns:
         yield scenario.problem(
@@ -353,15 +406,15 @@ def _target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Ite
         yield scenario.problem(
             "target.column", f"{owner}.{column} must be text, however: dtype={dtype}; cast it in the source"
         )
-    if target.rule.where is not None:
-        try:
-            scan_events(scenario, target.table).filter(
-                rule_expr(scenario, target.rule.where)
-            ).collect_schema()
-        except POLARS_ERRORS as error:
-            yield scenario.problem(
-                "target.rule.where", f"must be true or false for every event, however: {_first_line(error)}"
-            )
+
+
+def _rule_problems(scenario: Scenario, where: str) -> Iterator[Problem]:
+    try:
+        columns = scan_events(scenario, scenario.target.table).collect_schema()
+        _try_filter(columns, rule_expr(scenario, where))
+    except POLARS_ERRORS as error:
+        rule = f"must be true or false for every event, however: {_first_line(error)}"
+        yield scenario.problem("target.rule.where", rule)
 
 
 def _first_line(error: Exception) -> str:
@@ -392,7 +445,7 @@ def join_rates(scenario: Scenario) -> list[JoinRate]:
             counts = scan_table(scenario, name).group_by(columns).len(name="events")
             schema = counts.collect_schema()
             known = scan_table(scenario, dimension).select(
-                pl.col(key).cast(schema[column]) for column, key in join_columns(table, dimension, keys)
+                key_expr(key, schema[column]) for column, key in join_columns(table, dimension, keys)
             )
             lost = (
                 counts.join(known, left_on=columns, right_on=keys.key, how="anti")
@@ -426,7 +479,7 @@ def duplicate_keys(scenario: Scenario) -> Iterator[Problem]:
         if doubled.height:
             shown = ", ".join("/".join(str(v) for v in row[:-1]) for row in doubled.head(3).iter_rows())
             yield scenario.problem(
-                f"data.tables.{name}.key",
+                ("data", "tables", name, "key"),
                 f"each key must stand once in {name}, however: {doubled.height} stand more often ({shown}); "
                 f"remove the doubles, or add a where",
             )

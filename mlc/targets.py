@@ -159,7 +159,7 @@ def _unknown_values(scenario: Scenario, groups: dict[str, list[str]], known: set
     listed = isinstance(scenario.target.class_names, list)
     return [
         scenario.problem(
-            f"target.class_names.{index if listed else name}",
+            ("target", "class_names", index if listed else name),
             f"must occur in {scenario.target.column}, however: {value!r} never does; "
             f"{did_you_mean(value, known)}",
         )

@@ -1,4 +1,4 @@
-"""Fixtures: a small generated demo, one trained run of it, and the command line inside and outside this process."""
+"""Fixtures: a small generated demo, one trained run of it, and the command line in and out of process."""
 
 import os
 import subprocess

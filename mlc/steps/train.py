@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from mlc.atomic import replacing
 from mlc.batch import Batch
 from mlc.batches import BatchBuilder, BatchPlan, ExampleBatches, loader
+from mlc.errors import DataError
 from mlc.module import (
     EVALUATION_BATCH,
     MONITOR,
@@ -144,9 +145,15 @@ class _Loaders(pytorch_lightning.LightningDataModule):
     def _loader(self, split: str, batch_size: int, seed: int | None) -> DataLoader[Batch]:
         assert self.trainer is not None
         positions = np.flatnonzero(self.splits == split)
+        world = self.trainer.world_size
+        if len(positions) < world:
+            raise DataError(
+                f"{split} must have an example for each of {world} devices, however: {len(positions)}"
+            )
+        batch_size = min(batch_size, len(positions) // world)  # Lightning wants a batch for every rank
         return loader(
             self.examples,
-            BatchPlan(positions, batch_size, seed, self.trainer.global_rank, self.trainer.world_size),
+            BatchPlan(positions, batch_size, seed, self.trainer.global_rank, world),
         )
 
 
