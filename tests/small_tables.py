@@ -1,0 +1,227 @@
+"""Small tables and scenarios for tests: written, loaded, and drawn at random."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+import yaml
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from mlc.cutoffs import Cutoffs, choose_cutoffs
+from mlc.ingest import EventStore, open_store
+from mlc.scenario import Scenario, load_scenario
+from mlc.sources import check_tables
+from mlc.store import Timeline
+from mlc.targets import Examples, build_examples, label_events, label_timeline, resolve_labels, value_counts
+
+Rows = list[dict[str, Any]]
+START = datetime(2024, 3, 4)
+DAYS = 40
+PRODUCTS: Rows = [
+    {"code": "p1", "department": "Dress", "cost": 1},
+    {"code": "p2", "department": "Skirt", "cost": 9},
+    {"code": "p3", "department": "Hat", "cost": 5},
+    {"code": "p4", "department": None, "cost": None},
+]
+CODES = ["p1", "p2", "p3", "p4", "unknown"]
+
+few = settings(deadline=None, max_examples=12)
+some = settings(deadline=None, max_examples=30)
+many = settings(deadline=None, max_examples=100)
+
+
+def folder() -> AbstractContextManager[str]:
+    """A folder for one Hypothesis example."""
+    return TemporaryDirectory(prefix="mlc-test-")
+
+
+# ── files ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def write(path: Path, rows: Rows | pl.DataFrame, schema: Mapping[str, Any] | None = None) -> Path:
+    """Rows as Parquet or CSV, by the ending."""
+    frame = (
+        rows
+        if isinstance(rows, pl.DataFrame)
+        else pl.DataFrame(rows, schema=schema, infer_schema_length=None)
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".csv":
+        frame.write_csv(path)
+    else:
+        frame.write_parquet(path)
+    return path
+
+
+def scenario_at(path: Path, value: Mapping[str, Any], text: str | None = None) -> Scenario:
+    """Write a scenario as `scenario.yaml` into a folder and load it."""
+    file = path / "scenario.yaml"
+    file.write_text(text or yaml.safe_dump(dict(value), sort_keys=False), encoding="utf-8")
+    return load_scenario(file)
+
+
+def silent(_: str) -> None:
+    """Say nothing."""
+
+
+# ── from scenario to examples, as `mlc labels` does ─────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Built:
+    """All that the data wing makes of a scenario."""
+
+    scenario: Scenario
+    store: EventStore
+    cutoffs: Cutoffs
+    examples: Examples
+    label_line: Timeline
+
+    def by_key(self) -> dict[tuple[Any, datetime], tuple[str, list[int]]]:
+        """(entity, cutoff) → (split, targets)."""
+        rows = self.examples.table.rows()
+        found = {(entity, cutoff): (split, list(targets)) for entity, cutoff, split, targets in rows}
+        assert len(found) == len(rows)
+        return found
+
+
+def build(scenario: Scenario, runs: Path) -> Built:
+    """Check, store, cutoffs, labels, examples."""
+    check_tables(scenario)
+    store = open_store(scenario, runs, silent)
+    counts = store.counts[scenario.target.table]
+    cutoffs = choose_cutoffs(scenario, counts.first, counts.last)
+    labels = resolve_labels(scenario, value_counts(scenario, cutoffs.fit_until))
+    events = label_events(scenario, labels, store)
+    examples = build_examples(scenario, store, cutoffs, labels, events)
+    return Built(scenario, store, cutoffs, examples, label_timeline(events, len(store.entity_ids)))
+
+
+# ── a small shop ────────────────────────────────────────────────────────────────────────────────
+
+
+def shop(**more: Any) -> dict[str, Any]:
+    """A scenario on `sales`, `products` and `visits`; sections replace fields of the same name."""
+    value: dict[str, Any] = {
+        "data": {
+            "entity": "customer",
+            "tables": {
+                "sales": {
+                    "kind": "events",
+                    "path": "sales.parquet",
+                    "time": "day",
+                    "joins": {"products": "product"},
+                },
+                "products": {"kind": "dimension", "path": "products.parquet", "key": "code"},
+            },
+        },
+        "target": {
+            "table": "sales",
+            "column": "products.department",
+            "class_names": ["Dress", "Skirt", "Hat"],
+            "window_days": 4,
+            "allow_empty": True,
+        },
+        "examples": {"every_days": 2, "train_cutoffs": 4},
+    }
+    for section, fields in more.items():
+        value[section] = {**value.get(section, {}), **fields}
+    return value
+
+
+def anchors(customer: object) -> Rows:
+    """Events that make every label known, give a history, and a positive in every window of the shop."""
+    rows: Rows = []
+    for offset in range(0, DAYS):
+        for code in CODES[:3]:
+            moment = START + timedelta(days=offset, hours=12)
+            rows.append({"customer": customer, "day": moment, "product": code, "price": 9.0, "shop": "north"})
+    return rows
+
+
+TICK = timedelta(microseconds=1)
+
+
+@st.composite
+def sales(draw: st.DrawFn, customers: tuple[Any, ...] = ("ann", "bob", "eve"), most: int = 40) -> Rows:
+    """Events, many of them at a midnight or noon, or one microsecond beside it."""
+    offset = st.sampled_from(
+        [timedelta(), TICK, -TICK, timedelta(hours=12), timedelta(hours=12) + TICK, timedelta(hours=7)]
+    )
+    event = st.fixed_dictionaries(
+        {
+            "customer": st.sampled_from([*customers, None]),
+            "day": st.one_of(
+                st.none(),
+                *[st.builds(lambda d, o: START + timedelta(days=d) + o, st.integers(1, DAYS - 2), offset)]
+                * 6,
+            ),
+            "product": st.sampled_from([*CODES, None]),
+            "price": st.sampled_from([0.5, 3.0, 3.5, None]),
+            "shop": st.sampled_from(["north", "south", None]),
+        }
+    )
+    return draw(st.lists(event, max_size=most))
+
+
+TIME_TYPES: dict[str, Callable[[pl.Expr], pl.Expr]] = {
+    "date": lambda moment: moment.cast(pl.Date),
+    "ms": lambda moment: moment.dt.cast_time_unit("ms"),
+    "us": lambda moment: moment,
+    "ns": lambda moment: moment.dt.cast_time_unit("ns"),
+    "us Paris": lambda moment: moment.dt.replace_time_zone("UTC").dt.convert_time_zone("Europe/Paris"),
+    "ns New York": lambda moment: (
+        moment.dt.cast_time_unit("ns").dt.replace_time_zone("UTC").dt.convert_time_zone("America/New_York")
+    ),
+}
+
+
+def rounded(moment: datetime | None, time_type: str) -> datetime | None:
+    """What a moment is after it has been written in a type."""
+    if moment is None:
+        return None
+    if time_type == "date":
+        return datetime(moment.year, moment.month, moment.day)
+    if time_type == "ms":
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    return moment
+
+
+def sales_frame(rows: Rows, time_type: str = "us", entity: Any = pl.String) -> pl.DataFrame:
+    """The events of the shop as a table."""
+    schema = {
+        "customer": entity,
+        "day": pl.Datetime("us"),
+        "product": pl.String,
+        "price": pl.Float64,
+        "shop": pl.String,
+    }
+    frame = pl.DataFrame([{name: row[name] for name in schema} for row in rows], schema=schema, orient="row")
+    return frame.with_columns(TIME_TYPES[time_type](pl.col("day")))
+
+
+def write_shop(path: Path, rows: Rows, time_type: str = "us", entity: Any = pl.String) -> None:
+    """`sales.parquet` and `products.parquet`."""
+    write(path / "products.parquet", PRODUCTS, {"code": pl.String, "department": pl.String, "cost": pl.Int64})
+    write(path / "sales.parquet", sales_frame(rows, time_type, entity))
+
+
+def as_events(rows: Rows, time_type: str = "us", entity: str = "customer", time: str = "day") -> Rows:
+    """Rows as the reference wants them."""
+    return [{**row, "entity": row[entity], "time": rounded(row[time], time_type)} for row in rows]
+
+
+def utc(moment: datetime) -> datetime:
+    """The same moment with the zone UTC."""
+    return moment.replace(tzinfo=UTC)
+
+
+def day(number: int) -> date:
+    """A day of the shop."""
+    return (START + timedelta(days=number)).date()
