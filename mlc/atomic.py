@@ -1,5 +1,7 @@
 """Files that appear whole or not at all."""
 
+import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -8,13 +10,38 @@ from pathlib import Path
 
 from mlc.errors import MlcError
 
+_CODE = re.compile(r"\(os error (\d+)\)")
+
+
+def refusal(error: BaseException | None) -> str | None:
+    """What the operating system refused, if that is what lies behind an error: a full disk, permissions.
+
+    Polars and safetensors tell it in their text only; whoever caught an error may have raised another from it.
+
+    Examples:
+        >>> refusal(OSError(28, "No space left on device"))
+        'No space left on device'
+        >>> refusal(ValueError("writing: underlying IO error (os error 28)"))
+        'No space left on device'
+        >>> refusal(ValueError("no whole number")) is None
+        True
+    """
+    while error is not None:
+        if isinstance(error, OSError):
+            return error.strerror or str(error)
+        told = _CODE.search(str(error))
+        if told:
+            return os.strerror(int(told[1]))
+        error = error.__cause__ or error.__context__
+    return None
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends without an error.
 
     The temporary path keeps the file's ending. Whatever stood at `path` stays as it was until the
-    rename, and for good when the block fails.
+    rename, and for good when the block fails. A file never takes the place of a folder.
 
     Args:
         path: The file, or the folder, to write.
@@ -30,21 +57,44 @@ def replacing(path: Path) -> Iterator[Path]:
         >>> target.read_text()
         'whole'
     """
+    if path.name in ("", ".."):
+        raise MlcError(f"{path}: must be written, however: it is a folder; add the name of a file")
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        if path.is_dir():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise MlcError(f"{path}: must be written, however: {reason}; nothing was changed") from error
+        _take_place(temporary, path)
+    except Exception as error:
+        reason = refusal(error)
+        if reason is None:
+            raise
+        raise MlcError(f"{path}: must be written, however: {reason}; what was there is unchanged") from error
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _take_place(temporary: Path, path: Path) -> None:
+    if not (temporary.is_dir() and path.is_dir()):
+        temporary.replace(path)  # refuses to put a file in place of a folder
+        return
+    aside = temporary.with_suffix(".old")
+    path.rename(aside)
+    try:
+        temporary.rename(path)
+    except OSError:
+        aside.rename(path)
+        raise
+    _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # its folder is a file: there is nothing to remove
+        return
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,7 +16,8 @@ import platform
 import resource
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,8 +25,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlc import __version__
-from mlc.atomic import write_text
-from mlc.errors import Problem, RunError, did_you_mean
+from mlc.atomic import replacing, write_text
+from mlc.errors import MlcError, Problem, RunError, did_you_mean
 from mlc.scenario import Scenario, load_scenario, resolved, scenario_yaml
 
 Opening = Literal["new", "resume", "overwrite"]
@@ -44,7 +45,7 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether the training came to its end."""
-        return (self.folder / "report.json").exists()
+        return (self.folder / "report.json").exists() and "finished" in self.read_json("run.json")
 
     @property
     def last_checkpoint(self) -> Path | None:
@@ -55,9 +56,26 @@ class Run:
     def __truediv__(self, name: str) -> Path:
         return self.folder / name
 
-    def read_json(self, name: str) -> Any:
-        """A JSON file of the run."""
-        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+    @contextmanager
+    def reading(self, name: str) -> Iterator[Path]:
+        """The path of a file of the run; whatever goes wrong in the block is a `RunError` that names it."""
+        path = self.folder / name
+        try:
+            yield path
+        except MlcError as error:
+            raise RunError(
+                Problem(p.rule, p.field, p.location or str(path)) for p in error.problems
+            ) from error
+        except Exception as error:
+            found = "it is missing" if isinstance(error, FileNotFoundError) else f"{error!r}"
+            raise RunError(
+                f"{path}: must be as mlc train wrote it, however: {found}; restore it, or train again"
+            ) from error
+
+    def read_json[T](self, name: str, parse: Callable[[Any], T] = lambda value: value) -> T:
+        """A JSON file of the run, and what `parse` makes of it."""
+        with self.reading(name) as path:
+            return parse(json.loads(path.read_text(encoding="utf-8")))
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file, whole or not at all."""
@@ -67,7 +85,8 @@ class Run:
 
     def scenario(self) -> Scenario:
         """The scenario that the run was made from, defaults and paths resolved."""
-        return load_scenario(self.folder / "resolved.yaml")
+        with self.reading("resolved.yaml") as path:
+            return load_scenario(path)
 
 
 def open_run(runs: Path, scenario: Scenario, opening: Opening) -> Run:
@@ -84,9 +103,10 @@ def open_run(runs: Path, scenario: Scenario, opening: Opening) -> Run:
     """
     run = Run(runs / scenario.name)
     exists = (run / "run.json").exists()
-    if not exists and run.folder.exists() and any(run.folder.iterdir()):
+    if not exists and run.folder.exists() and not (run.folder.is_dir() and not any(run.folder.iterdir())):
+        found = "it holds other files" if run.folder.is_dir() else "it is a file"
         raise RunError(
-            f"{run.folder} must be a run or not exist, however: it holds other files; choose another name"
+            f"{run.folder} must be a run or not exist, however: {found}; --set name=… chooses another name"
         )
     if opening == "overwrite" or (opening == "new" and not exists):
         return run
@@ -95,16 +115,19 @@ def open_run(runs: Path, scenario: Scenario, opening: Opening) -> Run:
     changes = list(_changes(run, scenario))
     if opening == "new":
         state = "finished" if run.finished else "unfinished"
-        same = "from the same scenario" if not changes else "from another scenario: " + "; ".join(changes)
         mend = (
             "--overwrite starts over"
             if run.finished or changes
             else "--resume goes on, --overwrite starts over"
         )
-        raise RunError(
-            f"{run.folder} must not exist, however: a {state} run {same} is there; "
-            f"{mend}, --set name=… makes another"
+        same = "another" if changes else "the same"
+        taken = Problem(
+            f"must not exist, however: a {state} run of {same} scenario is there; "
+            f"{mend}, --set name=… makes another",
+            "",
+            str(run.folder),
         )
+        raise RunError([taken, *(Problem(f"changed: {change}", "", str(run.folder)) for change in changes)])
     if changes:
         raise RunError(
             [
@@ -128,19 +151,35 @@ def start_run(run: Run, scenario: Scenario, opening: Opening) -> None:
 
     It then lies in `<name>.previous`.
     """
-    previous = _previous(run)
-    if opening == "overwrite" and run.folder.exists():
-        if run.finished or not previous.exists():
-            shutil.rmtree(previous, ignore_errors=True)
-            run.folder.rename(previous)
-        else:
-            shutil.rmtree(run.folder)
     if opening == "resume":
         return
-    run.folder.mkdir(parents=True, exist_ok=True)
-    write_text(run / "scenario.yaml", scenario.origin.text)
-    write_text(run / "resolved.yaml", scenario_yaml(scenario))
-    run.write_json("run.json", {"name": scenario.name, "started": _now(), "mlc": __version__})
+    with replacing(run.folder) as temporary:
+        temporary.mkdir()
+        write_text(temporary / "scenario.yaml", scenario.origin.text)
+        write_text(temporary / "resolved.yaml", scenario_yaml(scenario))
+        Run(temporary).write_json(
+            "run.json", {"name": scenario.name, "started": _now(), "mlc": __version__}
+        )
+        if opening == "overwrite" and run.folder.exists():
+            _set_aside(run)
+
+
+def _set_aside(run: Run) -> None:
+    """Move a former run to `<name>.previous`, unless it is unfinished and a better one lies there."""
+    previous = _previous(run)
+    if (run / "report.json").exists() or not previous.exists():
+        shutil.rmtree(previous, ignore_errors=True)
+        run.folder.rename(previous)
+
+
+def what_is_left(run: Run) -> str:
+    """What a training that was stopped has left, and how to go on; empty where it left nothing."""
+    told = []
+    if (run / "run.json").exists() and not (run / "report.json").exists():
+        told.append(f"{run.folder} is unfinished: the same command with --resume goes on")
+    if _previous(run).exists():
+        told.append(f"the former run is in {_previous(run)}")
+    return "; ".join(told)
 
 
 def finish_run(run: Run, facts: dict[str, Any]) -> None:
@@ -178,15 +217,15 @@ def find_run(runs: Path, name: str) -> Run:
     """
     for folder in (runs / name, Path(name)):
         run = Run(folder)
-        if run.finished and (run / "model.safetensors").exists():
+        if run.finished:
             return run
         if (run / "run.json").exists():
             raise RunError(
-                f"{folder} must be a finished run, however: its training did not end; "
-                "mlc train --resume goes on"
+                f"{folder} must be a finished run, however: its training did not end; {what_is_left(run)}"
             )
     known = [path.parent.name for path in runs.glob("*/report.json")] if runs.is_dir() else []
-    raise RunError(f"{name} must be a run in {runs}, however: {did_you_mean(name, known)}")
+    hint = did_you_mean(name, known) if known else "mlc train makes one, --runs-dir names another folder"
+    raise RunError(f"{name} must be a run in {runs}, however: it is not; {hint}")
 
 
 def fingerprint_of(file: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import yaml
-from hypothesis import settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from mlc.cutoffs import Cutoffs, choose_cutoffs
@@ -31,9 +31,11 @@ PRODUCTS: Rows = [
 ]
 CODES = ["p1", "p2", "p3", "p4", "unknown"]
 
-few = settings(deadline=None, max_examples=12)
-some = settings(deadline=None, max_examples=30)
-many = settings(deadline=None, max_examples=100)
+_PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)  # explaining takes minutes
+_BUSY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+few = settings(deadline=None, max_examples=12, phases=_PHASES, suppress_health_check=_BUSY)
+some = settings(few, max_examples=30)
+many = settings(few, max_examples=100)
 
 
 def folder() -> AbstractContextManager[str]:
@@ -138,9 +140,9 @@ def shop(**more: Any) -> dict[str, Any]:
 def anchors(customer: object) -> Rows:
     """Events that make every label known, give a history, and a positive in every window of the shop."""
     rows: Rows = []
-    for offset in range(0, DAYS):
+    for half_days in range(2 * DAYS):
         for code in CODES[:3]:
-            moment = START + timedelta(days=offset, hours=12)
+            moment = START + timedelta(hours=12 * half_days)
             rows.append({"customer": customer, "day": moment, "product": code, "price": 9.0, "shop": "north"})
     return rows
 

@@ -73,7 +73,7 @@ WHERE = {
     classes=st.sampled_from(list(GROUPS)),
     rule_where=st.sampled_from(list(WHERE)),
     table_where=st.sampled_from([None, "price > 3", "shop = 'north'"]),
-    times=st.sampled_from([None, 1, 2, 5]),
+    times=st.sampled_from([None, 1, 2, 3]),
     gap=st.sampled_from([0, 0, 1, 3]),
     window=st.sampled_from([1, 4, 5]),
     test_from=st.sampled_from(
@@ -125,12 +125,7 @@ def test_targets_and_examples_equal_the_plain_loop(
         if table_where:
             events = [event for event in events if WHERE[table_where](event)]
         where = WHERE[rule_where]
-        try:
-            built = build(scenario, Path(name) / "runs")
-        except DataError as error:
-            assert "positive target" in str(error), error
-            assert times == 5
-            return
+        built = build(scenario, Path(name) / "runs")
     groups = GROUPS[classes][1] or {
         found: [found]
         for found in reference.most_frequent(events, "products.department", 2, built.cutoffs.fit_until, where)

@@ -1,0 +1,240 @@
+"""The network: what it may and may not depend on, and that its weights come back."""
+
+import itertools
+import json
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from mlc.batch import Batch
+from mlc.encoders import DecayedMemory, PiecewiseLinear, quantile_edges
+from mlc.module import (
+    CALENDAR,
+    DefinedMeans,
+    Network,
+    NetworkSpec,
+    learning_rate_factor,
+    load_network,
+    save_network,
+)
+
+LABELS = 3
+SPEC = NetworkSpec(LABELS, 16, 1, 0.2, True, True, [4, 5], 2, [6, 3], 1)
+RAGGED = ("T", "S", "M")
+
+
+def random_batch(examples: int, seed: int = 0) -> Batch:
+    """Examples with ragged histories; the first has none at all."""
+    generator = np.random.default_rng(seed)
+
+    def ragged(longest: int) -> tuple[torch.Tensor, torch.Tensor]:
+        lengths = generator.integers(0, longest, examples)
+        lengths[0] = 0
+        example = np.repeat(np.arange(examples), lengths)
+        return torch.from_numpy(example), torch.from_numpy(
+            generator.uniform(0, 300, len(example)).astype(np.float32)
+        )
+
+    example_T, age_T = ragged(9)
+    example_S, age_S = ragged(7)
+    example_M, age_M = ragged(12)
+
+    def codes(rows: int, sizes: list[int]) -> torch.Tensor:
+        return torch.stack([torch.from_numpy(generator.integers(0, size, rows)) for size in sizes], dim=1)
+
+    def numbers(*shape: int) -> torch.Tensor:
+        values = generator.normal(size=shape).astype(np.float32)
+        values[generator.random(shape) < 0.2] = np.nan
+        return torch.from_numpy(values)
+
+    return Batch(
+        index_B=torch.arange(examples),
+        targets_BK=torch.from_numpy(generator.integers(0, 2, (examples, LABELS)).astype(np.uint8)),
+        calendar_BC=torch.from_numpy(generator.normal(size=(examples, CALENDAR)).astype(np.float32)),
+        label_T=torch.from_numpy(generator.integers(0, LABELS, len(example_T))),
+        example_T=example_T,
+        age_T=age_T,
+        first_T=torch.from_numpy(generator.integers(0, 2, len(example_T)).astype(np.float32)),
+        example_S=example_S,
+        age_S=age_S,
+        events_B=torch.bincount(example_S, minlength=examples).float(),
+        categories_BA=codes(examples, SPEC.attribute_sizes),
+        numbers_BN=numbers(examples, SPEC.attribute_numbers),
+        example_M=example_M,
+        age_M=age_M,
+        categories_M=codes(len(example_M), SPEC.memory_sizes),
+        numbers_M=numbers(len(example_M), SPEC.memory_numbers),
+    )
+
+
+def one_example(batch: Batch, which: int) -> Batch:
+    """A batch of its own."""
+    chosen = {}
+    for field in fields(batch):
+        value = getattr(batch, field.name)
+        axis = field.name.rsplit("_", 1)[-1]
+        if axis in RAGGED:
+            kept = getattr(batch, f"example_{axis}") == which
+            chosen[field.name] = (
+                torch.zeros(int(kept.sum()), dtype=torch.int64)
+                if field.name.startswith("example")
+                else value[kept]
+            )
+        else:
+            chosen[field.name] = value[which : which + 1]
+    return Batch(**chosen)
+
+
+def network(spec: NetworkSpec = SPEC, seed: int = 0) -> Network:
+    torch.manual_seed(seed)
+    made = Network(spec)
+    with torch.no_grad():
+        made.label_vector.normal_()
+    made.fit([random_batch(64, 9)], torch.tensor([5, 20, 0]), torch.tensor([64, 64, 64]))
+    return made.eval()
+
+
+def test_a_batch_gives_what_its_examples_give_one_by_one():
+    batch, net = random_batch(12), network()
+    with torch.no_grad():
+        together = net(batch)
+        alone = torch.cat([net(one_example(batch, which)) for which in range(12)])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_the_order_of_the_events_changes_nothing():
+    batch, net = random_batch(8), network()
+    shuffled = {}
+    for axis in RAGGED:
+        order = torch.randperm(len(getattr(batch, f"age_{axis}")), generator=torch.Generator().manual_seed(1))
+        names = [field.name for field in fields(batch) if field.name.endswith(f"_{axis}")]
+        shuffled.update({name: getattr(batch, name)[order] for name in names})
+    with torch.no_grad():
+        torch.testing.assert_close(net(batch), net(replace(batch, **shuffled)), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "off",
+    [
+        {"history": False},
+        {"calendar": False},
+        {"attribute_sizes": [], "attribute_numbers": 0},
+        {"attribute_sizes": []},
+        {"memory_sizes": [], "memory_numbers": 0},
+        {"memory_sizes": []},
+        {"memory_numbers": 0},
+        {"labels": 3, "depth": 2, "width": 8},
+    ],
+)
+def test_every_switch_can_be_off_and_all_weights_that_are_left_are_used(off):
+    net = network(replace(SPEC, **off)).train()
+    net(random_batch(16)).square().mean().backward()
+    unused = [name for name, parameter in net.named_parameters() if parameter.grad is None]
+    assert unused == []
+
+
+def test_what_is_off_is_not_looked_at():
+    net, batch = network(replace(SPEC, history=False, calendar=False)), random_batch(4)
+    other = random_batch(4, seed=5)
+    changed = replace(batch, calendar_BC=other.calendar_BC, events_B=other.events_B)
+    with torch.no_grad():
+        torch.testing.assert_close(net(batch), net(changed), atol=0, rtol=0)
+
+
+def test_an_untrained_network_predicts_near_the_prevalence_of_each_label():
+    net = network()
+    torch.testing.assert_close(net.prior_K.sigmoid(), torch.tensor([5.5, 20.5, 0.5]) / 65)
+
+
+def test_saved_weights_come_back_with_their_class_names(tmp_path):
+    net, batch = network(), random_batch(6)
+    save_network(net, ["Dress", "Men's Wear", "Ü, |"], tmp_path)
+    again, names = load_network(tmp_path)
+    with torch.no_grad():
+        torch.testing.assert_close(again.eval()(batch), net(batch), atol=0, rtol=0)
+    assert names == ["Dress", "Men's Wear", "Ü, |"]
+    assert json.loads((tmp_path / "model.json").read_text())["schema"] == "mlc/model/1"
+
+
+def test_a_batch_moves_whole():
+    moved = random_batch(3).to("meta")
+    assert {getattr(moved, field.name).device.type for field in fields(moved)} == {"meta"}
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.one_of(st.floats(-50, 50, width=32), st.just(float("nan"))), min_size=1, max_size=30))
+def test_piecewise_linear_encodings_equal_a_plain_loop(values):
+    column = torch.tensor(values)[:, None]
+    layer = PiecewiseLinear(1, 2, bins=4)
+    layer.fit(column)
+    edges = layer.edges[0].tolist()
+    for value, encoded in zip(values, layer.encode(column).tolist(), strict=True):
+        expected = []
+        for low, high in itertools.pairwise(edges):
+            if np.isnan(value) or value == 0:
+                expected.append(0.0)
+            else:
+                expected.append(min(1.0, max(0.0, (value - low) / max(high - low, 1e-9))))
+        expected += [float(value == 0), float(np.isnan(value))]
+        np.testing.assert_allclose(encoded, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_bin_edges_rise_and_leave_out_zero_and_missing():
+    edges = quantile_edges(torch.tensor([[0.0, 1.0], [0.0, 2.0], [5.0, float("nan")], [7.0, 3.0]]), bins=2)
+    torch.testing.assert_close(edges, torch.tensor([[5.0, 6.0, 7.0], [1.0, 2.0, 3.0]]))
+
+
+def test_a_feature_that_is_always_missing_has_edges_all_the_same():
+    assert torch.isfinite(quantile_edges(torch.full((4, 1), float("nan")))).all()
+
+
+def test_the_memory_halves_an_event_in_each_half_life():
+    memory = DecayedMemory([3], 0, 4, half_lives_days=(10.0,))
+    memory.norm = torch.nn.Identity()  # type: ignore[assignment]
+    memory.norm.weight = torch.ones(4)  # type: ignore[assignment]
+    rows, one = torch.tensor([[1]]), torch.tensor([0])
+    none = torch.zeros(1, 0)
+    with torch.no_grad():
+        fresh = torch.expm1(memory(rows, none, torch.tensor([0.0]), one, 1).abs())
+        faded = torch.expm1(memory(rows, none, torch.tensor([20.0]), one, 1).abs())
+    torch.testing.assert_close(faded, fresh / 4, rtol=1e-4, atol=1e-6)
+
+
+def test_means_in_the_loop_leave_out_undefined_labels_and_unknown_targets():
+    generator = np.random.default_rng(0)
+    scores = generator.random((40, 4)).astype(np.float32)
+    targets = generator.integers(0, 2, (40, 4)).astype(np.uint8)
+    targets[:, 1] = 0
+    targets[:, 2] = 1
+    targets[::3, 0] = 255
+    metric = DefinedMeans()
+    for part in (slice(0, 13), slice(13, 40)):
+        metric.update(torch.from_numpy(scores[part]), torch.from_numpy(targets[part]))
+    found = metric.compute()
+    known = targets[:, 0] != 255
+    pairs = [(targets[known, 0], scores[known, 0]), (targets[:, 3], scores[:, 3])]
+    assert found["labels_defined"] == 2
+    assert float(found["macro_auroc"]) == pytest.approx(
+        np.mean([roc_auc_score(*pair) for pair in pairs]), abs=1e-6
+    )
+    expected = np.mean([average_precision_score(*pair) for pair in pairs])
+    assert float(found["macro_ap"]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_means_are_nan_where_no_label_is_defined():
+    metric = DefinedMeans()
+    metric.update(torch.rand(3, 2), torch.zeros(3, 2, dtype=torch.uint8))
+    assert np.isnan(float(metric.compute()["macro_ap"]))
+
+
+def test_the_learning_rate_rises_then_falls_and_never_stops():
+    factors = [learning_rate_factor(step, 200) for step in range(200)]
+    assert np.argmax(factors) in (9, 10)
+    assert max(factors) == 1.0
+    assert min(factors) > 0
+    assert factors[10:] == sorted(factors[10:], reverse=True)
