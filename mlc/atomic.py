@@ -16,7 +16,7 @@ _CODE = re.compile(r"\(os error (\d+)\)")
 def refusal(error: BaseException | None) -> str | None:
     """What the operating system refused, if that is what lies behind an error: a full disk, permissions.
 
-    Polars and safetensors tell it in their text only; whoever caught an error may have raised another from it.
+    Polars and safetensors tell it in their text only, and whoever caught it may have raised another from it.
 
     Examples:
         >>> refusal(OSError(28, "No space left on device"))
@@ -27,11 +27,11 @@ def refusal(error: BaseException | None) -> str | None:
         True
     """
     while error is not None:
-        if isinstance(error, OSError):
-            return error.strerror or str(error)
         told = _CODE.search(str(error))
         if told:
             return os.strerror(int(told[1]))
+        if isinstance(error, OSError):  # NumPy gives no code: "4000 requested and 109 written"
+            return error.strerror or f"the disk may be full ({error})"
         error = error.__cause__ or error.__context__
     return None
 

@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mlc.batch import Batch
+from mlc.errors import DataError
 from mlc.ingest import EventStore
 from mlc.store import Timeline, first_of_day
 from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN
@@ -14,6 +15,8 @@ from mlc.targets import LABEL
 from mlc.vocabulary import FieldRows, Vocabulary, code_rows, field_column
 
 FIRST = "first"
+EVALUATION_BATCH = 1024
+"""Examples scored at once. Fixed, since the last digits of a score depend on it."""
 _DAYS_PER_YEAR = 365.2425
 
 
@@ -87,6 +90,13 @@ class _Columns:
         self._store = store
         # A column that has left the tables since training is missing everywhere.
         fields = {field.name: field for field in (*store.event_fields, *store.entity_fields)}
+        for kind, names in (("category", known.categories), ("number", known.numbers)):
+            for name in names:
+                if name in fields and fields[name].kind != kind:
+                    raise DataError(
+                        f"{name} must be a {kind}, as in training, however: it is a {fields[name].kind} now; "
+                        f"set encoders: {{{name.split('.', 1)[-1]}: {kind}}} of its table"
+                    )
         self._categories = [
             (fields.get(name), code_rows(store, name, values) if name in fields else np.zeros(1, np.int64))
             for name, values in known.categories.items()
@@ -156,6 +166,10 @@ class ExampleBatches(Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.rows_N)
+
+    def planned(self, plan: "BatchPlan") -> Iterator[Batch]:
+        """The batches of a plan, without a loader."""
+        return (self[index_B] for index_B in plan)
 
     def __getitem__(self, index_B: np.ndarray) -> Batch:
         targets = None if self.targets_NK is None else self.targets_NK[index_B]

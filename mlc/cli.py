@@ -12,10 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
-import click
 import typer
 
 from mlc import __version__
+from mlc.atomic import refusal
 from mlc.errors import MlcError
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ _SMOKE = (
     "target.allow_empty=true",
 )
 """A slice that shows in seconds whether the whole path works; its numbers say nothing."""
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+"""An unknown command or option, a wrong value: click's own, or of the copy within newer versions of Typer."""
 _trace_folders = [Path()]
 """Where the trace of a bug goes: the run's folder, as soon as there is one."""
 
@@ -93,7 +95,7 @@ def check(
     from mlc.steps.check import check as step
 
     try:
-        checked = step(_load(scenario, override), runs_dir, lambda _: None)
+        checked = step(_load(scenario, override), runs_dir)
     except MlcError as error:
         if not as_json:
             raise
@@ -140,10 +142,13 @@ def labels(
     out: Annotated[Path, typer.Option(help="Where to write the examples table.")] = Path("examples.parquet"),
 ) -> None:
     """Build the examples with their targets; print what was left out, and prevalence per label and split."""
-    from mlc.steps.labels import prepare, split_counts, write_examples
+    from mlc.steps.labels import check_ending, dropped_rows, prepare, split_counts, write_examples
 
+    check_ending(out, ".parquet")
     prepared = prepare(_load(scenario, override), runs_dir, lambda _: None)
     write_examples(prepared.examples, out, prepared.store.fingerprint)
+    for line in dropped_rows(prepared.store):
+        _say(f"warning: {line}")
     _print_funnel(prepared)
     _print_counts(
         list(prepared.examples.labels.names),
@@ -190,7 +195,7 @@ def train(
     from mlc.steps.train import train as step
 
     opening: Opening = "resume" if resume else "overwrite" if overwrite or smoke else "new"
-    report = step(loaded, Setting(runs_dir, opening, interactive=sys.stderr.isatty()), _say)
+    report = step(loaded, Setting(runs_dir, opening, interactive=sys.stdout.isatty()), _say)
     if report is not None:
         print(report_text(report))
         print(f"\n{runs_dir / loaded.name / 'report.md'}")
@@ -243,13 +248,20 @@ def predict(
 ) -> None:
     """Scores and decisions for every entity with history."""
     from mlc.run import find_run
-    from mlc.steps import predict as step
+    from mlc.steps.labels import check_ending
 
+    check_ending(out, ".parquet", ".csv")
+    moment = _moment(as_of)
     found = find_run(runs_dir, run)
     _trace_folders.append(found.folder)
-    predictions = step.predict(found, runs_dir, _moment(as_of), _say)
-    decided_NK, thresholds = step.decisions(found, predictions, threshold)
+    from mlc.steps import predict as step
+
+    thresholds = step.thresholds_for(found, threshold)
     names = [t.name for t in thresholds]
+    if not long:
+        step.check_names(names)
+    predictions = step.predict(found, runs_dir, moment, _say)
+    decided_NK = step.decisions(predictions, thresholds)
     table = (
         step.long(found, predictions, decided_NK, thresholds)
         if long
@@ -304,31 +316,45 @@ def options(
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    del _trace_folders[1:]
     try:
         code: Any = app(standalone_mode=False)
+        if code == 130:  # how newer versions of Typer tell Ctrl-C
+            _end(130, "stopped")
         sys.exit(code if isinstance(code, int) else 0)
     except MlcError as error:
-        print(error, file=sys.stderr)
+        _end(2, str(error), stopped=refusal(error) is not None)
+    except _USAGE_ERROR as error:
+        error.show()  # type: ignore[attr-defined]
         sys.exit(2)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # `mlc … | head`
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
-        sys.exit(0)
+    except (KeyboardInterrupt, typer.Abort):
+        _end(130, "stopped")
     except Exception as error:
-        print(
-            f"a bug of mlc: {type(error).__name__}: {error}\n"
-            f"the trace is in {_write_trace()}; please report it",
-            file=sys.stderr,
-        )
-        sys.exit(3)
+        reason = refusal(error)
+        if reason is not None:
+            _end(2, f"files must be readable and writable, however: {reason}{_file_of(error)}")
+        _end(3, f"a bug of mlc: {type(error).__name__}: {error}\n{_write_trace()}")
 
 
-def _write_trace() -> Path:
+def _end(code: int, message: str, *, stopped: bool = True) -> NoReturn:
+    """Say why a command ends, and what a training that was stopped on its way has left."""
+    from mlc.run import Run, what_is_left
+
+    left = what_is_left(Run(_trace_folders[-1])) if stopped and len(_trace_folders) > 1 else ""
+    print("\n".join(line for line in (message, left) if line), file=sys.stderr)
+    sys.exit(code)
+
+
+def _file_of(error: Exception) -> str:
+    name = getattr(error, "filename", None)
+    return f" ({name})" if name else ""
+
+
+def _write_trace() -> str:
+    trace = f"mlc {__version__} {' '.join(sys.argv[1:])}\n{traceback.format_exc()}"
     path = next(folder for folder in reversed(_trace_folders) if folder.is_dir()) / "mlc-error.log"
-    path.write_text(f"mlc {__version__} {' '.join(sys.argv[1:])}\n{traceback.format_exc()}", encoding="utf-8")
-    return path
+    try:
+        path.write_text(trace, encoding="utf-8")
+    except OSError as error:
+        return f"{trace}please report it; {path} could not be written: {error.strerror}"
+    return f"the trace is in {path}; please report it"

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from mlc.atomic import refusal
 from mlc.errors import RunError
 from mlc.tables import CUTOFF, MICROSECONDS_PER_DAY
 
@@ -476,8 +477,11 @@ def write_demo(
                 (unfinished / name).write_text(text, encoding="utf-8")
             for name in ("data", *SCENARIOS, _MARKER):
                 (unfinished / name).replace(folder / name)
-    except OSError as error:
-        raise RunError(f"the demo cannot be written to {folder}: {error}") from error
+    except (OSError, pl.exceptions.ComputeError) as error:  # Polars wraps a full disk
+        reason = refusal(error)
+        if reason is None:
+            raise
+        raise RunError(f"{folder}: the demo cannot be written: {reason}") from error
     return scenarios
 
 

@@ -42,7 +42,8 @@ def label_features(batch: Batch, labels: int, entity_BF: torch.Tensor) -> torch.
         float32, shape (B, K, `len(LABEL_FEATURES)`); NaN where undefined (a recency without an event).
     """
     group_T = batch.example_T * labels + batch.label_T
-    cadence = _cadence(group_T, batch.age_T, batch.first_T, len(batch) * labels).view(len(batch), labels, -1)
+    cadence = _cadence(group_T, batch.age_T, batch.first_T, len(batch) * labels)
+    cadence = cadence.view(len(batch), labels, len(CADENCE_FEATURES))
     days, days_63 = CADENCE_FEATURES.index("days"), CADENCE_FEATURES.index("days in 63")
     decayed = CADENCE_FEATURES.index("decayed days, half-life 45")
     shares = [cadence[..., i] / entity_BF[:, None, i].clamp_min(1e-6) for i in (days, days_63, decayed)]

@@ -6,7 +6,7 @@ embedding, entity vector) + ⟨entity vector, label vector⟩. Whatever is off c
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +21,6 @@ from torchmetrics.functional.classification import binary_auroc, binary_average_
 
 from mlc.atomic import replacing, write_text
 from mlc.batch import Batch
-from mlc.batches import BatchPlan, ExampleBatches
 from mlc.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear
 from mlc.history import ENTITY_FEATURES, LABEL_FEATURES, entity_features, label_features
 from mlc.losses import multilabel_loss
@@ -29,8 +28,6 @@ from mlc.scenario import ModelSection, TrainSection
 
 CALENDAR = 6
 MONITOR = "validation_macro_ap"
-EVALUATION_BATCH = 1024
-"""Examples scored at once. Fixed, since the last digits of a score depend on it."""
 
 _SIZES = {"nano": (32, 1, 0.1), "small": (128, 1, 0.2), "base": (256, 2, 0.2)}
 """Preset → width, depth, dropout of the entity branch."""
@@ -279,15 +276,12 @@ def learning_rate_factor(step: int, steps: int) -> float:
 
 
 @torch.inference_mode()
-def score_examples(
-    network: Network, examples: ExampleBatches, plan: BatchPlan
-) -> tuple[np.ndarray, np.ndarray]:
-    """The probabilities of the planned examples.
+def score_batches(network: Network, batches: Iterable[Batch]) -> tuple[np.ndarray, np.ndarray]:
+    """The probabilities of the examples in some batches.
 
     Args:
         network: On any device.
-        examples: The examples.
-        plan: Which of them, in which batches.
+        batches: Each example once.
 
     Returns:
         Their positions in the examples, int64, shape (n), and the scores, float32, shape (n, K).
@@ -296,9 +290,9 @@ def score_examples(
     device = network.prior_K.device
     positions = [np.zeros(0, dtype=np.int64)]
     scores = [np.zeros((0, network.spec.labels), dtype=np.float32)]
-    for index in plan:
-        logits_BK = network(examples[index].to(device)).float()
-        positions.append(index)
+    for batch in batches:
+        logits_BK = network(batch.to(device)).float()
+        positions.append(batch.index_B.numpy())
         scores.append(torch.sigmoid(logits_BK).cpu().numpy())
     return np.concatenate(positions), np.concatenate(scores)
 

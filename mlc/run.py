@@ -72,7 +72,7 @@ class Run:
                 f"{path}: must be as mlc train wrote it, however: {found}; restore it, or train again"
             ) from error
 
-    def read_json[T](self, name: str, parse: Callable[[Any], T] = lambda value: value) -> T:
+    def read_json(self, name: str, parse: Callable[[Any], Any] = lambda value: value) -> Any:
         """A JSON file of the run, and what `parse` makes of it."""
         with self.reading(name) as path:
             return parse(json.loads(path.read_text(encoding="utf-8")))
@@ -114,7 +114,7 @@ def open_run(runs: Path, scenario: Scenario, opening: Opening) -> Run:
         raise RunError(f"{run.folder} must exist to be resumed, however: it does not; leave --resume out")
     changes = list(_changes(run, scenario))
     if opening == "new":
-        state = "finished" if run.finished else "unfinished"
+        state = "a finished" if run.finished else "an unfinished"
         mend = (
             "--overwrite starts over"
             if run.finished or changes
@@ -122,7 +122,7 @@ def open_run(runs: Path, scenario: Scenario, opening: Opening) -> Run:
         )
         same = "another" if changes else "the same"
         taken = Problem(
-            f"must not exist, however: a {state} run of {same} scenario is there; "
+            f"must not exist, however: {state} run of {same} scenario is there; "
             f"{mend}, --set name=… makes another",
             "",
             str(run.folder),
@@ -157,9 +157,7 @@ def start_run(run: Run, scenario: Scenario, opening: Opening) -> None:
         temporary.mkdir()
         write_text(temporary / "scenario.yaml", scenario.origin.text)
         write_text(temporary / "resolved.yaml", scenario_yaml(scenario))
-        Run(temporary).write_json(
-            "run.json", {"name": scenario.name, "started": _now(), "mlc": __version__}
-        )
+        Run(temporary).write_json("run.json", {"name": scenario.name, "started": _now(), "mlc": __version__})
         if opening == "overwrite" and run.folder.exists():
             _set_aside(run)
 
@@ -174,12 +172,13 @@ def _set_aside(run: Run) -> None:
 
 def what_is_left(run: Run) -> str:
     """What a training that was stopped has left, and how to go on; empty where it left nothing."""
-    told = []
-    if (run / "run.json").exists() and not (run / "report.json").exists():
-        told.append(f"{run.folder} is unfinished: the same command with --resume goes on")
-    if _previous(run).exists():
-        told.append(f"the former run is in {_previous(run)}")
-    return "; ".join(told)
+    if not (run / "run.json").exists() or (run / "report.json").exists():
+        return ""
+    return f"{run.folder} is unfinished: mlc train with --resume goes on{_former(run)}"
+
+
+def _former(run: Run) -> str:
+    return f"; the former run is in {_previous(run)}" if _previous(run).exists() else ""
 
 
 def finish_run(run: Run, facts: dict[str, Any]) -> None:
@@ -221,7 +220,8 @@ def find_run(runs: Path, name: str) -> Run:
             return run
         if (run / "run.json").exists():
             raise RunError(
-                f"{folder} must be a finished run, however: its training did not end; {what_is_left(run)}"
+                f"{folder} must be a finished run, however: its training did not end; "
+                f"mlc train with --resume goes on{_former(run)}"
             )
     known = [path.parent.name for path in runs.glob("*/report.json")] if runs.is_dir() else []
     hint = did_you_mean(name, known) if known else "mlc train makes one, --runs-dir names another folder"

@@ -478,11 +478,9 @@ def duplicate_keys(scenario: Scenario) -> Iterator[Problem]:
         )
         if doubled.height:
             shown = ", ".join("/".join(str(v) for v in row[:-1]) for row in doubled.head(3).iter_rows())
-            yield scenario.problem(
-                ("data", "tables", name, "key"),
-                f"each key must stand once in {name}, however: {doubled.height} stand more often ({shown}); "
-                f"remove the doubles, or add a where",
-            )
+            rule = f"each key must stand once in {name}, however: {doubled.height} stand more often ({shown})"
+            field = ("data", "tables", name, "key")
+            yield scenario.problem(field, f"{rule}; remove the doubles, or add a where")
 
 
 def null_counts(scenario: Scenario, name: str) -> tuple[int, int, int]:

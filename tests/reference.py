@@ -3,8 +3,13 @@
 An event is `{"entity": …, "time": naive datetime, …columns}`. A group is label → values. Slow on purpose.
 """
 
-from datetime import datetime, timedelta
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
 
+Event = dict[str, Any]
+Where = Callable[[Event], bool] | None
 DAY = timedelta(days=1)
 WINDOWS = (7, 21, 63, 182)
 HALF_LIVES = (5, 15, 45, 135)
@@ -13,7 +18,7 @@ HALF_LIVES = (5, 15, 45, 135)
 # ── rows ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def joined(events, rows, dimension, on, key):
+def joined(events: list[Event], rows: list[Event], dimension: str, on: str, key: str) -> list[Event]:
     """Every event with the columns of its dimension row as `dimension.column`; None where there is no row."""
     columns = [column for row in rows[:1] for column in row]
     found = []
@@ -29,38 +34,52 @@ def joined(events, rows, dimension, on, key):
 # ── examples and targets ────────────────────────────────────────────────────────────────────────
 
 
-def target(events, entity, cutoff, window_days, gap_days, times, column, values, where=None):
-    """1 when at least `times` events with one of the values lie in `(cutoff + gap, cutoff + gap + window]`."""
-    opens = cutoff + gap_days * DAY
-    closes = opens + window_days * DAY
+def target(
+    events: list[Event],
+    entity: object,
+    cutoff: datetime,
+    question: Event,
+    values: Sequence[str],
+    where: Where = None,
+) -> int:
+    """1 when at least `times` events with a value lie in `(cutoff + gap, cutoff + gap + window]`."""
+    opens = cutoff + question["gap_days"] * DAY
+    closes = opens + question["window_days"] * DAY
     count = 0
     for event in events:
         if event["entity"] != entity or event["time"] is None:
             continue
         if where is not None and not where(event):
             continue
-        if opens < event["time"] <= closes and event[column] in values:
+        if opens < event["time"] <= closes and event[question["column"]] in values:
             count += 1
-    return 1 if count >= times else 0
+    return 1 if count >= question["times"] else 0
 
 
-def history(events, entity, cutoff):
+def history(events: list[Event], entity: object, cutoff: datetime) -> list[Event]:
     """The events of an entity up to and with the cutoff, by time."""
     past = [e for e in events if e["entity"] == entity and e["time"] is not None and e["time"] <= cutoff]
     return sorted(past, key=lambda event: event["time"])
 
 
-def eligible(events, entity, cutoff, min_history_events=1, active_within_days=None):
+def eligible(events: list[Event], entity: object, cutoff: datetime, question: Event) -> bool:
     """Whether an entity is an example at a cutoff."""
     past = history(events, entity, cutoff)
-    if len(past) < min_history_events:
+    if len(past) < question["min_history_events"]:
         return False
-    if active_within_days is None:
+    if question["active_within_days"] is None:
         return True
-    return past[-1]["time"] > cutoff - active_within_days * DAY
+    return bool(past[-1]["time"] > cutoff - question["active_within_days"] * DAY)
 
 
-def examples(all_events, target_events, groups, cutoffs, question, where=None):
+def examples(
+    all_events: list[Event],
+    target_events: list[Event],
+    groups: dict[str, list[str]],
+    cutoffs: list[tuple[datetime, Any]],
+    question: Event,
+    where: Where = None,
+) -> dict[tuple[Any, datetime], tuple[str, list[int]]]:
     """(entity, cutoff) → (split, targets), for every entity with enough history.
 
     Args:
@@ -75,33 +94,20 @@ def examples(all_events, target_events, groups, cutoffs, question, where=None):
     found = {}
     for cutoff, split in cutoffs:
         for entity in entities:
-            if not eligible(
-                all_events, entity, cutoff, question["min_history_events"], question["active_within_days"]
-            ):
-                continue
-            found[entity, cutoff] = (
-                split,
-                [
-                    target(
-                        target_events,
-                        entity,
-                        cutoff,
-                        question["window_days"],
-                        question["gap_days"],
-                        question["times"],
-                        question["column"],
-                        values,
-                        where,
-                    )
+            if eligible(all_events, entity, cutoff, question):
+                targets = [
+                    target(target_events, entity, cutoff, question, values, where)
                     for values in groups.values()
-                ],
-            )
+                ]
+                found[entity, cutoff] = (split, targets)
     return found
 
 
-def most_frequent(events, column, top, until, where=None):
+def most_frequent(
+    events: list[Event], column: str, top: int, until: datetime, where: Where = None
+) -> list[str]:
     """The most frequent values up to a moment; the alphabet decides between equals."""
-    counts = {}
+    counts: dict[str, int] = {}
     for event in events:
         if event["entity"] is None or event["time"] is None or event[column] is None:
             continue
@@ -113,20 +119,30 @@ def most_frequent(events, column, top, until, where=None):
 # ── history features and baselines ──────────────────────────────────────────────────────────────
 
 
-def age_days(moment, cutoff):
+def age_days(moment: datetime, cutoff: datetime) -> float:
     """Days from a moment to the cutoff."""
     return (cutoff - moment) / DAY
 
 
-def first_moments(moments):
+def in_float32(age: float) -> float:
+    """An age as the batch holds it: an event a microsecond inside a window counts as at its edge."""
+    return float(struct.unpack("f", struct.pack("f", age))[0])
+
+
+def decayed(ages: list[float], half_life: float) -> float:
+    """The sum of 2^(-age / half-life)."""
+    return float(sum(2.0 ** (-age / half_life) for age in ages))
+
+
+def first_moments(moments: Iterable[datetime]) -> list[datetime]:
     """The first moment of each day, by time."""
-    first = {}
+    first: dict[date, datetime] = {}
     for moment in sorted(moments):
         first.setdefault(moment.date(), moment)
     return [first[day] for day in sorted(first)]
 
 
-def cadence(moments, cutoff, events):
+def cadence(moments: list[datetime], cutoff: datetime, events: int) -> list[float | None]:
     """The 14 cadence features of some moments; None where undefined.
 
     Args:
@@ -136,9 +152,11 @@ def cadence(moments, cutoff, events):
     """
     days = first_moments(moments)
     ages = [age_days(moment, cutoff) for moment in days]
-    features = [float(sum(1 for age in ages if age < window)) for window in WINDOWS]
+    features: list[float | None] = [
+        float(sum(1 for age in ages if in_float32(age) < window)) for window in WINDOWS
+    ]
     features.append(float(len(ages)))
-    features += [sum(2.0 ** (-age / half_life) for age in ages) for half_life in HALF_LIVES]
+    features += [decayed(ages, half_life) for half_life in HALF_LIVES]
     features.append(float(events))
     if not moments:
         return [*features, None, None, None, None]
@@ -148,33 +166,40 @@ def cadence(moments, cutoff, events):
     return [*features, newest, oldest, gap, ratio]
 
 
-def entity_features(all_events, label_events, entity, cutoff):
+def entity_features(
+    all_events: list[Event], label_events: list[Event], entity: object, cutoff: datetime
+) -> list[float | None]:
     """Cadence over the first events of each active day, and the number of labels seen."""
     moments = [event["time"] for event in history(all_events, entity, cutoff)]
     seen = {event["label"] for event in history(label_events, entity, cutoff)}
     return [*cadence(first_moments(moments), cutoff, len(moments)), float(len(seen))]
 
 
-def label_features(all_events, label_events, entity, cutoff, label):
+def label_features(
+    all_events: list[Event], label_events: list[Event], entity: object, cutoff: datetime, label: int
+) -> list[float | None]:
     """Cadence of one label, and its shares of the entity's active days."""
     moments = [e["time"] for e in history(label_events, entity, cutoff) if e["label"] == label]
     own = cadence(moments, cutoff, len(moments))
     whole = entity_features(all_events, label_events, entity, cutoff)
     days, days_63, decayed_45 = 4, 2, 7
-    return [*own, *(own[i] / max(whole[i], 1e-6) for i in (days, days_63, decayed_45))]
+    shares = [(own[i] or 0.0) / max(whole[i] or 0.0, 1e-6) for i in (days, days_63, decayed_45)]
+    return [*own, *shares]
 
 
-def day_counts(label_events, entity, cutoff, label, half_life=60.0):
+def day_counts(
+    label_events: list[Event], entity: object, cutoff: datetime, label: int, half_life: float = 60.0
+) -> tuple[float, float]:
     """Distinct days with a label up to the cutoff, plain and decayed."""
     moments = [e["time"] for e in history(label_events, entity, cutoff) if e["label"] == label]
     ages = [age_days(moment, cutoff) for moment in first_moments(moments)]
-    return float(len(ages)), sum(2.0 ** (-age / half_life) for age in ages)
+    return float(len(ages)), decayed(ages, half_life)
 
 
 # ── timeline ────────────────────────────────────────────────────────────────────────────────────
 
 
-def end_of_history(offsets, time, row, cutoff):
+def end_of_history(offsets: list[int], time: list[int], row: int, cutoff: int) -> int:
     """The first position of an entity whose time is after the cutoff, or the end of its range."""
     for position in range(offsets[row], offsets[row + 1]):
         if time[position] > cutoff:
@@ -182,17 +207,13 @@ def end_of_history(offsets, time, row, cutoff):
     return offsets[row + 1]
 
 
-def first_of_day(offsets, time, group):
+def first_of_day(offsets: list[int], time: list[int], group: list[int]) -> list[bool]:
     """Which moments are the first of their (entity, day, group)."""
-    result, seen = [], set()
+    result: list[bool] = []
+    seen: set[tuple[int, int, int]] = set()
     for row in range(len(offsets) - 1):
         for position in range(offsets[row], offsets[row + 1]):
             key = (row, time[position] // 86_400_000_000, group[position])
             result.append(key not in seen)
             seen.add(key)
     return result
-
-
-def moments_of(start: datetime, step: timedelta, count: int) -> list[datetime]:
-    """`count` moments, `step` apart."""
-    return [start + index * step for index in range(count)]

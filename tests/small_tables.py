@@ -19,17 +19,19 @@ from mlc.scenario import Scenario, load_scenario
 from mlc.sources import check_tables
 from mlc.store import Timeline
 from mlc.targets import Examples, build_examples, label_events, label_timeline, resolve_labels, value_counts
+from tests.reference import joined
 
 Rows = list[dict[str, Any]]
 START = datetime(2024, 3, 4)
 DAYS = 40
 PRODUCTS: Rows = [
-    {"code": "p1", "department": "Dress", "cost": 1},
+    {"code": "p1", "department": "Dress", "cost": 4},
     {"code": "p2", "department": "Skirt", "cost": 9},
     {"code": "p3", "department": "Hat", "cost": 5},
     {"code": "p4", "department": None, "cost": None},
+    {"code": "p5", "department": "Dress", "cost": 1},
 ]
-CODES = ["p1", "p2", "p3", "p4", "unknown"]
+CODES = ["p1", "p2", "p3", "p4", "p5", "unknown"]
 
 _PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)  # explaining takes minutes
 _BUSY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
@@ -103,6 +105,15 @@ def build(scenario: Scenario, runs: Path) -> Built:
     events = label_events(scenario, labels, store)
     examples = build_examples(scenario, store, cutoffs, labels, events)
     return Built(scenario, store, cutoffs, examples, label_timeline(events, len(store.entity_ids)))
+
+
+def label_rows(rows: Rows, names: list[str]) -> Rows:
+    """The label events of the shop as the reference wants them."""
+    return [
+        {"entity": row["entity"], "time": row["time"], "label": names.index(row["products.department"])}
+        for row in joined(as_events(rows), PRODUCTS, "products", "product", "code")
+        if row["products.department"] in names
+    ]
 
 
 # ── a small shop ────────────────────────────────────────────────────────────────────────────────

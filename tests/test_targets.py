@@ -1,14 +1,19 @@
-"""Targets, examples and labels against plain loops."""
+"""Targets, examples and labels against plain loops, and against DuckDB."""
 
+import os
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
+import duckdb
+import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlc.errors import DataError
+from mlc.scenario import load_scenario
 from mlc.tables import targets_of
 from mlc.targets import held_out_entities
 from tests import reference
@@ -18,6 +23,7 @@ from tests.small_tables import (
     START,
     TICK,
     TIME_TYPES,
+    Rows,
     anchors,
     as_events,
     build,
@@ -42,19 +48,19 @@ GROUPS = {
 }
 
 
-def north(event):
-    return event["shop"] == "north"
+def north(event: reference.Event) -> bool:
+    return bool(event["shop"] == "north")
 
 
-def dear(event):
+def dear(event: reference.Event) -> bool:
     return event["price"] is not None and event["price"] > 3
 
 
-def costly(event):
+def costly(event: reference.Event) -> bool:
     return event["products.cost"] is not None and event["products.cost"] > 3
 
 
-WHERE = {
+WHERE: dict[str | None, reference.Where] = {
     None: None,
     "price > 3": dear,
     "shop = 'north'": north,
@@ -66,7 +72,7 @@ WHERE = {
 }
 
 
-@some
+@settings(some, max_examples=60)
 @given(
     rows=sales(),
     time_type=st.sampled_from(list(TIME_TYPES)),
@@ -122,8 +128,8 @@ def test_targets_and_examples_equal_the_plain_loop(
         )
         scenario = scenario_at(Path(name), value)
         events = reference.joined(as_events(rows, time_type), PRODUCTS, "products", "product", "code")
-        if table_where:
-            events = [event for event in events if WHERE[table_where](event)]
+        chosen = WHERE[table_where]
+        events = [event for event in events if chosen is None or chosen(event)]
         where = WHERE[rule_where]
         built = build(scenario, Path(name) / "runs")
     groups = GROUPS[classes][1] or {
@@ -171,10 +177,9 @@ def test_the_window_is_open_on_the_left_and_closed_on_the_right(tmp_path, time_t
 
 def test_an_event_at_the_cutoff_is_history_and_one_after_it_is_not(tmp_path):
     cutoff = START + timedelta(days=30)
-    rows = anchors("anchor") + [
-        {"customer": "at", "day": cutoff, "product": "p1", "price": 1.0, "shop": None},
-        {"customer": "after", "day": cutoff + TICK, "product": "p1", "price": 1.0, "shop": None},
-    ]
+    rows = anchors("anchor")
+    for customer, moment in (("at", cutoff), ("after", cutoff + TICK)):
+        rows.append({"customer": customer, "day": moment, "product": "p1", "price": 1.0, "shop": None})
     write_shop(tmp_path, rows)
     built = build(scenario_at(tmp_path, shop(examples={"test_from": cutoff})), tmp_path / "runs")
     assert ("at", cutoff) in built.by_key()
@@ -235,8 +240,8 @@ def test_class_names_that_never_occur_are_named_with_their_line_and_the_nearest(
     first, second = caught.value.problems
     line = scenario.origin.text.splitlines().index("  - Skrt") + 1
     assert str(first).endswith(
-        f"scenario.yaml:{line}: target.class_names.1: must occur in products.department, however: 'Skrt' never "
-        "does; did you mean Skirt?"
+        f"scenario.yaml:{line}: target.class_names.1: must occur in products.department, "
+        "however: 'Skrt' never does; did you mean Skirt?"
     )
     assert second.location.endswith(f":{line + 1}")
 
@@ -276,17 +281,23 @@ def test_the_most_frequent_classes_are_counted_before_validation_only(tmp_path):
     assert list(built.examples.labels.names) == ["Hat"]
 
 
-def test_the_funnel_adds_up_and_tells_every_reason(tmp_path):
-    rows = anchors("ann") + [
-        {"customer": f"c{i}", "day": START + timedelta(days=i), "product": "p1", "price": 1.0, "shop": None}
-        for i in range(1, DAYS - 1)
+def regulars(customers: int, until: int = DAYS) -> Rows:
+    """Customers who come and go: each buys every fifth day for some weeks."""
+    return [
+        {"customer": f"c{i}", "day": START + timedelta(days=d), "product": "p1", "price": 1.0, "shop": None}
+        for i in range(customers)
+        for d in range(i % 30, min(until, i % 30 + 12), 5)
     ]
+
+
+def test_the_funnel_adds_up_and_tells_every_reason(tmp_path):
+    rows = anchors("ann") + regulars(60)
     write_shop(tmp_path, rows)
     value = shop(
         examples={
             "test_from": START + timedelta(days=32),
-            "active_within_days": 20,
-            "max_entities": 25,
+            "active_within_days": 8,
+            "max_entities": 40,
             "holdout_entities": 0.4,
             "drop_all_negative": True,
         }
@@ -295,7 +306,7 @@ def test_the_funnel_adds_up_and_tells_every_reason(tmp_path):
     funnel = built.examples.funnel
     cutoffs = len(built.cutoffs.rows) + len(built.cutoffs.incomplete)
     assert funnel[0].kept == cutoffs * len(built.store.entity_ids)
-    for before, after in zip(funnel, funnel[1:], strict=False):
+    for before, after in pairwise(funnel):
         assert after.kept == before.kept - after.removed
         assert after.removed > 0
     assert funnel[-1].kept == built.examples.table.height
@@ -304,7 +315,7 @@ def test_the_funnel_adds_up_and_tells_every_reason(tmp_path):
 
 
 def test_held_out_entities_are_never_in_training_and_alone_in_the_tests(tmp_path):
-    rows = anchors("ann") + [row for i in range(30) for row in anchors(f"c{i}")[:2]]
+    rows = anchors("ann") + regulars(60)
     write_shop(tmp_path, rows)
     value = shop(examples={"holdout_entities": 0.5})
     built = build(scenario_at(tmp_path, value), tmp_path / "runs")
@@ -339,3 +350,76 @@ def test_boolean_and_integer_columns_can_hold_the_label(tmp_path):
     value["target"].update(column="size", class_names=["0", "2"])
     found = build(scenario_at(tmp_path, value), tmp_path / "runs").by_key()
     assert {tuple(targets) for _, targets in found.values()} == {(1, 0), (0, 0), (0, 1)}
+
+
+# ── the shipped scenarios on the real tables, recomputed by DuckDB from the files ───────────────
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+DATA = os.environ.get("MLC_DATA", "/nonexistent")
+
+# Entity, time and value of every event that counts, then entity and time of every other event.
+QUERIES = {
+    "completejourney": (
+        "SELECT household_id, transaction_timestamp, department FROM '{d}/transactions_sample.parquet' "
+        "LEFT JOIN '{d}/products.parquet' USING (product_id)",
+        "SELECT household_id, redemption_date FROM '{d}/coupon_redemptions.parquet'",
+    ),
+    "nycflights13": ("SELECT tailnum, dep_ts, dest FROM '{d}/flights.parquet'", None),
+    "online_retail": (
+        "SELECT customer_id, invoice_ts, category FROM '{d}/transactions.parquet' "
+        "LEFT JOIN '{d}/products.parquet' USING (stock_code) WHERE quantity > 0",
+        None,
+    ),
+    "purchase_cards": (
+        "SELECT card_id, trans_date, category FROM '{d}/transactions.parquet' "
+        "LEFT JOIN '{d}/categories.parquet' USING (category_code)",
+        None,
+    ),
+}
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not Path(DATA).is_dir(), reason="$MLC_DATA is not the folder of the real tables")
+@pytest.mark.parametrize("name", list(QUERIES))
+def test_duckdb_finds_the_same_labels_in_every_cell(tmp_path, name):
+    scenario = load_scenario(CONFIGS / f"{name}.yaml")
+    built = build(scenario, tmp_path / "runs")
+    table, names, cutoffs = built.examples.table, list(built.examples.labels.names), built.cutoffs
+    sql = duckdb.connect()
+    sql.execute("SET threads = 2")
+    events, others = (None if q is None else q.format(d=f"{DATA}/{name}") for q in QUERIES[name])
+    entity = "BIGINT" if table.schema["entity_id"].is_integer() else "VARCHAR"
+    sql.execute(f"CREATE TABLE events (entity {entity}, t TIMESTAMP, value VARCHAR)")
+    sql.execute(f"INSERT INTO events {events}")
+    sql.execute("CREATE TABLE every AS SELECT entity, t FROM events")
+    if others:
+        sql.execute(f"INSERT INTO every {others}")
+    sql.execute("DELETE FROM events WHERE entity IS NULL OR t > ?", [cutoffs.observed_until])
+    sql.execute("DELETE FROM every WHERE entity IS NULL OR t IS NULL")
+
+    if not isinstance(scenario.target.class_names, list):
+        top = sql.execute(
+            "SELECT value FROM events WHERE t <= ? AND value IS NOT NULL GROUP BY value "
+            "ORDER BY count(*) DESC, value LIMIT ?",
+            [cutoffs.fit_until, len(names)],
+        ).fetchall()
+        assert [value for (value,) in top] == names
+
+    window, days = scenario.target.window_days, scenario.examples.active_within_days or 100_000
+    pairs, positives = set(), set()
+    for cutoff, _ in cutoffs.rows:
+        known = "SELECT entity FROM every WHERE t <= ? GROUP BY entity HAVING max(t) > ? - to_days(?)"
+        found = sql.execute(known, [cutoff, cutoff, days]).fetchall()
+        pairs |= {(entity, cutoff) for (entity,) in found}
+        met = f"SELECT DISTINCT entity, value FROM events WHERE entity IN ({known}) AND t > ?"
+        met += " AND t <= ? + to_days(?)"
+        found = sql.execute(met, [cutoff, cutoff, days, cutoff, cutoff, window]).fetchall()
+        positives |= {(entity, cutoff, value) for entity, value in found if value in names}
+
+    keys = table.select("entity_id", "cutoff").rows()
+    assert len(keys) == len(set(keys))
+    assert set(keys) == pairs
+    at_N, label_N = np.nonzero(targets_of(table))
+    cells = {(*keys[at], names[k]) for at, k in zip(at_N.tolist(), label_N.tolist(), strict=True)}
+    assert cells == positives
+    assert len(cells) > 1000

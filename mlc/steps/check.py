@@ -1,14 +1,25 @@
 """`mlc check`: what a scenario and its tables would give, before anything is trained."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from mlc.errors import DataError, MlcError, Problem
-from mlc.scenario import Scenario
+from mlc.scenario import Scenario, TopClasses
 from mlc.sources import JoinRate, check_tables, duplicate_keys, join_rates
-from mlc.steps.labels import Prepared, Say, SplitCounts, funnel_line, prepare, split_counts
+from mlc.steps.labels import (
+    Prepared,
+    SplitCounts,
+    dropped_rows,
+    funnel_line,
+    prepare,
+    reading_rows,
+    split_counts,
+)
 from mlc.tables import SCORES, TARGETS
+from mlc.targets import resolve_labels, value_counts
 
 _FEW_POSITIVES = 10
 
@@ -38,30 +49,38 @@ class Checked:
         return asdict(self)
 
 
-def check(scenario: Scenario, runs: Path, say: Say) -> Checked:
+def check(scenario: Scenario, runs: Path) -> Checked:
     """Check the tables and count the examples.
 
     Args:
         scenario: Checked scenario.
         runs: Folder of all runs; the event store is built there when it is missing.
-        say: Receives a line when something long is done.
 
     Raises:
         DataError: Everything that would stop a training, as much of it at once as can be known.
     """
-    problems: list[Problem] = []
     check_tables(scenario)
-    problems += duplicate_keys(scenario)
-    if problems:
-        raise DataError(problems)
-    joins = join_rates(scenario)
+    with reading_rows(scenario):
+        joins = join_rates(scenario)
+        problems = list(duplicate_keys(scenario))
+        if not problems:
+            try:
+                return _checked(prepare(scenario, runs, lambda _: None), joins)
+            except DataError as error:
+                problems += error.problems
+        problems += [*_label_problems(scenario), *_unmatched(scenario, joins)]
+    raise DataError(dict.fromkeys(problems))
+
+
+def _label_problems(scenario: Scenario) -> Sequence[Problem]:
+    """Labels that never occur, also where something else keeps the examples from being built."""
+    if isinstance(scenario.target.class_names, TopClasses):
+        return ()
     try:
-        prepared = prepare(scenario, runs, lambda _: None)
+        resolve_labels(scenario, value_counts(scenario, datetime.max))
     except MlcError as error:
-        raise type(error)([*error.problems, *_unmatched(scenario, joins)]) from None
-    for line in prepared.store.counts:
-        say(line)
-    return _checked(prepared, joins)
+        return error.problems
+    return ()
 
 
 def _unmatched(scenario: Scenario, joins: list[JoinRate]) -> list[Problem]:
@@ -90,6 +109,7 @@ def _checked(prepared: Prepared, joins: list[JoinRate]) -> Checked:
         splits=splits,
         funnel=funnel_line(examples),
         warnings=[
+            *dropped_rows(prepared.store),
             *_join_warnings(joins),
             *_support_warnings(prepared, splits),
             *_snapshot_warnings(prepared.scenario),

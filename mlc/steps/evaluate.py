@@ -1,20 +1,21 @@
 """`mlc evaluate`: the report again, from the saved model and the tables."""
 
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
-from mlc.batches import BatchPlan
+from mlc.batches import EVALUATION_BATCH, BatchPlan, ExampleBatches
 from mlc.errors import DataError
-from mlc.module import EVALUATION_BATCH, load_network, score_examples
+from mlc.module import Network, score_batches
 from mlc.run import Run
 from mlc.steps.labels import Prepared, Say, prepare
-from mlc.steps.reporting import make_report, stored_thresholds
+from mlc.steps.reporting import make_report, stored_network, stored_thresholds, stored_vocabulary
 from mlc.steps.train import example_batches
 from mlc.tables import SCORES, TARGETS, array_column
-from mlc.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,23 @@ def evaluate(run: Run, runs: Path, say: Say) -> Evaluation:
     Raises:
         DataError: The tables no longer fit, or give other labels.
     """
+    network, names = stored_network(run)
+    thresholds = stored_thresholds(run)
+    before = run.read_json("report.json")
+    trained_store = run.read_json("run.json", itemgetter("store"))
     prepared = prepare(run.scenario(), runs, say)
-    network, names = load_network(run.folder)
     if list(prepared.examples.labels.names) != names:
         raise DataError(
             f"{run.folder}: the labels must be those of the training, however: the tables have changed and "
             f"{{top: K}} now gives others; write class_names out in the scenario"
         )
-    report = make_report(prepared, _predictions(run, prepared, network), stored_thresholds(run))
-    changed = run.read_json("run.json")["store"] != prepared.store.fingerprint
-    return Evaluation(report, changed, report == run.read_json("report.json"))
+    examples = example_batches(prepared, stored_vocabulary(run, prepared.store, say))
+    report = make_report(prepared, _predictions(prepared, network, examples), thresholds)
+    return Evaluation(report, trained_store != prepared.store.fingerprint, report == before)
 
 
-def _predictions(run: Run, prepared: Prepared, network: Any) -> Any:
-    examples = example_batches(prepared, Vocabulary.from_json(run.read_json("vocabulary.json")))
-    _, scores_NK = score_examples(network, examples, BatchPlan(np.arange(len(examples)), EVALUATION_BATCH))
+def _predictions(prepared: Prepared, network: Network, examples: ExampleBatches) -> pl.DataFrame:
+    _, scores_NK = score_batches(
+        network, examples.planned(BatchPlan(np.arange(len(examples)), EVALUATION_BATCH))
+    )
     return prepared.examples.table.drop(TARGETS).with_columns(array_column(SCORES, scores_NK))

@@ -1,6 +1,7 @@
 """`mlc labels`: from a checked scenario to its examples; every other step begins here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -8,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from mlc.atomic import replacing
+from mlc.atomic import refusal, replacing
 from mlc.cutoffs import Cutoffs, choose_cutoffs
+from mlc.errors import DataError, MlcError, Problem
 from mlc.ingest import EventStore, open_store
 from mlc.scenario import Scenario
-from mlc.sources import check_tables
+from mlc.sources import check_tables, scan_table
 from mlc.store import Timeline
 from mlc.tables import SPLIT, SPLITS, UNKNOWN, targets_of, with_class_names
 from mlc.targets import (
@@ -59,14 +61,55 @@ def prepare(scenario: Scenario, runs: Path, say: Say) -> Prepared:
         DataError: The tables do not fit the scenario.
     """
     check_tables(scenario)
-    store = open_store(scenario, runs, say)
-    counts = store.counts[scenario.target.table]
-    cutoffs = choose_cutoffs(scenario, counts.first, counts.last)
-    labels = resolve_labels(scenario, value_counts(scenario, cutoffs.fit_until))
-    events = label_events(scenario, labels, store)
+    with reading_rows(scenario):
+        store = open_store(scenario, runs, say)
+        counts = store.counts[scenario.target.table]
+        cutoffs = choose_cutoffs(scenario, counts.first, counts.last)
+        labels = resolve_labels(scenario, value_counts(scenario, cutoffs.fit_until))
+        events = label_events(scenario, labels, store)
     examples = build_examples(scenario, store, cutoffs, labels, events)
     say(funnel_line(examples))
     return Prepared(scenario, store, cutoffs, examples, label_timeline(events, len(store.entity_ids)))
+
+
+@contextmanager
+def reading_rows(scenario: Scenario) -> Iterator[None]:
+    """What only shows when all rows are read becomes an error that names the tables.
+
+    Raises:
+        DataError: A line of a CSV does not fit the others, a Parquet file is damaged.
+    """
+    try:
+        yield
+    except pl.exceptions.ComputeError as error:
+        if refusal(error):
+            raise
+        raise DataError(list(_unreadable(scenario)) or _row_problem(scenario, (), error)) from error
+
+
+def _unreadable(scenario: Scenario) -> Iterator[Problem]:
+    for name in scenario.data.tables:
+        try:
+            scan_table(scenario, name).select(pl.all().null_count()).collect(engine="streaming")
+        except pl.exceptions.ComputeError as error:
+            yield _row_problem(scenario, (name, "path"), error)
+
+
+def _row_problem(scenario: Scenario, place: tuple[str, ...], error: Exception) -> Problem:
+    found = str(error).strip().splitlines()[0]
+    rule = f"every row must be readable, however: {found}; mend the file, or write it anew"
+    return scenario.problem(("data", "tables", *place), rule)
+
+
+def dropped_rows(store: EventStore) -> list[str]:
+    """What was left out of the events, a sentence for each table and reason."""
+    return [
+        f"{dropped:,} of {counts.events + counts.without_entity + counts.without_time:,} rows in {name} "
+        f"have no {what} and are left out"
+        for name, counts in store.counts.items()
+        for what, dropped in (("entity", counts.without_entity), ("time", counts.without_time))
+        if dropped
+    ]
 
 
 def label_line_of(scenario: Scenario, store: EventStore, labels: Labels) -> Timeline:
@@ -119,6 +162,19 @@ def split_counts(prepared: Prepared) -> list[SplitCounts]:
             )
         )
     return counts
+
+
+def check_ending(path: Path, *endings: str) -> None:
+    """Refuse a result file whose ending does not say what it holds, before anything is computed.
+
+    Raises:
+        MlcError: The ending is another, or a folder is there.
+    """
+    if path.suffix not in endings:
+        found = path.suffix or "it has no ending"
+        raise MlcError(f"--out {path}: must end in {' or '.join(endings)}, however: {found}")
+    if path.is_dir():
+        raise MlcError(f"--out {path}: must be a file, however: a folder is there; choose another name")
 
 
 def write_examples(examples: Examples, path: Path, fingerprint: str) -> None:

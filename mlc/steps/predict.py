@@ -1,27 +1,28 @@
 """`mlc predict`: scores and decisions for every entity with history, at any moment that the tables reach."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from mlc.atomic import replacing
-from mlc.batches import BatchBuilder, BatchPlan, ExampleBatches
+from mlc.batches import EVALUATION_BATCH, BatchBuilder, BatchPlan, ExampleBatches
 from mlc.cutoffs import naive
 from mlc.errors import DataError, MlcError
 from mlc.ingest import EventStore, open_store
-from mlc.module import EVALUATION_BATCH, load_network, score_examples
+from mlc.module import score_batches
 from mlc.run import Run
 from mlc.scenario import Scenario
 from mlc.sources import check_tables
-from mlc.steps.labels import Say, label_line_of
-from mlc.steps.reporting import stored_thresholds
+from mlc.steps.labels import Say, label_line_of, reading_rows
+from mlc.steps.reporting import stored_network, stored_thresholds, stored_vocabulary
 from mlc.tables import CUTOFF, ENTITY_ID, SCORES, array_column, microseconds, scores_of, with_class_names
 from mlc.targets import Labels, eligible_rows
 from mlc.thresholds import Threshold, decide, replace_thresholds
-from mlc.vocabulary import Vocabulary
 
 RUN = "run"
 
@@ -42,11 +43,12 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
         DataError: The tables no longer fit, do not reach the moment, or no entity has history at it.
     """
     scenario = run.scenario()
+    network, names = stored_network(run)
     check_tables(scenario)
-    store = open_store(scenario, runs, say)
-    cutoff = _cutoff(scenario, store, as_of)
-    network, names = load_network(run.folder)
-    label_line = label_line_of(scenario, store, _labels(scenario, names))
+    with reading_rows(scenario):
+        store = open_store(scenario, runs, say)
+        cutoff = _cutoff(scenario, store, as_of)
+        label_line = label_line_of(scenario, store, _labels(scenario, names))
     rows = eligible_rows(
         scenario, store, cutoff, lambda reason, count: say(f"{count:,} entities {reason}") if count else None
     )
@@ -54,10 +56,9 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
         raise DataError(
             f"--as-of {cutoff:%Y-%m-%d %H:%M}: an entity must have history then, however: none has"
         )
-    vocabulary = Vocabulary.from_json(run.read_json("vocabulary.json"))
-    builder = BatchBuilder(store, label_line, vocabulary, len(names))
+    builder = BatchBuilder(store, label_line, stored_vocabulary(run, store, say), len(names))
     examples = ExampleBatches(builder, rows, np.full(len(rows), microseconds(cutoff)), None)
-    _, scores_NK = score_examples(network, examples, BatchPlan(np.arange(len(rows)), EVALUATION_BATCH))
+    _, scores_NK = score_batches(network, examples.planned(BatchPlan(np.arange(len(rows)), EVALUATION_BATCH)))
     return pl.DataFrame({ENTITY_ID: store.entity_ids.gather(rows)}).with_columns(
         pl.lit(cutoff).cast(pl.Datetime("us")).alias(CUTOFF), array_column(SCORES, scores_NK)
     )
@@ -85,36 +86,51 @@ def _cutoff(scenario: Scenario, store: EventStore, as_of: datetime | None) -> da
     if not first <= cutoff <= last + timedelta(days=1):
         raise DataError(
             f"--as-of {cutoff:%Y-%m-%d %H:%M}: must lie within the tables, however: they reach from "
-            f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}"
+            f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}; choose a moment between, or leave it out"
         )
     return cutoff
 
 
-def decisions(run: Run, predictions: pl.DataFrame, threshold: str) -> tuple[np.ndarray, list[Threshold]]:
-    """Decisions, bool, shape (N, K), at the stored thresholds or at those of `--threshold`."""
-    thresholds = replace_thresholds(threshold, stored_thresholds(run))
-    return decide(scores_of(predictions), thresholds).astype(bool), thresholds
+def thresholds_for(run: Run, threshold: str) -> list[Threshold]:
+    """The stored thresholds, or those of `--threshold`.
+
+    Raises:
+        MlcError: `--threshold` makes no sense for these labels.
+    """
+    return replace_thresholds(threshold, stored_thresholds(run))
 
 
-def wide(run: Run, predictions: pl.DataFrame, decided_NK: np.ndarray, names: Sequence[str]) -> pl.DataFrame:
-    """One row an entity: a column with the score of each label, then a column with each decision.
+def decisions(predictions: pl.DataFrame, thresholds: Sequence[Threshold]) -> np.ndarray:
+    """Decisions, bool, shape (N, K)."""
+    return decide(scores_of(predictions), thresholds).astype(bool)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse labels that cannot be columns beside the others.
 
     Raises:
         MlcError: A label is called like another column.
     """
-    columns = [name for label in names for name in (label, f"{label}: decision")]
-    reserved = {ENTITY_ID, CUTOFF, RUN} & set(columns)
-    if reserved or len(set(columns)) < len(columns):
+    counts = Counter([ENTITY_ID, CUTOFF, RUN, *_columns(names)])
+    doubled = [name for name, count in counts.items() if count > 1]
+    if doubled:
         raise MlcError(
-            f"a label must not be called like another column, however: {', '.join(reserved)}; use --long"
+            f"a label must not be called like another column, however: {', '.join(doubled)}; use --long"
         )
+
+
+def _columns(names: Sequence[str]) -> list[str]:
+    return [*names, *(f"{label}: decision" for label in names)]
+
+
+def wide(run: Run, predictions: pl.DataFrame, decided_NK: np.ndarray, names: Sequence[str]) -> pl.DataFrame:
+    """One row an entity: a column with the score of each label, then a column with each decision."""
     scores_NK = scores_of(predictions)
     return predictions.select(
         ENTITY_ID,
         CUTOFF,
-        pl.lit(run.read_json("run.json")["fingerprint"]).alias(RUN),
-        *(pl.Series(label, scores_NK[:, k]) for k, label in enumerate(names)),
-        *(pl.Series(f"{label}: decision", decided_NK[:, k]) for k, label in enumerate(names)),
+        pl.lit(run.read_json("run.json", itemgetter("fingerprint"))).alias(RUN),
+        *map(pl.Series, _columns(names), [*scores_NK.T, *decided_NK.T]),
     )
 
 
@@ -126,7 +142,7 @@ def long(
     entities = predictions.height
     return predictions.select(
         pl.col(ENTITY_ID, CUTOFF).repeat_by(len(names)).explode(empty_as_null=False),
-        pl.lit(run.read_json("run.json")["fingerprint"]).alias(RUN),
+        pl.lit(run.read_json("run.json", itemgetter("fingerprint"))).alias(RUN),
     ).with_columns(
         pl.Series("label", names * entities),
         pl.Series("score", scores_of(predictions).reshape(-1)),
@@ -136,13 +152,7 @@ def long(
 
 
 def write_scores(table: pl.DataFrame, path: Path, names: Sequence[str]) -> None:
-    """Write Parquet or CSV by the file's ending, whole or not at all.
-
-    Raises:
-        MlcError: The ending is another, or the disk is full.
-    """
-    if path.suffix not in (".parquet", ".csv"):
-        raise MlcError(f"--out {path}: must end in .parquet or .csv, however: {path.suffix or 'no ending'}")
+    """Write CSV or Parquet by the file's ending, whole or not at all."""
     with replacing(path) as temporary:
         if path.suffix == ".csv":
             table.write_csv(temporary)

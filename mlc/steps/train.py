@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,9 @@ from torch.utils.data import DataLoader
 
 from mlc.atomic import replacing
 from mlc.batch import Batch
-from mlc.batches import BatchBuilder, BatchPlan, ExampleBatches, loader
+from mlc.batches import EVALUATION_BATCH, BatchBuilder, BatchPlan, ExampleBatches, loader
 from mlc.errors import DataError
-from mlc.module import (
-    EVALUATION_BATCH,
-    MONITOR,
-    Classifier,
-    Network,
-    NetworkSpec,
-    save_network,
-    score_examples,
-)
+from mlc.module import MONITOR, Classifier, Network, NetworkSpec, save_network, score_batches
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
 from mlc.scenario import Scenario, TrainSection
 from mlc.steps.labels import Prepared, Say, prepare, write_examples
@@ -282,7 +275,7 @@ def fitted_network(prepared: Prepared, vocabulary: Vocabulary, examples: Example
     network = Network(spec)
     positions = np.flatnonzero((prepared.examples.table[SPLIT] == "train").to_numpy())
     plan = BatchPlan(positions, 512, seed=scenario.train.seed)
-    sample = [examples[batch] for batch, _ in zip(plan, range(_SAMPLE_BATCHES), strict=False)]
+    sample = list(islice(examples.planned(plan), _SAMPLE_BATCHES))
     targets_NK = targets_of(prepared.examples.table)[positions]
     positives_K, known_K = (targets_NK == 1).sum(axis=0), (targets_NK != UNKNOWN).sum(axis=0)
     network.fit(sample, torch.from_numpy(positives_K), torch.from_numpy(known_K))
@@ -300,7 +293,7 @@ def _predict_all(
     rank, world = trainer.global_rank, trainer.world_size
     keys = prepared.examples.table.drop(TARGETS)
     plan = BatchPlan(np.arange(keys.height), EVALUATION_BATCH, rank=rank, world=world)
-    index, scores = score_examples(classifier.network.to(trainer.strategy.root_device), examples, plan)
+    index, scores = score_batches(classifier.network.to(trainer.strategy.root_device), examples.planned(plan))
     part = keys[index].with_columns(array_column(SCORES, scores), pl.Series("__index", index))
     if world > 1:
         with replacing(run / f"parts/{rank}.parquet") as temporary:

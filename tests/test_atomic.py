@@ -1,0 +1,118 @@
+"""Files and folders appear whole or not at all."""
+
+import errno
+import os
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mlc.atomic import refusal, replacing, write_text
+from mlc.errors import DataError, MlcError
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_and_no_temporary_one_stays(tmp_path):
+    write_text(tmp_path / "new" / "report.md", "whole")
+    assert (tmp_path / "new" / "report.md").read_text() == "whole"
+    assert names(tmp_path / "new") == ["report.md"]
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path):
+    (tmp_path / "report.md").write_text("before")
+    with replacing(tmp_path / "report.md") as temporary:
+        temporary.write_text("after")
+        assert (tmp_path / "report.md").read_text() == "before"
+    assert (tmp_path / "report.md").read_text() == "after"
+
+
+def test_the_temporary_file_keeps_the_ending_and_is_hidden(tmp_path):
+    with replacing(tmp_path / "scores.csv") as temporary:
+        assert (temporary.suffix, temporary.name[0], temporary.parent) == (".csv", ".", tmp_path)
+        temporary.touch()
+
+
+@pytest.mark.parametrize("error", [ValueError("ours"), KeyboardInterrupt(), OSError(errno.ENOSPC, "full")])
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_was_there_stays_when_the_writing_fails(tmp_path, error, folder):
+    there = tmp_path / "there"
+    if folder:
+        there.mkdir()
+    (there / "inside" if folder else there).write_text("before")
+
+    def write_half() -> None:
+        with replacing(there) as temporary:
+            if folder:
+                temporary.mkdir()
+            (temporary / "inside" if folder else temporary).write_text("half")
+            raise error
+
+    with pytest.raises((type(error), MlcError)):
+        write_half()
+    assert names(tmp_path) == ["there"]
+    assert (there / "inside" if folder else there).read_text() == "before"
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "old").touch()
+    with replacing(tmp_path / "store") as temporary:
+        temporary.mkdir()
+        (temporary / "new").touch()
+    assert names(tmp_path) == ["store"]
+    assert names(tmp_path / "store") == ["new"]
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
+    (tmp_path / "d.csv").mkdir()
+    (tmp_path / "d.csv" / "precious").write_text("p")
+    with pytest.raises(
+        MlcError, match="must be written, however: Is a directory; what was there is unchanged"
+    ):
+        write_text(tmp_path / "d.csv", "scores")
+    assert names(tmp_path) == ["d.csv"]
+    assert names(tmp_path / "d.csv") == ["precious"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/"])
+def test_a_path_without_a_name_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MlcError, match="add the name of a file"):
+        write_text(tmp_path.__class__(name), "scores")
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "file").write_text("before")
+    with pytest.raises(MlcError, match="must be written, however: "):
+        write_text(tmp_path / "file" / "report.md", "text")
+    assert (tmp_path / "file").read_text() == "before"
+
+
+def test_an_error_that_no_disk_caused_is_left_as_it_is(tmp_path):
+    with pytest.raises(DataError, match="ours"), replacing(tmp_path / "x"):
+        raise DataError("ours")
+
+
+def test_a_full_disk_is_seen_through_what_others_made_of_it(tmp_path):
+    found = DataError("the rows are not as the first ones")
+    found.__cause__ = pl.exceptions.ComputeError("parquet: underlying IO error: full (os error 28)")
+    told = "must be written, however: No space left on device"
+    with pytest.raises(MlcError, match=told), replacing(tmp_path / "x"):
+        raise found
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux")  # noqa: PTH110
+def test_every_library_that_writes_tells_of_a_full_disk_in_a_way_that_is_understood():
+    writers = {
+        "text": lambda file: file.write(b"x" * 100_000),
+        "numpy": lambda file: np.save(file, np.zeros(100_000)),
+        "polars": lambda _: pl.DataFrame({"a": range(100_000)}).write_parquet("/dev/full"),
+        "csv": lambda _: pl.DataFrame({"a": range(100_000)}).write_csv("/dev/full"),
+    }
+    for name, write in writers.items():
+        with open("/dev/full", "wb", buffering=0) as file, pytest.raises(Exception) as caught:  # noqa: PTH123, PT011
+            write(file)
+        assert refusal(caught.value), name
