@@ -183,7 +183,3 @@ def write_examples(examples: Examples, path: Path, fingerprint: str) -> None:
         metadata = with_class_names(examples.labels.names, store=fingerprint)
         examples.table.write_parquet(temporary, metadata=metadata)
 
-
-def read_table(path: Path) -> pl.DataFrame:
-    """A table that a step wrote."""
-    return pl.read_parquet(path)
