@@ -179,13 +179,14 @@ class ExampleBatches(Dataset[Batch]):
 class BatchPlan(Sampler[np.ndarray]):
     """Which examples stand in which batch; the same list on every rank, of which each takes every world-th.
 
-    In training the order is new in each epoch, from (seed, epoch), and every rank has equally many batches.
-    Without `seed` the order is that of the table, each example stands in exactly one batch, and batches do
-    not depend on the number of ranks, so that neither do the scores.
+    In training the order is new in each epoch, from (seed, epoch); every rank has equally many batches, all
+    examples are used, and batches are of nearly one size. Without `seed` the order is that of the table,
+    every batch is full but the last, and batches do not depend on the number of ranks, so that neither do the
+    scores.
 
     Args:
-        positions: Positions of the examples in their table.
-        batch_size: Examples in a batch.
+        positions: Positions of the examples in their table; in training at least one for each rank.
+        batch_size: Examples in a batch at most.
         seed: Shuffle with this seed; None for evaluation.
         rank: This process.
         world: Number of processes.
@@ -199,23 +200,26 @@ class BatchPlan(Sampler[np.ndarray]):
         self, positions: np.ndarray, batch_size: int, seed: int | None = None, rank: int = 0, world: int = 1
     ) -> None:
         self.positions, self.seed, self.rank, self.world, self.epoch = positions, seed, rank, world, 0
-        self.batch_size = batch_size
+        examples = len(positions)
+        if seed is None:
+            self._starts = [*range(0, examples, batch_size), examples]
+        else:
+            batches = -(-examples // (batch_size * world)) * world
+            self._starts = [index * examples // batches for index in range(batches + 1)]
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning tells the epoch here before each one."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        batches = -(-len(self.positions) // self.batch_size)
-        return batches // self.world if self.seed is not None else -(-(batches - self.rank) // self.world)
+        return len(range(self.rank, len(self._starts) - 1, self.world))
 
     def __iter__(self) -> Iterator[np.ndarray]:
         order = self.positions
         if self.seed is not None:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
-        for index in range(len(self)):
-            start = (index * self.world + self.rank) * self.batch_size
-            yield order[start : start + self.batch_size]
+        for index in range(self.rank, len(self._starts) - 1, self.world):
+            yield order[self._starts[index] : self._starts[index + 1]]
 
 
 def loader(examples: ExampleBatches, plan: BatchPlan) -> DataLoader[Batch]:

@@ -59,6 +59,11 @@ def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime) -> Cutof
     half_window = max(1, target.window_days // 2)
     step = timedelta(days=examples.every_days or half_window)
 
+    if until <= first:
+        found = f"that is {first:%Y-%m-%d %H:%M}"
+        raise DataError(
+            scenario.problem("examples.observed_until", f"must lie after the first event, however: {found}")
+        )
     test_from = naive(examples.test_from) or _midnight(until - reach)
     validation_from = naive(examples.validation_from) or test_from - reach
     tests = _forward(test_from, until, step)
@@ -86,6 +91,12 @@ def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime) -> Cutof
         for split, start in (("train", newest), ("validation", validation_from), ("test", test_from))
         if not splits[split]  # type: ignore[index]
     ]
+    if complete and complete[-1] >= last:
+        field = "examples.observed_until" if examples.test_from is None else "examples.test_from"
+        found = f"that is {last:%Y-%m-%d %H:%M} and the test cutoff would be {complete[-1]:%Y-%m-%d %H:%M}"
+        problems.append(
+            scenario.problem(field, f"a test window must begin before the last event, however: {found}")
+        )
     if problems:
         raise DataError(problems)
     return Cutoffs(splits, incomplete, until)

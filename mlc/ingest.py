@@ -33,7 +33,7 @@ from mlc.store import Timeline, open_timeline, read_columns, write_column, write
 from mlc.tables import ENTITY_ID, TIME
 
 _FORMAT = 1  # raise when the layout of the store's folder changes
-_ROW = "__row"
+_ROW = "mlc:row"  # no column of a table is called so
 _MOST_VALUES = 50_000
 _FEW_VALUES = 50
 
@@ -144,12 +144,7 @@ def open_store(scenario: Scenario, runs: Path, say: Callable[[str], None]) -> Ev
             raise DataError(problems)
         with replacing(folder) as temporary:
             temporary.mkdir(parents=True)
-            try:
-                counts = _build(scenario, temporary)
-            except pl.exceptions.PolarsError as error:
-                found = str(error).strip().splitlines()[0]
-                rule = f"all rows must be as the first ones are, however: {found}; mend them in the source"
-                raise DataError(scenario.problem("data.tables", rule)) from error
+            counts = _build(scenario, temporary)
         say("events: " + ", ".join(_story(name, table) for name, table in counts.items()))
     return _open(folder, fingerprint)
 
@@ -365,11 +360,11 @@ def _write_attributes(scenario: Scenario, entities: pl.DataFrame, values: _Value
 
 
 def _counts(scenario: Scenario, name: str, frame: pl.DataFrame) -> TableCounts:
+    rows, without_entity, without_time = null_counts(scenario, name)
     if not frame.height:
-        raise DataError(
-            scenario.problem(("data", "tables", name), f"{name} must have events, however: there is none")
-        )
-    _, without_entity, without_time = null_counts(scenario, name)
+        found = f"of its {rows:,} rows {without_entity:,} have no entity and {without_time:,} no time"
+        rule = f"{name} must have events, however: {found}; check entity, time and where"
+        raise DataError(scenario.problem(("data", "tables", name), rule))
     first, last = frame[TIME].cast(pl.Datetime("us")).min(), frame[TIME].cast(pl.Datetime("us")).max()
     return TableCounts(
         frame.height, without_entity, without_time, cast(datetime, first), cast(datetime, last)

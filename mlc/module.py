@@ -266,8 +266,8 @@ def learning_rate_factor(step: int, steps: int) -> float:
     """Linear rise over a twentieth of the steps, then a cosine down to a hundredth.
 
     Examples:
-        >>> learning_rate_factor(0, 100), learning_rate_factor(5, 100), round(learning_rate_factor(100, 100),
-        4) (0.2, 1.0, 0.01)
+        >>> [round(learning_rate_factor(step, 100), 2) for step in (0, 5, 100)]
+        [0.2, 1.0, 0.01]
     """
     rise = max(1, steps // 20)
     if step < rise:

@@ -77,6 +77,7 @@ def build_report(
 
     Examples:
         >>> from datetime import datetime
+        >>> import numpy as np
         >>> from mlc.tables import array_column
         >>> day = datetime(2020, 9, 1)
         >>> rows = pl.DataFrame({"entity_id": [1, 2], "cutoff": [day, day], "split": ["test", "test"]})

@@ -116,10 +116,6 @@ def _values(scenario: Scenario) -> pl.LazyFrame:
     frame = scan_events(scenario, target.table, dimensions)
     if target.rule.where is not None:
         frame = frame.filter(rule_expr(scenario, target.rule.where))
-    if scenario.examples.observed_until is not None:
-        frame = frame.filter(
-            pl.col(TIME) <= pl.lit(scenario.examples.observed_until).dt.replace_time_zone(None)
-        )
     value = pl.col(target.column).cast(pl.String).alias(VALUE)
     return frame.select(ENTITY_ID, TIME, value).filter(pl.col(VALUE).is_not_null())
 
@@ -135,6 +131,10 @@ def resolve_labels(scenario: Scenario, counts: pl.DataFrame) -> Labels:
         DataError: Class names that never occur, all at once, each with the nearest ones.
     """
     names = scenario.target.class_names
+    if not counts.height:
+        column = scenario.target.column
+        rule = f"some event must have a value in {column}, however: none has; check where and joins"
+        raise DataError(scenario.problem("target.column", rule))
     if isinstance(names, TopClasses):
         top = counts.filter(pl.col("fitted") >= names.min_support).sort(
             ["fitted", VALUE], descending=[True, False]

@@ -66,6 +66,7 @@ def test_windows_end_before_the_next_split_and_are_complete(
             first_validation - reach - DAY < START
             or first_validation + reach > first_test - DAY
             or first_test + reach > end
+            or end - reach + DAY > START + last  # some test cutoff would lie after the last event
         )
         return
     train, valid, tests = (list(cutoffs.splits[s]) for s in ("train", "validation", "test"))

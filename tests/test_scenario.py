@@ -61,6 +61,7 @@ def test_the_shortest_scenario_loads_and_has_every_default(tmp_path):
         "min_history_events": 1,
         "active_within_days": None,
         "holdout_entities": 0.0,
+        "max_entities": None,
         "drop_all_negative": False,
     }
     assert scenario.model == mlc.scenario.ModelSection()

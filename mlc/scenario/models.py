@@ -135,7 +135,7 @@ class ExamplesSection(Section):
     test_from: Moment | None = None
     """First test cutoff. Default: the start of the last complete window."""
     observed_until: Moment | None = None
-    """The tables are complete up to this moment, and later events are not used. Default: the time of the
+    """The tables are complete up to this moment: later events make no target. Default: the time of the
     last event."""
     min_history_events: Annotated[int, Field(ge=1)] = 1
     """An entity is an example only with at least this many events up to the cutoff."""
@@ -232,7 +232,7 @@ class TrainSection(Section):
 
     epochs: Annotated[int, Field(ge=1)] = 12
     """Passes over the training examples at most."""
-    patience: Annotated[int, Field(ge=1)] = 3
+    patience: Annotated[int, Field(ge=1)] = 5
     """Stop after this many epochs without a better macro average precision on validation."""
     batch_size: Annotated[int, Field(ge=1)] = 512
     """Examples in a step, on each device."""

@@ -13,8 +13,9 @@ from mlc.errors import DataError
 from mlc.module import Network, score_batches
 from mlc.run import Run
 from mlc.steps.labels import Prepared, Say, prepare
-from mlc.steps.reporting import make_report, stored_network, stored_thresholds, stored_vocabulary
+from mlc.steps.reporting import make_report
 from mlc.steps.train import example_batches
+from mlc.steps.trained import scenario_as_trained, stored_network, stored_thresholds, stored_vocabulary
 from mlc.tables import SCORES, TARGETS, array_column
 
 
@@ -48,13 +49,14 @@ def evaluate(run: Run, runs: Path, say: Say) -> Evaluation:
     thresholds = stored_thresholds(run)
     before = run.read_json("report.json")
     trained_store = run.read_json("run.json", itemgetter("store"))
-    prepared = prepare(run.scenario(), runs, say)
+    vocabulary = stored_vocabulary(run)
+    prepared = prepare(scenario_as_trained(run, vocabulary, runs, say), runs, say)
     if list(prepared.examples.labels.names) != names:
         raise DataError(
             f"{run.folder}: the labels must be those of the training, however: the tables have changed and "
             f"{{top: K}} now gives others; write class_names out in the scenario"
         )
-    examples = example_batches(prepared, stored_vocabulary(run, prepared.store, say))
+    examples = example_batches(prepared, vocabulary)
     report = make_report(prepared, _predictions(prepared, network, examples), thresholds)
     return Evaluation(report, trained_store != prepared.store.fingerprint, report == before)
 

@@ -182,4 +182,3 @@ def write_examples(examples: Examples, path: Path, fingerprint: str) -> None:
     with replacing(path) as temporary:
         metadata = with_class_names(examples.labels.names, store=fingerprint)
         examples.table.write_parquet(temporary, metadata=metadata)
-

@@ -17,9 +17,8 @@ from mlc.ingest import EventStore, open_store
 from mlc.module import score_batches
 from mlc.run import Run
 from mlc.scenario import Scenario
-from mlc.sources import check_tables
 from mlc.steps.labels import Say, label_line_of, reading_rows
-from mlc.steps.reporting import stored_network, stored_thresholds, stored_vocabulary
+from mlc.steps.trained import scenario_as_trained, stored_network, stored_thresholds, stored_vocabulary
 from mlc.tables import CUTOFF, ENTITY_ID, SCORES, array_column, microseconds, scores_of, with_class_names
 from mlc.targets import Labels, eligible_rows
 from mlc.thresholds import Threshold, decide, replace_thresholds
@@ -42,9 +41,9 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
     Raises:
         DataError: The tables no longer fit, do not reach the moment, or no entity has history at it.
     """
-    scenario = run.scenario()
     network, names = stored_network(run)
-    check_tables(scenario)
+    vocabulary = stored_vocabulary(run)
+    scenario = scenario_as_trained(run, vocabulary, runs, say)
     with reading_rows(scenario):
         store = open_store(scenario, runs, say)
         cutoff = _cutoff(scenario, store, as_of)
@@ -56,7 +55,7 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
         raise DataError(
             f"--as-of {cutoff:%Y-%m-%d %H:%M}: an entity must have history then, however: none has"
         )
-    builder = BatchBuilder(store, label_line, stored_vocabulary(run, store, say), len(names))
+    builder = BatchBuilder(store, label_line, vocabulary, len(names))
     examples = ExampleBatches(builder, rows, np.full(len(rows), microseconds(cutoff)), None)
     _, scores_NK = score_batches(network, examples.planned(BatchPlan(np.arange(len(rows)), EVALUATION_BATCH)))
     return pl.DataFrame({ENTITY_ID: store.entity_ids.gather(rows)}).with_columns(

@@ -2,24 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from operator import itemgetter
 from typing import Any
 
 import polars as pl
 
 from mlc.atomic import write_text
 from mlc.baselines import baseline_predictions
-from mlc.errors import DataError, Problem
-from mlc.ingest import EventStore
-from mlc.module import Network, load_network
+from mlc.errors import DataError
 from mlc.report import build_report, report_markdown
 from mlc.run import Run
 from mlc.scenario import Scenario
 from mlc.sources import entity_expr
-from mlc.steps.labels import Prepared, Say
+from mlc.steps.labels import Prepared
 from mlc.tables import CUTOFF, ENTITY_ID, SCORES, SPLIT, TARGETS, array_column, scores_of, targets_of
-from mlc.thresholds import Threshold, choose_thresholds, thresholds_from_json, thresholds_to_json
-from mlc.vocabulary import Vocabulary
+from mlc.thresholds import Threshold, choose_thresholds, thresholds_to_json
 
 
 def write_report(run: Run, prepared: Prepared, predictions: pl.DataFrame) -> dict[str, Any]:
@@ -35,48 +31,6 @@ def write_report(run: Run, prepared: Prepared, predictions: pl.DataFrame) -> dic
     write_text(run / "report.md", report_markdown(report))
     run.write_json("report.json", report)
     return report
-
-
-def stored_thresholds(run: Run) -> list[Threshold]:
-    """The thresholds that the training chose."""
-    thresholds: list[Threshold] = run.read_json("thresholds.json", thresholds_from_json)
-    return thresholds
-
-
-def stored_vocabulary(run: Run, store: EventStore, say: Say) -> Vocabulary:
-    """What the model knows of the columns, compared with what the tables now have.
-
-    Raises:
-        DataError: A column was a number in the training and is now a category, or the reverse.
-    """
-    vocabulary: Vocabulary = run.read_json("vocabulary.json", Vocabulary.from_json)
-    now = {field.name: field.kind for field in (*store.event_fields, *store.entity_fields)}
-    problems = []
-    for rows in (vocabulary.attributes, vocabulary.events):
-        for kind, names in (("category", rows.categories), ("number", rows.numbers)):
-            gone = [name for name in names if name not in now]
-            if gone:
-                say(f"the model knows {', '.join(gone)}, the tables no longer do: taken as missing")
-            problems += [
-                Problem(
-                    f"must be a {kind} as in the training, however: it is now a {now[name]}; "
-                    f"give its table encoders: {{column: {kind}}} and train again",
-                    name,
-                    str(run.folder),
-                )
-                for name in names
-                if now.get(name, kind) != kind
-            ]
-    if problems:
-        raise DataError(problems)
-    return vocabulary
-
-
-def stored_network(run: Run) -> tuple[Network, list[str]]:
-    """The network of a run with its weights, and its class names."""
-    run.read_json("model.json", itemgetter("network", "class_names"))  # complained of by its own name
-    with run.reading("model.safetensors"):
-        return load_network(run.folder)
 
 
 def make_report(

@@ -20,7 +20,7 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from mlc.atomic import replacing
+from mlc.atomic import replacing, write_text
 from mlc.batch import Batch
 from mlc.batches import EVALUATION_BATCH, BatchBuilder, BatchPlan, ExampleBatches, loader
 from mlc.errors import DataError
@@ -155,6 +155,14 @@ class _EpochLines(Callback):
 
     def __init__(self, path: Path, say: Say) -> None:
         self.path, self.say, self.begun = path, say, time.monotonic()
+
+    def on_train_start(
+        self, trainer: pytorch_lightning.Trainer, _: pytorch_lightning.LightningModule
+    ) -> None:
+        """An epoch that ended after the last checkpoint is trained again: its line goes."""
+        if trainer.is_global_zero and self.path.exists():
+            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+            write_text(self.path, "".join(lines[: trainer.current_epoch]))
 
     def on_train_epoch_end(
         self, trainer: pytorch_lightning.Trainer, _: pytorch_lightning.LightningModule
