@@ -20,14 +20,15 @@ from mlc.atomic import replacing, write_text
 from mlc.errors import DataError
 from mlc.scenario import AnyTable, Category, Ignore, Number, Scenario, resolved
 from mlc.sources import (
+    conversion_problems,
     duplicate_keys,
     entity_expr,
-    files_of,
     join_columns,
     key_expr,
     null_counts,
     scan_events,
     scan_table,
+    source_state,
 )
 from mlc.store import Timeline, open_timeline, read_columns, write_column, write_timeline
 from mlc.tables import ENTITY_ID, TIME
@@ -113,15 +114,12 @@ class EventStore:
 
 
 def store_fingerprint(scenario: Scenario) -> str:
-    """Changes when the data section, or size or modification time of one of its files, changes."""
+    """Changes with the data section, a file's size or time, a lake table's version, a query's rows."""
     digest = hashlib.blake2b(digest_size=10)
     digest.update(f"{_FORMAT}:{json.dumps(resolved(scenario)['data'])}".encode())
     for name in scenario.data.tables:
-        for file in files_of(scenario, name):
-            digest.update(str(file).encode())
-            if file.exists():
-                status = file.stat()
-                digest.update(f":{status.st_size}:{status.st_mtime_ns}".encode())
+        for state in source_state(scenario, name):
+            digest.update(state.encode())
     return digest.hexdigest()
 
 
@@ -134,12 +132,12 @@ def open_store(scenario: Scenario, runs: Path, say: Callable[[str], None]) -> Ev
         say: Receives a line when the store is built.
 
     Raises:
-        DataError: A dimension has doubled keys, or an events table has no event.
+        DataError: A value does not fit `types`, a dimension has doubled keys, an events table has no event.
     """
     fingerprint = store_fingerprint(scenario)
     folder = runs / "store" / fingerprint
     if not (folder / "store.json").exists():
-        problems = list(duplicate_keys(scenario))
+        problems = [*conversion_problems(scenario), *duplicate_keys(scenario)]
         if problems:
             raise DataError(problems)
         with replacing(folder) as temporary:

@@ -348,7 +348,7 @@ def test_the_scenarios_load_and_their_tables_exist(folder: Path, name: str) -> N
     scenario = load_scenario(folder / name)
     assert scenario.name == name.removesuffix(".yaml")
     for table in scenario.data.tables.values():
-        assert scenario.path(table.path).exists()
+        assert scenario.path(table.path or "").exists()
     assert (
         (folder / name)
         .read_text(encoding="utf-8")

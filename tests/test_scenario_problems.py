@@ -209,7 +209,7 @@ REFUSED_TABLES = [
     ("{kind: events, path: p, time: t, jions: {}}", "sales.jions: unknown field, did you mean joins?"),
     (
         "{kind: events, path: p, time: t, events: 1}",
-        "sales.events: unknown field, known: encoders, entity, format, joins, kind, path, …",
+        "sales.events: unknown field, known: columns, computed, encoders, entity, format, joins, …",
     ),
     ("{kind: events, path: '', time: t}", "sales.path: must not be empty, however: it is"),
     ("{kind: events, path: p, time: t, format: cvs}", "sales.format: unknown kind cvs, did you mean csv?"),

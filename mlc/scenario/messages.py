@@ -41,7 +41,7 @@ def translate(error: ValidationError, value: object, origin: Origin) -> Iterator
     """
     for item in error.errors(include_url=False):
         keys, _ = _walk(item["loc"], value)
-        if item["type"] == "missing":
+        if item["type"] == "missing" or (item["type"] == "table" and keys[-1:] != item["loc"][-1:]):
             keys = (*keys, item["loc"][-1])
         yield Problem(_rule(item, value), dotted(keys), origin.place(keys))
 
@@ -91,7 +91,7 @@ def _rule(item: ErrorDetails, value: object) -> str:
             return f"must be {context['max_length']} character long, however: {shown(given)}"
         case "literal_error":
             return f"must be {context['expected'].replace(chr(39), '')}, however: {shown(given)}"
-        case "mapping" | "environment" | "twice" | "blind":
+        case "mapping" | "environment" | "twice" | "blind" | "table" | "row_sql" | "uri":
             return item["msg"]
         case _ if kind in _NUMBER_RULES:
             words, bound = _NUMBER_RULES[kind]

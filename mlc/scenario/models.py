@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from mlc.errors import Problem, ScenarioError, did_you_mean
 from mlc.scenario.fields import Days, FilePath, Moment, OneOrMany, Section, Text, distinct, kind_from_text
 from mlc.scenario.origin import Keys, Origin, dotted
-from mlc.scenario.source_tables import Tables
+from mlc.scenario.source_tables import RowSql, Tables
 
 # ── target ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -24,7 +24,7 @@ from mlc.scenario.source_tables import Tables
 class RuleSection(Section):
     """What every rule has."""
 
-    where: Text | None = None
+    where: RowSql | None = None
     """Only events for which this SQL expression is true count. Joined columns are written
     `"articles.price"`."""
 

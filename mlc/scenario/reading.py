@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, ScenarioError, did_you_mean
+from mlc.scenario.database import absolute_uri
 from mlc.scenario.fields import expand_environment
 from mlc.scenario.messages import shown, translate
 from mlc.scenario.models import Scenario
@@ -54,7 +55,10 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
     """The scenario as a mapping, with every default written out and absolute paths."""
     value = scenario.model_dump()
     for table in value["data"]["tables"].values():
-        table["path"] = _absolute(scenario, table["path"])
+        if table["path"] is not None:
+            table["path"] = _absolute(scenario, table["path"])
+        if table["format"] is not None and "uri" in table["format"]:
+            table["format"]["uri"] = absolute_uri(table["format"]["uri"], scenario.origin.base)
     if scenario.target.true_probabilities:
         value["target"]["true_probabilities"] = _absolute(scenario, scenario.target.true_probabilities)
     return value

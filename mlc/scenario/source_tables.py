@@ -2,9 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from mlc.scenario.fields import FilePath, OneOrMany, Section, Text, kind_from_text
+from mlc.scenario.database import DatabaseUri
+from mlc.scenario.fields import FilePath, OneOrMany, Section, Text, distinct, kind_from_text
+from mlc.scenario.row_sql import row_sql
+
+RowSql = Annotated[Text, AfterValidator(row_sql)]
+"""A SQL expression that looks at one row at a time."""
 
 
 class Parquet(Section):
@@ -23,9 +29,98 @@ class Csv(Section):
     """Texts that mean "no value"."""
 
 
-Format = Annotated[Parquet | Csv, Discriminator("kind")]
+class Arrow(Section):
+    """Arrow IPC files, also called Feather."""
+
+    kind: Literal["arrow"] = "arrow"
+
+
+class Ndjson(Section):
+    """Text files with one JSON object a line."""
+
+    kind: Literal["ndjson"] = "ndjson"
+
+
+class Delta(Section):
+    """A Delta Lake table: `path` is its folder. Needs `pip install 'mlc[delta]'`."""
+
+    kind: Literal["delta"] = "delta"
+
+
+class Iceberg(Section):
+    """An Iceberg table: `path` is a `metadata/*.metadata.json`, or its folder where that has a version hint.
+
+    Needs `pip install 'mlc[iceberg]'`.
+    """
+
+    kind: Literal["iceberg"] = "iceberg"
+
+
+class Sql(Section):
+    """The result of a query on a database, instead of a `path`. It is read once, into memory."""
+
+    kind: Literal["sql"]
+    uri: DatabaseUri
+    """`sqlite:///shop.db` and `duckdb:///shop.duckdb` (three slashes and a path relative to the YAML file,
+    or four and an absolute one), `postgresql://me:${PASSWORD}@host/shop`. `${NAME}` is taken from the
+    environment and written nowhere. DuckDB needs `pip install 'mlc[duckdb]'`, PostgreSQL `mlc[postgres]`."""
+    query: Text
+    """What is read: `SELECT customer_id, day, product FROM sales`."""
+
+
+Format = Annotated[Parquet | Csv | Arrow | Ndjson | Delta | Iceberg | Sql, Discriminator("kind")]
 ShortFormat = BeforeValidator(
-    kind_from_text, json_schema_input_type=Format | Literal["parquet", "csv"] | None
+    kind_from_text,
+    json_schema_input_type=Format | Literal["parquet", "csv", "arrow", "ndjson", "delta", "iceberg"] | None,
+)
+
+
+class TextType(Section):
+    """Text, letter for letter: an id `007` keeps its zeros."""
+
+    kind: Literal["text"]
+
+
+class IntegerType(Section):
+    """A whole number."""
+
+    kind: Literal["integer"]
+
+
+class NumberType(Section):
+    """A number."""
+
+    kind: Literal["number"]
+
+
+class BooleanType(Section):
+    """Yes or no; from text `true`, `yes`, `t`, `y`, `1` and their opposites, from numbers 1 and 0."""
+
+    kind: Literal["boolean"]
+
+
+class DateType(Section):
+    """A day, from text such as 2024-03-31."""
+
+    kind: Literal["date"]
+    format: Text | None = None
+    """How the text is written: `"%d/%m/%Y"`, `"%Y%m%d"`. Default: year, month, day with dashes."""
+
+
+class DatetimeType(Section):
+    """A moment, from text such as 2024-03-31 18:30:00, with `T` or a space, with seconds or without."""
+
+    kind: Literal["datetime"]
+    format: Text | None = None
+    """How the text is written: `"%d/%m/%Y %H:%M"`, with `%z` for a zone. Default: ISO 8601 without zone."""
+
+
+ColumnType = Annotated[
+    TextType | IntegerType | NumberType | BooleanType | DateType | DatetimeType, Discriminator("kind")
+]
+ShortType = BeforeValidator(
+    kind_from_text,
+    json_schema_input_type=ColumnType | Literal["text", "integer", "number", "boolean", "date", "datetime"],
 )
 
 
@@ -58,16 +153,51 @@ ShortEncoder = BeforeValidator(
 class Table(Section):
     """What every table has."""
 
-    path: FilePath
-    """A file, a glob (`data/*.parquet`) or a folder; relative to the YAML file that names it. `${NAME}` is
-    taken from the environment."""
+    path: FilePath | None = None
+    """A file, a glob (`data/*.parquet`), a folder or a cloud URL; relative to the YAML file that names it.
+    `${NAME}` is taken from the environment. Every table has one, except those of `format: {kind: sql, …}`."""
     format: Annotated[Format | None, ShortFormat] = None
-    """`parquet` or `csv`; by default from the file's ending."""
-    where: Text | None = None
-    """Keep only the rows for which this SQL expression on the table's own columns is true: `quantity > 0`."""
+    """`parquet`, `csv`, `arrow` or `ndjson`, by default from the file's ending; `delta`, `iceberg`, or
+    `{kind: sql, uri: …, query: …}`."""
+    columns: Annotated[list[Text], Field(min_length=1), AfterValidator(distinct)] | None = None
+    """Read only these columns. Default: all."""
+    leave_out: Annotated[list[Text], Field(min_length=1), AfterValidator(distinct)] | None = None
+    """Read all columns except these: identifiers that nobody needs, attributes that tell the future."""
+    types: dict[Text, Annotated[ColumnType, ShortType]] = Field(default={})
+    """What a column is, where its file says otherwise or nothing: `{customer_id: text, day: {kind: date,
+    format: "%d/%m/%Y"}}`. A value that cannot be converted is an error."""
+    computed: dict[Text, RowSql] = Field(default={})
+    """New columns, each a SQL expression on the table's own columns and the computed ones before it: `{spend:
+    "quantity * unit_price"}`. It looks at one row at a time: `avg(price)` would see the future."""
+    where: RowSql | None = None
+    """Keep only the rows for which this SQL expression on the table's own and computed columns is true:
+    `quantity > 0`."""
     encoders: dict[Text, Annotated[Encoder, ShortEncoder]] = Field(default={})
     """How a column enters the model: `{year: category, note: ignore}`. By default text, booleans and whole
     numbers with few values are categories, other numbers are numbers, identifiers and dates are left out."""
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> "Table":
+        if isinstance(self.format, Sql):
+            if self.path is not None:
+                _refuse(
+                    "path", "must be absent where format is sql, however: it is given; remove one of them"
+                )
+        elif self.path is None:
+            _refuse("path", "must be given, however: it is missing; name a file, or format: {kind: sql, …}")
+        if self.columns is not None and self.leave_out is not None:
+            _refuse(
+                "leave_out", "must be absent where columns is given, however: both are; remove one of them"
+            )
+        return self
+
+
+def _refuse(field: str, rule: str) -> None:
+    """Report a contradiction at one of the fields."""
+    error = PydanticCustomError("table", "{rule}", {"rule": rule})
+    raise ValidationError.from_exception_data(
+        "Table", [InitErrorDetails(type=error, loc=(field,), input=None)]
+    )
 
 
 class EventsTable(Table):

@@ -1,0 +1,80 @@
+"""The address of a database: checked, expanded only when it is used, and never shown with its secrets."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import unquote
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from mlc.errors import did_you_mean
+from mlc.scenario.fields import expand_environment
+
+DATABASES = {"sqlite": "sqlite", "duckdb": "duckdb", "postgresql": "postgresql", "postgres": "postgresql"}
+"""Scheme of the address → kind of database."""
+
+_PASSWORDS = (re.compile(r"://[^/?#]*?:([^/?#]*)@"), re.compile(r"[?&](?:ssl)?password=([^&]+)"))
+_FILES = ("sqlite", "duckdb")
+
+
+def _checked(uri: str) -> str:
+    """The address as it is written: `${NAME}` is not replaced, since what is loaded is also saved."""
+    expanded = expand_environment(uri)
+    scheme, separator, rest = expanded.partition("://")
+    if not separator or scheme not in DATABASES:
+        hint = did_you_mean(scheme, DATABASES) if separator else "write for example sqlite:///shop.db"
+        named = f"{scheme}://" if separator else "it has no scheme"
+        _refuse(f"must be the address of a database, however: {named}; {hint}")
+    if scheme in _FILES and not rest.removeprefix("/"):
+        _refuse(f"must name a file, however: it names none; write for example {scheme}:///shop.db")
+    if scheme in _FILES and not rest.startswith("/"):
+        _refuse(f"must have three slashes and a path, or four, however: two; write {scheme}:///…")
+    if any(re.sub(r"\$\{\w+\}", "", password) for password in _passwords(uri)):
+        _refuse("must not hold a password, however: it does; write ${NAME} and export NAME=…")
+    return uri
+
+
+def _refuse(rule: str) -> None:
+    raise PydanticCustomError("uri", "{rule}", {"rule": rule})
+
+
+def _passwords(uri: str) -> list[str]:
+    return [found[1] for pattern in _PASSWORDS for found in pattern.finditer(uri)]
+
+
+DatabaseUri = Annotated[str, Field(min_length=1), AfterValidator(_checked)]
+
+
+def database_of(uri: str) -> str:
+    """`sqlite`, `duckdb` or `postgresql`."""
+    return DATABASES[expand_environment(uri).partition("://")[0]]
+
+
+def database_file(uri: str, base: Path) -> Path:
+    """The file of an embedded database.
+
+    Args:
+        uri: As it is written.
+        base: What a path after three slashes is relative to.
+    """
+    return base / unquote(expand_environment(uri).partition(":///")[2])
+
+
+def absolute_uri(uri: str, base: Path) -> str:
+    """The address with an absolute path, `${NAME}` as it is written: it means the same from anywhere."""
+    scheme, separator, path = uri.partition(":///")
+    expanded = expand_environment(uri).partition(":///")[2]
+    if not separator or scheme not in _FILES or expanded.startswith("/"):
+        return uri
+    return f"{scheme}:///{base}/{path}"
+
+
+def without_secrets(message: str, uri: str) -> str:
+    """A message of a driver in which whatever came from the environment is written `${NAME}` again."""
+    for name in re.findall(r"\$\{(\w+)\}", uri):
+        value = expand_environment(f"${{{name}}}")
+        for secret in sorted({value, unquote(value), *_passwords(value), *map(unquote, _passwords(value))}):
+            if secret:
+                message = message.replace(secret, f"${{{name}}}")
+    return message

@@ -1,0 +1,299 @@
+"""Do the tables fit the scenario? Names and types of all columns that it uses, all problems at once."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+import polars as pl
+
+from mlc.errors import DataError, Problem, did_you_mean
+from mlc.scenario import Arrow, DimensionTable, EntitiesTable, EventsTable, Number, Parquet, Scenario
+from mlc.sources.events import join_columns, rule_expr, scan_events
+from mlc.sources.reading import POLARS_ERRORS, files_of, first_line, format_of, scan_source, scan_typed
+from mlc.tables import ENTITY_ID, TIME
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """Columns and dtypes of a table: those of its source that the scenario wants, then the computed ones.
+
+    Attributes:
+        name: The table.
+        columns: Column → dtype.
+        left_out: Columns of the source that the scenario does not want.
+    """
+
+    name: str
+    columns: dict[str, pl.DataType]
+    left_out: frozenset[str] = frozenset()
+
+    def why_missing(self, column: str) -> str:
+        """Why a column is not there: left out by the scenario, or misspelt."""
+        if column in self.left_out:
+            return "columns or leave_out removes it"
+        return did_you_mean(column, self.columns)
+
+
+def check_tables(scenario: Scenario) -> dict[str, TableSchema]:
+    """Find every table and check names and types of the columns that the scenario uses.
+
+    Reads schemas only, no rows; a query is run as a whole.
+
+    Raises:
+        DataError: All problems of all tables at once.
+    """
+    problems: list[Problem] = []
+    schemas: dict[str, TableSchema] = {}
+    for name in scenario.data.tables:
+        try:
+            schemas[name], found = _table_schema(scenario, name)
+            problems += [*found, *_shape_problems(scenario, name)]
+        except DataError as error:
+            problems += error.problems
+    for name, schema in schemas.items():
+        problems += _where_problems(scenario, name, schema)
+        problems += _column_problems(scenario, name, schema, schemas)
+    problems += _entity_type_problems(scenario, schemas)
+    problems += _target_problems(scenario, schemas)
+    if not problems and scenario.target.rule.where is not None:
+        problems += _rule_problems(scenario, scenario.target.rule.where)
+    if problems:
+        raise DataError(problems)
+    return schemas
+
+
+def _table_schema(scenario: Scenario, name: str) -> tuple[TableSchema, list[Problem]]:
+    """The columns of a table, and what is wrong with `columns`, `leave_out`, `types` and `computed`."""
+    table = scenario.data.tables[name]
+    there = scan_source(scenario, name).collect_schema()
+    frame = pl.LazyFrame(schema=scan_typed(scenario, name).collect_schema())
+    columns = dict(frame.collect_schema())
+    schema = TableSchema(name, columns, frozenset(there) - columns.keys())
+    problems = []
+    for field, wanted in (("columns", table.columns), ("leave_out", table.leave_out)):
+        for index, column in enumerate(wanted or ()):
+            if column not in there:
+                rule = f"{name} must have a column {column}, however: {did_you_mean(column, there)}"
+                problems.append(scenario.problem(("data", "tables", name, field, index), rule))
+    for column in table.types:
+        if column not in columns:
+            rule = f"{name} must have a column {column}, however: {schema.why_missing(column)}"
+            problems.append(scenario.problem(("data", "tables", name, "types", column), rule))
+    for column, expression in table.computed.items():
+        if column in there or column in (ENTITY_ID, TIME):
+            rule = f"must be a new name, however: {name} has a column {column}; choose another"
+            if column not in there:
+                rule = f"must be a new name, however: {column} is a name of ours; choose another"
+            problems.append(scenario.problem(("data", "tables", name, "computed", column), rule))
+            continue
+        try:
+            frame = frame.with_columns(pl.sql_expr(expression).alias(column)).collect().lazy()
+            columns[column] = frame.collect_schema()[column]
+        except POLARS_ERRORS as error:
+            columns[column] = pl.String()  # so that nobody complains of it a second time
+            frame = frame.with_columns(pl.lit(None, pl.String).alias(column))
+            rule = f"must be an expression on the columns of {name}, however: {_said(error, schema)}"
+            problems.append(scenario.problem(("data", "tables", name, "computed", column), rule))
+    return schema, problems
+
+
+def _said(error: Exception, schema: TableSchema) -> str:
+    """What Polars says of an expression, or that the scenario itself left a column out."""
+    found = re.match(r'unable to find column "([^"]+)"', str(error))
+    if found and found[1] in schema.left_out:
+        return f"{found[1]}: {schema.why_missing(found[1])}"
+    return first_line(error)
+
+
+def _shape_problems(scenario: Scenario, name: str) -> Iterator[Problem]:
+    """Parquet or Arrow files of one table that differ; Polars would find out only while reading them."""
+    table, files = scenario.data.tables[name], files_of(scenario, name)
+    if len(files) < 2:
+        return
+    kind = format_of(table, files)
+    if not isinstance(kind, Parquet | Arrow):
+        return
+    read_schema = pl.read_parquet_schema if isinstance(kind, Parquet) else pl.read_ipc_schema
+    first = read_schema(files[0])
+    for file in files[1:]:
+        try:
+            other = read_schema(file)
+        except POLARS_ERRORS as error:
+            found = first_line(error)
+        else:
+            differing = sorted(c for c in first.keys() | other.keys() if first.get(c) != other.get(c))
+            if not differing:
+                continue
+            here, there = (schema.get(differing[0], "absent") for schema in (other, first))
+            found = f"{differing[0]} is {there} in {files[0].name}, {here} here"
+        rule = f"must be {kind.kind.capitalize()} files of one shape, however: {found} ({file})"
+        yield scenario.problem(("data", "tables", name, "path"), rule)
+        return
+
+
+def _where_problems(scenario: Scenario, name: str, schema: TableSchema) -> Iterator[Problem]:
+    where = scenario.data.tables[name].where
+    if where is not None:
+        try:
+            _try_filter(schema.columns, pl.sql_expr(where))
+        except POLARS_ERRORS as error:
+            rule = f"must be true or false for every row, however: {_said(error, schema)}"
+            yield scenario.problem(("data", "tables", name, "where"), rule)
+
+
+def _try_filter(columns: Mapping[str, pl.DataType], where: pl.Expr) -> None:
+    """Filter a table without rows: Polars compares types only when it runs."""
+    pl.DataFrame(schema=dict(columns)).lazy().filter(where).collect()
+
+
+def _column_problems(
+    scenario: Scenario, name: str, schema: TableSchema, schemas: dict[str, TableSchema]
+) -> Iterator[Problem]:
+    table = scenario.data.tables[name]
+    columns = schema.columns
+
+    def missing(column: str, *field: str) -> Iterator[Problem]:
+        if column not in columns:
+            yield scenario.problem(
+                ("data", "tables", name, *field),
+                f"{name} must have a column {column}, however: {schema.why_missing(column)}",
+            )
+
+    for column, encoder in table.encoders.items():
+        yield from missing(column, "encoders", column)
+        if isinstance(encoder, Number) and column in columns and not columns[column].is_numeric():
+            rule = f"must be a number, however: dtype={columns[column]}"
+            yield scenario.problem(("data", "tables", name, "encoders", column), rule)
+    match table:
+        case EventsTable(time=time, entity=entity, joins=joins):
+            yield from missing(time, "time")
+            if time in columns:
+                yield from _time_problems(scenario, name, time, columns[time])
+            yield from missing(entity or scenario.data.entity, *(["entity"] if entity else []))
+            yield from _hidden_problems(scenario, name, columns)
+            for dimension, keys in joins.items():
+                for column in keys:
+                    yield from missing(column, "joins", dimension)
+                if dimension in schemas and all(column in columns for column in keys):
+                    yield from _join_type_problems(scenario, name, dimension, schema, schemas[dimension])
+        case DimensionTable(key=keys):
+            for column in keys:
+                yield from missing(column, "key")
+        case EntitiesTable(key=column):
+            yield from missing(column, "key")
+        case unreachable:
+            assert_never(unreachable)
+
+
+def _time_problems(scenario: Scenario, name: str, column: str, dtype: pl.DataType) -> Iterator[Problem]:
+    if isinstance(dtype, pl.Date | pl.Datetime):
+        return
+    field = ("data", "tables", name, "time")
+    mend = f"write it as 2024-03-31 or 2024-03-31 12:30:00, or add types: {{{column}: datetime}}"
+    yield scenario.problem(field, f"{column} must be a date or datetime, however: dtype={dtype}; {mend}")
+
+
+def _hidden_problems(scenario: Scenario, name: str, columns: Mapping[str, pl.DataType]) -> Iterator[Problem]:
+    """Columns that the scenario asks for, and that our own `time` and `entity_id` hide."""
+    table, target = scenario.data.events[name], scenario.target
+    asked = {column for keys in table.joins.values() for column in keys} | set(table.encoders)
+    if name == target.table:
+        asked |= {target.column, *re.findall(r"\w+", target.rule.where or "")}
+    for ours, used in ((TIME, table.time), (ENTITY_ID, table.entity or scenario.data.entity)):
+        if ours != used and ours in columns and ours in asked:
+            rule = f"{name}.{ours} cannot be used, since {used} takes its name; rename it in the source"
+            yield scenario.problem(("data", "tables", name), rule)
+
+
+def _join_type_problems(
+    scenario: Scenario, name: str, dimension: str, events: TableSchema, rows: TableSchema
+) -> Iterator[Problem]:
+    table = scenario.data.events[name]
+    for column, key in join_columns(table, dimension, scenario.data.dimensions[dimension]):
+        left, right = events.columns[column], rows.columns.get(key)
+        if right is not None and _family(left) != _family(right):
+            rule = f"{name}.{column} and {dimension}.{key} must have one type, however: {left} and {right}"
+            field = ("data", "tables", name, "joins", dimension)
+            yield scenario.problem(field, f"{rule}; cast one in the source")
+
+
+def _family(dtype: pl.DataType) -> str:
+    if dtype.is_integer():
+        return "integer"
+    return "text" if isinstance(dtype, pl.String | pl.Categorical | pl.Enum) else str(dtype)
+
+
+def _entity_type_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Iterator[Problem]:
+    found: dict[str, tuple[str, str]] = {}
+    aware: dict[str, bool] = {}
+    for name, schema in schemas.items():
+        table = scenario.data.tables[name]
+        if isinstance(table, EventsTable):
+            column = table.entity or scenario.data.entity
+            moment = schema.columns.get(table.time)
+            if isinstance(moment, pl.Date | pl.Datetime):
+                aware[name] = isinstance(moment, pl.Datetime) and moment.time_zone is not None
+        elif isinstance(table, EntitiesTable):
+            column = table.key
+        else:
+            continue
+        if column in schema.columns:
+            dtype = schema.columns[column]
+            found[name] = (column, _family(dtype))
+            if _family(dtype) not in ("integer", "text"):
+                yield scenario.problem(
+                    ("data", "tables", name),
+                    f"{name}.{column} must be text or a whole number, however: dtype={dtype}; cast it",
+                )
+    if len({family for _, family in found.values()} & {"integer", "text"}) > 1:
+        listed = ", ".join(f"{name}.{column} is {family}" for name, (column, family) in found.items())
+        yield scenario.problem(
+            "data.entity", f"entity ids must have one type, however: {listed}; cast one in the source"
+        )
+    if len(set(aware.values())) > 1:
+        listed = ", ".join(f"{name} {'with' if zone else 'without'}" for name, zone in aware.items())
+        yield scenario.problem("data.tables", f"times must all have a zone or none, however: {listed}")
+    yield from _moment_problems(scenario, aware)
+
+
+def _moment_problems(scenario: Scenario, aware: dict[str, bool]) -> Iterator[Problem]:
+    examples = scenario.examples
+    if any(aware.values()):
+        return
+    for field in ("validation_from", "test_from", "observed_until"):
+        moment = getattr(examples, field)
+        if moment is not None and moment.tzinfo is not None:
+            yield scenario.problem(
+                f"examples.{field}", "must have no time zone, however: it has one and the tables have none"
+            )
+
+
+def _target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Iterator[Problem]:
+    target = scenario.target
+    owner, column = target.table, target.column
+    if "." in column:
+        owner, column = column.split(".", 1)
+    if owner not in schemas:  # not read: already complained of
+        return
+    columns = schemas[owner].columns
+    if column not in columns:
+        yield scenario.problem(
+            "target.column",
+            f"{owner} must have a column {column}, however: {schemas[owner].why_missing(column)}",
+        )
+        return
+    dtype = columns[column]
+    if not (dtype.is_integer() or isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Boolean)):
+        yield scenario.problem(
+            "target.column", f"{owner}.{column} must be text, however: dtype={dtype}; cast it in the source"
+        )
+
+
+def _rule_problems(scenario: Scenario, where: str) -> Iterator[Problem]:
+    try:
+        columns = scan_events(scenario, scenario.target.table).collect_schema()
+        _try_filter(columns, rule_expr(scenario, where))
+    except POLARS_ERRORS as error:
+        rule = f"must be true or false for every event, however: {first_line(error)}"
+        yield scenario.problem("target.rule.where", rule)

@@ -1,0 +1,90 @@
+"""The columns of a table as the scenario wants them: converted to their types, new ones computed."""
+
+from typing import assert_never
+
+import polars as pl
+
+from mlc.scenario import (
+    AnyTable,
+    BooleanType,
+    ColumnType,
+    DatetimeType,
+    DateType,
+    IntegerType,
+    NumberType,
+    TextType,
+)
+
+_TRUE, _FALSE = ["true", "t", "yes", "y", "1"], ["false", "f", "no", "n", "0"]
+_MOMENTS = [f"%Y-%m-%d{between}{time}" for between in "T " for time in ("%H:%M:%S%.f", "%H:%M")]
+
+
+def converted(table: AnyTable, frame: pl.LazyFrame) -> pl.LazyFrame:
+    """The columns of `types` in their types; null where a value cannot be converted."""
+    if not table.types:
+        return frame
+    schema = frame.collect_schema()
+    return frame.with_columns(
+        converted_expr(column, schema[column], kind).alias(column)
+        for column, kind in table.types.items()
+        if column in schema
+    )
+
+
+def converted_expr(column: str, dtype: pl.DataType, kind: ColumnType) -> pl.Expr:
+    """A column in another type; null where a value cannot be converted, never a rounded or a guessed one.
+
+    Args:
+        column: Its name.
+        dtype: The type it has.
+        kind: The type it should have.
+    """
+    value = pl.col(column)
+    text = value.cast(pl.String, strict=False)
+    match kind:
+        case TextType():
+            return text
+        case IntegerType():
+            whole = value.cast(pl.Int64, strict=False)
+            if dtype.is_numeric() and not dtype.is_integer():
+                return pl.when(whole.cast(pl.Float64) == value.cast(pl.Float64)).then(whole)
+            return (
+                whole
+                if dtype.is_integer() or dtype == pl.Boolean
+                else text.str.strip_chars().cast(pl.Int64, strict=False)
+            )
+        case NumberType():
+            if dtype.is_numeric():
+                return value.cast(pl.Float64, strict=False)
+            return text.str.strip_chars().cast(pl.Float64, strict=False)
+        case BooleanType():
+            if dtype == pl.Boolean:
+                return value
+            if dtype.is_numeric():
+                return pl.when(value == 1).then(True).when(value == 0).then(False)
+            word = text.str.strip_chars().str.to_lowercase()
+            return pl.when(word.is_in(_TRUE)).then(True).when(word.is_in(_FALSE)).then(False)
+        case DateType(format=written):
+            if dtype.is_temporal():
+                return value.cast(pl.Date, strict=False)
+            return text.str.to_date(written or "%Y-%m-%d", strict=False)
+        case DatetimeType(format=written):
+            if isinstance(dtype, pl.Datetime):
+                return value
+            if dtype.is_temporal():
+                return value.cast(pl.Datetime("us"), strict=False)
+            if written is not None:
+                return text.str.to_datetime(written, time_unit="us", strict=False)
+            days = text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
+            return pl.coalesce(
+                *[text.str.to_datetime(form, time_unit="us", strict=False) for form in _MOMENTS], days
+            )
+        case unreachable:
+            assert_never(unreachable)
+
+
+def computed_columns(table: AnyTable, frame: pl.LazyFrame) -> pl.LazyFrame:
+    """The frame with the columns of `computed`, each after those before it."""
+    for column, expression in table.computed.items():
+        frame = frame.with_columns(pl.sql_expr(expression).alias(column))
+    return frame

@@ -1,0 +1,115 @@
+"""Counts of rows: joins that match, doubled keys, missing entities and times, values that do not convert."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from mlc.errors import Problem
+from mlc.scenario import DatetimeType, DateType, DimensionTable, EventsTable, Scenario
+from mlc.sources.columns import converted_expr
+from mlc.sources.events import join_columns, key_expr
+from mlc.sources.reading import chosen, scan_source, scan_table
+
+
+@dataclass(frozen=True)
+class JoinRate:
+    """How many events find their row in a dimension."""
+
+    table: str
+    dimension: str
+    events: int
+    matched: int
+    unmatched_keys: tuple[str, ...]
+
+
+def join_rates(scenario: Scenario) -> list[JoinRate]:
+    """Match rate of every join, with up to five keys that do not match, the most frequent first."""
+    rates = []
+    for name, table in scenario.data.events.items():
+        for dimension in table.joins:
+            keys = scenario.data.dimensions[dimension]
+            columns = table.joins[dimension]
+            counts = scan_table(scenario, name).group_by(columns).len(name="events")
+            schema = counts.collect_schema()
+            known = scan_table(scenario, dimension).select(
+                key_expr(key, schema[column]) for column, key in join_columns(table, dimension, keys)
+            )
+            lost = (
+                counts.join(known, left_on=columns, right_on=keys.key, how="anti")
+                .sort(["events", *columns], descending=[True] + [False] * len(columns))
+                .collect()
+            )
+            total = int(counts.select(pl.col("events").sum()).collect().item() or 0)
+            shown = tuple(
+                "/".join("null" if v is None else str(v) for v in row[:-1])
+                for row in lost.head(5).iter_rows()
+            )
+            rates.append(JoinRate(name, dimension, total, total - int(lost["events"].sum()), shown))
+    return rates
+
+
+def duplicate_keys(scenario: Scenario) -> Iterator[Problem]:
+    """Keys that stand more than once in a dimension or entities table."""
+    for name, table in scenario.data.tables.items():
+        if isinstance(table, EventsTable):
+            continue
+        keys = table.key if isinstance(table, DimensionTable) else [table.key]
+        doubled = (
+            scan_table(scenario, name)
+            .drop_nulls(keys)
+            .group_by(keys)
+            .len()
+            .filter(pl.col("len") > 1)
+            .sort(keys)
+            .collect()
+        )
+        if doubled.height:
+            shown = ", ".join("/".join(str(v) for v in row[:-1]) for row in doubled.head(3).iter_rows())
+            rule = f"each key must stand once in {name}, however: {doubled.height} stand more often ({shown})"
+            field = ("data", "tables", name, "key")
+            yield scenario.problem(field, f"{rule}; remove the doubles, or add a where")
+
+
+def null_counts(scenario: Scenario, name: str) -> tuple[int, int, int]:
+    """Rows of an events table, rows without an entity, rows without a time."""
+    table = scenario.data.events[name]
+    entity = table.entity or scenario.data.entity
+    row = (
+        scan_table(scenario, name)
+        .select(
+            pl.len(),
+            pl.col(entity).is_null().sum().alias("entity"),
+            pl.col(table.time).is_null().sum().alias("time"),
+        )
+        .collect()
+        .row(0)
+    )
+    return int(row[0]), int(row[1]), int(row[2])
+
+
+def conversion_problems(scenario: Scenario) -> Iterator[Problem]:
+    """Values of `types` that cannot be converted: how many, and the first three different ones."""
+    for name, table in scenario.data.tables.items():
+        if not table.types:
+            continue
+        frame = chosen(table, scan_source(scenario, name))
+        schema = frame.collect_schema()
+        for column, kind in table.types.items():
+            after = converted_expr(column, schema[column], kind)
+            lost = frame.select(pl.col(column).filter(pl.col(column).is_not_null() & after.is_null()))
+            number, examples = (
+                lost.select(pl.len(), pl.col(column).unique(maintain_order=True).head(3).implode())
+                .collect(engine="streaming")
+                .row(0)
+            )
+            if number:
+                shown = ", ".join(repr(value) if isinstance(value, str) else str(value) for value in examples)
+                what = "value is not" if number == 1 else "values are not"
+                rule = f"must fit every value of {column}, however: {number:,} {what} {kind.kind} ({shown})"
+                advice = "; add a format, such as {kind: " + kind.kind + ', format: "%d/%m/%Y"}'
+                mend = advice if isinstance(kind, DateType | DatetimeType) and not kind.format else ""
+                field = ("data", "tables", name, "types", column)
+                yield scenario.problem(
+                    field, rule + (mend or "; choose another type, or mend them in the source")
+                )

@@ -1,0 +1,97 @@
+"""Queries on databases: run once a process and kept in memory, so that all of it sees the same rows."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import polars as pl
+
+from mlc.errors import DataError, Problem, did_you_mean
+from mlc.scenario import Sql, database_file, database_of, expand_environment, without_secrets
+
+_PATIENCE = 20  # seconds until a server that does not answer is given up
+
+
+@lru_cache(maxsize=32)
+def read_query(source: Sql, base: Path) -> pl.DataFrame:
+    """The rows of a query. Read once: `forget_queries` makes the next call read again.
+
+    Args:
+        source: Address and query.
+        base: The folder that a relative path of an embedded database begins at.
+
+    Raises:
+        DataError: The database does not answer, or the query is wrong. Its field is `uri` or `query`.
+    """
+    with _connected(source.uri, base) as connection:
+        try:
+            frame = pl.read_database(source.query, connection, infer_schema_length=None)
+        except Exception as error:  # each driver has its own
+            found = _said(error, source.uri)
+            raise DataError(
+                Problem(f"must be a query that the database answers, however: {found}", "query")
+            ) from None
+    strange = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Object)]
+    if strange:
+        rule = (
+            f"must have columns of plain types, however: {', '.join(strange)} not; cast to text in the query"
+        )
+        raise DataError(Problem(rule, "query"))
+    # A column without values has no type. Categories are hashed by code, and codes go by order of appearance.
+    return frame.with_columns(pl.col(pl.Null, pl.Categorical, pl.Enum).cast(pl.String))
+
+
+def forget_queries() -> None:
+    """Let every query be run again: what a database holds changes."""
+    read_query.cache_clear()
+
+
+def content_of(source: Sql, base: Path) -> str:
+    """A text that changes with the rows of a query, not with their order."""
+    frame = read_query(source, base)
+    return f"{frame.schema}:{frame.height}:{frame.hash_rows(seed=0).sum() if frame.width else 0}"
+
+
+@contextmanager
+def _connected(uri: str, base: Path) -> Iterator[Any]:
+    """An open connection, closed at the end. Nothing is written where the database lets us say so."""
+    database = database_of(uri)
+    file = database_file(uri, base)
+    if database != "postgresql" and not file.is_file():
+        beside = [path.name for path in file.parent.iterdir()] if file.parent.is_dir() else []
+        hint = did_you_mean(file.name, beside) if beside else "its folder does not exist or is empty"
+        rule = without_secrets(f"a database must be at {file}, however: there is none; {hint}", uri)
+        raise DataError(Problem(rule, "uri"))
+    try:
+        connection = _connect(database, expand_environment(uri), file)
+    except Exception as error:  # each driver has its own
+        rule = f"must be a database that answers, however: {_said(error, uri)}"
+        raise DataError(Problem(rule, "uri")) from None
+    with closing(connection):
+        yield connection
+
+
+def _connect(database: str, uri: str, file: Path) -> Any:
+    match database:
+        case "sqlite":
+            import sqlite3
+
+            return sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)
+        case "duckdb":
+            import duckdb
+
+            return duckdb.connect(str(file), read_only=True)
+        case _:
+            import psycopg
+
+            connection = psycopg.connect(uri, connect_timeout=_PATIENCE)
+            connection.read_only = True
+            return connection
+
+
+def _said(error: Exception, uri: str) -> str:
+    """What a driver says, on one line and without secrets."""
+    return " ".join(without_secrets(str(error), uri).split()) or type(error).__name__

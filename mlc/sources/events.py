@@ -1,0 +1,86 @@
+"""Events tables in the shape of the timeline, joined to their dimensions."""
+
+import re
+
+import polars as pl
+
+from mlc.scenario import DimensionTable, EventsTable, Scenario
+from mlc.sources.reading import scan_table
+from mlc.tables import ENTITY_ID, TIME
+
+
+def join_columns(table: EventsTable, dimension: str, keys: DimensionTable) -> list[tuple[str, str]]:
+    """Pairs of (column of the events, key column of the dimension)."""
+    return list(zip(table.joins[dimension], keys.key, strict=True))
+
+
+def scan_events(scenario: Scenario, name: str, dimensions: list[str] | None = None) -> pl.LazyFrame:
+    """An events table in the shape of the timeline, not sorted.
+
+    Args:
+        scenario: Checked scenario.
+        name: An events table.
+        dimensions: The joined tables whose columns are wanted; all by default.
+
+    Returns:
+        `entity_id` and `time` (microseconds, UTC or without zone), never null, then the table's own columns,
+        then the joined ones as `dimension.column`. Events without a row in a dimension keep nulls there. Rows
+        keep the order of the files.
+    """
+    table = scenario.data.events[name]
+    frame = scan_table(scenario, name)
+    schema = frame.collect_schema()
+    for dimension in table.joins if dimensions is None else dimensions:
+        pairs = join_columns(table, dimension, scenario.data.dimensions[dimension])
+        keys = [key for _, key in pairs]
+        rows = scan_table(scenario, dimension).unique(keys, keep="first", maintain_order=True)
+        frame = frame.join(
+            rows.with_columns(key_expr(key, schema[column]) for column, key in pairs).rename(
+                {column: f"{dimension}.{column}" for column in rows.collect_schema()}
+            ),
+            left_on=table.joins[dimension],
+            right_on=[f"{dimension}.{key}" for key in keys],
+            how="left",
+            coalesce=False,
+            maintain_order="left",
+        )
+    entity = table.entity or scenario.data.entity
+    frame = frame.with_columns(
+        time_expr(table.time, schema[table.time]).alias(TIME),
+        entity_expr(entity, schema[entity]).alias(ENTITY_ID),
+    )
+    return frame.filter(pl.col(TIME).is_not_null(), pl.col(ENTITY_ID).is_not_null())
+
+
+def key_expr(key: str, dtype: pl.DataType) -> pl.Expr:
+    """A key of a dimension in the type of the events' column, null where that type cannot hold it.
+
+    So a key of another integer width, or Categorical beside text, still matches.
+    """
+    return pl.col(key).cast(dtype, strict=False)
+
+
+def time_expr(column: str, dtype: pl.DataType) -> pl.Expr:
+    """A time column as naive datetime in microseconds; a date is its midnight, a zone is converted to UTC."""
+    moment = pl.col(column)
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+        moment = moment.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return moment.cast(pl.Datetime("us"))
+
+
+def entity_expr(column: str, dtype: pl.DataType) -> pl.Expr:
+    """An entity column as text or as a 64-bit integer."""
+    return pl.col(column).cast(pl.Int64 if dtype.is_integer() else pl.String)
+
+
+def rule_expr(scenario: Scenario, where: str) -> pl.Expr:
+    """A SQL expression on events, in which a joined column may be written with or without quotes.
+
+    Examples:
+        `articles.price > 5` and `"articles.price" > 5` mean the same.
+    """
+    names = "|".join(re.escape(name) for name in scenario.data.dimensions)
+    parts = re.split(r"('[^']*'|\"[^\"]*\")", where)
+    if names:
+        parts[::2] = [re.sub(rf"\b({names})\.(\w+)", r'"\1.\2"', part) for part in parts[::2]]
+    return pl.sql_expr("".join(parts))

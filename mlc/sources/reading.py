@@ -1,0 +1,254 @@
+"""A table of the scenario as a Polars query: files found, format read, columns as the scenario wants them.
+
+To add a source: a config class in `mlc.scenario`, a `case` in `_scan`, `_require`, `source_state`, a test.
+"""
+
+import glob
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import assert_never
+
+import polars as pl
+
+from mlc.errors import DataError, did_you_mean
+from mlc.scenario import (
+    AnyTable,
+    Arrow,
+    Csv,
+    Delta,
+    Format,
+    Iceberg,
+    Ndjson,
+    Parquet,
+    Scenario,
+    Sql,
+    database_of,
+)
+from mlc.sources.columns import computed_columns, converted
+from mlc.sources.databases import content_of, read_query
+
+_TEXTS = (".csv", ".tsv", ".txt")
+_ENDINGS: dict[str, Format] = {
+    **dict.fromkeys((".parquet", ".pq"), Parquet()),
+    **dict.fromkeys((*_TEXTS, ".gz"), Csv()),
+    ".tsv": Csv(separator="\t"),
+    **dict.fromkeys((".arrow", ".feather", ".ipc"), Arrow()),
+    **dict.fromkeys((".ndjson", ".jsonl"), Ndjson()),
+}
+POLARS_ERRORS = (pl.exceptions.PolarsError, OSError)
+"""What Polars raises for files and expressions that do not fit."""
+
+
+# ── files ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def files_of(scenario: Scenario, name: str) -> list[Path]:
+    """The files of a table, sorted; a cloud URL and the folder of a lake table are returned as they are.
+
+    Returns:
+        Nothing for a table that a database holds.
+
+    Raises:
+        DataError: There is no such file.
+    """
+    table = scenario.data.tables[name]
+    if table.path is None:
+        return []
+    path = scenario.path(table.path)
+    lake = isinstance(table.format, Delta | Iceberg)
+    if "://" in table.path or (lake and path.exists()):
+        return [path]
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in _ENDINGS and not _hidden(p, path))
+    elif path.is_file():
+        files = [path]
+    else:  # brackets and stars of the scenario's own folder are letters
+        pattern = os.path.join(glob.escape(str(scenario.origin.base)), table.path)  # noqa: PTH118
+        files = sorted(p.parent.resolve() / p.name for p in map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207
+        files = [file for file in files if file.is_file()]
+    if not files:
+        rule = f"a file must be at {path}, however: there is none; {_nearby(path)}"
+        raise DataError(scenario.problem(("data", "tables", name, "path"), rule))
+    return files
+
+
+def _nearby(path: Path) -> str:
+    """What lies where a file was looked for."""
+    if path.is_dir():
+        return f"the folder has no file that ends in {', '.join(_ENDINGS)}"
+    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    return (
+        did_you_mean(path.name, beside) if beside else f"the folder {path.parent} does not exist or is empty"
+    )
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    """Temporary files of writers begin with a dot or an underscore."""
+    return any(part[0] in "._" for part in path.relative_to(folder).parts)
+
+
+def format_of(table: AnyTable, files: list[Path]) -> Format:
+    """The format that the scenario names, or else the one that the first file's ending tells."""
+    if table.format is not None:
+        return table.format
+    first = files[0]
+    ending = first.suffix.lower()
+    if ending == ".gz":
+        ending = Path(first.stem).suffix.lower() or ending
+        return _ENDINGS.get(ending, Csv())
+    return _ENDINGS.get(ending, Parquet())
+
+
+def source_state(scenario: Scenario, name: str) -> Iterator[str]:
+    """Texts that change when the rows of a table may have changed.
+
+    Files: name, size and time of each. Lake tables: the version that their log tells. A query: its rows,
+    in whatever order they come. Of other cloud URLs only the name is known.
+    """
+    table, files = scenario.data.tables[name], files_of(scenario, name)
+    match format_of(table, files):
+        case Sql() as source:
+            yield content_of(source, scenario.origin.base)
+        case Delta():
+            from deltalake import DeltaTable
+
+            delta = DeltaTable(_location(table, files))
+            yield f"{delta.metadata().id}:{delta.version()}"
+        case Iceberg():
+            from pyiceberg.table import StaticTable
+
+            iceberg = StaticTable.from_metadata(_location(table, files))
+            yield f"{iceberg.metadata.table_uuid}:{iceberg.metadata.current_snapshot_id}"
+        case Parquet() | Csv() | Arrow() | Ndjson():
+            for file in files:
+                yield str(file)
+                if file.exists():
+                    status = file.stat()
+                    yield f":{status.st_size}:{status.st_mtime_ns}"
+        case unreachable:
+            assert_never(unreachable)
+
+
+def _location(table: AnyTable, files: list[Path]) -> str:
+    """The path of a lake table; a `Path` would merge the slashes of a URL."""
+    return str(table.path) if "://" in str(table.path) else str(files[0])
+
+
+# ── rows ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def scan_table(scenario: Scenario, name: str) -> pl.LazyFrame:
+    """The rows of a table for which its `where` is true, with the table's own and computed columns.
+
+    Raises:
+        DataError: A file is missing, or is not in the format it should have.
+    """
+    table = scenario.data.tables[name]
+    frame = computed_columns(table, scan_typed(scenario, name))
+    return frame if table.where is None else frame.filter(pl.sql_expr(table.where))
+
+
+def scan_typed(scenario: Scenario, name: str) -> pl.LazyFrame:
+    """All rows of a table, its columns chosen and converted; null where a value cannot be converted."""
+    table = scenario.data.tables[name]
+    return converted(table, chosen(table, scan_source(scenario, name)))
+
+
+def chosen(table: AnyTable, frame: pl.LazyFrame) -> pl.LazyFrame:
+    """The columns that the scenario wants, of those that are there, in the order of the file."""
+    if table.columns is not None:
+        return frame.select(column for column in frame.collect_schema() if column in table.columns)
+    return frame if table.leave_out is None else frame.drop(table.leave_out, strict=False)
+
+
+def scan_source(scenario: Scenario, name: str) -> pl.LazyFrame:
+    """All rows and columns of a table as its source has them.
+
+    Raises:
+        DataError: A file is missing or in another format, a package is missing, a database does not answer.
+    """
+    table = scenario.data.tables[name]
+    files = files_of(scenario, name)
+    kind = format_of(table, files)
+    _require(scenario, name, kind)
+    try:
+        frame = _scan(scenario, name, kind, files)
+        frame.collect_schema()
+    except DataError:
+        raise
+    except Exception as error:
+        if not isinstance(error, POLARS_ERRORS) and not isinstance(kind, Delta | Iceberg):
+            raise
+        what = (
+            f"{'an' if isinstance(kind, Iceberg) else 'a'} {kind.kind.capitalize()} table"
+            if isinstance(kind, Delta | Iceberg)
+            else f"{kind.kind.capitalize()} files of one shape"
+        )
+        rule = f"must be {what}, however: {first_line(error)} ({files[0]})"
+        raise DataError(scenario.problem(("data", "tables", name, "path"), rule)) from None
+    return frame
+
+
+def _require(scenario: Scenario, name: str, kind: Format) -> None:
+    """Raise one clear error where the package that reads a format is not installed."""
+    match kind:
+        case Delta():
+            package, extra = "deltalake", "delta"
+        case Iceberg():
+            package, extra = "pyiceberg", "iceberg"
+        case Sql(uri=uri):
+            database = database_of(uri)
+            packages = {"duckdb": ("duckdb", "duckdb"), "postgresql": ("psycopg", "postgres")}
+            package, extra = packages.get(database, ("sqlite3", ""))
+        case Parquet() | Csv() | Arrow() | Ndjson():
+            return
+        case unreachable:
+            assert_never(unreachable)
+    if importlib.util.find_spec(package) is None:
+        mend = f"pip install 'mlc[{extra}]'"
+        rule = f"needs the package {package}, however: it is not installed; {mend}"
+        raise DataError(scenario.problem(("data", "tables", name, "format"), rule))
+
+
+def _scan(scenario: Scenario, name: str, kind: Format, files: list[Path]) -> pl.LazyFrame:
+    table = scenario.data.tables[name]
+    # A `Path` would merge the slashes of a URL.
+    cloud = "://" in str(table.path)
+    paths = [str(table.path)] if cloud else [str(file) for file in files]
+    texts: dict[str, type[pl.DataType]] = dict.fromkeys(table.types, pl.String)
+    match kind:
+        case Parquet():
+            return pl.scan_parquet(paths, glob=cloud)
+        case Csv(separator=separator, null_values=null_values):
+            return pl.scan_csv(
+                paths,
+                separator=separator,
+                null_values=null_values,
+                try_parse_dates=True,
+                infer_schema_length=10_000,
+                schema_overrides=texts,  # read letter for letter, then converted
+                glob=cloud,
+            )
+        case Arrow():
+            return pl.scan_ipc(paths, glob=cloud)
+        case Ndjson():
+            return pl.scan_ndjson(paths, infer_schema_length=10_000)
+        case Delta():
+            return pl.scan_delta(_location(table, files))
+        case Iceberg():
+            return pl.scan_iceberg(_location(table, files))
+        case Sql() as source:
+            try:
+                return read_query(source, scenario.origin.base).lazy()
+            except DataError as error:
+                field = ("data", "tables", name, "format", error.problems[0].field)
+                raise DataError(scenario.problem(field, error.problems[0].rule)) from None
+        case unreachable:
+            assert_never(unreachable)
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says first."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
