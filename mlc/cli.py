@@ -19,6 +19,7 @@ from mlc.atomic import refusal
 from mlc.errors import MlcError
 
 if TYPE_CHECKING:
+    from mlc.findings import Severity
     from mlc.run import Opening
     from mlc.scenario import Scenario
     from mlc.steps.check import Checked
@@ -88,36 +89,80 @@ def demo(
 
 
 @app.command()
-def check(
-    scenario: ScenarioFile, override: Overrides = None, runs_dir: RunsDir = _RUNS, as_json: AsJson = False
+def init(
+    tables: Annotated[
+        list[Path], typer.Argument(metavar="TABLE…", help="Parquet or CSV files, folders or globs.")
+    ],
+    entity: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Whom to predict for. Default: guessed.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The scenario to write.")] = Path("scenario.yaml"),
 ) -> None:
-    """Check a scenario and its tables: all errors at once, joins, labels, examples and positives, memory."""
+    """Write a first scenario from tables: guesses entity, time, joins, target and labels, and says why."""
+    from mlc.steps.init import init as step
+
+    print(step(tables, entity, out), end="")
+    _say(f"{out} is written; next: mlc check {out}")
+
+
+@app.command()
+def check(
+    scenario: ScenarioFile,
+    override: Overrides = None,
+    runs_dir: RunsDir = _RUNS,
+    as_json: AsJson = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there is a warning.")] = False,
+) -> None:
+    """Check a scenario and its tables: everything that costs people days, at once, each with what to do."""
+    from mlc.steps.check import Checked
     from mlc.steps.check import check as step
 
     try:
         checked = step(_load(scenario, override), runs_dir)
     except MlcError as error:
-        if not as_json:
-            raise
-        problems = [{"location": p.location, "field": p.field, "rule": p.rule} for p in error.problems]
-        print(json.dumps({"ok": False, "problems": problems}, indent=1, ensure_ascii=False))
-        raise typer.Exit(2) from None
+        checked = Checked(error.problems)
     if as_json:
-        print(json.dumps({"ok": True, **checked.as_json()}, indent=1, ensure_ascii=False, default=str))
+        print(json.dumps(checked.as_json(), indent=1, ensure_ascii=False, default=str))
+    elif checked.problems:
+        _print_problems(checked)
     else:
         _print_checked(scenario, checked)
+    if checked.problems:
+        raise typer.Exit(2)
+    if strict and checked.count("warning"):
+        raise typer.Exit(1)
+
+
+def _print_problems(checked: "Checked") -> None:
+    """What stops a training, then what else is likely wrong, a line each, to standard error."""
+    for problem in checked.problems:
+        print(problem, file=sys.stderr)
+    for finding in checked.findings:
+        if finding.severity == "warning":
+            print(f"{finding.place}: warning: {finding.found}; {finding.advice}", file=sys.stderr)
 
 
 def _print_checked(path: Path, checked: "Checked") -> None:
-    print(f"{path}: no errors")
+    expected = checked.expected
+    assert expected is not None  # there are no problems
+    print(f"{path}: no errors, {_number(checked, 'warning')}, {_number(checked, 'note')}")
     for join in checked.joins:
         print(f"join {join.table} → {join.dimension}: {join.matched:,} of {join.events:,} events match")
-    print(checked.funnel)
-    names = checked.class_names
-    _print_counts(names, [(s.split, s.examples, s.positives) for s in checked.splits])
-    print("memory: " + ", ".join(f"{name} {size:,.1f} MiB" for name, size in checked.memory_mb.items()))
-    for warning in checked.warnings:
-        print(f"warning: {warning}")
+    print(expected.funnel)
+    names = expected.class_names
+    _print_counts(names, [(s.split, s.examples, s.positives) for s in expected.splits])
+    sizes = expected.sizes
+    print("memory: " + ", ".join(f"{name} {size:,.1f} MiB" for name, size in sizes.memory_mb.items()))
+    if sizes.training_minutes is not None:
+        minutes = max(0.1, sizes.training_minutes)
+        print(f"training: all epochs take roughly {minutes:,.1f} minutes on this CPU")
+    for finding in checked.findings:
+        print(f"\n{finding.severity}: {finding.found}\n  → {finding.advice}  ({finding.place})")
+
+
+def _number(checked: "Checked", severity: "Severity") -> str:
+    count = checked.count(severity)
+    return f"{count} {severity}{'' if count == 1 else 's'}"
 
 
 def _print_counts(names: list[str], splits: list[tuple[str, int, list[int]]]) -> None:
@@ -135,25 +180,58 @@ def _print_counts(names: list[str], splits: list[tuple[str, int, list[int]]]) ->
 
 
 @app.command()
+def compile(scenario: ScenarioFile, override: Overrides = None) -> None:
+    """Show the task as a picture in words, and the optimised Polars plan of each query."""
+    from mlc.steps.compile import compile_task
+
+    print(compile_task(_load(scenario, override)))
+
+
+@app.command()
 def labels(
     scenario: ScenarioFile,
     override: Overrides = None,
     runs_dir: RunsDir = _RUNS,
     out: Annotated[Path, typer.Option(help="Where to write the examples table.")] = Path("examples.parquet"),
+    long: Annotated[bool, typer.Option("--long", help="Write a row an (entity, cutoff, label).")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Write a column a label, not an array of K.")] = False,
+    explain: Annotated[
+        str | None, typer.Option(metavar="ENTITY", help="Write nothing: show what set this one's targets.")
+    ] = None,
+    cutoff: Annotated[
+        str | None, typer.Option(help="With --explain: a date or datetime. Default: the test cutoff.")
+    ] = None,
+    examples: Annotated[int, typer.Option(help="Also show so many random positives.", min=0)] = 0,
 ) -> None:
-    """Build the examples with their targets; print what was left out, and prevalence per label and split."""
+    """Build the examples with their targets; show what was left out, prevalence over time, examples."""
     from mlc.steps.labels import check_ending, dropped_rows, prepare, split_counts, write_examples
 
+    if long and wide:
+        raise MlcError("--long and --wide exclude each other: a row a label, or a column a label")
+    if explain is None and cutoff is not None:
+        raise MlcError("--cutoff must come with --explain ENTITY, however: it stands alone")
+    moment = _moment(cutoff, "--cutoff")
     check_ending(out, ".parquet")
     prepared = prepare(_load(scenario, override), runs_dir, lambda _: None)
-    write_examples(prepared.examples, out, prepared.store.fingerprint)
+    from mlc.steps import explain as explaining
+    from mlc.steps import label_tables
+
+    if explain is not None:
+        print(explaining.timeline_text(explaining.explain(prepared, explain, moment)))
+        return
+    found = prepared.examples
+    table = label_tables.long(found) if long else label_tables.wide(found) if wide else found.table
+    write_examples(found, out, prepared.store.fingerprint, table)
     for line in dropped_rows(prepared.store):
         _say(f"warning: {line}")
     _print_funnel(prepared)
     _print_counts(
-        list(prepared.examples.labels.names),
-        [(s.split, s.examples, s.positives) for s in split_counts(prepared)],
+        list(found.labels.names), [(s.split, s.examples, s.positives) for s in split_counts(prepared)]
     )
+    for line in (*label_tables.spark_lines(found), *label_tables.pair_lines(found)):
+        print(line)
+    for name, shown in explaining.explain_positives(prepared, examples):
+        print("\n" + explaining.timeline_text(shown, history=3, label=name))
     print(out)
 
 
@@ -276,14 +354,14 @@ def predict(
     print(out)
 
 
-def _moment(text: str | None) -> datetime | None:
+def _moment(text: str | None, option: str = "--as-of") -> datetime | None:
     if text is None:
         return None
     try:
         return datetime.fromisoformat(text)
     except ValueError:
         raise MlcError(
-            f"--as-of must be a date such as 2024-03-31 or 2024-03-31T12:00, however: {text}"
+            f"{option} must be a date such as 2024-03-31 or 2024-03-31T12:00, however: {text}"
         ) from None
 
 

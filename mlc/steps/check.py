@@ -1,75 +1,154 @@
 """`mlc check`: what a scenario and its tables would give, before anything is trained."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from mlc.errors import DataError, MlcError, Problem
-from mlc.scenario import Scenario, TopClasses
-from mlc.sources import JoinRate, check_tables, duplicate_keys, join_rates
-from mlc.steps.labels import (
-    Prepared,
-    SplitCounts,
-    dropped_rows,
-    funnel_line,
-    prepare,
-    reading_rows,
-    split_counts,
+from mlc.findings import (
+    Finding,
+    Severity,
+    Sizes,
+    auroc_half_width,
+    entity_findings,
+    error_of,
+    expected_sizes,
+    join_findings,
+    label_findings,
+    leak_findings,
+    support_findings,
+    table_findings,
+    time_findings,
+    time_hint,
+    type_hint,
+    unmatched_problems,
+    variant_findings,
+    worst_first,
 )
-from mlc.tables import SCORES, TARGETS
+from mlc.scenario import Scenario, TopClasses
+from mlc.sources import POLARS_ERRORS, JoinRate, check_tables, duplicate_keys, join_rates
+from mlc.steps.labels import Prepared, SplitCounts, funnel_line, prepare, reading_rows, split_counts
 from mlc.targets import resolve_labels, value_counts
 
-_FEW_POSITIVES = 10
+
+@dataclass(frozen=True)
+class Expected:
+    """What a training would have.
+
+    Attributes:
+        class_names: The K labels.
+        splits: Examples and positives of every split.
+        auroc_half_widths: Split → of each label half the 95 % interval of an AUROC, roughly; None: no AUROC.
+        funnel: What was left out, in a sentence.
+        sizes: Estimates of memory and time.
+    """
+
+    class_names: list[str]
+    splits: list[SplitCounts]
+    auroc_half_widths: dict[str, list[float | None]]
+    funnel: str
+    sizes: Sizes
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What `mlc check` found in a scenario without errors.
+    """What `mlc check` found.
 
     Attributes:
+        problems: What would stop a training; empty when nothing would.
+        findings: What may surprise, worst first.
         joins: Match rate of every join.
-        class_names: The K labels.
-        splits: Examples and positives of every split.
-        funnel: What was left out, in a sentence.
-        warnings: What may surprise, each with what to do.
-        memory_mb: Estimates in MiB: events on disk, targets and scores in memory.
+        expected: Labels, examples and sizes; None when there are problems.
     """
 
-    joins: list[JoinRate]
-    class_names: list[str]
-    splits: list[SplitCounts]
-    funnel: str
-    warnings: list[str]
-    memory_mb: dict[str, float]
+    problems: Sequence[Problem]
+    findings: Sequence[Finding] = ()
+    joins: Sequence[JoinRate] = ()
+    expected: Expected | None = None
+
+    def count(self, severity: Severity) -> int:
+        """How many findings are so bad."""
+        return sum(finding.severity == severity for finding in self.findings)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain lists and mappings."""
-        return asdict(self)
+        """Plain lists and mappings; `ok` is that nothing would stop a training. Problems are findings too."""
+        value: dict[str, Any] = {"ok": not self.problems}
+        if self.problems:
+            value["problems"] = [
+                {"location": p.location, "field": p.field, "rule": p.rule} for p in self.problems
+            ]
+        value["findings"] = [asdict(f) for f in (*map(error_of, self.problems), *self.findings)]
+        value["joins"] = [asdict(join) for join in self.joins]
+        if self.expected is not None:
+            value |= asdict(self.expected)
+            value |= value.pop("sizes")
+        return value
 
 
 def check(scenario: Scenario, runs: Path) -> Checked:
-    """Check the tables and count the examples.
+    """Check the tables, count the examples, and look for all that costs people days.
 
     Args:
         scenario: Checked scenario.
         runs: Folder of all runs; the event store is built there when it is missing.
 
     Raises:
-        DataError: Everything that would stop a training, as much of it at once as can be known.
+        DataError: A row cannot be read.
     """
-    check_tables(scenario)
+    try:
+        check_tables(scenario)
+    except DataError as error:
+        return Checked([_with_hint(scenario, problem) for problem in error.problems])
     with reading_rows(scenario):
         joins = join_rates(scenario)
         problems = list(duplicate_keys(scenario))
+        prepared = None
         if not problems:
             try:
-                return _checked(prepare(scenario, runs, lambda _: None), joins)
+                prepared = prepare(scenario, runs, lambda _: None)
             except DataError as error:
                 problems += error.problems
-        problems += [*_label_problems(scenario), *_unmatched(scenario, joins)]
-    raise DataError(dict.fromkeys(problems))
+        if problems:
+            problems += [*_label_problems(scenario), *unmatched_problems(scenario, joins)]
+        findings = worst_first(_findings(scenario, joins, prepared))
+    expected = _expected(prepared) if prepared else None
+    return Checked(list(dict.fromkeys(problems)), findings, joins, expected)
+
+
+def _findings(scenario: Scenario, joins: list[JoinRate], prepared: Prepared | None) -> Iterator[Finding]:
+    """Of the tables in any case; of labels and examples where there are some."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    yield from join_findings(scenario, joins)
+    yield from table_findings(scenario)
+    yield from time_findings(scenario, prepared.cutoffs if prepared else None, now)
+    if prepared:
+        examples, cutoffs = prepared.examples, prepared.cutoffs
+        yield from variant_findings(scenario, examples.labels, value_counts(scenario, cutoffs.fit_until))
+        yield from label_findings(scenario, cutoffs, examples, prepared.label_line)
+        yield from support_findings(scenario, examples)
+        yield from entity_findings(scenario, prepared.store)
+        yield from leak_findings(scenario, prepared.store, examples)
+
+
+def _with_hint(scenario: Scenario, problem: Problem) -> Problem:
+    """A problem of a column's type, with what its values say."""
+    try:
+        hint = _hint(scenario, problem)
+    except POLARS_ERRORS:
+        return problem  # a hint is worth no second error
+    return replace(problem, rule=f"{problem.rule}; {hint}") if hint else problem
+
+
+def _hint(scenario: Scenario, problem: Problem) -> str:
+    match problem.field.split("."):
+        case ["data", "tables", table, "time"] if "must be a date" in problem.rule:
+            return time_hint(scenario, table)
+        case ["data", "tables", table, "joins", dimension] if "must have one type" in problem.rule:
+            return type_hint(scenario, table, dimension)
+        case _:
+            return ""
 
 
 def _label_problems(scenario: Scenario) -> Sequence[Problem]:
@@ -83,75 +162,18 @@ def _label_problems(scenario: Scenario) -> Sequence[Problem]:
     return ()
 
 
-def _unmatched(scenario: Scenario, joins: list[JoinRate]) -> list[Problem]:
-    """Joins that match nothing explain most labels that are never seen."""
-    return [
-        scenario.problem(
-            f"data.tables.{join.table}.joins.{join.dimension}",
-            f"keys must match, however: none of {join.events:,} events has a row in {join.dimension} "
-            f"(first keys: {', '.join(join.unmatched_keys)})",
-        )
-        for join in joins
-        if join.events and not join.matched
-    ]
-
-
-def _checked(prepared: Prepared, joins: list[JoinRate]) -> Checked:
+def _expected(prepared: Prepared) -> Expected:
     splits = split_counts(prepared)
-    examples, events = prepared.examples, prepared.store.events
-    cells = examples.table.height * len(examples.labels.names)
-    stored = (
-        events.time.nbytes + events.offsets.nbytes + sum(column.nbytes for column in events.columns.values())
-    )
-    return Checked(
-        joins=joins,
-        class_names=list(examples.labels.names),
+    return Expected(
+        class_names=list(prepared.examples.labels.names),
         splits=splits,
-        funnel=funnel_line(examples),
-        warnings=[
-            *dropped_rows(prepared.store),
-            *_join_warnings(joins),
-            *_support_warnings(prepared, splits),
-            *_snapshot_warnings(prepared.scenario),
-        ],
-        memory_mb={
-            "events": round(stored / 2**20, 1),
-            TARGETS: round(cells / 2**20, 1),
-            SCORES: round(4 * cells / 2**20, 1),
+        auroc_half_widths={
+            counts.split: [
+                auroc_half_width(positives, known - positives)
+                for positives, known in zip(counts.positives, counts.known, strict=True)
+            ]
+            for counts in splits
         },
+        funnel=funnel_line(prepared.examples),
+        sizes=expected_sizes(prepared.scenario, prepared.store, prepared.examples),
     )
-
-
-def _join_warnings(joins: list[JoinRate]) -> list[str]:
-    return [
-        f"{join.events - join.matched:,} of {join.events:,} events in {join.table} have no row in "
-        f"{join.dimension} (keys: {', '.join(join.unmatched_keys)})"
-        for join in joins
-        if join.matched < join.events
-    ]
-
-
-def _support_warnings(prepared: Prepared, splits: list[SplitCounts]) -> list[str]:
-    warnings = []
-    for counts in splits:
-        few = [
-            f"{name} ({positives})"
-            for name, positives in zip(prepared.examples.labels.names, counts.positives, strict=True)
-            if positives < _FEW_POSITIVES
-        ]
-        if few:
-            warnings.append(
-                f"fewer than {_FEW_POSITIVES} positives in {counts.split}: {', '.join(few)}; "
-                "their metrics say little"
-            )
-    return warnings
-
-
-def _snapshot_warnings(scenario: Scenario) -> list[str]:
-    if not scenario.model.attributes or not scenario.data.entities:
-        return []
-    names = ", ".join(scenario.data.entities)
-    return [
-        f"{names}: attributes are taken as they are today for every cutoff; one that changes with what the "
-        f"entity does (a status, a total) tells the future: exclude it with encoders: {{column: ignore}}"
-    ]

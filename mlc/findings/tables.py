@@ -1,0 +1,103 @@
+"""Rows and columns that are not what they should be: without entity or time, doubled, empty, of nobody."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from mlc.findings.finding import Finding, Subject, listed
+from mlc.findings.joins import EVENTS, likely_cause
+from mlc.ingest import EventStore
+from mlc.scenario import Scenario
+from mlc.sources import entity_expr, scan_table
+from mlc.tables import ENTITY_ID
+
+_ROWS = "mlc:rows"  # no column of a table is called so
+_FEW = 0.01
+
+
+def table_findings(scenario: Scenario) -> Iterator[Finding]:
+    """Rows that are left out or doubled, and columns without any value; one pass a table."""
+    say = Subject(scenario, "tables")
+    for name in scenario.data.tables:
+        nulls = _null_counts(scenario, name)
+        rows = nulls.pop(_ROWS)
+        if not rows:
+            continue
+        empty = [column for column, count in nulls.items() if count == rows]
+        if name in scenario.data.events:
+            table = scenario.data.events[name]
+            entity = table.entity or scenario.data.entity
+            empty = [column for column in empty if column not in (entity, table.time)]
+            for what, column in (("entity", entity), ("time", table.time)):
+                if nulls[column]:
+                    yield say(
+                        "warning" if nulls[column] > _FEW * rows else "note",
+                        ("data", "tables", name, what),
+                        f"{nulls[column]:,} of {rows:,} rows in {name} have no {what} and are left out",
+                        f"fill {column} in the source, where these events belong to somebody"
+                        if what == "entity"
+                        else f"fill {column} in the source",
+                    )
+            yield from _doubled_rows(scenario, name, rows)
+        if empty:
+            yield say(
+                "warning",
+                ("data", "tables", name),
+                f"{listed(empty)} of {name} {'have' if len(empty) > 1 else 'has'} no value in any row",
+                "mend the source, or leave them out with encoders: {column: ignore}",
+            )
+
+
+def _null_counts(scenario: Scenario, name: str) -> dict[str, int]:
+    """Rows, and rows without a value by column."""
+    counts = scan_table(scenario, name).select(pl.len().alias(_ROWS), pl.all().null_count())
+    return {
+        column: int(count) for column, count in counts.collect(engine="streaming").row(0, named=True).items()
+    }
+
+
+def _doubled_rows(scenario: Scenario, name: str, rows: int) -> Iterator[Finding]:
+    """Rows that are equal in all columns: often a file that was loaded twice."""
+    frame = scan_table(scenario, name)
+    schema = frame.collect_schema()
+    if len(schema) < 3 or any(dtype.is_nested() for dtype in schema.dtypes()):
+        return
+    distinct = frame.select(pl.struct(pl.all()).hash().n_unique()).collect().item()
+    doubled = rows - int(distinct)
+    if doubled <= 0:
+        return
+    counting = scenario.target.rule.kind in ("count_at_least", "sum_at_least")
+    counted = counting and name == scenario.target.table
+    yield Subject(scenario, "tables")(
+        "warning" if counted or doubled > 0.1 * rows else "note",
+        ("data", "tables", name),
+        f"{doubled:,} of {rows:,} rows in {name} repeat another row in all columns",
+        ("the rule counts them twice: " if counted else "they count twice in the history: ")
+        + "remove them in the source if they are not real",
+    )
+
+
+def entity_findings(scenario: Scenario, store: EventStore) -> Iterator[Finding]:
+    """Entities with events that an entities table does not know."""
+    say = Subject(scenario, "tables")
+    events = store.entity_ids.to_frame(ENTITY_ID).with_columns(pl.lit(1).alias(EVENTS))
+    for name, table in scenario.data.entities.items():
+        frame = scan_table(scenario, name).drop_nulls(table.key)
+        key = entity_expr(table.key, frame.collect_schema()[table.key]).alias(ENTITY_ID)
+        known = frame.select(key).unique().collect()
+        lost = events.join(known, on=ENTITY_ID, how="anti").sort(ENTITY_ID)
+        if not lost.height:
+            continue
+        cause = likely_cause(lost, known)
+        share = lost.height / events.height
+        keys = ", ".join(map(repr, lost[ENTITY_ID].head(3).to_list()))
+        whole = f"{lost.height:,} of {events.height:,} entities ({share:.0%})"
+        found = f"{whole} have no row in {name}, such as {keys}"
+        yield say(
+            "warning" if cause or lost.height == events.height else "note",
+            ("data", "tables", name, "key"),
+            f"{found}; {cause.found}" if cause else found,
+            "write the keys alike in both tables"
+            if cause
+            else "add their rows, or expect less of the attributes: for these they are missing",
+        )
