@@ -177,8 +177,10 @@ def check_ending(path: Path, *endings: str) -> None:
         raise MlcError(f"--out {path}: must be a file, however: a folder is there; choose another name")
 
 
-def write_examples(examples: Examples, path: Path, fingerprint: str) -> None:
-    """Write the examples table, its class names in the metadata."""
+def write_examples(
+    examples: Examples, path: Path, fingerprint: str, table: pl.DataFrame | None = None
+) -> None:
+    """Write the examples, its class names in the metadata; `table` where they shall have another form."""
     with replacing(path) as temporary:
         metadata = with_class_names(examples.labels.names, store=fingerprint)
-        examples.table.write_parquet(temporary, metadata=metadata)
+        (examples.table if table is None else table).write_parquet(temporary, metadata=metadata)

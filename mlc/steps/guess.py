@@ -1,0 +1,405 @@
+"""What tables seem to be, for `mlc init`: who acts, when, what is joined to what.
+
+Every guess keeps its reasons and what else it could have been; nothing here is used by a later step.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mlc.errors import DataError, MlcError, Problem, did_you_mean
+from mlc.scenario import Scenario
+from mlc.sources import scan_table
+
+_ACTORS = re.compile(
+    r"customer|client|user|member|household|card|account|patient|person|subject|entity|visitor|subscriber|"
+    r"employee|student|player|device|driver|borrower|guest|shopper|vehicle"
+)
+_THINGS = re.compile(
+    r"product|item|article|stock|sku|merchant|store|shop|category|code|type|invoice|order|basket|transaction|"
+    r"session|event|campaign|coupon|department|brand|dest|origin|name|description|row|index"
+)
+_FEWEST_ENTITIES = 10
+_LEAST_MATCH = 0.5
+_LEAST_VALUE_MATCH = 0.9
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as its table has it; `distinct` counts values other than null."""
+
+    name: str
+    dtype: pl.DataType
+    distinct: int
+    nulls: int
+
+    @property
+    def family(self) -> str:
+        """`integer` and `text` can name things; columns of two families never match."""
+        if self.dtype.is_integer():
+            return "integer"
+        return "text" if isinstance(self.dtype, pl.String | pl.Categorical | pl.Enum) else str(self.dtype)
+
+    @property
+    def names_things(self) -> bool:
+        """Whether it can be a key or an entity."""
+        return self.family in ("integer", "text")
+
+    @property
+    def is_time(self) -> bool:
+        """A date or a datetime."""
+        return isinstance(self.dtype, pl.Date | pl.Datetime)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A table that was looked at."""
+
+    name: str
+    path: Path
+    frame: pl.LazyFrame
+    rows: int
+    columns: Mapping[str, Column]
+
+    def is_key(self, column: str) -> bool:
+        """Each value stands once."""
+        found = self.columns[column]
+        return found.names_things and 0 < found.distinct == self.rows - found.nulls
+
+    @property
+    def time(self) -> str | None:
+        """The column that most looks like the moment of an event: few nulls, datetimes before dates."""
+        times = [c for c in self.columns.values() if c.is_time and c.nulls * 2 <= self.rows]
+        ranked = sorted(times, key=_time_rank)
+        return ranked[0].name if ranked else None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A column that may name the entity."""
+
+    column: str
+    table: str
+    distinct: int
+    days: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Join:
+    """A dimension's key and the events' column that holds it; `matched` counts events."""
+
+    dimension: str
+    column: str
+    key: str
+    matched: int
+    by_values: bool
+
+
+@dataclass
+class Guess:
+    """What the tables are.
+
+    Attributes:
+        entity: The column that names the entity.
+        other_entities: Other columns it could be, best first.
+        events: Events table → its joins.
+        entities: Entities table → its key and how many entities have a row there.
+        dimensions: Dimension → key.
+        remarks: Sentences for the file: what was left out and why, other joins.
+    """
+
+    entity: str
+    other_entities: Sequence[Candidate]
+    events: dict[str, list[Join]] = field(default_factory=dict)
+    entities: dict[str, tuple[str, int]] = field(default_factory=dict)
+    dimensions: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
+def look_at(paths: Sequence[Path]) -> dict[str, Seen]:
+    """Open every table and count its rows, values and nulls.
+
+    Raises:
+        MlcError: Two tables would have one name, or a file cannot be read; all at once.
+    """
+    named: dict[str, Path] = {}
+    for path in paths:
+        stem = path.name if path.is_dir() else path.name.split(".")[0]
+        name = re.sub(r"\W+", "_", path.parent.name if "*" in stem else stem).strip("_") or "table"
+        if name in named:
+            raise MlcError(f"tables must have different names, however: {named[name]} and {path} are {name}")
+        named[name] = path
+    raw = {
+        name: {"kind": "events", "path": str(path.absolute()), "time": "?"} for name, path in named.items()
+    }
+    opened = scenario_of({"entity": "?", "tables": raw}, next(iter(named)), "?", 1)
+    seen: dict[str, Seen] = {}
+    problems: list[Problem] = []
+    for name, path in named.items():
+        try:
+            seen[name] = _profile(name, path, scan_table(opened, name))
+        except DataError as error:
+            problems += [Problem(p.rule, location=str(path)) for p in error.problems]
+        except pl.exceptions.ComputeError as error:
+            rule = f"every row must be readable, however: {str(error).strip().splitlines()[0]}"
+            problems.append(Problem(rule, location=str(path)))
+    if problems:
+        raise DataError(problems)
+    return seen
+
+
+def scenario_of(data: Mapping[str, Any], table: str, column: str, window_days: int) -> Scenario:
+    """A scenario that was never a file, to ask the sources with."""
+    target = {"table": table, "column": column, "class_names": {"top": 1}, "window_days": window_days}
+    return Scenario.model_validate({"name": "init", "data": data, "target": target})
+
+
+def _profile(name: str, path: Path, frame: pl.LazyFrame) -> Seen:
+    schema = frame.collect_schema()
+    counted = [c for c, dtype in schema.items() if not dtype.is_nested() and not dtype.is_float()]
+    row = (
+        frame.select(
+            pl.len().alias("rows"),
+            *(pl.col(c).drop_nulls().n_unique().alias(f"{i} distinct") for i, c in enumerate(counted)),
+            *(pl.col(c).null_count().alias(f"{i} nulls") for i, c in enumerate(counted)),
+        )
+        .collect(engine="streaming")
+        .row(0, named=True)
+    )
+    columns = {
+        c: Column(c, schema[c], row[f"{i} distinct"], row[f"{i} nulls"]) for i, c in enumerate(counted)
+    }
+    return Seen(name, path, frame, row["rows"], columns)
+
+
+def guess_tables(seen: Mapping[str, Seen], entity: str | None) -> Guess:
+    """Events, entities, dimensions and their joins.
+
+    Args:
+        seen: From `look_at`.
+        entity: The entity's column, where the user names it.
+
+    Raises:
+        MlcError: No table has a time, or none has the entity more than once.
+    """
+    timed = {name: table for name, table in seen.items() if table.time is not None}
+    if not timed:
+        listed = "; ".join(f"{name} has {_columns_text(table)}" for name, table in seen.items())
+        raise MlcError(
+            f"a table must have a column of dates or datetimes, however: none has; {listed}. "
+            "Write times as 2024-03-31 or 2024-03-31 12:30:00, or cast them in the source"
+        )
+    candidates = sorted(_candidates(seen, timed), key=lambda c: (-c.score, c.column))
+    if entity is None:
+        if not candidates:
+            raise MlcError(
+                "an events table must name each entity on several days, however: no column does; "
+                "name it: --entity COLUMN"
+            )
+        entity = candidates[0].column
+    others = [c for c in candidates if c.column != entity]
+    guess = Guess(entity, list({c.column: c for c in reversed(others)}.values())[::-1])
+    _choose_events(guess, timed)
+    if not guess.events:
+        known = {c for table in timed.values() for c in table.columns}
+        rule = f"a table with times must have a column {entity}, each value several times"
+        raise MlcError(f"--entity {entity}: {rule}, however: {did_you_mean(entity, known)}")
+    _choose_entities(guess, seen)
+    _choose_joins(guess, seen)
+    for name, table in seen.items():
+        if name not in guess.events and name not in guess.entities and name not in guess.dimensions:
+            guess.remarks.append(f"{table.path.name} is left out: {_why_left_out(guess, seen, table)}")
+    return guess
+
+
+def _candidates(seen: Mapping[str, Seen], timed: Mapping[str, Seen]) -> Iterator[Candidate]:
+    keys = {column for table in seen.values() for column in table.columns if table.is_key(column)}
+    for name, table in timed.items():
+        for column in table.columns.values():
+            if not column.names_things or column.distinct < _FEWEST_ENTITIES:
+                continue
+            if table.rows - column.nulls < 2 * column.distinct:
+                continue
+            days = _days_each(table, column.name)
+            if days < 1.5:  # an invoice or a basket: several rows, one moment
+                continue
+            tables = sum(column.name in other.columns for other in timed.values())
+            plain_number = (
+                column.family == "integer"
+                and column.name not in keys
+                and not _has_word(column.name, _ACTORS)
+                and not re.search(r"(id|no|nr|num|number|key|code)$", column.name.lower())
+            )
+            if plain_number:  # an age, a week, a quantity
+                continue
+            score = (
+                3.0 * _has_word(column.name, _ACTORS)
+                - 2.0 * _has_word(column.name, _THINGS)
+                + 1.5 * (column.name in keys)
+                + 0.5 * math.log10(column.distinct)
+                + 0.5 * (tables - 1)
+            )
+            yield Candidate(column.name, name, column.distinct, days, score)
+
+
+def _days_each(table: Seen, column: str) -> float:
+    """Mean number of distinct days on which a value of the column occurs."""
+    pairs = table.frame.select(pl.col(column), pl.col(table.time or "").cast(pl.Date).alias(":day"))
+    days = pairs.drop_nulls().unique().select(pl.len()).collect(engine="streaming").item()
+    return float(days) / max(1, table.columns[column].distinct)
+
+
+def _choose_events(guess: Guess, timed: Mapping[str, Seen]) -> None:
+    """Tables with a time in which the entity stands more than once; the largest sets type and zone."""
+    having = [table for table in timed.values() if guess.entity in table.columns]
+    having = [table for table in having if not table.is_key(guess.entity)]
+    first: Seen | None = None
+    for table in sorted(having, key=lambda table: -table.rows):
+        entity, moment = table.columns[guess.entity], table.columns[table.time or ""]
+        if not entity.names_things:
+            guess.remarks.append(f"{table.path.name}: {entity.name} must be text or a whole number: cast it")
+            continue
+        if first is not None:
+            model = first.columns[guess.entity], first.columns[first.time or ""]
+            if entity.family != model[0].family:
+                guess.remarks.append(
+                    f"{table.path.name}: {entity.name} is {entity.family}, in {first.name} {model[0].family}"
+                )
+                continue
+            if _has_zone(moment) != _has_zone(model[1]):
+                guess.remarks.append(f"{table.path.name}: its times and those of {first.name} differ in zone")
+                continue
+        first = first or table
+        guess.events[table.name] = []
+
+
+def _choose_entities(guess: Guess, seen: Mapping[str, Seen]) -> None:
+    events = seen[next(iter(guess.events))]
+    own = events.columns[guess.entity]
+    for name, table in seen.items():
+        if name in guess.events:
+            continue
+        found = [
+            key
+            for key in table.columns
+            if table.is_key(key)
+            and table.columns[key].family == own.family
+            and _same_name(own.name, key, name)
+        ]
+        if found:
+            matched = _matching(events, own.name, table, found[0])[1]
+            if matched:
+                guess.entities[name] = (found[0], matched)
+
+
+def _choose_joins(guess: Guess, seen: Mapping[str, Seen]) -> None:
+    free = [t for name, t in seen.items() if name not in guess.events and name not in guess.entities]
+    for dimension in free:
+        for name, joins in guess.events.items():
+            found = sorted(
+                _possible_joins(seen[name], dimension, guess.entity),
+                key=lambda pair: (pair[0].by_values, -pair[1], pair[0].column),
+            )
+            fixed = guess.dimensions.get(dimension.name)
+            found = [pair for pair in found if fixed in (None, pair[0].key)]
+            if not found:
+                continue
+            best = found[0][0]
+            events = seen[name].rows
+            if best.matched < _LEAST_MATCH * events:
+                guess.remarks.append(
+                    f"{name}.{best.column} and {dimension.name}.{best.key} are not joined: "
+                    f"only {best.matched:,} of {events:,} events match"
+                )
+                continue
+            guess.dimensions[dimension.name] = best.key
+            joins.append(best)
+            guess.remarks += [
+                f"{name}: {dimension.name} could be joined by {other.column} instead "
+                f"({other.matched:,} of {events:,} events match)"
+                for other, _ in found[1:3]
+                if other.column != best.column and other.matched >= _LEAST_MATCH * events
+            ]
+
+
+def _possible_joins(events: Seen, dimension: Seen, entity: str) -> Iterator[tuple[Join, int]]:
+    """Joins of two tables with how many values match: by name, else by values of text that are no numbers."""
+    keys = [key for key in dimension.columns if dimension.is_key(key)]
+    columns = [c for c in events.columns.values() if c.names_things and c.name not in (entity, events.time)]
+    pairs = [(c, k) for c in columns for k in keys if c.family == dimension.columns[k].family]
+    named = [(c, k) for c, k in pairs if c.name == k] or [
+        (c, k) for c, k in pairs if _same_name(c.name, k, dimension.name)
+    ]
+    for column, key in named:
+        matched, values = _matching(events, column.name, dimension, key)
+        yield Join(dimension.name, column.name, key, matched, False), values
+    for column, key in [] if named else pairs:
+        if column.family == "text" and 2 <= column.distinct <= dimension.rows and _is_wordy(dimension, key):
+            matched, values = _matching(events, column.name, dimension, key)
+            if values >= _LEAST_VALUE_MATCH * column.distinct:
+                yield Join(dimension.name, column.name, key, matched, True), values
+
+
+def _matching(events: Seen, column: str, dimension: Seen, key: str) -> tuple[int, int]:
+    """How many events find a row, and how many different values."""
+    counts = events.frame.select(pl.col(column).alias("key")).drop_nulls().group_by("key").len()
+    schema = counts.collect_schema()
+    rows = dimension.frame.select(pl.col(key).cast(schema["key"], strict=False).alias("key"))
+    found = counts.join(rows, on="key", how="semi").select(pl.col("len").sum(), pl.len().alias("values"))
+    matched, values = found.collect(engine="streaming").row(0)
+    return int(matched or 0), int(values)
+
+
+def _is_wordy(table: Seen, key: str) -> bool:
+    """Numbers, written as text or not, match by accident."""
+    text = pl.col(key).cast(pl.String)
+    digits = table.frame.select(text.str.contains(r"^[\d.\s-]*$").mean()).collect().item()
+    return float(digits or 0.0) < 0.1
+
+
+def _why_left_out(guess: Guess, seen: Mapping[str, Seen], table: Seen) -> str:
+    if guess.entity in table.columns and table.time is None:
+        return f"it has {guess.entity} but no time, and {guess.entity} stands more than once"
+    if guess.entity in table.columns:
+        return "see above"
+    keys = [key for key in table.columns if table.is_key(key)]
+    if keys:
+        return f"no events table has the values of its key ({', '.join(keys[:3])})"
+    shared = [
+        f"{column} has {found.distinct:,} values in {table.rows:,} rows"
+        for column, found in table.columns.items()
+        if any(column in seen[name].columns for name in guess.events)
+    ]
+    return "no column names each row once" + (f" ({'; '.join(shared[:3])})" if shared else "")
+
+
+def _columns_text(table: Seen) -> str:
+    return ", ".join(f"{c.name} ({c.dtype})" for c in list(table.columns.values())[:8])
+
+
+def _has_zone(column: Column) -> bool:
+    return isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
+
+
+def _has_word(name: str, words: re.Pattern[str]) -> bool:
+    return words.search(name.lower()) is not None
+
+
+def _time_rank(column: Column) -> tuple[bool, bool, int, int]:
+    """The lower, the more likely the moment of the event itself."""
+    other = re.search(r"(^|_)(birth|end|expir|valid|updat|modif|load|until|due)", column.name.lower())
+    return other is not None, isinstance(column.dtype, pl.Date), column.nulls, -column.distinct
+
+
+def _same_name(column: str, key: str, table: str) -> bool:
+    """`article` and `article_id`; `article_id` and the `id` of `articles`."""
+    stems = [re.sub(r"[_ ]?(id|key|code|no|nr|num|number)$", "", name.lower()) for name in (column, key)]
+    return column.lower() == key.lower() or (
+        stems[0] == stems[1] != "" or (stems[1] == "" and stems[0] in (table.lower(), table.lower()[:-1]))
+    )
