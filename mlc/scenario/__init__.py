@@ -2,20 +2,15 @@
 
 from mlc.scenario.models import (
     Bce,
-    CountAtLeast,
     ExamplesSection,
-    Exists,
     Fixed,
     Focal,
     Loss,
     MaxF1,
     ModelSection,
     Policy,
-    Rule,
     Scenario,
-    TargetSection,
     Thresholds,
-    TopClasses,
     TrainSection,
 )
 from mlc.scenario.origin import Origin
@@ -33,6 +28,17 @@ from mlc.scenario.source_tables import (
     Parquet,
     Tables,
 )
+from mlc.scenario.target import (
+    CountAtLeast,
+    Exists,
+    LabelSpec,
+    Lapsed,
+    New,
+    Rule,
+    SumAtLeast,
+    TargetSection,
+    TopClasses,
+)
 
 __all__ = [
     "AnyTable",
@@ -48,15 +54,19 @@ __all__ = [
     "Fixed",
     "Focal",
     "Ignore",
+    "LabelSpec",
+    "Lapsed",
     "Loss",
     "MaxF1",
     "ModelSection",
+    "New",
     "Number",
     "Origin",
     "Parquet",
     "Policy",
     "Rule",
     "Scenario",
+    "SumAtLeast",
     "Tables",
     "TargetSection",
     "Thresholds",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlc.errors import DataError, MlcError, Problem
+from mlc.labels import resolve_labels, value_counts
 from mlc.scenario import Scenario, TopClasses
 from mlc.sources import JoinRate, check_tables, duplicate_keys, join_rates
 from mlc.steps.labels import (
@@ -19,7 +20,6 @@ from mlc.steps.labels import (
     split_counts,
 )
 from mlc.tables import SCORES, TARGETS
-from mlc.targets import resolve_labels, value_counts
 
 _FEW_POSITIVES = 10
 
