@@ -78,6 +78,7 @@ def written(rows: Rows, form: str, place: Path) -> dict[str, Any]:
     def nth(place: int) -> pl.Series:
         return pl.Series(f"v{place}", [v[place] if len(v) > place else None for v in values], pl.String)
 
+    section: dict[str, Any]
     match form:
         case "one":
             base, section = base.with_columns(nth(0)), {"column": "v0"}

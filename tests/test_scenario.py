@@ -145,9 +145,8 @@ CLASS_NAMES_THAT_LOAD = [
 @pytest.mark.parametrize(("text", "expected"), CLASS_NAMES_THAT_LOAD)
 def test_class_names_are_a_list_the_top_ones_or_groups(tmp_path, text, expected):
     found = load_scenario(written(tmp_path, shortest(text))).target.class_names
-    if isinstance(found, dict):
-        found = {name: spec.values for name, spec in found.items()}
-    assert found == expected
+    values = {name: spec.values for name, spec in found.items()} if isinstance(found, dict) else found
+    assert values == expected
 
 
 @pytest.mark.parametrize("rule", ["exists", "{kind: exists}"])
