@@ -21,10 +21,11 @@ def test_each_example_of_the_grammar_makes_labels(mlc, demo, tmp_path, target):
     for table in scenario["data"]["tables"].values():
         table["path"] = str(demo / table["path"])
     scenario["target"] = {**yaml.safe_load(target), "allow_empty": True}
+    del scenario["examples"]["test_from"], scenario["examples"]["validation_from"]
     (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(scenario))
     result = mlc("labels", "scenario.yaml")
     assert result.code == 0, result.err
-    assert "kept" in result.out or "examples" in result.out
+    assert "all pairs of an entity and a cutoff" in result.out
 
 
 def test_the_smallest_scenario_of_the_readme_is_legal(mlc, tmp_path):
@@ -38,9 +39,6 @@ def test_the_smallest_scenario_of_the_readme_is_legal(mlc, tmp_path):
 
 
 def test_every_room_of_the_house_is_in_the_tree():
-    rooms = {path.stem for path in Path("mlc").glob("*") if path.suffix in ("", ".py")} - {
-        "__init__",
-        "__main__",
-        "__pycache__",
-    }
+    house = Path(__file__).parent.parent / "mlc"
+    rooms = {path.stem for path in house.glob("*") if path.suffix in ("", ".py") and path.stem[:2] != "__"}
     assert [room for room in sorted(rooms) if not re.search(rf"  {room}[./]", README)] == []
