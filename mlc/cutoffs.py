@@ -83,8 +83,8 @@ def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime) -> Cutof
         validation = [cutoff for cutoff in given if validation_from <= cutoff <= test_from - reach]
         tests = [cutoff for cutoff in given if test_from <= cutoff]
     validation = [cutoff for cutoff in validation if first <= cutoff]
-    complete = [cutoff for cutoff in tests if cutoff + least <= until]
-    incomplete = [cutoff for cutoff in tests if cutoff + least > until]
+    complete = [cutoff for cutoff in tests if cutoff <= until - least]
+    incomplete = [cutoff for cutoff in tests if cutoff > until - least]
     if examples.test_from is None:  # one window unless the user says where the test begins
         complete, incomplete = complete[:1], []
     splits: dict[Split, Sequence[datetime]] = {
