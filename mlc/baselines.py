@@ -6,9 +6,10 @@ None is trained. A model that does not beat them has learned nothing that counti
 import numpy as np
 import polars as pl
 
+from mlc.labels import LABEL
 from mlc.store import Timeline, first_of_day
 from mlc.tables import MICROSECONDS_PER_DAY, SCORES, SPLIT, TARGETS, UNKNOWN, array_column, targets_of
-from mlc.targets import LABEL, Examples
+from mlc.targets import Examples
 
 HALF_LIFE_DAYS = 60.0
 _CHUNK = 100_000

@@ -9,9 +9,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mlc.batch import Batch
 from mlc.errors import DataError
 from mlc.ingest import EventStore
+from mlc.labels import LABEL
 from mlc.store import Timeline, first_of_day
 from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN
-from mlc.targets import LABEL
 from mlc.vocabulary import FieldRows, Vocabulary, code_rows, field_column
 
 FIRST = "first"

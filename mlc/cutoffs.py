@@ -55,8 +55,9 @@ def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime) -> Cutof
     """
     target, examples = scenario.target, scenario.examples
     reach = target.gap + target.window
+    least = target.gap + target.shortest_window
     until = naive(examples.observed_until) or last
-    half_window = max(1, target.window_days // 2)
+    half_window = max(1, target.window.days // 2)
     step = timedelta(days=examples.every_days or half_window)
 
     if until <= first:
@@ -64,19 +65,30 @@ def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime) -> Cutof
         raise DataError(
             scenario.problem("examples.observed_until", f"must lie after the first event, however: {found}")
         )
-    test_from = naive(examples.test_from) or _midnight(until - reach)
-    validation_from = naive(examples.validation_from) or test_from - reach
-    tests = _forward(test_from, until, step)
-    complete = [cutoff for cutoff in tests if cutoff + reach <= until]
-    incomplete = [cutoff for cutoff in tests if cutoff + reach > until]
+    if examples.cutoffs is None:
+        test_from = naive(examples.test_from) or _midnight(until - reach)
+        validation_from = naive(examples.validation_from) or test_from - reach
+        newest = validation_from - reach
+        count = min(examples.train_cutoffs, max(0, (newest - first) // step + 1))
+        train = [newest - index * step for index in range(count)][::-1]
+        validation = _forward(validation_from, test_from - reach, step)
+        tests = _forward(test_from, until, step)
+    else:
+        moments = {naive(cutoff) for cutoff in examples.cutoffs}
+        given = sorted(moment for moment in moments if moment is not None and first <= moment)
+        test_from = naive(examples.test_from) or _last(given, until - reach)
+        validation_from = naive(examples.validation_from) or _last(given, test_from - reach)
+        newest = validation_from - reach
+        train = [cutoff for cutoff in given if cutoff <= newest][-examples.train_cutoffs :]
+        validation = [cutoff for cutoff in given if validation_from <= cutoff <= test_from - reach]
+        tests = [cutoff for cutoff in given if test_from <= cutoff]
+    validation = [cutoff for cutoff in validation if first <= cutoff]
+    complete = [cutoff for cutoff in tests if cutoff <= until - least]
+    incomplete = [cutoff for cutoff in tests if cutoff > until - least]
     if examples.test_from is None:  # one window unless the user says where the test begins
         complete, incomplete = complete[:1], []
-    validation = [c for c in _forward(validation_from, test_from - reach, step) if first <= c]
-    newest = validation_from - reach
-    count = min(examples.train_cutoffs, max(0, (newest - first) // step + 1))
-    train = [newest - index * step for index in range(count)]
     splits: dict[Split, Sequence[datetime]] = {
-        "train": train[::-1],
+        "train": train,
         "validation": validation,
         "test": complete,
     }
@@ -104,6 +116,11 @@ def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime) -> Cutof
 
 def _forward(start: datetime, end: datetime, step: timedelta) -> list[datetime]:
     return [start + index * step for index in range(max(0, (end - start) // step + 1))]
+
+
+def _last(cutoffs: Sequence[datetime], at_most: datetime) -> datetime:
+    """The last of the given cutoffs that leaves room for the window."""
+    return max((cutoff for cutoff in cutoffs if cutoff <= at_most), default=at_most)
 
 
 def _midnight(moment: datetime) -> datetime:

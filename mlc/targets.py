@@ -1,10 +1,9 @@
-"""Label queries: from events to the targets of every example.
+"""Targets: what the events in the window of a cutoff make of each label.
 
-Two steps. `label_query` is one lazy Polars query: the events that count, each with the number of its label.
-Sorted by time, the events of a window are then one slice, and `window_targets` counts them by (entity,
-label). Labels are never columns; targets are one (N, K) matrix.
+Label events are sorted by time, so that the events of a window are one slice. `positive_pairs` turns a slice
+into the positive (entity, label) pairs by a Polars query; targets are one (N, K) matrix.
 
-To add a rule: a config class in `mlc.scenario`, one `case` in `target_expr`, one loop in
+To add a rule: a config class in `mlc.scenario`, one `case` in `positive_pairs`, one loop in
 `tests/reference.py`.
 """
 
@@ -19,11 +18,10 @@ import numpy.typing as npt
 import polars as pl
 
 from mlc.cutoffs import Cutoffs
-from mlc.errors import DataError, Problem, did_you_mean
+from mlc.errors import DataError
 from mlc.ingest import EventStore
-from mlc.scenario import CountAtLeast, Exists, Rule, Scenario, TopClasses
-from mlc.sources import rule_expr, scan_events
-from mlc.store import Timeline, pack
+from mlc.labels import AMOUNT, LABEL, ROW, Labels
+from mlc.scenario import CountAtLeast, Exists, Lapsed, New, Rule, Scenario, SumAtLeast
 from mlc.tables import (
     CUTOFF,
     ENTITY_ID,
@@ -32,28 +30,11 @@ from mlc.tables import (
     SPLIT_TYPE,
     TARGETS,
     TIME,
+    UNKNOWN,
     Split,
     array_column,
     microseconds,
 )
-
-LABEL = "label"
-ROW = "row"
-VALUE = "value"
-EVENTS = "events"
-
-
-@dataclass(frozen=True)
-class Labels:
-    """The K labels and the values that each stands for.
-
-    Attributes:
-        names: K names, in the order of the scenario (`{top: K}`: most frequent first).
-        values: One row a (value, label): `value` text, `label` UInt16. A value may belong to several labels.
-    """
-
-    names: Sequence[str]
-    values: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -93,131 +74,61 @@ class Examples:
         return self.table[CUTOFF].cast(pl.Int64).to_numpy()
 
 
-# ── labels ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def value_counts(scenario: Scenario, fit_until: datetime) -> pl.DataFrame:
-    """Values of the target column: `value`, `events` in all, `fitted` events up to `fit_until`."""
-    return (
-        _values(scenario)
-        .group_by(VALUE)
-        .agg(pl.len().alias(EVENTS), (pl.col(TIME) <= fit_until).sum().alias("fitted"))
-        .collect(engine="streaming")
-    )
-
-
-def _values(scenario: Scenario) -> pl.LazyFrame:
-    """Entity, time and value of every event that counts; events without a value are left out."""
-    target = scenario.target
-    owner = target.column.split(".", 1)[0] if "." in target.column else None
-    dimensions = (
-        list(scenario.data.events[target.table].joins) if target.rule.where else [owner] if owner else []
-    )
-    frame = scan_events(scenario, target.table, dimensions)
-    if target.rule.where is not None:
-        frame = frame.filter(rule_expr(scenario, target.rule.where))
-    value = pl.col(target.column).cast(pl.String).alias(VALUE)
-    return frame.select(ENTITY_ID, TIME, value).filter(pl.col(VALUE).is_not_null())
-
-
-def resolve_labels(scenario: Scenario, counts: pl.DataFrame) -> Labels:
-    """The labels of a scenario: as listed, as grouped, or the most frequent in the training period.
-
-    Args:
-        scenario: Checked scenario.
-        counts: From `value_counts`.
-
-    Raises:
-        DataError: Class names that never occur, all at once, each with the nearest ones.
-    """
-    names = scenario.target.class_names
-    if not counts.height:
-        column = scenario.target.column
-        rule = f"some event must have a value in {column}, however: none has; check where and joins"
-        raise DataError(scenario.problem("target.column", rule))
-    if isinstance(names, TopClasses):
-        top = counts.filter(pl.col("fitted") >= names.min_support).sort(
-            ["fitted", VALUE], descending=[True, False]
-        )
-        groups = {value: [value] for value in top[VALUE].head(names.top)}
-        if not groups:
-            rule = f"must find a value with {names.min_support} events in training, however: there is none"
-            raise DataError(scenario.problem("target.class_names", rule))
-    else:
-        groups = {name: [name] for name in names} if isinstance(names, list) else dict(names)
-        problems = list(_unknown_values(scenario, groups, set(counts[VALUE])))
-        if problems:
-            raise DataError(problems)
-    pairs = [(value, index) for index, values in enumerate(groups.values()) for value in values]
-    frame = pl.DataFrame(pairs, schema={VALUE: pl.String, LABEL: pl.UInt16}, orient="row").unique(
-        maintain_order=True
-    )
-    return Labels(list(groups), frame)
-
-
-def _unknown_values(scenario: Scenario, groups: dict[str, list[str]], known: set[str]) -> list[Problem]:
-    listed = isinstance(scenario.target.class_names, list)
-    return [
-        scenario.problem(
-            ("target", "class_names", index if listed else name),
-            f"must occur in {scenario.target.column}, however: {value!r} never does; "
-            f"{did_you_mean(value, known)}",
-        )
-        for index, (name, values) in enumerate(groups.items())
-        for value in values
-        if value not in known
-    ]
-
-
-def label_query(scenario: Scenario, labels: Labels) -> pl.LazyFrame:
-    """The events that count: `entity_id`, `time`, `label`; a value of two labels gives two rows."""
-    return _values(scenario).join(labels.values.lazy(), on=VALUE, how="inner").select(ENTITY_ID, TIME, LABEL)
-
-
-def label_events(scenario: Scenario, labels: Labels, store: EventStore) -> pl.DataFrame:
-    """`label_query` as numbers: `row` UInt32, `time` Int64 (microseconds), `label` UInt16; by time."""
-    rows = pl.DataFrame({ENTITY_ID: store.entity_ids}).with_row_index(ROW).lazy()
-    query = label_query(scenario, labels).join(rows, on=ENTITY_ID, how="inner")
-    return (
-        query.select(ROW, pl.col(TIME).cast(pl.Int64), LABEL)
-        .collect(engine="streaming")
-        .sort(TIME, ROW, LABEL)
-    )
-
-
-def label_timeline(events: pl.DataFrame, entities: int) -> Timeline:
-    """The label events by entity, for the history features: column `label`, by (entity, time)."""
-    return pack(events[ROW].to_numpy(), events[TIME].to_numpy(), entities, {LABEL: events[LABEL].to_numpy()})
-
-
 # ── targets ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def target_expr(rule: Rule) -> pl.Expr:
-    """One boolean per (entity, label) group of events in the window."""
+def positive_pairs(rule: Rule, window: pl.LazyFrame, history: pl.LazyFrame, cutoff: int) -> pl.LazyFrame:
+    """The (row, label) pairs whose target is 1.
+
+    Args:
+        rule: How events make a target.
+        window: Label events in the window.
+        history: Label events up to the cutoff.
+        cutoff: In microseconds.
+
+    Returns:
+        `row`, `label`, each pair once.
+    """
+    pair = [ROW, LABEL]
     match rule:
         case Exists():
-            return pl.len() >= 1
+            return window.select(pair).unique()
         case CountAtLeast(times=times):
-            return pl.len() >= times
+            return window.group_by(pair).agg(pl.len().alias("n")).filter(pl.col("n") >= times).select(pair)
+        case SumAtLeast(amount=amount):
+            sums = window.group_by(pair).agg(pl.col(AMOUNT).sum())
+            return sums.filter(pl.col(AMOUNT) >= amount).select(pair)
+        case New():
+            return window.select(pair).unique().join(history.select(pair).unique(), on=pair, how="anti")
+        case Lapsed(active_within_days=days):
+            recent = history.filter(pl.col(TIME) > cutoff - days * MICROSECONDS_PER_DAY)
+            return recent.select(pair).unique().join(window.select(pair).unique(), on=pair, how="anti")
         case unreachable:
             assert_never(unreachable)
 
 
-def window_targets(scenario: Scenario, events: pl.DataFrame, cutoff: datetime) -> pl.DataFrame:
+def window_targets(
+    scenario: Scenario, labels: Labels, events: pl.DataFrame, cutoff: datetime
+) -> pl.DataFrame:
     """The positive (row, label) pairs of one cutoff.
 
     Args:
-        scenario: Gives rule, gap and window.
-        events: From `label_events`.
-        cutoff: The window is `(cutoff + gap, cutoff + gap + window]`.
+        scenario: Gives rule and gap.
+        labels: Give the window of each label, `(cutoff + gap, cutoff + gap + window]`.
+        events: From `labels.label_events`.
+        cutoff: The cutoff.
     """
-    opens = microseconds(cutoff) + scenario.target.gap_days * MICROSECONDS_PER_DAY
-    closes = opens + scenario.target.window_days * MICROSECONDS_PER_DAY
-    first, last = np.searchsorted(events[TIME].to_numpy(), [opens, closes], side="right")
-    window = events.slice(int(first), int(last - first))
-    met = window.lazy().group_by(ROW, LABEL).agg(target_expr(scenario.target.rule).alias("met"))
-    return met.filter(pl.col("met")).select(ROW, LABEL).collect()
+    at = microseconds(cutoff)
+    opens = at + scenario.target.gap_days * MICROSECONDS_PER_DAY
+    windows_K = np.asarray(labels.windows_days, dtype=np.int64) * MICROSECONDS_PER_DAY
+    bounds = [at, opens, opens + windows_K.max()]
+    past, first, last = np.searchsorted(events[TIME].to_numpy(), bounds, side="right").tolist()
+    window = events.slice(first, last - first)
+    if windows_K.min() < windows_K.max():
+        inside = window[TIME].to_numpy() <= opens + windows_K[window[LABEL].to_numpy()]
+        window = window.filter(pl.Series(inside))
+    pairs = positive_pairs(scenario.target.rule, window.lazy(), events.slice(0, past).lazy(), at)
+    return pairs.collect()
 
 
 def build_examples(
@@ -245,11 +156,11 @@ def build_examples(
             fits = ~held_out[rows] if split == "train" else held_out[rows]
             funnel.remove("entities held out of training, or not held out for the tests", int((~fits).sum()))
             rows = rows[fits]
-        targets = _matrix(
-            window_targets(scenario, events, cutoff), rows, len(store.entity_ids), len(labels.names)
-        )
+        positives = window_targets(scenario, labels, events, cutoff)
+        targets = _matrix(positives, rows, len(store.entity_ids), len(labels.names))
+        targets[:, _incomplete(scenario, labels, cutoff, cutoffs.observed_until)] = UNKNOWN
         if scenario.examples.drop_all_negative:
-            positive = targets.any(axis=1)
+            positive = (targets == 1).any(axis=1)
             funnel.remove("without any positive target (drop_all_negative)", int((~positive).sum()))
             rows, targets = rows[positive], targets[positive]
         all_rows.append(rows)
@@ -259,6 +170,15 @@ def build_examples(
     table = pl.concat(tables).with_columns(array_column(TARGETS, targets_NK))
     _check_examples(scenario, labels, table[SPLIT].to_numpy(), targets_NK, funnel.steps)
     return Examples(table, np.concatenate(all_rows), labels, funnel.steps)
+
+
+def _incomplete(
+    scenario: Scenario, labels: Labels, cutoff: datetime, until: datetime
+) -> npt.NDArray[np.bool_]:
+    """The labels whose own window passes the observed time: their targets cannot be known."""
+    opens = microseconds(cutoff) + scenario.target.gap_days * MICROSECONDS_PER_DAY
+    closes_K = opens + np.asarray(labels.windows_days, dtype=np.int64) * MICROSECONDS_PER_DAY
+    return closes_K > microseconds(until)
 
 
 def _keys(store: EventStore, rows: np.ndarray, cutoff: datetime, split: Split) -> pl.DataFrame:
@@ -289,11 +209,11 @@ def eligible_rows(
         cutoff: History is `time <= cutoff`.
         removed: Receives a reason and how many entities it removed.
     """
-    rows: np.ndarray = np.arange(len(store.entity_ids))
-    at = np.full(len(rows), microseconds(cutoff))
-    ends = store.events.ends(rows, at)
-    enough = ends - store.events.offsets[:-1] >= scenario.examples.min_history_events
-    least = scenario.examples.min_history_events
+    at, least = microseconds(cutoff), scenario.examples.min_history_events
+    starts, stops = store.events.offsets[:-1], store.events.offsets[1:]
+    enough = stops - starts >= least
+    # Enough history by the cutoff: the event that completes it is not later.
+    enough[enough] = store.events.time[starts[enough] + least - 1] <= at
     removed(
         "without history" if least == 1 else f"with fewer than {least} events of history",
         int((~enough).sum()),
@@ -302,10 +222,11 @@ def eligible_rows(
     if most is not None:  # entities lie in hash order: the first ones are a random sample
         removed(f"beyond a sample of {most:,} entities", int(enough[most:].sum()))
         enough[most:] = False
-    rows, ends = rows[enough], ends[enough]
+    rows = np.flatnonzero(enough)
     days = scenario.examples.active_within_days
     if days is not None:
-        recent = store.events.time[ends - 1] > microseconds(cutoff) - days * MICROSECONDS_PER_DAY
+        ends = store.events.ends(rows, np.full(len(rows), at))
+        recent = store.events.time[ends - 1] > at - days * MICROSECONDS_PER_DAY
         removed(f"without an event in the last {days} days", int((~recent).sum()))
         rows = rows[recent]
     return rows

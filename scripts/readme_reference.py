@@ -43,7 +43,14 @@ TABLES: dict[str, dict[str | None, str]] = {
     "`data.tables.*.encoders.*`": {"Number": "number", "Category": "category", "Ignore": "ignore"},
     "`target`": {"TargetSection": ""},
     "`target.class_names: {top: …}`": {"TopClasses": ""},
-    "`target.rule`": {"Exists": "exists", "CountAtLeast": "count_at_least"},
+    "`target.class_names.*`": {"LabelSpec": ""},
+    "`target.rule`": {
+        "Exists": "exists",
+        "CountAtLeast": "count_at_least",
+        "SumAtLeast": "sum_at_least",
+        "New": "new",
+        "Lapsed": "lapsed",
+    },
     "`examples`": {"ExamplesSection": ""},
     "`model`": {"ModelSection": ""},
     "`train`": {"TrainSection": ""},
@@ -82,7 +89,8 @@ def in_words(schema: dict[str, Any]) -> str:
         case "boolean":
             return "`true` or `false`"
         case "array":
-            return f"list of {in_words(schema['items'])}s"
+            one = in_words(schema["items"])
+            return f"list of {one.replace('number', 'numbers') if 'number' in one else one + 's'}"
         case "object":
             return f"mapping to {in_words(schema['additionalProperties'])}"
         case _:

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from mlc.cutoffs import Cutoffs, choose_cutoffs
 from mlc.ingest import EventStore, open_store
+from mlc.labels import label_events, label_timeline, resolve_labels, value_counts
 from mlc.scenario import Scenario, load_scenario
 from mlc.sources import check_tables
 from mlc.store import Timeline
-from mlc.targets import Examples, build_examples, label_events, label_timeline, resolve_labels, value_counts
+from mlc.targets import Examples, build_examples
 from tests.reference import joined
 
 Rows = list[dict[str, Any]]

@@ -56,7 +56,7 @@ def test_the_real_tables_give_a_scenario_that_check_accepts(mlc, tmp_path, name,
     assert result.code == 0, result.err
     scenario = load_scenario(tmp_path / "scenario.yaml")
     assert scenario.data.entity == entity
-    assert scenario.target.column == column
+    assert scenario.target.column == [column]
     assert isinstance(scenario.target.class_names, list)
     assert len(scenario.target.class_names) == 12
     assert scenario.examples.observed_until == (until and datetime.fromisoformat(until))
@@ -73,7 +73,7 @@ def test_a_table_of_events_one_of_things_and_one_of_customers_are_told_apart(mlc
         "items": "dimension",
         "customers": "entities",
     }
-    assert scenario.target.column == "items.kind"
+    assert scenario.target.column == ["items.kind"]
     assert sorted(scenario.target.class_names) == ["Dress", "Shorts", "Skirt"]
     assert mlc("check", "scenario.yaml").code == 0
 
@@ -178,7 +178,7 @@ def test_check_accepts_what_is_guessed_from_other_types(mlc, tmp_path, changed):
     paths = write_tables(tmp_path / "data", sales=changed(shop_tables()["sales"]))
     result = mlc("init", *paths)
     assert result.code == 0, result.err
-    assert load_scenario(tmp_path / "scenario.yaml").target.column == "items.kind"
+    assert load_scenario(tmp_path / "scenario.yaml").target.column == ["items.kind"]
     assert mlc("check", "scenario.yaml").code == 0
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlc.errors import DataError
 from mlc.steps.explain import explain, explain_positives
 from mlc.steps.label_tables import label_pairs, prevalence_per_cutoff, spark
 from mlc.steps.labels import prepare
@@ -160,6 +161,30 @@ def test_the_explained_labels_equal_the_targets_of_every_example(rows, gap, time
                     upto = [e for e in events if e["time"] is not None and e["time"] <= moment.time]
                     assert target(before, entity, cutoff, question, values) == 0
                     assert target(upto, entity, cutoff, question, values) == 1
+
+
+@given(
+    rows=sales(),
+    rule=st.sampled_from(
+        [
+            {"kind": "sum_at_least", "column": "price", "amount": 5},
+            {"kind": "new"},
+            {"kind": "lapsed", "active_within_days": 5},
+        ]
+    ),
+    windows=st.sampled_from([4, [2, 4]]),
+)
+@few
+def test_the_explained_labels_equal_the_targets_for_every_rule_and_window(rows, rule, windows):
+    value = shop(target={"rule": rule, "window_days": windows, "allow_empty": True})
+    with folder() as name:
+        write_shop(Path(name), anchors("ann") + rows)
+        try:
+            prepared = prepare(scenario_at(Path(name), value), Path(name) / "runs", silent)
+        except DataError:
+            return  # no positive target in training: refused, as tests of bad tables show
+        for entity, cutoff, _, targets in prepared.examples.table.rows():
+            assert list(explain(prepared, entity, cutoff).targets.values()) == list(targets)
 
 
 def test_explain_draws_history_cutoff_gap_window_and_what_set_each_label(mlc, tmp_path):

@@ -66,7 +66,11 @@ def likely_cause(lost: pl.DataFrame, known: pl.DataFrame) -> Cause | None:
         left, right = (
             frame.with_columns(_normal(frame.columns[:width], names).alias(_KEY)) for frame in (lost, known)
         )
-        rows = right.select(_KEY, _shown(known.columns).alias(_OTHER)).unique(_KEY, keep="any")
+        rows = (
+            right.select(_KEY, _shown(known.columns).alias(_OTHER))
+            .sort(_OTHER)
+            .unique(_KEY, keep="first", maintain_order=True)
+        )
         return left.join(rows, on=_KEY, how="inner")
 
     width = len(known.columns)
@@ -78,8 +82,8 @@ def likely_cause(lost: pl.DataFrame, known: pl.DataFrame) -> Cause | None:
         fewer = [other for other in names if other != name]
         if int(matched(fewer)[EVENTS].sum()) == gained:
             names = fewer
-    best = matched(names).sort(EVENTS, descending=True)
-    example = best.select(_shown(best.columns[:width]), pl.col(_OTHER).alias("other")).row(0)
+    best = matched(names).with_columns(_shown(lost.columns[:width]))
+    example = best.sort([EVENTS, "shown"], descending=[True, False]).select("shown", _OTHER).row(0)
     return Cause(names, gained, example)
 
 

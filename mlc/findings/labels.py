@@ -8,10 +8,11 @@ import polars as pl
 
 from mlc.cutoffs import Cutoffs
 from mlc.findings.finding import Finding, Severity, Subject, listed
+from mlc.labels import EVENTS, LABEL, VALUE, Labels
 from mlc.scenario import Scenario
 from mlc.store import Timeline
 from mlc.tables import SPLIT, SPLITS, microseconds, targets_of
-from mlc.targets import EVENTS, LABEL, VALUE, Examples, Labels
+from mlc.targets import Examples
 
 _FEW_POSITIVES = 10
 _WIDE = 0.1  # half width of an interval that says little

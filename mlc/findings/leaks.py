@@ -46,7 +46,8 @@ def _history_findings(scenario: Scenario) -> Iterator[Finding]:
         yield Subject(scenario, "leaks")(
             "note",
             "target.column",
-            f"{scenario.target.column} is target and history: the model sees its values up to the cutoff",
+            f"{', '.join(scenario.target.column)} is target and history: "
+            "the model sees its values up to the cutoff",
             "nothing; only events after the cutoff are targets",
         )
 

@@ -4,20 +4,15 @@ from mlc.scenario.database import database_file, database_of, without_secrets
 from mlc.scenario.fields import expand_environment
 from mlc.scenario.models import (
     Bce,
-    CountAtLeast,
     ExamplesSection,
-    Exists,
     Fixed,
     Focal,
     Loss,
     MaxF1,
     ModelSection,
     Policy,
-    Rule,
     Scenario,
-    TargetSection,
     Thresholds,
-    TopClasses,
     TrainSection,
 )
 from mlc.scenario.origin import Origin
@@ -48,6 +43,17 @@ from mlc.scenario.source_tables import (
     Tables,
     TextType,
 )
+from mlc.scenario.target import (
+    CountAtLeast,
+    Exists,
+    LabelSpec,
+    Lapsed,
+    New,
+    Rule,
+    SumAtLeast,
+    TargetSection,
+    TopClasses,
+)
 
 __all__ = [
     "AnyTable",
@@ -72,10 +78,13 @@ __all__ = [
     "Iceberg",
     "Ignore",
     "IntegerType",
+    "LabelSpec",
+    "Lapsed",
     "Loss",
     "MaxF1",
     "ModelSection",
     "Ndjson",
+    "New",
     "Number",
     "NumberType",
     "Origin",
@@ -84,6 +93,7 @@ __all__ = [
     "Rule",
     "Scenario",
     "Sql",
+    "SumAtLeast",
     "Tables",
     "TargetSection",
     "TextType",

@@ -10,112 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, ScenarioError, did_you_mean
-from mlc.scenario.fields import Days, FilePath, Moment, OneOrMany, Section, Text, distinct, kind_from_text
+from mlc.scenario.fields import Days, Moment, Section, Text, kind_from_text
 from mlc.scenario.origin import Keys, Origin, dotted
-from mlc.scenario.source_tables import RowSql, Tables
-
-# ── target ──────────────────────────────────────────────────────────────────────────────────────
-
-
-class RuleSection(Section):
-    """What every rule has."""
-
-    where: RowSql | None = None
-    """Only events for which this SQL expression is true count. Joined columns are written
-    `"articles.price"`."""
-
-
-class Exists(RuleSection):
-    """The target is 1 when at least one event with the label lies in the window."""
-
-    kind: Literal["exists"] = "exists"
-
-
-class CountAtLeast(RuleSection):
-    """The target is 1 when at least `times` events with the label lie in the window."""
-
-    kind: Literal["count_at_least"]
-    times: Annotated[int, Field(ge=1)]
-    """How many events it takes."""
-
-
-Rule = Annotated[Exists | CountAtLeast, Discriminator("kind")]
-
-
-class TopClasses(Section):
-    """The most frequent values of the column in the training period."""
-
-    top: Annotated[int, Field(ge=1)]
-    """How many labels."""
-    min_support: Annotated[int, Field(ge=1)] = 1
-    """Leave out values with fewer events than this in the training period."""
-
-
-def _class_names_shape(value: object) -> str | None:
-    """Which of the three forms is meant; a label may be called `top`, its values are then texts."""
-    if isinstance(value, list):
-        return "list"
-    if isinstance(value, TopClasses):
-        return "top"
-    if not isinstance(value, dict):
-        return None
-    for word in TopClasses.model_fields:
-        given = value.get(word, [])
-        if not isinstance(given, list) and not (isinstance(given, str) and not given.isdigit()):
-            return "top"  # a quoted number too: to take it for the value of a label would hide a slip
-    return "groups"
-
-
-ClassNames = Annotated[
-    Annotated[list[Text], Field(min_length=1), AfterValidator(distinct), Tag("list")]
-    | Annotated[TopClasses, Tag("top")]
-    | Annotated[dict[Text, OneOrMany], Field(min_length=1), Tag("groups")],
-    Discriminator(
-        _class_names_shape,
-        custom_error_type="class_names",
-        custom_error_message="must be a list of names, {top: 25}, or a mapping of label to values",
-    ),
-]
-
-
-class TargetSection(Section):
-    """Which things the entities may do, and in how many days."""
-
-    table: Text
-    """The events table that decides."""
-    column: Text
-    """Its column with the label's value, or a joined one as `dimension.column`."""
-    class_names: ClassNames
-    """The labels: a list of values; `{top: 25}` for the most frequent of the training period; or
-    `{Lingerie: [Casual Lingerie, Expressive Lingerie]}` for a label that stands for any of several values."""
-    window_days: Days
-    """Length of the window in days. The window is `(cutoff + gap, cutoff + gap + window]`."""
-    gap_days: Annotated[int, Field(ge=0, le=36_500)] = 0
-    """Days between the cutoff and the window, for decisions that take time to carry out."""
-    rule: Annotated[
-        Rule, BeforeValidator(kind_from_text, json_schema_input_type=Rule | Literal["exists"])
-    ] = Exists()
-    """How the events in the window make a target."""
-    allow_empty: bool = False
-    """Go on although a label has no positive example in training."""
-    true_probabilities: FilePath | None = None
-    """Generated data only: Parquet with the entity, `cutoff` and a column per label of true probabilities.
-    The report then shows the best score that any model could reach."""
-
-    @property
-    def window(self) -> timedelta:
-        """Length of the window."""
-        return timedelta(days=self.window_days)
-
-    @property
-    def gap(self) -> timedelta:
-        """Time between cutoff and window."""
-        return timedelta(days=self.gap_days)
-
+from mlc.scenario.source_tables import Tables
+from mlc.scenario.target import TargetSection
 
 # ── examples ────────────────────────────────────────────────────────────────────────────────────
 
@@ -128,6 +30,9 @@ class ExamplesSection(Section):
 
     every_days: Days | None = None
     """Days between two cutoffs. Default: half a window, at least one day."""
+    cutoffs: Annotated[list[Moment], Field(min_length=1)] | None = None
+    """The cutoffs themselves, instead of a grid: `[2024-03-31, 2024-06-30]`. By default the last with a
+    complete window is the test's, the last whose window ends before it validation's."""
     train_cutoffs: Annotated[int, Field(ge=1)] = 12
     """At most this many training cutoffs, the newest ones. Old ones look less like the day of prediction."""
     validation_from: Moment | None = None
@@ -376,6 +281,7 @@ class Scenario(Section):
         if "target" in sections:
             if "data" in sections:
                 yield from self._target_contradictions()
+            yield from self._labels_contradictions()
             yield from self._examples_contradictions()
             yield from self._thresholds_contradictions()
 
@@ -406,19 +312,39 @@ class Scenario(Section):
             hint = did_you_mean(target.table, tables.events)
             rule = f"must be a table of kind events, however: {target.table} is not; {hint}"
             yield self.problem("target.table", rule)
-        elif "." in target.column:
-            dimension = target.column.split(".", 1)[0]
-            joins = tables.events[target.table].joins
-            if dimension not in joins:
+            return
+        joins = tables.events[target.table].joins
+        for column, field in target.columns_used().items():
+            dimension = column.split(".", 1)[0]
+            if "." in column and dimension not in joins:
                 hint = did_you_mean(dimension, joins) if joins else f"add joins: {{{dimension}: …}} to it"
                 rule = f"{dimension} must be joined to {target.table}, however: it is not; {hint}"
-                yield self.problem("target.column", rule)
-        if target.true_probabilities and isinstance(target.class_names, TopClasses):
+                yield self.problem(field, rule)
+
+    def _labels_contradictions(self) -> Iterator[Problem]:
+        target = self.target
+        names = target.names
+        if names is not None and len(set(names)) < len(names):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            rule = f"each label must have a name of its own, however: {', '.join(twice)} twice; rename one"
+            yield self.problem("target.class_names", rule)
+        specs = target.specs or {}
+        if (
+            isinstance(target.window_days, list)
+            and specs
+            and all(spec.window_days for spec in specs.values())
+        ):
+            rule = "has no effect: every label has a window_days of its own; remove one of them"
+            yield self.problem("target.window_days", rule)
+        if target.true_probabilities and names is None:
             rule = "needs class_names written out, however: they are {top: K}; list them, or remove this"
             yield self.problem("target.true_probabilities", rule)
 
     def _examples_contradictions(self) -> Iterator[Problem]:
         """The window of a validation cutoff ends before the test, that of a test cutoff before the end."""
+        if self.examples.cutoffs and self.examples.every_days:
+            rule = "has no effect: the cutoffs are given; remove one of them"
+            yield self.problem("examples.every_days", rule)
         words = ("validation_from", "test_from", "observed_until")
         moments = {word: moment for word in words if (moment := getattr(self.examples, word))}
         if len({moment.tzinfo is None for moment in moments.values()}) > 1:
@@ -427,8 +353,10 @@ class Scenario(Section):
             rule = f"moments must all have a zone or none, however: {without} without; add one, such as Z"
             yield self.problem(("examples", naive[-1]), rule)
             return
-        reach = self.target.gap + self.target.window
+        longest, shortest = self.target.window, self.target.shortest_window
         for first, then in zip(list(moments), list(moments)[1:], strict=False):
+            # In the test, a label whose own window is not complete is unknown.
+            reach = self.target.gap + (shortest if first == "test_from" else longest)
             # A difference, since a sum could pass the last year that a datetime can hold.
             short = reach - (moments[then] - moments[first])
             if short > timedelta():
@@ -440,8 +368,8 @@ class Scenario(Section):
                 yield self.problem(("examples", first), rule)
 
     def _thresholds_contradictions(self) -> Iterator[Problem]:
-        class_names = self.target.class_names
-        if isinstance(class_names, TopClasses):
+        class_names = self.target.names
+        if class_names is None:
             return  # known only when the training period has been read
         for name in self.thresholds.per_label:
             if name not in class_names:

@@ -56,8 +56,9 @@ def check_tables(scenario: Scenario) -> dict[str, TableSchema]:
         problems += _column_problems(scenario, name, schema, schemas)
     problems += _entity_type_problems(scenario, schemas)
     problems += _target_problems(scenario, schemas)
-    if not problems and scenario.target.rule.where is not None:
-        problems += _rule_problems(scenario, scenario.target.rule.where)
+    if not problems:
+        for field, where in _conditions(scenario):
+            problems += _condition_problems(scenario, field, where)
     if problems:
         raise DataError(problems)
     return schemas
@@ -199,7 +200,7 @@ def _hidden_problems(scenario: Scenario, name: str, columns: Mapping[str, pl.Dat
     table, target = scenario.data.events[name], scenario.target
     asked = {column for keys in table.joins.values() for column in keys} | set(table.encoders)
     if name == target.table:
-        asked |= {target.column, *re.findall(r"\w+", target.rule.where or "")}
+        asked |= {*target.columns_used(), *re.findall(r"\w+", target.rule.where or "")}
     for ours, used in ((TIME, table.time), (ENTITY_ID, table.entity or scenario.data.entity)):
         if ours != used and ours in columns and ours in asked:
             rule = f"{name}.{ours} cannot be used, since {used} takes its name; rename it in the source"
@@ -271,29 +272,47 @@ def _moment_problems(scenario: Scenario, aware: dict[str, bool]) -> Iterator[Pro
 
 def _target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Iterator[Problem]:
     target = scenario.target
-    owner, column = target.table, target.column
-    if "." in column:
-        owner, column = column.split(".", 1)
-    if owner not in schemas:  # not read: already complained of
-        return
-    columns = schemas[owner].columns
-    if column not in columns:
-        yield scenario.problem(
-            "target.column",
-            f"{owner} must have a column {column}, however: {schemas[owner].why_missing(column)}",
-        )
-        return
-    dtype = columns[column]
-    if not (dtype.is_integer() or isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Boolean)):
-        yield scenario.problem(
-            "target.column", f"{owner}.{column} must be text, however: dtype={dtype}; cast it in the source"
-        )
+    for asked, field in target.columns_used().items():
+        owner, _, column = asked.partition(".") if "." in asked else (target.table, "", asked)
+        if owner not in schemas:  # not read: already complained of
+            continue
+        columns = schemas[owner].columns
+        if column not in columns:
+            rule = f"{owner} must have a column {column}, however: {schemas[owner].why_missing(column)}"
+            yield scenario.problem(field, rule)
+            continue
+        dtype = columns[column]
+        inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else dtype
+        if field == "target.rule.column":
+            if not dtype.is_numeric():
+                rule = f"{owner}.{column} must be a number, however: dtype={dtype}; cast it in the source"
+                yield scenario.problem(field, rule)
+        elif not _is_label(inner):
+            rule = f"{owner}.{column} must be text, however: dtype={dtype}; cast it in the source"
+            yield scenario.problem(field, rule)
+        elif target.separator is not None and not isinstance(dtype, pl.String):
+            rule = f"has no effect on {asked}, however: dtype={dtype}; leave it out"
+            yield scenario.problem("target.separator", rule)
 
 
-def _rule_problems(scenario: Scenario, where: str) -> Iterator[Problem]:
+def _is_label(dtype: pl.DataType | pl.datatypes.DataTypeClass) -> bool:
+    """Whether values can be read as names without a doubt: 1.0 is no name."""
+    return dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean)
+
+
+def _conditions(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Where a SQL expression on events stands, and the expression."""
+    if scenario.target.rule.where is not None:
+        yield ("target", "rule", "where"), scenario.target.rule.where
+    for name, spec in (scenario.target.specs or {}).items():
+        if spec.where is not None:
+            yield ("target", "class_names", name, "where"), spec.where
+
+
+def _condition_problems(scenario: Scenario, field: tuple[str, ...], where: str) -> Iterator[Problem]:
     try:
         columns = scan_events(scenario, scenario.target.table).collect_schema()
         _try_filter(columns, rule_expr(scenario, where))
     except POLARS_ERRORS as error:
         rule = f"must be true or false for every event, however: {first_line(error)}"
-        yield scenario.problem("target.rule.where", rule)
+        yield scenario.problem(field, rule)

@@ -27,10 +27,10 @@ from mlc.findings import (
     variant_findings,
     worst_first,
 )
+from mlc.labels import resolve_labels, value_counts
 from mlc.scenario import Scenario, TopClasses
 from mlc.sources import POLARS_ERRORS, JoinRate, check_tables, duplicate_keys, join_rates
 from mlc.steps.labels import Prepared, SplitCounts, funnel_line, prepare, reading_rows, split_counts
-from mlc.targets import resolve_labels, value_counts
 
 
 @dataclass(frozen=True)

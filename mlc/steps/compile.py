@@ -7,11 +7,11 @@ import polars as pl
 
 from mlc.cutoffs import Cutoffs, choose_cutoffs
 from mlc.errors import DataError
+from mlc.labels import Labels, label_query, resolve_labels, value_counts, value_query
 from mlc.scenario import Rule, Scenario
 from mlc.sources import check_tables, join_columns, scan_events, scan_table
 from mlc.steps.labels import reading_rows
 from mlc.tables import ENTITY_ID, TIME
-from mlc.targets import Labels, label_query, resolve_labels, value_counts
 
 _MOST_LABELS = 8
 _WIDTH = 10
@@ -31,7 +31,7 @@ def compile_task(scenario: Scenario) -> str:
         first, last = _span(scenario)
         cutoffs = choose_cutoffs(scenario, first, last)
         labels = resolve_labels(scenario, value_counts(scenario, cutoffs.fit_until))
-        lines = [*_picture(scenario, cutoffs, labels), *_plans(scenario, labels)]
+        lines = [*_picture(scenario, cutoffs, labels), *_plans(scenario, cutoffs, labels)]
     return "\n".join(lines)
 
 
@@ -55,7 +55,7 @@ def _picture(scenario: Scenario, cutoffs: Cutoffs, labels: Labels) -> Iterator[s
     count = len(labels.names)
     yield (
         f"{scenario.name}: which of {count} label{'' if count == 1 else 's'} will each "
-        f"{scenario.data.entity} have in {_days(scenario.target.window_days)}?"
+        f"{scenario.data.entity} have in {_windows(scenario)}?"
     )
     yield ""
     yield from (f"  {line}" for line in _drawing(scenario))
@@ -80,10 +80,16 @@ def _drawing(scenario: Scenario) -> Sequence[str]:
     """History, cutoff, gap and window on a line."""
     target = scenario.target
     gap = f" gap {_days(target.gap_days)} " if target.gap_days else ""
-    window = f" window {_days(target.window_days)} "
+    window = f" window {_windows(scenario)} "
     past = "······ history "
     edge = "╎" if gap else ""
     return [f"{past}│{gap}{edge}▓{window}▓│", f"{' ' * len(past)}cutoff"]
+
+
+def _windows(scenario: Scenario) -> str:
+    """The length of the window, or the shortest and the longest."""
+    shortest, longest = scenario.target.shortest_window.days, scenario.target.window.days
+    return _days(longest) if shortest == longest else f"{shortest} to {_days(longest)}"
 
 
 def _days(number: int) -> str:
@@ -152,7 +158,7 @@ def _window(scenario: Scenario, cutoffs: Cutoffs) -> list[str]:
     gap = f"{_days(target.gap_days)} after the cutoff" if target.gap_days else "at the cutoff"
     opens = test + target.gap
     return [
-        f"{_days(target.window_days)}, begins {gap}; open on the left, closed on the right",
+        f"{_windows(scenario)}, begins {gap}; open on the left, closed on the right",
         f"the last test window: ({_short(opens)}, {_short(opens + target.window)}]",
     ]
 
@@ -166,7 +172,7 @@ def _rule(rule: Rule) -> list[str]:
 
 
 def _labels(scenario: Scenario, labels: Labels) -> list[str]:
-    lines = [f"{len(labels.names)} by {scenario.target.column} of {scenario.target.table}"]
+    lines = [f"{len(labels.names)} by {', '.join(scenario.target.column)} of {scenario.target.table}"]
     for index, name in enumerate(labels.names[:_MOST_LABELS]):
         values = labels.values.filter(pl.col("label") == index)["value"].to_list()
         lines.append(name if values == [name] else f"{name}: any of {', '.join(values)}")
@@ -177,9 +183,12 @@ def _labels(scenario: Scenario, labels: Labels) -> list[str]:
 # ── the plans ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _plans(scenario: Scenario, labels: Labels) -> Iterator[str]:
+def _plans(scenario: Scenario, cutoffs: Cutoffs, labels: Labels) -> Iterator[str]:
     """The optimised plan of each query, to read from the bottom to the top."""
-    queries = {"label query: the events that count, with their label": label_query(scenario, labels)}
+    queries = {
+        "value query: how often each value occurs": value_query(scenario, cutoffs.fit_until),
+        "label query: the events that count, with their label": label_query(scenario, labels),
+    }
     for name in scenario.data.events:
         queries[f"store: events of {name}"] = scan_events(scenario, name, [])
         queries[f"store: who is in {name}"] = scan_events(scenario, name, []).select(ENTITY_ID).unique()

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import assert_never
 
 import numpy as np
@@ -12,13 +12,17 @@ import polars as pl
 
 from mlc.cutoffs import naive
 from mlc.errors import MlcError, did_you_mean
-from mlc.scenario import CountAtLeast, Exists, Rule
+from mlc.labels import AMOUNT, LABEL
+from mlc.scenario import CountAtLeast, Exists, Lapsed, New, Rule, SumAtLeast
 from mlc.steps.labels import Prepared
 from mlc.tables import CUTOFF, SPLIT, targets_of
 
 _MOST_HISTORY = 12
 _MOST_AFTER = 3
 _EPOCH = datetime(1970, 1, 1)
+
+Counted = tuple[datetime, float]
+"""An event that counts: its time, and the amount that the rule adds up."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Explanation:
         entity: Its id.
         cutoff: The cutoff; history is up to and with it.
         opens: The window is after this moment …
-        closes: … up to and with this one.
+        closes: … up to and with this one; the longest window of the labels.
         observed_until: A window beyond it gives no target.
         split: Split of the example; None where the entity is no example at this cutoff.
         moments: All moments of the entity, rising.
@@ -114,15 +118,25 @@ def _explain_row(prepared: Prepared, row: int, cutoff: datetime) -> Explanation:
     events, line = prepared.store.events, prepared.label_line
     times = [_moment(t) for t in events.time[events.offsets[row] : events.offsets[row + 1]]]
     own = slice(line.offsets[row], line.offsets[row + 1])
-    labelled = [
-        (_moment(t), names[k]) for t, k in zip(line.time[own], line.columns["label"][own], strict=True)
-    ]
-    inside: dict[str, list[datetime]] = {name: [] for name in names}
-    for time, name in labelled:
-        if opens < time <= closes:
-            inside[name].append(time)
-    complete = closes <= prepared.cutoffs.observed_until
-    set_at = {name: set_by(target.rule, moments) if complete else None for name, moments in inside.items()}
+    labelled = [(_moment(t), names[k]) for t, k in zip(line.time[own], line.columns[LABEL][own], strict=True)]
+    amounts = line.columns[AMOUNT][own] if AMOUNT in line.columns else np.zeros(len(labelled))
+    windows = {
+        name: opens + timedelta(days=days)
+        for name, days in zip(names, prepared.examples.labels.windows_days, strict=True)
+    }
+    inside: dict[str, list[Counted]] = {name: [] for name in names}
+    past: dict[str, list[datetime]] = {name: [] for name in names}
+    for (time, name), amount in zip(labelled, amounts, strict=True):
+        if opens < time <= windows[name]:
+            inside[name].append((time, 0.0 if np.isnan(amount) else float(amount)))
+        elif time <= cutoff:
+            past[name].append(time)
+    verdicts: dict[str, tuple[int | None, datetime | None]] = {
+        name: (None, None)
+        if windows[name] > prepared.cutoffs.observed_until
+        else decide(target.rule, inside[name], past[name], cutoff)
+        for name in names
+    }
     seen = Counter(times)
     by_time = {t: Counter(name for _, name in pairs) for t, pairs in groupby(labelled, key=lambda p: p[0])}
     shared = not prepared.examples.labels.values["value"].is_unique().all()
@@ -130,7 +144,7 @@ def _explain_row(prepared: Prepared, row: int, cutoff: datetime) -> Explanation:
     def moment(time: datetime) -> Moment:
         labels = dict(by_time.get(time, {}))
         others = 0 if labels and shared else seen[time] - sum(labels.values())
-        return Moment(time, labels, others, [name for name in names if set_at[name] == time])
+        return Moment(time, labels, others, [name for name in names if verdicts[name][1] == time])
 
     return Explanation(
         entity=str(prepared.store.entity_ids[row]),
@@ -140,25 +154,43 @@ def _explain_row(prepared: Prepared, row: int, cutoff: datetime) -> Explanation:
         observed_until=prepared.cutoffs.observed_until,
         split=_split(prepared, row, cutoff),
         moments=[moment(time) for time in sorted(seen)],
-        targets={name: int(at is not None) if complete else None for name, at in set_at.items()},
+        targets={name: target for name, (target, _) in verdicts.items()},
         counts={name: len(moments) for name, moments in inside.items()},
     )
 
 
-def set_by(rule: Rule, moments: Sequence[datetime]) -> datetime | None:
-    """The moment at which a target becomes 1, None where it stays 0.
+def decide(
+    rule: Rule, inside: Sequence[Counted], past: Sequence[datetime], cutoff: datetime
+) -> tuple[int, datetime | None]:
+    """A target, and the moment at which an event set it to 1.
 
     Args:
         rule: How events make a target.
-        moments: Events with the label in the window, rising.
+        inside: Events with the label in the window, rising.
+        past: Events with the label up to the cutoff.
+        cutoff: The cutoff.
+
+    Returns:
+        0 or 1, and the moment; None where the target is 0, or 1 because nothing happened.
     """
+    at: datetime | None = None
     match rule:
         case Exists():
-            return moments[0] if moments else None
+            at = inside[0][0] if inside else None
         case CountAtLeast(times=times):
-            return moments[times - 1] if len(moments) >= times else None
+            at = inside[times - 1][0] if len(inside) >= times else None
+        case SumAtLeast(amount=amount):
+            sums = list(accumulate(value for _, value in inside))
+            if sums and sums[-1] >= amount:
+                at = next(time for (time, _), reached in zip(inside, sums, strict=True) if reached >= amount)
+        case New():
+            at = inside[0][0] if inside and not past else None
+        case Lapsed(active_within_days=days):
+            recent = any(time > cutoff - timedelta(days=days) for time in past)
+            return int(recent and not inside), None
         case unreachable:
             assert_never(unreachable)
+    return int(at is not None), at
 
 
 def _split(prepared: Prepared, row: int, cutoff: datetime) -> str | None:

@@ -13,19 +13,12 @@ from mlc.atomic import refusal, replacing
 from mlc.cutoffs import Cutoffs, choose_cutoffs
 from mlc.errors import DataError, MlcError, Problem
 from mlc.ingest import EventStore, open_store
+from mlc.labels import Labels, label_events, label_timeline, resolve_labels, value_counts
 from mlc.scenario import Scenario
 from mlc.sources import check_tables, scan_table
 from mlc.store import Timeline
 from mlc.tables import SPLIT, SPLITS, UNKNOWN, targets_of, with_class_names
-from mlc.targets import (
-    Examples,
-    Labels,
-    build_examples,
-    label_events,
-    label_timeline,
-    resolve_labels,
-    value_counts,
-)
+from mlc.targets import Examples, build_examples
 
 Say = Callable[[str], None]
 

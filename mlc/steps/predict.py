@@ -14,13 +14,14 @@ from mlc.batches import EVALUATION_BATCH, BatchBuilder, BatchPlan, ExampleBatche
 from mlc.cutoffs import naive
 from mlc.errors import DataError, MlcError
 from mlc.ingest import EventStore, open_store
+from mlc.labels import resolve_labels, value_counts
 from mlc.module import score_batches
 from mlc.run import Run
 from mlc.scenario import Scenario
 from mlc.steps.labels import Say, label_line_of, reading_rows
 from mlc.steps.trained import scenario_as_trained, stored_network, stored_thresholds, stored_vocabulary
 from mlc.tables import CUTOFF, ENTITY_ID, SCORES, array_column, microseconds, scores_of, with_class_names
-from mlc.targets import Labels, eligible_rows
+from mlc.targets import eligible_rows
 from mlc.thresholds import Threshold, decide, replace_thresholds
 
 RUN = "run"
@@ -47,7 +48,9 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
     with reading_rows(scenario):
         store = open_store(scenario, runs, say)
         cutoff = _cutoff(scenario, store, as_of)
-        label_line = label_line_of(scenario, store, _labels(scenario, names))
+        label_line = label_line_of(
+            scenario, store, resolve_labels(scenario, value_counts(scenario, cutoff), names)
+        )
     rows = eligible_rows(
         scenario, store, cutoff, lambda reason, count: say(f"{count:,} entities {reason}") if count else None
     )
@@ -60,17 +63,6 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
     _, scores_NK = score_batches(network, examples.planned(BatchPlan(np.arange(len(rows)), EVALUATION_BATCH)))
     return pl.DataFrame({ENTITY_ID: store.entity_ids.gather(rows)}).with_columns(
         pl.lit(cutoff).cast(pl.Datetime("us")).alias(CUTOFF), array_column(SCORES, scores_NK)
-    )
-
-
-def _labels(scenario: Scenario, names: Sequence[str]) -> Labels:
-    """The labels of the training, also where `{top: K}` would now choose others."""
-    classes = scenario.target.class_names
-    groups = classes if isinstance(classes, dict) else {name: [name] for name in names}
-    pairs = [(value, index) for index, name in enumerate(names) for value in groups[name]]
-    return Labels(
-        list(names),
-        pl.DataFrame(pairs, schema={"value": pl.String, "label": pl.UInt16}, orient="row").unique(),
     )
 
 

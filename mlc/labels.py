@@ -1,0 +1,205 @@
+"""Label queries: which events count, and for which of the K labels.
+
+`label_query` is one lazy Polars query over the target's events table: the rows for which the rule's
+`where` is true, a row for each (event, label). Labels are never columns. What the events in a window make of
+a target is in `targets`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from mlc.errors import DataError, Problem, did_you_mean
+from mlc.ingest import EventStore
+from mlc.scenario import LabelSpec, Scenario, SumAtLeast, TopClasses
+from mlc.sources import rule_expr, scan_events
+from mlc.store import Timeline, pack
+from mlc.tables import ENTITY_ID, TIME
+
+LABEL = "label"
+ROW = "row"
+VALUE = "value"
+AMOUNT = "amount"
+EVENTS = "events"
+_EVENT = "mlc:event"  # no column of a table is called so
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The K labels and what each stands for.
+
+    Attributes:
+        names: K names, in the order of the scenario (`{top: K}`: most frequent first).
+        windows_days: Length of the window of each.
+        values: One row a (value, label): `value` text, `label` UInt16. A value may belong to several labels.
+        conditions: Label → SQL expression that its events must meet.
+    """
+
+    names: Sequence[str]
+    windows_days: Sequence[int]
+    values: pl.DataFrame
+    conditions: Mapping[int, str]
+
+
+def value_query(scenario: Scenario, fit_until: datetime) -> pl.LazyFrame:
+    """Values of the target column: `value`, `events` in all, `fitted` events up to `fit_until`."""
+    fitted = (pl.col(TIME) <= fit_until).sum().alias("fitted")
+    return _valued(scenario).group_by(VALUE).agg(pl.len().alias(EVENTS), fitted)
+
+
+def value_counts(scenario: Scenario, fit_until: datetime) -> pl.DataFrame:
+    """The result of `value_query`."""
+    return value_query(scenario, fit_until).collect(engine="streaming")
+
+
+def resolve_labels(scenario: Scenario, counts: pl.DataFrame, trained: Sequence[str] | None = None) -> Labels:
+    """The labels of a scenario: as listed, as grouped, or the most frequent in the training period.
+
+    Args:
+        scenario: Checked scenario.
+        counts: From `value_counts`.
+        trained: The labels that a model knows: they stay as they are, whatever the tables now hold.
+
+    Raises:
+        DataError: Class names that never occur, all at once, each with the nearest ones.
+    """
+    if trained is None and not counts.height:
+        column = ", ".join(scenario.target.column)
+        rule = f"some event must have a value in {column}, however: none has; check where and joins"
+        raise DataError(scenario.problem("target.column", rule))
+    known = counts[VALUE].to_list()
+    specs = scenario.target.specs or _frequent(scenario, counts, trained)
+    if trained is None:
+        problems = list(_unknown_values(scenario, specs, known))
+        if problems:
+            raise DataError(problems)
+    names: list[str] = []
+    windows: list[int] = []
+    pairs: list[tuple[str, int]] = []
+    conditions: dict[int, str] = {}
+    for base, spec in specs.items():
+        values = _values_of(spec, known)
+        for name, days in scenario.target.heads(base, spec):
+            pairs += [(value, len(names)) for value in values]
+            if spec.where is not None:
+                conditions[len(names)] = spec.where
+            names.append(name)
+            windows.append(days)
+    frame = pl.DataFrame(pairs, schema={VALUE: pl.String, LABEL: pl.UInt16}, orient="row")
+    return Labels(names, windows, frame, conditions)
+
+
+def _frequent(
+    scenario: Scenario, counts: pl.DataFrame, trained: Sequence[str] | None
+) -> Mapping[str, LabelSpec]:
+    """The labels of `{top: K}`: the most frequent values, or those that a model knows."""
+    target, classes = scenario.target, scenario.target.class_names
+    assert isinstance(classes, TopClasses)
+    if trained is not None:
+        # Each value gave a name for each window: "Dress 7d", "Dress 21d".
+        ending = f" {target.windows[0]}d" if isinstance(target.window_days, list) else ""
+        values = [name.removesuffix(ending) for name in trained[:: len(target.windows)]]
+    else:
+        enough = counts.filter(pl.col("fitted") >= classes.min_support)
+        ranked = enough.sort(["fitted", VALUE], descending=[True, False])
+        values = ranked[VALUE].head(classes.top).to_list()
+    if not values:
+        rule = f"must find a value with {classes.min_support} events in training, however: there is none"
+        raise DataError(scenario.problem("target.class_names", rule))
+    return {value: LabelSpec(values=[value]) for value in values}
+
+
+def _values_of(spec: LabelSpec, known: Sequence[str]) -> list[str]:
+    """The values of a label: those listed, and those of the tables in which its pattern is found."""
+    found = [value for value in known if spec.pattern is not None and re.search(spec.pattern, value)]
+    return list(dict.fromkeys([*(spec.values or ()), *sorted(found)]))
+
+
+def _unknown_values(
+    scenario: Scenario, specs: Mapping[str, LabelSpec], known: Sequence[str]
+) -> Iterator[Problem]:
+    occurring = set(known)
+    column = ", ".join(scenario.target.column)
+    for index, (name, spec) in enumerate(specs.items()):
+        field = ("target", "class_names", index if isinstance(scenario.target.class_names, list) else name)
+        for value in spec.values or ():
+            if value not in occurring:
+                hint = did_you_mean(value, occurring)
+                yield scenario.problem(
+                    field, f"must occur in {column}, however: {value!r} never does; {hint}"
+                )
+        if spec.pattern is not None and not spec.values and not _values_of(spec, known):
+            rule = f"must be found in a value of {column}, however: {spec.pattern} is in none"
+            yield scenario.problem((*field, "pattern"), rule)
+
+
+# ── queries ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def label_query(scenario: Scenario, labels: Labels) -> pl.LazyFrame:
+    """The events that count: `entity_id`, `time`, `label`, and `amount` where the rule adds one up.
+
+    An event gives one row for each label that one of its values belongs to, and no more.
+    """
+    frame = _valued(scenario).join(labels.values.lazy(), on=VALUE, how="inner", maintain_order="left")
+    for label, where in labels.conditions.items():
+        frame = frame.filter((pl.col(LABEL) != label) | rule_expr(scenario, where))
+    if _several_values(scenario):  # a second value of the same label is not a second event
+        frame = frame.unique([_EVENT, LABEL], keep="first", maintain_order=True)
+    rule = scenario.target.rule
+    amount = [pl.col(rule.column).cast(pl.Float64).alias(AMOUNT)] if isinstance(rule, SumAtLeast) else []
+    return frame.select(ENTITY_ID, TIME, LABEL, *amount)
+
+
+def _valued(scenario: Scenario) -> pl.LazyFrame:
+    """The events that count, a row for each value of the target's columns; events without one are left out.
+
+    All joined columns are there; Polars reads only those that are used.
+    """
+    frame = scan_events(scenario, scenario.target.table)
+    where = scenario.target.rule.where
+    if where is not None:
+        frame = frame.filter(rule_expr(scenario, where))
+    if _several_values(scenario):
+        frame = frame.with_row_index(_EVENT)
+    parts = [_one_column(scenario, frame, column) for column in scenario.target.column]
+    return parts[0] if len(parts) == 1 else pl.concat(parts)
+
+
+def _one_column(scenario: Scenario, frame: pl.LazyFrame, column: str) -> pl.LazyFrame:
+    value, dtype = pl.col(column), frame.collect_schema()[column]
+    if dtype.is_nested():
+        frame = frame.with_columns(value.cast(pl.List(pl.String)).alias(VALUE)).explode(VALUE)
+    elif scenario.target.separator is not None:
+        parts = value.cast(pl.String).str.split(scenario.target.separator)
+        frame = frame.with_columns(parts.alias(VALUE)).explode(VALUE)
+        frame = frame.with_columns(pl.col(VALUE).str.strip_chars())
+    else:
+        frame = frame.with_columns(value.cast(pl.String).alias(VALUE))
+    return frame.filter(pl.col(VALUE).is_not_null())
+
+
+def _several_values(scenario: Scenario) -> bool:
+    """Whether one event may have more than one value."""
+    target = scenario.target
+    if len(target.column) > 1 or target.separator is not None:
+        return True
+    return scan_events(scenario, target.table).collect_schema()[target.column[0]].is_nested()
+
+
+def label_events(scenario: Scenario, labels: Labels, store: EventStore) -> pl.DataFrame:
+    """`label_query` as numbers: `row` UInt32, `time` Int64 (microseconds), `label` UInt16; by time."""
+    rows = pl.DataFrame({ENTITY_ID: store.entity_ids}).with_row_index(ROW).lazy()
+    query = label_query(scenario, labels).join(rows, on=ENTITY_ID, how="inner")
+    amount = [AMOUNT] if isinstance(scenario.target.rule, SumAtLeast) else []
+    numbers = query.select(ROW, pl.col(TIME).cast(pl.Int64), LABEL, *amount)
+    return numbers.collect(engine="streaming").sort(TIME, ROW, LABEL)
+
+
+def label_timeline(events: pl.DataFrame, entities: int) -> Timeline:
+    """The label events by entity, for the history features: column `label`, by (entity, time)."""
+    columns = {name: events[name].to_numpy() for name in events.columns if name not in (ROW, TIME)}
+    return pack(events[ROW].to_numpy(), events[TIME].to_numpy(), entities, columns)

@@ -1,0 +1,247 @@
+"""What is predicted: labels, rule and window of a scenario."""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from mlc.scenario.fields import Days, FilePath, OneOrMany, Section, Text, distinct, kind_from_text
+from mlc.scenario.source_tables import RowSql
+
+
+class RuleSection(Section):
+    """What every rule has."""
+
+    where: RowSql | None = None
+    """Only events for which this SQL expression is true count. Joined columns are written
+    `articles.price`."""
+
+
+class Exists(RuleSection):
+    """The target is 1 when at least one event with the label lies in the window."""
+
+    kind: Literal["exists"] = "exists"
+
+
+class CountAtLeast(RuleSection):
+    """The target is 1 when at least `times` events with the label lie in the window."""
+
+    kind: Literal["count_at_least"]
+    times: Annotated[int, Field(ge=1)]
+    """How many events it takes."""
+
+
+class SumAtLeast(RuleSection):
+    """The target is 1 when the events with the label in the window add up to at least `amount`."""
+
+    kind: Literal["sum_at_least"]
+    column: Text
+    """The number that is added up; nulls add nothing. A joined one is `dimension.column`."""
+    amount: Annotated[float, Field(gt=0.0)]
+    """How much it takes."""
+
+
+class New(RuleSection):
+    """The target is 1 when an event with the label lies in the window and none in the whole history."""
+
+    kind: Literal["new"]
+
+
+class Lapsed(RuleSection):
+    """The target is 1 when the label was in the recent history and does not come back in the window."""
+
+    kind: Literal["lapsed"]
+    active_within_days: Days
+    """Recent history is `(cutoff - active_within_days, cutoff]`."""
+
+
+Rule = Annotated[Exists | CountAtLeast | SumAtLeast | New | Lapsed, Discriminator("kind")]
+
+
+class TopClasses(Section):
+    """The most frequent values of the column in the training period."""
+
+    top: Annotated[int, Field(ge=1)]
+    """How many labels."""
+    min_support: Annotated[int, Field(ge=1)] = 1
+    """Leave out values with fewer events than this in the training period."""
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise PydanticCustomError(
+            "pattern", "must be a regular expression, however: {found}", {"found": str(error)}
+        ) from None
+    return text
+
+
+class LabelSpec(Section):
+    """One label that stands for several values, or has a condition or a window of its own."""
+
+    values: OneOrMany | None = None
+    """Any of these values of the column."""
+    pattern: Annotated[Text, AfterValidator(_pattern)] | None = None
+    """Any value in which this regular expression is found: `^Dress` (Python's syntax)."""
+    where: RowSql | None = None
+    """Only events for which this SQL expression is true count for this label."""
+    window_days: Days | None = None
+    """A window for this label alone."""
+
+    @model_validator(mode="after")
+    def _means_something(self) -> "LabelSpec":
+        if self.values is None and self.pattern is None:
+            raise PydanticCustomError("empty_label", "must have values or a pattern, however: it has neither")
+        return self
+
+
+def _label_short_form(value: object) -> object:
+    if value is None:
+        raise PydanticCustomError("label", "must be a value or a list of them, however: null; quote it")
+    return value if isinstance(value, dict | LabelSpec) else {"values": value}
+
+
+def _class_names_shape(value: object) -> str | None:
+    """Which of the three forms is meant; a label may be called `top`, its values are then texts."""
+    if isinstance(value, list):
+        return "list"
+    if isinstance(value, TopClasses):
+        return "top"
+    if not isinstance(value, dict):
+        return None
+    for word in TopClasses.model_fields:
+        given = value.get(word, [])
+        if not isinstance(given, list | dict | LabelSpec) and not (
+            isinstance(given, str) and not given.isdigit()
+        ):
+            return "top"  # a quoted number too: to take it for the value of a label would hide a slip
+    return "groups"
+
+
+Label = Annotated[
+    LabelSpec,
+    BeforeValidator(
+        _label_short_form,
+        json_schema_input_type=Text | Annotated[list[Text], Field(min_length=1)] | LabelSpec,
+    ),
+]
+ClassNames = Annotated[
+    Annotated[list[Text], Field(min_length=1), AfterValidator(distinct), Tag("list")]
+    | Annotated[TopClasses, Tag("top")]
+    | Annotated[dict[Text, Label], Field(min_length=1), Tag("groups")],
+    Discriminator(
+        _class_names_shape,
+        custom_error_type="class_names",
+        custom_error_message="must be a list of names, {top: 25}, or a mapping of label to values",
+    ),
+]
+
+
+def _rising(days: list[int]) -> list[int]:
+    if len(set(days)) < len(days):
+        raise PydanticCustomError(
+            "twice", "each window must stand once, however: one stands twice; remove one"
+        )
+    return sorted(days)
+
+
+def _one_or_several(value: object) -> str:
+    return "several" if isinstance(value, list) else "one"
+
+
+Windows = Annotated[
+    Annotated[Days, Tag("one")]
+    | Annotated[list[Days], Field(min_length=1), AfterValidator(_rising), Tag("several")],
+    Discriminator(_one_or_several),
+]
+
+
+class TargetSection(Section):
+    """Which things the entities may do, and in how many days."""
+
+    table: Text
+    """The events table that decides."""
+    column: OneOrMany
+    """Its column with the label's value, or a joined one as `dimension.column`; a list where several columns
+    can hold it. A column of lists gives each of its values."""
+    separator: Text | None = None
+    """Splits a text that holds several values: `|` for `comedy|drama`."""
+    class_names: ClassNames
+    """The labels: a list of values; `{top: 25}` for the most frequent of the training period; or
+    `{Lingerie: [Casual Lingerie, Expressive Lingerie]}` for a label that stands for any of several values,
+    also as `{Lingerie: {pattern: Lingerie$, where: "price > 5", window_days: 7}}`."""
+    window_days: Windows
+    """Length of the window in days. The window is `(cutoff + gap, cutoff + gap + window]`. Several lengths,
+    `[7, 21]`, give each label once for each: `Dress 7d`, `Dress 21d`."""
+    gap_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    """Days between the cutoff and the window, for decisions that take time to carry out."""
+    rule: Annotated[
+        Rule, BeforeValidator(kind_from_text, json_schema_input_type=Rule | Literal["exists", "new"])
+    ] = Exists()
+    """How the events in the window make a target."""
+    allow_empty: bool = False
+    """Go on although a label has no positive example in training."""
+    true_probabilities: FilePath | None = None
+    """Generated data only: Parquet with the entity, `cutoff` and a column per label of true probabilities.
+    The report then shows the best score that any model could reach."""
+
+    @property
+    def specs(self) -> Mapping[str, LabelSpec] | None:
+        """Label → what it stands for; None where the most frequent values are taken."""
+        match self.class_names:
+            case TopClasses():
+                return None
+            case list(names):
+                return {name: LabelSpec(values=[name]) for name in names}
+            case groups:
+                return groups
+
+    @property
+    def windows(self) -> list[int]:
+        """Window lengths in days, of the labels that have none of their own."""
+        return self.window_days if isinstance(self.window_days, list) else [self.window_days]
+
+    @property
+    def names(self) -> list[str] | None:
+        """The labels, one for each window; None where the most frequent values are taken."""
+        if self.specs is None:
+            return None
+        return [name for base, spec in self.specs.items() for name, _ in self.heads(base, spec)]
+
+    def heads(self, base: str, spec: LabelSpec) -> list[tuple[str, int]]:
+        """Name and window in days of each label that a class name gives."""
+        if spec.window_days is not None:
+            return [(base, spec.window_days)]
+        if isinstance(self.window_days, int):
+            return [(base, self.window_days)]
+        return [(f"{base} {days}d", days) for days in self.window_days]
+
+    def _lengths(self) -> list[int]:
+        own = [spec.window_days for spec in (self.specs or {}).values() if spec.window_days is not None]
+        return [*own, *(self.windows if len(own) < len(self.specs or {}) or not own else [])]
+
+    @property
+    def window(self) -> timedelta:
+        """Length of the longest window."""
+        return timedelta(days=max(self._lengths()))
+
+    @property
+    def shortest_window(self) -> timedelta:
+        """Length of the shortest window."""
+        return timedelta(days=min(self._lengths()))
+
+    @property
+    def gap(self) -> timedelta:
+        """Time between cutoff and window."""
+        return timedelta(days=self.gap_days)
+
+    def columns_used(self) -> dict[str, str]:
+        """Columns that labels and rule name → the field that names each."""
+        used = dict.fromkeys(self.column, "target.column")
+        if isinstance(self.rule, SumAtLeast):
+            used[self.rule.column] = "target.rule.column"
+        return used

@@ -1,0 +1,44 @@
+"""What the README shows runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+GRAMMAR = README[README.index("### The grammar of labels") : README.index("### What the model sees")]
+TARGETS = re.findall(r"```yaml\n(.*?)```", GRAMMAR, re.DOTALL)
+
+
+def test_the_grammar_has_examples():
+    assert len(TARGETS) >= 10
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=[text.splitlines()[0].lstrip("# ") for text in TARGETS])
+def test_each_example_of_the_grammar_makes_labels(mlc, demo, tmp_path, target):
+    scenario = yaml.safe_load((demo / "departments_28d.yaml").read_text())
+    for table in scenario["data"]["tables"].values():
+        table["path"] = str(demo / table["path"])
+    scenario["target"] = {**yaml.safe_load(target), "allow_empty": True}
+    del scenario["examples"]["test_from"], scenario["examples"]["validation_from"]
+    (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(scenario))
+    result = mlc("labels", "scenario.yaml")
+    assert result.code == 0, result.err
+    assert "all pairs of an entity and a cutoff" in result.out
+
+
+def test_the_smallest_scenario_of_the_readme_is_legal(mlc, tmp_path):
+    """Its tables are not there: that is the only complaint."""
+    (shown,) = re.findall(r"```yaml\n(# yaml-language-server.*?)```", README, re.DOTALL)
+    (tmp_path / "scenario.yaml").write_text(shown)
+    result = mlc("check", "scenario.yaml")
+    assert result.code == 2
+    assert len(result.err.splitlines()) == 3
+    assert all("a file must be at" in line for line in result.err.splitlines())
+
+
+def test_every_room_of_the_house_is_in_the_tree():
+    house = Path(__file__).parent.parent / "mlc"
+    rooms = {path.stem for path in house.glob("*") if path.suffix in ("", ".py") and path.stem[:2] != "__"}
+    assert [room for room in sorted(rooms) if not re.search(rf"  {room}[./]", README)] == []
