@@ -12,7 +12,7 @@ from mlc.ingest import EventStore
 from mlc.labels import LABEL
 from mlc.store import Timeline, first_of_day
 from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN
-from mlc.vocabulary import FieldRows, Vocabulary, code_rows, field_column
+from mlc.vocabulary import FieldRows, Vocabulary, code_rows
 
 FIRST = "first"
 EVALUATION_BATCH = 1024
@@ -114,10 +114,10 @@ class _Columns:
         numbers = np.full((len(index_X), len(self._numbers)), np.nan, dtype=np.float32)
         for place, (field, rows) in enumerate(self._categories):
             if field is not None:
-                categories[:, place] = rows[field_column(self._store, field, index_X)]
+                categories[:, place] = rows[self._store.field_column(field, index_X)]
         for place, field in enumerate(self._numbers):
             if field is not None:
-                numbers[:, place] = field_column(self._store, field, index_X)
+                numbers[:, place] = self._store.field_column(field, index_X)
         return categories, numbers
 
 

@@ -105,6 +105,19 @@ class EventStore:
         index = [f.name for f in (*self.event_fields, *self.entity_fields)].index(field)
         return pl.read_parquet(self.folder / f"values.{index}.parquet")["value"].to_list()
 
+    def field_column(self, field: Field, index: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Codes or numbers of a field: by event (through the dimension row where it is joined), or by entity.
+
+        Args:
+            field: One of the store's fields.
+            index: Which events or entities; all by default.
+        """
+        if field.joined_by:
+            rows = self.events.columns[f">{field.joined_by}"][index]
+            return np.asarray(self.dimensions[field.name][rows])
+        columns = self.attributes if field.name in self.attributes else self.events.columns
+        return np.asarray(columns[field.name][index])
+
     def rows(self, ids: pl.Series) -> np.ndarray:
         """Entity rows of ids, int64; -1 for an unknown one."""
         known = pl.DataFrame({ENTITY_ID: self.entity_ids}).with_row_index(_ROW)

@@ -83,25 +83,11 @@ def _frequent(store: EventStore, fields: Sequence[Field], seen: np.ndarray) -> F
     for field in fields:
         if field.kind == "category":
             values = store.values(field.name)
-            counts = np.bincount(field_column(store, field)[seen], minlength=len(values) + 1)[1:]
+            counts = np.bincount(store.field_column(field)[seen], minlength=len(values) + 1)[1:]
             categories[field.name] = [
                 v for v, count in zip(values, counts, strict=True) if count >= field.min_count
             ]
     return FieldRows(categories, [field.name for field in fields if field.kind == "number"])
-
-
-def field_column(store: EventStore, field: Field, index: np.ndarray | slice = slice(None)) -> np.ndarray:
-    """Codes or numbers of a field: by event (through the dimension row where it is joined), or by entity.
-
-    Args:
-        store: The event store.
-        field: One of its fields.
-        index: Which events or entities; all by default.
-    """
-    if field.joined_by:
-        return np.asarray(store.dimensions[field.name][store.events.columns[f">{field.joined_by}"][index]])
-    columns = store.attributes if field.name in store.attributes else store.events.columns
-    return np.asarray(columns[field.name][index])
 
 
 def code_rows(store: EventStore, name: str, values: Sequence[str]) -> np.ndarray:

@@ -17,7 +17,7 @@ from mlc.run import Run
 from mlc.scenario import Scenario, load_scenario, scenario_yaml
 from mlc.sources import check_tables
 from mlc.steps.trained import scenario_as_trained
-from mlc.vocabulary import field_column, fit_vocabulary
+from mlc.vocabulary import fit_vocabulary
 from tests.small_tables import START, TICK, Rows, few, folder, scenario_at, write
 
 DAY = timedelta(days=1)
@@ -45,7 +45,7 @@ def opened(place, tables: dict[str, Any]) -> EventStore:
 def decoded(store: EventStore, name: str) -> list[Any]:
     """A field by event, or by entity, as values."""
     field = next(f for f in (*store.event_fields, *store.entity_fields) if f.name == name)
-    column = field_column(store, field).tolist()
+    column = store.field_column(field).tolist()
     if field.kind == "number":
         return [None if np.isnan(value) else value for value in column]
     values = [None, *store.values(name)]
