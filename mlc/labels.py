@@ -204,7 +204,7 @@ def label_events(scenario: Scenario, labels: Labels, store: EventStore) -> pl.Da
 
 
 def _stored_events(scenario: Scenario, labels: Labels, store: EventStore) -> pl.DataFrame | None:
-    """The same from the codes of the event store, or None where these do not tell: no file read, no id joined.
+    """The same from the codes of the event store, without reading a file; None where these do not tell.
 
     They tell when each event has one value, each value one label, and nothing but the value decides.
     """
