@@ -195,12 +195,12 @@ def label_events(scenario: Scenario, labels: Labels, store: EventStore) -> pl.Da
     """`label_query` as numbers: `row` UInt32, `time` Int64 (microseconds), `label` UInt16; by time."""
     stored = _stored_events(scenario, labels, store)
     if stored is not None:
-        return stored.sort(TIME, ROW, LABEL)
+        return stored.sort(TIME)
     rows = pl.DataFrame({ENTITY_ID: store.entity_ids}).with_row_index(ROW).lazy()
     query = label_query(scenario, labels).join(rows, on=ENTITY_ID, how="inner")
     amount = [AMOUNT] if isinstance(scenario.target.rule, SumAtLeast) else []
     numbers = query.select(ROW, pl.col(TIME).cast(pl.Int64), LABEL, *amount)
-    return numbers.collect(engine="streaming").sort(TIME, ROW, LABEL)
+    return numbers.collect(engine="streaming").sort(TIME)
 
 
 def _stored_events(scenario: Scenario, labels: Labels, store: EventStore) -> pl.DataFrame | None:

@@ -149,7 +149,8 @@ def build_examples(
     held_out = held_out_entities(store.entity_ids, scenario.examples.holdout_entities, scenario.train.seed)
     funnel = _Funnel(len(store.entity_ids) * (len(cutoffs.rows) + len(cutoffs.incomplete)))
     funnel.remove("windows not complete", len(store.entity_ids) * len(cutoffs.incomplete))
-    all_rows, all_targets, tables = [], [], []
+    all_rows, tables = [], []
+    trained_K = np.zeros(len(labels.names), dtype=np.int64)  # positives in training
     for cutoff, split in cutoffs.rows:
         rows = eligible_rows(scenario, store, cutoff, funnel.remove)
         if scenario.examples.holdout_entities:
@@ -163,12 +164,12 @@ def build_examples(
             positive = (targets == 1).any(axis=1)
             funnel.remove("without any positive target (drop_all_negative)", int((~positive).sum()))
             rows, targets = rows[positive], targets[positive]
+        if split == "train":
+            trained_K += (targets == 1).sum(axis=0)
         all_rows.append(rows)
-        all_targets.append(targets)
-        tables.append(_keys(store, rows, cutoff, split))
-    targets_NK = np.concatenate(all_targets)
-    table = pl.concat(tables).with_columns(array_column(TARGETS, targets_NK))
-    _check_examples(scenario, labels, table[SPLIT].to_numpy(), targets_NK, funnel.steps)
+        tables.append(_keys(store, rows, cutoff, split).with_columns(array_column(TARGETS, targets)))
+    table = pl.concat(tables, rechunk=False)  # a large matrix is not copied here
+    _check_examples(scenario, labels, set(table[SPLIT].unique()), trained_K, funnel.steps)
     return Examples(table, np.concatenate(all_rows), labels, funnel.steps)
 
 
@@ -265,18 +266,17 @@ class _Funnel:
 
 
 def _check_examples(
-    scenario: Scenario, labels: Labels, splits: np.ndarray, targets_NK: np.ndarray, funnel: list[FunnelStep]
+    scenario: Scenario, labels: Labels, splits: set[str], trained_K: np.ndarray, funnel: list[FunnelStep]
 ) -> None:
     for split in ("train", "validation", "test"):
-        if not (splits == split).any():
+        if split not in splits:
             story = "; ".join(f"{step.removed:,} {step.reason}" for step in funnel[1:])
             raise DataError(
                 scenario.problem(
                     "examples", f"the {split} split must have examples, however: none is left ({story})"
                 )
             )
-    positives = (targets_NK[splits == "train"] == 1).sum(axis=0)
-    empty = [name for name, count in zip(labels.names, positives, strict=True) if not count]
+    empty = [name for name, count in zip(labels.names, trained_K, strict=True) if not count]
     if len(empty) == len(labels.names):
         raise DataError(
             scenario.problem(
