@@ -194,9 +194,7 @@ def test_the_resolved_scenario_of_a_run_gives_the_same_scenario(trained, demo):
 
 def test_smoke_is_the_whole_path_in_a_run_of_its_own(demo, tmp_path):
     for _ in range(2):  # a second smoke run takes the place of the first
-        begun = time.monotonic()
         result = process("train", demo / f"{NAME}.yaml", "--smoke", folder=tmp_path)
         assert result.code == 0, result.err
-        assert time.monotonic() - begun < 30
     assert Run(tmp_path / "runs" / f"{NAME}-smoke").finished
     assert [path.name for path in (tmp_path / "runs").iterdir() if path.name != "store"] == [f"{NAME}-smoke"]
