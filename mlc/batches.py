@@ -171,6 +171,10 @@ class ExampleBatches(Dataset[Batch]):
         """The batches of a plan, without a loader."""
         return (self[index_B] for index_B in plan)
 
+    def in_order(self, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """All examples for evaluation, in the order of the table; with several ranks, this one's share."""
+        return self.planned(BatchPlan(np.arange(len(self)), EVALUATION_BATCH, rank=rank, world=world))
+
     def __getitem__(self, index_B: np.ndarray) -> Batch:
         targets = None if self.targets_NK is None else self.targets_NK[index_B]
         return self.builder.build(index_B, self.rows_N[index_B], self.cutoffs_N[index_B], targets)

@@ -100,8 +100,8 @@ def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime) -> Cutof
             f"and the first {split} cutoff would be {start:%Y-%m-%d}; "
             f"choose a shorter window, or earlier test_from and validation_from",
         )
-        for split, start in (("train", newest), ("validation", validation_from), ("test", test_from))
-        if not splits[split]  # type: ignore[index]
+        for (split, cutoffs), start in zip(splits.items(), (newest, validation_from, test_from), strict=True)
+        if not cutoffs
     ]
     if complete and complete[-1] >= last:
         field = "examples.observed_until" if examples.test_from is None else "examples.test_from"

@@ -228,23 +228,27 @@ class Classifier(pytorch_lightning.LightningModule):
         self.train_section = train
         self.validation = DefinedMeans()
 
-    def training_step(self, batch: Batch, _: int) -> torch.Tensor:  # noqa: D102
+    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
+        """The loss of one batch."""
         loss = multilabel_loss(self.train_section.loss, self.network(batch), batch.targets_BK)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
         return loss
 
-    def validation_step(self, batch: Batch, _: int) -> None:  # noqa: D102
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Note the loss and the scores of one batch."""
         logits_BK = self.network(batch).float()
         loss = multilabel_loss(self.train_section.loss, logits_BK, batch.targets_BK)
         self.log("validation_loss", loss, on_epoch=True, batch_size=len(batch), sync_dist=True)
         self.validation.update(torch.sigmoid(logits_BK), batch.targets_BK)
 
-    def on_validation_epoch_end(self) -> None:  # noqa: D102
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over all ranks; `MONITOR` is one of them."""
         means = self.validation.compute()
         self.validation.reset()
         self.log_dict({f"validation_{name}": value for name, value in means.items()}, sync_dist=True)
 
-    def configure_optimizers(self) -> Any:  # noqa: D102
+    def configure_optimizers(self) -> Any:
+        """AdamW with decay on matrices only, and a learning rate that rises and falls step by step."""
         matrices = [p for p in self.network.parameters() if p.ndim > 1]
         vectors = [p for p in self.network.parameters() if p.ndim <= 1]
         train = self.train_section

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from mlc.errors import Problem, ScenarioError, did_you_mean
+from mlc.errors import Problem, did_you_mean
 from mlc.scenario.fields import Days, Moment, Section, Text, kind_from_text
 from mlc.scenario.origin import Keys, Origin, dotted
 from mlc.scenario.source_tables import Tables
@@ -393,9 +393,3 @@ class Scenario(Section):
                 {"kind": kind},
             )
         return value
-
-    def raise_contradictions(self) -> None:
-        """Raise all of `contradictions` at once."""
-        problems = list(self.contradictions())
-        if problems:
-            raise ScenarioError(problems)

@@ -5,10 +5,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from mlc.batches import EVALUATION_BATCH, BatchPlan, ExampleBatches
+from mlc.batches import ExampleBatches
 from mlc.errors import DataError
 from mlc.module import Network, score_batches
 from mlc.run import Run
@@ -62,7 +61,5 @@ def evaluate(run: Run, runs: Path, say: Say) -> Evaluation:
 
 
 def _predictions(prepared: Prepared, network: Network, examples: ExampleBatches) -> pl.DataFrame:
-    _, scores_NK = score_batches(
-        network, examples.planned(BatchPlan(np.arange(len(examples)), EVALUATION_BATCH))
-    )
+    _, scores_NK = score_batches(network, examples.in_order())
     return prepared.examples.table.drop(TARGETS).with_columns(array_column(SCORES, scores_NK))

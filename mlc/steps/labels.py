@@ -13,7 +13,7 @@ from mlc.atomic import refusal, replacing
 from mlc.cutoffs import Cutoffs, choose_cutoffs
 from mlc.errors import DataError, MlcError, Problem
 from mlc.ingest import EventStore, open_store
-from mlc.labels import Labels, label_events, label_timeline, resolve_labels, value_counts
+from mlc.labels import label_events, label_timeline, resolve_labels, value_counts
 from mlc.scenario import Scenario
 from mlc.sources import check_tables, scan_table
 from mlc.store import Timeline
@@ -103,11 +103,6 @@ def dropped_rows(store: EventStore) -> list[str]:
         for what, dropped in (("entity", counts.without_entity), ("time", counts.without_time))
         if dropped
     ]
-
-
-def label_line_of(scenario: Scenario, store: EventStore, labels: Labels) -> Timeline:
-    """Label events by entity, without examples: what a prediction needs."""
-    return label_timeline(label_events(scenario, labels, store), len(store.entity_ids))
 
 
 def funnel_line(examples: Examples) -> str:

@@ -68,7 +68,6 @@ class Label:
     name: str
     events: int
     positives: int
-    fit_positives: int
 
 
 @dataclass(frozen=True)
@@ -250,7 +249,7 @@ def _evaluate(
             break
     usual = good.filter(pl.col("test") <= 0.9 * examples)  # what nearly all do needs no model
     good = usual if usual.height >= 3 else good
-    labels = [Label(v, e, t, f) for v, e, t, _, f in good.iter_rows() if not _LEFTOVERS.fullmatch(v)]
+    labels = [Label(v, e, t) for v, e, t, _, _ in good.iter_rows() if not _LEFTOVERS.fullmatch(v)]
     if not labels:
         return None
     skipped = [v for v in good["value"] if _LEFTOVERS.fullmatch(v)]

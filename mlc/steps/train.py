@@ -300,8 +300,9 @@ def _predict_all(
     """Every example scored once: each rank its share, merged and counted by rank zero; None on the others."""
     rank, world = trainer.global_rank, trainer.world_size
     keys = prepared.examples.table.drop(TARGETS)
-    plan = BatchPlan(np.arange(keys.height), EVALUATION_BATCH, rank=rank, world=world)
-    index, scores = score_batches(classifier.network.to(trainer.strategy.root_device), examples.planned(plan))
+    index, scores = score_batches(
+        classifier.network.to(trainer.strategy.root_device), examples.in_order(rank, world)
+    )
     part = keys[index].with_columns(array_column(SCORES, scores), pl.Series("__index", index))
     if world > 1:
         with replacing(run / f"parts/{rank}.parquet") as temporary:
