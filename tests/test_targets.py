@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlc.errors import DataError
+from mlc.examples import held_out_entities
 from mlc.scenario import load_scenario
 from mlc.tables import targets_of
-from mlc.targets import held_out_entities
 from tests import reference
 from tests.small_tables import (
     DAYS,

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 
 from mlc.errors import MlcError
+from mlc.examples import Examples
 from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, TARGETS, UNKNOWN, targets_of
-from mlc.targets import Examples
 
 _BARS = "▁▂▃▄▅▆▇█"
 _LONGEST_NAME = 40
