@@ -200,8 +200,10 @@ def _differences(
 
 
 def _counts(part: pl.DataFrame) -> dict[str, Any]:
-    cutoffs = [cutoff.isoformat() for cutoff in part[CUTOFF].unique().sort().to_list()]
-    return {"examples": part.height, "entities": part[ENTITY_ID].n_unique(), "cutoffs": cutoffs}
+    cutoffs = part[CUTOFF].unique().sort()
+    ends = {"first": cutoffs[0].isoformat(), "last": cutoffs[-1].isoformat()}
+    counted = {"examples": part.height, "entities": part[ENTITY_ID].n_unique()}
+    return {**counted, "cutoffs": {"number": len(cutoffs), **ends}}
 
 
 def _compare(score: str, test: Mapping[str, Any], baselines: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -330,10 +332,9 @@ def _label_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
 
 
 def _described(entry: Mapping[str, Any]) -> str:
-    cutoffs = [cutoff.removesuffix("T00:00:00") for cutoff in entry["cutoffs"]]
-    moments = f", cutoff {cutoffs[0]}" if len(cutoffs) == 1 else ""
-    if len(cutoffs) > 1:
-        moments = f", {len(cutoffs)} cutoffs {cutoffs[0]} to {cutoffs[-1]}"
+    number = entry["cutoffs"]["number"]
+    first, last = (entry["cutoffs"][word].removesuffix("T00:00:00") for word in ("first", "last"))
+    moments = f", cutoff {first}" if number == 1 else f", {number:,} cutoffs {first} to {last}"
     return f"{entry['examples']:,} examples of {entry['entities']:,} entities{moments}"
 
 

@@ -128,22 +128,20 @@ def own_pairs(
     target = scenario.target
     windows_K = np.asarray(labels.windows_days)
     opening_N = opens(target, cutoffs_N)
-    window, index_T = _between(line, rows_N, opening_N, closes(target, cutoffs_N, windows_K.max()))
+    window = _between(line, rows_N, opening_N, closes(target, cutoffs_N, windows_K.max()))
     if windows_K.min() < windows_K.max():
-        example_T, label_T = window[ROW].to_numpy(), line.columns[LABEL][index_T]
-        closes_T = closes(target, cutoffs_N[example_T], windows_K[label_T])
-        window = window.filter(pl.Series(line.time[index_T] <= closes_T))
-    past, _ = _between(line, rows_N, _past_from(target.rule, cutoffs_N), cutoffs_N)
+        days_T = windows_K[window[LABEL].to_numpy()]
+        closes_T = closes(target, cutoffs_N[window[ROW].to_numpy()], days_T)
+        window = window.filter(pl.Series(window[TIME].to_numpy() <= closes_T))
+    past = _between(line, rows_N, _past_from(target.rule, cutoffs_N), cutoffs_N)
     return positive_pairs(target.rule, window.lazy(), past.lazy()).collect()
 
 
-def _between(
-    line: Timeline, rows_N: np.ndarray, after_N: np.ndarray, until_N: np.ndarray
-) -> tuple[pl.DataFrame, np.ndarray]:
-    """The label events of each example in `(after, until]`, with their positions in the timeline."""
+def _between(line: Timeline, rows_N: np.ndarray, after_N: np.ndarray, until_N: np.ndarray) -> pl.DataFrame:
+    """The label events of each example in `(after, until]`: `row` (its position), `time`, all columns."""
     starts, ends = line.ends(rows_N, after_N), line.ends(rows_N, until_N)
     lengths = ends - starts
     example_T = np.repeat(np.arange(len(rows_N)), lengths)
     index_T = np.arange(int(lengths.sum())) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
     columns = {name: column[index_T] for name, column in line.columns.items()}
-    return pl.DataFrame({ROW: example_T, **columns}), index_T
+    return pl.DataFrame({ROW: example_T, TIME: line.time[index_T], **columns})
