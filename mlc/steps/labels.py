@@ -152,7 +152,7 @@ def split_counts(prepared: Prepared) -> list[SplitCounts]:
     return counts
 
 
-def check_ending(path: Path, *endings: str) -> None:
+def check_ending(path: Path, *endings: str, option: str = "--out") -> None:
     """Refuse a result file whose ending does not say what it holds, before anything is computed.
 
     Raises:
@@ -160,9 +160,9 @@ def check_ending(path: Path, *endings: str) -> None:
     """
     if path.suffix not in endings:
         found = path.suffix or "it has no ending"
-        raise MlcError(f"--out {path}: must end in {' or '.join(endings)}, however: {found}")
+        raise MlcError(f"{option} {path}: must end in {' or '.join(endings)}, however: {found}")
     if path.is_dir():
-        raise MlcError(f"--out {path}: must be a file, however: a folder is there; choose another name")
+        raise MlcError(f"{option} {path}: must be a file, however: a folder is there; choose another name")
 
 
 def write_examples(
