@@ -61,7 +61,7 @@ def time_axis(first: datetime, last: datetime) -> Axis:
     """
     last = max(last, first + timedelta(days=1))
     days = (last - first) / timedelta(days=1)
-    months = next((m for m in (1, 2, 3, 6, 12, 24, 60, 120) if days <= m * 30.5 * 4.5), 1200)
+    months = next((m for m in (1, 2, 3, 6, 12, 24, 60, 120, 240) if days <= m * 30.5 * 4.5), 1200)
     if days < 61:
         step = next(d for d in (1, 2, 7, 14) if days <= d * 4.5)
         start = datetime(first.year, first.month, first.day)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-import polars as pl
 from markupsafe import Markup
 
 from mlc.page import element, joined, legend, page, section, share_bar, table
@@ -42,8 +41,8 @@ class Point:
 def prevalence_points(examples: Examples) -> list[Point]:
     """A point a split and cutoff, in the order of the splits, by rising cutoff."""
     targets_NK = targets_of(examples.table)
-    rows = pl.int_range(pl.len(), dtype=pl.UInt32).alias("rows")
-    groups = examples.table.group_by(SPLIT, CUTOFF).agg(rows).sort(SPLIT, CUTOFF)
+    numbered = examples.table.select(SPLIT, CUTOFF).with_row_index("rows")
+    groups = numbered.group_by(SPLIT, CUTOFF).agg("rows").sort(SPLIT, CUTOFF)
     points = []
     for split, cutoff, rows_n in zip(groups[SPLIT], groups[CUTOFF], groups["rows"], strict=True):
         chosen = targets_NK[rows_n.to_numpy()]
