@@ -215,8 +215,8 @@ def labels(
     if explain is None and cutoff is not None:
         raise MlcError("--cutoff must come with --explain ENTITY, however: it stands alone")
     moment = _moment(cutoff, "--cutoff")
-    html = html or out.with_suffix(".html")
     check_ending(out, ".parquet")
+    html = html or out.with_suffix(".html")
     check_ending(html, ".html", option="--html")
     prepared = prepare(_load(scenario, override), runs_dir, lambda _: None)
     from mlc.steps import explain as explaining
