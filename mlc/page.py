@@ -5,6 +5,7 @@ through `element`, which escapes it, so that a label called `<b>` is shown as it
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
@@ -27,13 +28,13 @@ def element(name: str, /, *children: object, **attributes: object) -> Markup:
         f' {key.rstrip("_").replace("_", "-")}="{escape(_short(value))}"' for key, value in attributes.items()
     )
     if not children and name in _VOID:
-        return Markup("<{}{}/>").format(name, Markup(words))
-    return Markup("<{0}{1}>{2}</{0}>").format(name, Markup(words), joined(children))
+        return Markup(f"<{name}{words}/>")
+    return Markup(f"<{name}{words}>{joined(children)}</{name}>")
 
 
 def joined(parts: Iterable[object]) -> Markup:
     """Parts one after the other, escaped where they are no markup."""
-    return Markup("").join(escape(part) for part in parts)
+    return Markup("".join(map(escape, parts)))
 
 
 def _short(value: object) -> object:
@@ -87,19 +88,40 @@ def legend(names: Sequence[str]) -> Markup:
     )
 
 
-def section(title: str, lead: object, *content: object) -> Markup:
-    """A part of a page: its title, what it shows and how to read it, and the thing itself."""
-    return element("section", element("h2", title), element("p", lead, class_="lead"), joined(content))
+@dataclass(frozen=True)
+class Section:
+    """A part of a page.
+
+    Attributes:
+        title: What it is called, also in the list of parts at the top.
+        lead: What it shows and how to read it.
+        content: The thing itself.
+    """
+
+    title: str
+    lead: object
+    content: Sequence[Markup] = ()
 
 
-def page(title: str, lead: object, *sections: Markup) -> str:
+def page(title: str, lead: object, sections: Sequence[Section] = ()) -> str:
     """The whole file.
 
     Args:
         title: Of the window, and the first line.
         lead: What matters most.
-        sections: From `section`.
+        sections: Its parts.
     """
+    links = (element("a", part.title, href=f"#part-{at}") for at, part in enumerate(sections))
+    parts = (
+        element(
+            "section",
+            element("h2", part.title),
+            element("p", part.lead, class_="lead"),
+            *part.content,
+            id=f"part-{at}",
+        )
+        for at, part in enumerate(sections)
+    )
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -113,8 +135,8 @@ def page(title: str, lead: object, *sections: Markup) -> str:
     )
     body = element(
         "body",
-        element("header", element("h1", title), element("p", lead, class_="lead")),
-        element("main", joined(sections)),
+        element("header", element("h1", title), element("p", lead, class_="lead"), element("nav", *links)),
+        element("main", *parts),
     )
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
@@ -142,6 +164,8 @@ h2 { margin: 2.5rem 0 .25rem; font-size: 1.25rem; }
 h3 { margin: 0; font-size: .875rem; overflow-wrap: anywhere; }
 .lead { margin: 0 0 1rem; max-width: 48rem; color: var(--faint); text-wrap: pretty; }
 header .lead { font-size: 1.125rem; }
+nav { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; font-size: .875rem; }
+a { color: var(--colour-0); }
 .wide { overflow-x: auto; max-width: 100%; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--rule); vertical-align: baseline; }

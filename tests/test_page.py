@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mlc.page import element, page, section, table
+from mlc.page import Section, element, page, table
 from mlc.svg import seconds, share_axis, time_axis
 from tests.shop_tables import SCENARIO, shop_tables
 from tests.shop_tables import write_shop as write_sales
@@ -33,15 +33,16 @@ def words(node):
 
 @given(st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"])))
 def test_any_text_comes_back_as_it_was(text):
-    found = tree(page(text, text, section(text, text, table([text, ""], [[text, element("i", title=text)]]))))
+    part = Section(text, text, [table([text, ""], [[text, element("i", title=text)]])])
+    found = tree(page(text, text, [part]))
     assert [words(node) for node in found.iter() if node.tag in ("title", "h1", "h2", "td")][:4] == [text] * 4
     assert [node.attrib["title"] for node in found.iter("i")] == [text]
 
 
 def test_a_page_may_load_and_run_nothing():
-    shell = page("title", "lead")
+    shell = page("title", "lead", [Section("part", "lead")])
     assert "default-src 'none'; style-src 'unsafe-inline'" in shell
-    assert not re.search(r"https?://|src=|href=|url\(|<script", shell)
+    assert not re.search(r"https?://|src=|href=.[^#]|url\(|<script", shell)
 
 
 # ── axes ────────────────────────────────────────────────────────────────────────────────────────

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from markupsafe import Markup
 
-from mlc.page import element, joined, legend, page, section, share_bar, table
+from mlc.page import Section, element, legend, page, scrolling, share_bar, table
 from mlc.steps.explain import Explanation, timeline_text
 from mlc.steps.labels import Prepared, dropped_rows, funnel_line, split_counts
 from mlc.svg import Axis, Curve, curves, heat_map, seconds, share_axis, time_axis, timeline
@@ -74,10 +74,10 @@ def labels_page(prepared: Prepared, explained: Sequence[tuple[str, Explanation]]
         _together(examples),
         *([_shown_examples(explained)] if explained else []),
     ]
-    return page(f"Labels of {scenario.name}", lead, *parts)
+    return page(f"Labels of {scenario.name}", lead, parts)
 
 
-def _funnel(prepared: Prepared) -> Markup:
+def _funnel(prepared: Prepared) -> Section:
     steps = prepared.examples.funnel
     whole = max(steps[0].kept, 1)
     rows = [
@@ -89,15 +89,16 @@ def _funnel(prepared: Prepared) -> Markup:
         ]
         for step in steps
     ]
-    return section(
+    lines = dropped_rows(prepared.store)
+    before = (element("p", f"Before that, {line}.", class_="lead") for line in lines)
+    return Section(
         "What was left out, and why",
         "An example is an entity at a cutoff.",
-        table(["", "left out", "kept", ""], rows),
-        joined(element("p", f"Before that, {line}.", class_="lead") for line in dropped_rows(prepared.store)),
+        [table(["", "left out", "kept", ""], rows), *before],
     )
 
 
-def _splits(prepared: Prepared) -> Markup:
+def _splits(prepared: Prepared) -> Section:
     splits = split_counts(prepared)
     moments = "; ".join(f"{counts.split} {_cutoffs(counts.cutoffs)}" for counts in splits)
     head = ["label", *(text for counts in splits for text in (counts.split, "share"))]
@@ -105,10 +106,10 @@ def _splits(prepared: Prepared) -> Markup:
     for k, name in enumerate(prepared.examples.labels.names):
         cells = (_support(counts.positives[k], counts.known[k]) for counts in splits)
         rows.append([name, *(text for cell in cells for text in cell)])
-    return section(
+    return Section(
         "Support and prevalence",
         f"Examples with the label, and their share of those where it is known. Cutoffs: {moments}.",
-        table(head, rows),
+        [table(head, rows)],
     )
 
 
@@ -124,17 +125,16 @@ def _support(positives: int, known: int) -> tuple[str, str]:
 # ── prevalence over time ────────────────────────────────────────────────────────────────────────
 
 
-def _over_time(names: Sequence[str], points: Sequence[Point]) -> Markup:
+def _over_time(names: Sequence[str], points: Sequence[Point]) -> Section:
     cutoffs = [point.cutoff for point in points]
     x = time_axis(min(cutoffs), max(cutoffs))
     some = f" The first {_MOST_CHARTS} of {len(names):,} labels." if len(names) > _MOST_CHARTS else ""
     charts = (_prevalence_chart(name, k, points, x) for k, name in enumerate(names[:_MOST_CHARTS]))
-    return section(
+    return Section(
         "Prevalence over time",
         "A dot a cutoff: the share of its examples with the label. Each label has an axis of its own, from 0."
         + some,
-        legend(SPLITS),
-        element("div", *charts, class_="grid"),
+        [legend(SPLITS), element("div", *charts, class_="grid")],
     )
 
 
@@ -157,7 +157,7 @@ def _prevalence_chart(name: str, k: int, points: Sequence[Point], x: Axis) -> Ma
 # ── what comes together ─────────────────────────────────────────────────────────────────────────
 
 
-def _together(examples: Examples) -> Markup:
+def _together(examples: Examples) -> Section:
     train = (examples.table[SPLIT] == "train").to_numpy()
     positive_NK = (targets_of(examples.table)[train] == 1).astype(np.float32)
     names = examples.labels.names
@@ -173,23 +173,24 @@ def _together(examples: Examples) -> Markup:
         ]
         for i, one in enumerate(names)
     ]
+    drawing = heat_map("labels that come together", names, share_KK.tolist(), notes)
     some = f" The {_MOST_TOGETHER} most frequent labels." if len(names) < len(examples.labels.names) else ""
-    return section(
+    return Section(
         "Labels that come together",
         "Of the training examples with the label of the row, the share in percent that also has the label "
         "of the column." + some,
-        element("div", heat_map("labels that come together", names, share_KK.tolist(), notes), class_="wide"),
+        [scrolling(drawing)],
     )
 
 
 # ── examples ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _shown_examples(explained: Sequence[tuple[str, Explanation]]) -> Markup:
-    return section(
+def _shown_examples(explained: Sequence[tuple[str, Explanation]]) -> Section:
+    return Section(
         "Why a target is 1",
         "Random positives, a label as likely as another. Filled dots are events with the label.",
-        element("div", *_example_cards(explained), class_="grid large"),
+        [element("div", *_example_cards(explained), class_="grid large")],
     )
 
 
