@@ -6,10 +6,10 @@ None is trained. A model that does not beat them has learned nothing that counti
 import numpy as np
 import polars as pl
 
+from mlc.examples import Examples
 from mlc.labels import LABEL
 from mlc.store import Timeline, first_of_day
 from mlc.tables import MICROSECONDS_PER_DAY, SCORES, SPLIT, TARGETS, UNKNOWN, array_column, targets_of
-from mlc.targets import Examples
 
 HALF_LIFE_DAYS = 60.0
 _CHUNK = 100_000
@@ -24,7 +24,7 @@ def baseline_predictions(examples: Examples, label_line: Timeline) -> dict[str, 
 
     Args:
         examples: The examples with targets.
-        label_line: Label events by entity, from `targets.label_timeline`.
+        label_line: Label events by entity, from `labels.label_line`.
 
     Returns:
         Name → a predictions table in the order of the examples.

@@ -199,7 +199,7 @@ def labels(
         str | None, typer.Option(metavar="ENTITY", help="Write nothing: show what set this one's targets.")
     ] = None,
     cutoff: Annotated[
-        str | None, typer.Option(help="With --explain: a date or datetime. Default: the test cutoff.")
+        str | None, typer.Option(help="With --explain: a date or datetime. Default: the newest test cutoff.")
     ] = None,
     examples: Annotated[int, typer.Option(help="Also show so many random positives.", min=0)] = 0,
     html: Annotated[
@@ -249,8 +249,10 @@ def _print_funnel(prepared: "Prepared") -> None:
     for step in prepared.examples.funnel:
         removed = f"-{step.removed:,}" if step.removed else ""
         print(f"{removed:>14} {step.kept:>14,}  {step.reason}")
-    for split, cutoffs in prepared.cutoffs.splits.items():
-        print(f"{split}: {len(cutoffs)} cutoffs, {cutoffs[0]:%Y-%m-%d} to {cutoffs[-1]:%Y-%m-%d}")
+    for split, (first, last) in prepared.cutoffs.spans.items():
+        count = len(prepared.cutoffs.splits[split])
+        what = f"{count} cutoff{'' if count == 1 else 's'}" if count else "the entities' own cutoffs"
+        print(f"{split}: {what}, {first:%Y-%m-%d} to {last:%Y-%m-%d}")
 
 
 @app.command()

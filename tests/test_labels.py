@@ -207,7 +207,7 @@ def test_explain_draws_history_cutoff_gap_window_and_what_set_each_label(mlc, tm
 
 def test_explain_takes_the_test_cutoff_unless_told_otherwise(mlc, shop_file):
     listed = mlc("labels", shop_file).out
-    cutoff = re.search(r"test: 1 cutoffs, (\S+)", listed)
+    cutoff = re.search(r"test: 1 cutoff, (\S+)", listed)
     assert cutoff is not None
     shown = mlc("labels", shop_file, "--explain", "c05").out
     assert shown.startswith(f"c05 · cutoff {cutoff[1]} · test example")

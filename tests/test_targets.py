@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlc.errors import DataError
+from mlc.examples import held_out_entities
 from mlc.tables import targets_of
-from mlc.targets import held_out_entities
 from tests import reference
 from tests.small_tables import (
     DAYS,

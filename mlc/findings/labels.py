@@ -7,12 +7,13 @@ import numpy as np
 import polars as pl
 
 from mlc.cutoffs import Cutoffs
+from mlc.examples import Examples
 from mlc.findings.finding import Finding, Severity, Subject, listed
 from mlc.labels import EVENTS, LABEL, VALUE, Labels
 from mlc.scenario import Scenario
 from mlc.store import Timeline
 from mlc.tables import MICROSECONDS_PER_DAY, SPLIT, SPLITS, microseconds, targets_of
-from mlc.targets import Examples
+from mlc.windows import opens
 
 _FEW_POSITIVES = 10
 _WIDE = 0.1  # half width of an interval that says little
@@ -108,7 +109,7 @@ def variant_findings(scenario: Scenario, labels: Labels, counts: pl.DataFrame) -
     Args:
         scenario: Checked scenario.
         labels: The K labels.
-        counts: From `targets.value_counts`.
+        counts: From `labels.value_counts`.
     """
     plain = (
         pl.col(VALUE)
@@ -156,18 +157,19 @@ def _late_findings(
     say, names = Subject(scenario, "labels"), examples.labels.names
     first_K = np.full(len(names), np.iinfo(np.int64).max)
     np.minimum.at(first_K, label_line.columns[LABEL], label_line.time)
-    opens = [microseconds(cutoff + scenario.target.gap) for cutoff in cutoffs.splits["train"]]
-    begun_K = [sum(moment >= first for moment in opens) for first in first_K.tolist()]
+    trained_N = (examples.table[SPLIT] == "train").to_numpy()
+    opens_N = np.sort(opens(scenario.target, examples.cutoffs[trained_N]))
+    begun_K = 1 - np.searchsorted(opens_N, first_K) / len(opens_N)  # share of the examples
     ends = microseconds(cutoffs.fit_until)
-    for name, first, begun in zip(names, first_K.tolist(), begun_K, strict=True):
+    for name, first, begun in zip(names, first_K.tolist(), begun_K.tolist(), strict=True):
         day = str(np.datetime64(first, "us"))[:10]
         if ends < first < np.iinfo(np.int64).max:
             found = f"{name} appears only after the training period: first on {day}"
             advice = "leave it out, or move the splits later; nothing can be learned for it"
-        elif begun < len(opens) / 2 and first <= ends:
+        elif begun < 0.5 and first <= ends:
             found = (
-                f"{name} appears late: first on {day}; only {begun} of {len(opens)} training cutoffs have it "
-                "in their history"
+                f"{name} appears late: first on {day}; only {begun:.0%} of the training examples have "
+                "their window after that"
             )
             advice = "fewer train_cutoffs, so that training looks like today; or leave it out for now"
         else:

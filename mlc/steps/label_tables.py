@@ -7,24 +7,36 @@ import numpy as np
 import polars as pl
 
 from mlc.errors import MlcError
-from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, TARGETS, UNKNOWN, targets_of
-from mlc.targets import Examples
+from mlc.examples import Examples
+from mlc.tables import CUTOFF, ENTITY_ID, MICROSECONDS_PER_DAY, SPLIT, TARGETS, UNKNOWN, targets_of
 
 _BARS = "▁▂▃▄▅▆▇█"
 _LONGEST_NAME = 40
+_MOST_PERIODS = 60
 _FEWEST_TOGETHER = 5
 
 
 # ── prevalence per cutoff ───────────────────────────────────────────────────────────────────────
 
 
+def periods(examples: Examples) -> pl.Series:
+    """The cutoff of each example; of many cutoffs, the first day of one of 60 equally long periods."""
+    cutoffs = examples.table[CUTOFF]
+    if cutoffs.n_unique() <= _MOST_PERIODS:
+        return cutoffs
+    days_N = examples.cutoffs // MICROSECONDS_PER_DAY
+    width = (days_N.max() - days_N.min()) // _MOST_PERIODS + 1
+    starts_N = days_N - (days_N - days_N.min()) % width
+    return pl.Series(CUTOFF, starts_N * MICROSECONDS_PER_DAY).cast(pl.Datetime("us"))
+
+
 def prevalence_per_cutoff(examples: Examples) -> np.ndarray:
-    """Share of positives among known targets, by rising cutoff; NaN where none is known.
+    """Share of positives among known targets, by rising cutoff or period; NaN where none is known.
 
     Returns:
         float64, shape (C cutoffs, K labels).
     """
-    cutoffs_N = examples.cutoffs
+    cutoffs_N = periods(examples).cast(pl.Int64).to_numpy()
     targets_NK = targets_of(examples.table)
     rows = []
     for cutoff in np.unique(cutoffs_N):
@@ -52,7 +64,12 @@ def spark_lines(examples: Examples) -> Iterator[str]:
     """A line a label: prevalence over the cutoffs, its least and its most."""
     prevalence_CK = prevalence_per_cutoff(examples)
     cutoffs = examples.table[CUTOFF].unique().sort()
-    yield f"prevalence at each of {len(cutoffs)} cutoffs, {cutoffs[0]:%Y-%m-%d} to {cutoffs[-1]:%Y-%m-%d}"
+    parts = (
+        f"each of {len(cutoffs)} cutoffs"
+        if len(cutoffs) == len(prevalence_CK)
+        else (f"{len(cutoffs):,} cutoffs in {len(prevalence_CK)} periods")
+    )
+    yield f"prevalence at {parts}, {cutoffs[0]:%Y-%m-%d} to {cutoffs[-1]:%Y-%m-%d}"
     names = examples.labels.names
     width = _name_width(names)
     for index, name in enumerate(names):

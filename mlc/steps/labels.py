@@ -12,13 +12,13 @@ import polars as pl
 from mlc.atomic import refusal, replacing
 from mlc.cutoffs import Cutoffs, choose_cutoffs
 from mlc.errors import DataError, MlcError, Problem
+from mlc.examples import Examples, build_examples
 from mlc.ingest import EventStore, open_store
-from mlc.labels import label_events, label_timeline, resolve_labels, value_counts
+from mlc.labels import label_line, resolve_labels, value_counts
 from mlc.scenario import Scenario
-from mlc.sources import check_tables, scan_table
+from mlc.sources import check_tables, observed_span, scan_table
 from mlc.store import Timeline
 from mlc.tables import SPLIT, SPLITS, UNKNOWN, targets_of, with_class_names
-from mlc.targets import Examples, build_examples
 
 Say = Callable[[str], None]
 
@@ -56,13 +56,20 @@ def prepare(scenario: Scenario, runs: Path, say: Say) -> Prepared:
     check_tables(scenario)
     with reading_rows(scenario):
         store = open_store(scenario, runs, say)
-        counts = store.counts[scenario.target.table]
-        cutoffs = choose_cutoffs(scenario, counts.first, counts.last)
-        labels = resolve_labels(scenario, value_counts(scenario, cutoffs.fit_until))
-        events = label_events(scenario, labels, store)
-    examples = build_examples(scenario, store, cutoffs, labels, events)
+        cutoffs = choose_cutoffs(scenario, *_span(scenario, store))
+        labels = resolve_labels(scenario, value_counts(scenario, cutoffs.fit_until, store))
+        line = label_line(scenario, labels, store)
+        examples = build_examples(scenario, store, cutoffs, labels, line)
     say(funnel_line(examples))
-    return Prepared(scenario, store, cutoffs, examples, label_timeline(events, len(store.entity_ids)))
+    return Prepared(scenario, store, cutoffs, examples, line)
+
+
+def _span(scenario: Scenario, store: EventStore) -> tuple[datetime, datetime, bool]:
+    """What `observed_span` says, without reading the table again where the store tells."""
+    counts = store.counts[scenario.target.table]
+    if scenario.target.window is not None:  # it matters whether the times are dates
+        return observed_span(scenario)
+    return counts.first, counts.last, False
 
 
 @contextmanager

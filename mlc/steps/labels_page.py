@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 import numpy as np
 from markupsafe import Markup
 
+from mlc.examples import Examples
 from mlc.page import Section, element, legend, page, scrolling, share_bar, table
 from mlc.steps.explain import Explanation, timeline_text
+from mlc.steps.label_tables import periods
 from mlc.steps.labels import Prepared, dropped_rows, funnel_line, split_counts
 from mlc.svg import Axis, Curve, curves, heat_map, seconds, share_axis, time_axis, timeline
 from mlc.tables import CUTOFF, SPLIT, SPLITS, UNKNOWN, targets_of
-from mlc.targets import Examples
 
 _MOST_CHARTS = 200
 _MOST_TOGETHER = 40
@@ -21,11 +22,11 @@ _HISTORY_WINDOWS = 4  # so many windows of history in a timeline
 
 @dataclass(frozen=True)
 class Point:
-    """Examples of one split at one cutoff.
+    """Examples of one split at one cutoff, or of one period of many cutoffs.
 
     Attributes:
         split: Name of the split.
-        cutoff: The cutoff.
+        cutoff: The cutoff, or the start of the period.
         examples: How many.
         positives_K: Positive targets of each label, int64.
         known_K: Known targets of each label, int64.
@@ -39,9 +40,9 @@ class Point:
 
 
 def prevalence_points(examples: Examples) -> list[Point]:
-    """A point a split and cutoff, in the order of the splits, by rising cutoff."""
+    """A point a split and cutoff (or period), in the order of the splits, by rising cutoff."""
     targets_NK = targets_of(examples.table)
-    numbered = examples.table.select(SPLIT, CUTOFF).with_row_index("rows")
+    numbered = examples.table.select(SPLIT, periods(examples)).with_row_index("rows")
     groups = numbered.group_by(SPLIT, CUTOFF).agg("rows").sort(SPLIT, CUTOFF)
     points = []
     for split, cutoff, rows_n in zip(groups[SPLIT], groups[CUTOFF], groups["rows"], strict=True):
@@ -61,10 +62,11 @@ def labels_page(prepared: Prepared, explained: Sequence[tuple[str, Explanation]]
     scenario, examples = prepared.scenario, prepared.examples
     target, names = scenario.target, examples.labels.names
     days = " or ".join(str(days) for days in sorted(set(examples.labels.windows_days)))
+    window = f"window {days} days" if target.window is None else target.window.replace("_", " ")
     gap = f" after a gap of {target.gap_days}" if target.gap_days else ""
     lead = (
         f"{len(names):,} labels of {', '.join(target.column)} in {target.table} · rule {target.rule.kind} · "
-        f"window {days} days{gap} · {funnel_line(examples)}"
+        f"{window}{gap} · {funnel_line(examples)}"
     )
     points = prevalence_points(examples)
     parts = [
@@ -100,7 +102,10 @@ def _funnel(prepared: Prepared) -> Section:
 
 def _splits(prepared: Prepared) -> Section:
     splits = split_counts(prepared)
-    moments = "; ".join(f"{counts.split} {_cutoffs(counts.cutoffs)}" for counts in splits)
+    moments = "; ".join(
+        f"{split} {_span(*span, len(prepared.cutoffs.splits[split]))}"
+        for split, span in prepared.cutoffs.spans.items()
+    )
     head = ["label", *(text for counts in splits for text in (counts.split, "share"))]
     rows = [["all examples", *(text for counts in splits for text in (f"{counts.examples:,}", ""))]]
     for k, name in enumerate(prepared.examples.labels.names):
@@ -113,9 +118,9 @@ def _splits(prepared: Prepared) -> Section:
     )
 
 
-def _cutoffs(cutoffs: Sequence[datetime]) -> str:
-    first, last = f"{cutoffs[0]:%Y-%m-%d}", f"{cutoffs[-1]:%Y-%m-%d}"
-    return first if first == last else f"{first} to {last} ({len(cutoffs):,})"
+def _span(first: datetime, last: datetime, cutoffs: int) -> str:
+    days = list(dict.fromkeys((f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}")))
+    return " to ".join(days) + (f" ({cutoffs:,})" if cutoffs > 1 else "" if cutoffs else " (each its own)")
 
 
 def _support(positives: int, known: int) -> tuple[str, str]:
@@ -132,8 +137,8 @@ def _over_time(names: Sequence[str], points: Sequence[Point]) -> Section:
     charts = (_prevalence_chart(name, k, points, x) for k, name in enumerate(names[:_MOST_CHARTS]))
     return Section(
         "Prevalence over time",
-        "A dot a cutoff: the share of its examples with the label. Each label has an axis of its own, from 0."
-        + some,
+        "A dot a cutoff, or a period of many: the share of its examples with the label. Each label has an "
+        "axis of its own, from 0." + some,
         [legend(SPLITS), element("div", *charts, class_="grid")],
     )
 
