@@ -146,6 +146,24 @@ def test_each_cell_of_the_map_tells_who_has_both(drawn):
     assert [text[: len(pair)] for text, pair in zip(told, pairs, strict=True)] == pairs
 
 
+def test_many_cutoffs_are_drawn_by_period_and_none_is_lost(mlc, tmp_path):
+    own = SCENARIO + "examples: {at: {kind: each_event, where: price > 25}}\n"
+    result = mlc("labels", write_sales(tmp_path / "shop", own))
+    assert re.search(r"prevalence at \d{3} cutoffs in \d\d periods, ", result.out)
+    examples = pl.read_parquet(tmp_path / "examples.parquet")
+    found = tree((tmp_path / "examples.html").read_text(encoding="utf-8"))
+    assert "(each its own)" in words(found)
+    for k, chart in enumerate(found.iter("figure")):
+        notes = [words(dot).split(": ")[1] for dot in chart.iter("circle")]
+        counts = [[int(n) for n in note.split(", ")[1].replace(",", "").split(" of ")] for note in notes]
+        assert 20 < len(counts) <= 62
+        targets_N = examples["targets"].to_numpy()[:, k]
+        assert [sum(column) for column in zip(*counts, strict=True)] == [
+            (targets_N == 1).sum(),
+            examples.height,
+        ]
+
+
 def test_the_page_has_a_place_of_its_own(mlc, tmp_path):
     path = write_sales(tmp_path / "shop")
     assert mlc("labels", path, "--out", "a/b.parquet", "--html", "c/d.html").code == 0

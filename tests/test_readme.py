@@ -50,7 +50,7 @@ WORDS = {
     f"{section.__name__} {word}"
     for section in (TargetSection, TopClasses, LabelSpec, ExamplesSection, EachEvent, RandomDays)
     for word in section.model_fields
-} | {f"{rule.__name__} {word}" for rule in (CountAtLeast, SumAtLeast, Lapsed) for word in rule.model_fields}
+}
 
 
 @pytest.mark.parametrize(

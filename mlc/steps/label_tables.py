@@ -9,11 +9,12 @@ import polars as pl
 
 from mlc.errors import MlcError
 from mlc.examples import Examples
-from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, TARGETS, UNKNOWN, targets_of
+from mlc.tables import CUTOFF, ENTITY_ID, MICROSECONDS_PER_DAY, SPLIT, TARGETS, UNKNOWN, targets_of
 
 _MOST_POINTS = 60
 _BARS = "▁▂▃▄▅▆▇█"
 _LONGEST_NAME = 40
+_MOST_PERIODS = 60
 _FEWEST_TOGETHER = 5
 
 

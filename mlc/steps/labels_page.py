@@ -29,10 +29,11 @@ def labels_page(prepared: Prepared, explained: Sequence[tuple[str, Explanation]]
     scenario, examples = prepared.scenario, prepared.examples
     target, names = scenario.target, examples.labels.names
     days = " or ".join(str(days) for days in sorted(set(examples.labels.windows_days)))
+    window = f"window {days} days" if target.window is None else target.window.replace("_", " ")
     gap = f" after a gap of {target.gap_days}" if target.gap_days else ""
     lead = (
         f"{len(names):,} labels of {', '.join(target.column)} in {target.table} · rule {target.rule.kind} · "
-        f"window {days} days{gap} · {funnel_line(examples)}"
+        f"{window}{gap} · {funnel_line(examples)}"
     )
     points = prevalence_points(examples)
     parts = [
