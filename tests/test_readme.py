@@ -7,13 +7,10 @@ import pytest
 import yaml
 
 from mlc.scenario import (
-    CountAtLeast,
     EachEvent,
     ExamplesSection,
     LabelSpec,
-    Lapsed,
     RandomDays,
-    SumAtLeast,
     TargetSection,
     TopClasses,
 )

@@ -9,7 +9,7 @@ import polars as pl
 
 from mlc.errors import MlcError
 from mlc.examples import Examples
-from mlc.tables import CUTOFF, ENTITY_ID, MICROSECONDS_PER_DAY, SPLIT, TARGETS, UNKNOWN, targets_of
+from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, TARGETS, UNKNOWN, targets_of
 
 _MOST_POINTS = 60
 _BARS = "▁▂▃▄▅▆▇█"
@@ -23,7 +23,7 @@ _FEWEST_TOGETHER = 5
 
 @dataclass(frozen=True)
 class Point:
-    """Examples of one split at one cutoff, or in a stretch of time where there are many cutoffs.
+    """Examples of one split at one cutoff, or in one period of many cutoffs.
 
     Attributes:
         split: Name of the split.
@@ -48,16 +48,16 @@ class Point:
 def prevalence_points(examples: Examples) -> list[Point]:
     """A point a split and cutoff, in the order of the splits, by rising cutoff.
 
-    More than `_MOST_POINTS` cutoffs, as where each entity has its own, are put into as many equal stretches.
+    More than `_MOST_POINTS` cutoffs, as where each entity has its own, are put into as many equal periods.
     """
     targets_NK = targets_of(examples.table)
     cutoffs_N = examples.cutoffs
-    stretch_N, distinct = cutoffs_N, len(np.unique(cutoffs_N))
+    period_N, distinct = cutoffs_N, len(np.unique(cutoffs_N))
     if distinct > _MOST_POINTS:
         first, last = cutoffs_N.min(), cutoffs_N.max()
-        stretch_N = (cutoffs_N - first) * _MOST_POINTS // (last - first + 1)
-    table = examples.table.select(SPLIT, CUTOFF, stretch=pl.Series(stretch_N)).with_row_index("rows")
-    groups = table.group_by(SPLIT, "stretch").agg("rows", pl.col(CUTOFF).min()).sort(SPLIT, "stretch")
+        period_N = (cutoffs_N - first) * _MOST_POINTS // (last - first + 1)
+    table = examples.table.select(SPLIT, CUTOFF, period=pl.Series(period_N)).with_row_index("rows")
+    groups = table.group_by(SPLIT, "period").agg("rows", pl.col(CUTOFF).min()).sort(SPLIT, "period")
     points = []
     for split, cutoff, rows_n in zip(groups[SPLIT], groups[CUTOFF], groups["rows"], strict=True):
         chosen = targets_NK[rows_n.to_numpy()]
@@ -85,10 +85,10 @@ def spark_lines(examples: Examples) -> Iterator[str]:
     points = sorted(prevalence_points(examples), key=lambda point: point.cutoff)
     prevalence_CK = np.stack([point.prevalence for point in points])
     cutoffs = examples.table[CUTOFF].unique().sort()
-    what = "each" if len(cutoffs) <= _MOST_POINTS else f"{len(points)} stretches"
-    yield (
-        f"prevalence at {what} of {len(cutoffs):,} cutoffs, {cutoffs[0]:%Y-%m-%d} to {cutoffs[-1]:%Y-%m-%d}"
-    )
+    what = f"each of {len(cutoffs)} cutoffs"
+    if len(cutoffs) > _MOST_POINTS:
+        what = f"{len(cutoffs):,} cutoffs in {len(points)} periods"
+    yield f"prevalence at {what}, {cutoffs[0]:%Y-%m-%d} to {cutoffs[-1]:%Y-%m-%d}"
     names = examples.labels.names
     width = _name_width(names)
     for index, name in enumerate(names):
