@@ -1,7 +1,7 @@
 """The scenario: what a data scientist writes, checked as a whole before anything runs."""
 
 from mlc.scenario.database import database_file, database_of, without_secrets
-from mlc.scenario.fields import expand_environment
+from mlc.scenario.fields import expand_environment, memory_bytes
 from mlc.scenario.models import (
     Bce,
     ExamplesSection,
@@ -104,6 +104,7 @@ __all__ = [
     "database_of",
     "expand_environment",
     "load_scenario",
+    "memory_bytes",
     "resolved",
     "scenario_schema",
     "scenario_yaml",
