@@ -57,7 +57,7 @@ def usable_columns(frame: pl.LazyFrame, unused: set[str]) -> list[str]:
 def count_distinct(frame: pl.LazyFrame, table: AnyTable, columns: Sequence[str], limit: int) -> Distinct:
     """Rows, first and last time, and distinct values of the columns whose encoder depends on these.
 
-    Where the values of a column would not fit into the memory limit, they are counted by parts of their hashes.
+    Values that would not fit into the memory limit are counted in parts, by their hashes.
 
     Args:
         frame: The rows.
