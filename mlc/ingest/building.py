@@ -17,7 +17,7 @@ from mlc.ingest.fields import count_distinct, table_fields, usable_columns
 from mlc.ingest.former import Former, data_section, find_former, section_digest
 from mlc.ingest.memory import memory_limit
 from mlc.ingest.plans import EventsPlan, plan_added, plan_events
-from mlc.ingest.sorting import TABLE, EventSorter, run_rows, sorted_events
+from mlc.ingest.sorting import TABLE, EventSorter, final_order, run_rows
 from mlc.scenario import AnyTable, Scenario
 from mlc.sources import (
     conversion_problems,
@@ -32,6 +32,8 @@ from mlc.store import write_column
 from mlc.tables import ENTITY_ID, TIME
 
 _BATCH_ROWS = 1 << 18
+_BYTES_OF_AN_ID = 800  # measured: what finding an id of 64 characters among its repetitions takes
+_ID_SHARE = 3  # of the memory limit: ids that are looked for at one time
 
 
 def store_fingerprint(scenario: Scenario) -> str:
@@ -95,11 +97,10 @@ def _build(scenario: Scenario, folder: Path, former: Former | None) -> dict[str,
         former = former if plans else None
     if plans is None:
         plans = {name: plan_events(scenario, name, limit) for name in scenario.data.events}
-    ids = [plan.frame.select(ENTITY_ID).unique() for plan in plans.values()]
+    ids = [plan.frame.select(ENTITY_ID) for plan in plans.values()]
     if former is not None:
         ids.append(former.store.entity_ids.to_frame().lazy())
-    found = pl.concat(ids).unique().collect(engine="streaming")
-    entities = found.sort(pl.col(ENTITY_ID).hash(seed=0), ENTITY_ID)
+    entities = _entities(pl.concat(ids), sum(plan.counts.events for plan in plans.values()), limit)
     entities.write_parquet(folder / "entities.parquet")
     _write_events(scenario, folder, plans, entities, keys, values, former, limit)
     event_fields = list(values.fields)
@@ -113,6 +114,23 @@ def _build(scenario: Scenario, folder: Path, former: Former | None) -> dict[str,
     }
     write_text(folder / "store.json", json.dumps(described, indent=1, default=str))
     return plans
+
+
+def _entities(ids: pl.LazyFrame, most: int, limit: int) -> pl.DataFrame:
+    """Each id once, in the order of its hash; found in parts of the hashes where memory asks for it.
+
+    Args:
+        ids: `entity_id`, each any number of times.
+        most: Not more than these are different.
+        limit: Bytes of memory.
+    """
+    key = pl.col(ENTITY_ID).hash(seed=0)
+    at_one_time = limit // _ID_SHARE // _BYTES_OF_AN_ID
+    if most > at_one_time:
+        most = ids.select(key.approx_n_unique()).collect(engine="streaming").item()
+    parts = 1 + most // (at_one_time + 1)
+    found = [ids.filter(key % parts == part).unique().collect(engine="streaming") for part in range(parts)]
+    return pl.concat(found).sort(key, ENTITY_ID)
 
 
 class _Values:
@@ -230,7 +248,8 @@ def _write_events(
         for name, plan in plans.items()
     ]
     if former is not None:
-        new = sorted_events(pl.concat(frames).collect(engine="streaming"))
+        new = pl.concat(frames).collect(engine="streaming")
+        new = new[final_order(new)]
         codes_of = codes_now(scenario, former, keys, values.known)
         append_events(folder, former, new, entities, codes_of, schema, limit)
         return

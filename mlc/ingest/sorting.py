@@ -15,8 +15,8 @@ from mlc.ingest.event_store import ROW
 from mlc.store import ColumnFile, column_path
 from mlc.tables import TIME
 
-TABLE = "mlc:table"  # no column of a table is called so
-_SHARE = 8  # of the memory limit: a run; sorting holds it several times
+TABLE, _PLACE = "mlc:table", "mlc:place"  # no column of a table is called so
+_SHARE = 8  # of the memory limit: a run; reading, sorting and coding take the rest
 
 
 def run_rows(schema: Mapping[str, np.dtype], limit: int) -> int:
@@ -29,11 +29,12 @@ def run_rows(schema: Mapping[str, np.dtype], limit: int) -> int:
     return max(1, limit // _SHARE // sum(dtype.itemsize for dtype in schema.values()))
 
 
-def sorted_events(frame: pl.DataFrame) -> pl.DataFrame:
-    """By (entity row, time), stably."""
-    if not frame[TIME].is_sorted():  # files often are; two stable sorts by one column beat one by two
-        frame = frame.sort(TIME, maintain_order=True)
-    return frame.sort(ROW, maintain_order=True)
+def final_order(events: pl.DataFrame) -> pl.Series:
+    """Positions of the events by (entity row, time), ties as they are."""
+    keys = events.select(ROW, TIME).with_row_index(_PLACE)
+    if not keys[TIME].is_sorted():  # files often are; two stable sorts by one column beat one by two
+        keys = keys.sort(TIME, maintain_order=True)
+    return keys.drop(TIME).sort(ROW, maintain_order=True)[_PLACE]
 
 
 class EventFiles:
@@ -64,10 +65,11 @@ class EventFiles:
         """The next values of a column."""
         self._files[name].append(values)
 
-    def append_frame(self, frame: pl.DataFrame) -> None:
-        """The next events."""
+    def append_sorted(self, events: pl.DataFrame) -> None:
+        """The next events, in their final order."""
+        order = final_order(events)
         for name, file in self._files.items():
-            file.append(frame[name].to_numpy())
+            file.append(events[name].gather(order).to_numpy())
 
 
 class EventSorter:
@@ -101,19 +103,19 @@ class EventSorter:
         offsets = np.concatenate([[0], np.cumsum(self._lengths_E)]).astype(np.int64)
         files = EventFiles(self._folder, self._schema, int(offsets[-1]))
         if not self._runs:
-            files.append_frame(self._run())
+            files.append_sorted(self._run())
         else:
             self._set_aside(self._run())
             for block in self._blocks(offsets):
-                files.append_frame(block)
+                files.append_sorted(block)
             shutil.rmtree(self._folder / "runs")
         np.save(self._folder / "events" / "offsets.npy", offsets)
         return offsets
 
     def _run(self) -> pl.DataFrame:
-        frame = pl.concat(self._waiting) if self._waiting else self._frame({})
+        run = pl.concat([self._frame({}), *self._waiting], rechunk=True)
         self._waiting = []
-        return sorted_events(frame)
+        return run
 
     def _frame(self, columns: Mapping[str, np.ndarray]) -> pl.DataFrame:
         return pl.DataFrame({n: columns.get(n, np.zeros(0, dtype)) for n, dtype in self._schema.items()})
@@ -121,12 +123,13 @@ class EventSorter:
     def _set_aside(self, run: pl.DataFrame) -> None:
         place = self._folder / "runs" / str(len(self._runs))
         place.mkdir(parents=True)
+        order = final_order(run)
         for index, name in enumerate(self._schema):
-            run[name].to_numpy().tofile(place / str(index))
+            run[name].gather(order).to_numpy().tofile(place / str(index))
         self._runs.append(place)
 
     def _blocks(self, offsets: np.ndarray) -> Iterator[pl.DataFrame]:
-        """The sorted events of one range of entities after the other; at least one entity at a time."""
+        """The events of one range of entities after the other; at least one entity at a time."""
         first = 0
         done = [0] * len(self._runs)  # events of each run that lie in former blocks
         while first < self._entities:
@@ -138,7 +141,7 @@ class EventSorter:
                 end = int(np.searchsorted(rows, last))
                 parts.append(self._slice(run, done[index], end))
                 done[index] = end
-            yield sorted_events(pl.concat(parts))
+            yield pl.concat(parts, rechunk=True)
             first = last
 
     def _slice(self, run: Path, start: int, end: int) -> pl.DataFrame:
