@@ -290,7 +290,8 @@ def test_text_that_turns_from_an_identifier_into_a_category_makes_a_store_from_s
 )
 def test_a_changed_dimension_is_joined_anew_unless_an_old_event_had_no_row(tmp_path, ids, goes_on):
     week(tmp_path, 0)
-    add(tmp_path, "items", [{"id": "i1", "name": "n", "cost": 2.0}, {"id": "i2", "name": "m"}][: len(ids)], 0)
+    rows: Rows = [{"id": "i1", "name": "n", "cost": 2.0}, {"id": "i2", "name": "m", "cost": None}]
+    add(tmp_path, "items", rows[: len(ids)], 0)
     open_store(shop(tmp_path), tmp_path / "runs", silent)
     week(tmp_path, 1)
     add(tmp_path, "items", [{"id": id_, "name": "k", "cost": 0.5} for id_ in ids], 0)
