@@ -5,7 +5,7 @@ events of an entity begin. Ranks and runs share the page cache; nothing is deser
 column means is in `store.json` beside the arrays.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -51,20 +51,11 @@ class Timeline:
             >>> line.ends(np.array([0, 0]), np.array([20, 5])).tolist()
             [2, 0]
         """
-        low, high = self.offsets[rows_B], self.offsets[rows_B + 1]
-        longest = int((high - low).max(initial=0))
-        for _ in range(longest.bit_length()):
-            middle = (low + high) // 2
-            # An empty range points past its end: clip, its answer is not used.
-            known = (
-                self.time[np.minimum(middle, max(len(self.time) - 1, 0))] <= cutoffs_B
-                if len(self.time)
-                else low > low
-            )
-            active = low < high
-            low = np.where(active & known, middle + 1, low)
-            high = np.where(active & ~known, middle, high)
-        return np.asarray(low)
+        return bisect(
+            self.offsets[rows_B],
+            self.offsets[rows_B + 1],
+            lambda at_B: self.time[at_B] <= cutoffs_B if len(self.time) else np.zeros(len(at_B), dtype=bool),
+        )
 
     def history(
         self, rows_B: np.ndarray, cutoffs_B: np.ndarray, most: int | None = None
@@ -93,6 +84,31 @@ class Timeline:
         firsts = np.cumsum(lengths) - lengths
         index_T = np.arange(int(lengths.sum())) + np.repeat(starts - firsts, lengths)
         return example_T, index_T
+
+
+def bisect(low_B: np.ndarray, high_B: np.ndarray, passes: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The first position of each range `[low, high)` that does not pass; `high` where all do.
+
+    Args:
+        low_B: int64, shape (B).
+        high_B: int64, shape (B).
+        passes: From positions to truth, both of shape (B); true, then false, along each range.
+
+    Examples:
+        >>> numbers = np.array([1, 3, 5, 2, 4])
+        >>> bisect(np.array([0, 3]), np.array([3, 5]), lambda at: numbers[at] < 4).tolist()
+        [2, 4]
+    """
+    last = max(int(high_B.max(initial=0)) - 1, 0)
+    longest = int((high_B - low_B).max(initial=0))
+    for _ in range(longest.bit_length()):
+        middle = (low_B + high_B) // 2
+        # An empty range points past its end: clip, its answer is not used.
+        passed = passes(np.minimum(middle, last))
+        active = low_B < high_B
+        low_B = np.where(active & passed, middle + 1, low_B)
+        high_B = np.where(active & ~passed, middle, high_B)
+    return low_B
 
 
 def pack(
@@ -158,7 +174,34 @@ def open_timeline(folder: Path) -> Timeline:
 def write_column(folder: Path, name: str, values: np.ndarray) -> None:
     """Write one named column; any name will do."""
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / f"column.{quote(name, safe='')}.npy", values)
+    np.save(column_path(folder, name), values)
+
+
+def column_path(folder: Path, name: str) -> Path:
+    """The file of a named column."""
+    return folder / f"column.{quote(name, safe='')}.npy"
+
+
+class ColumnFile:
+    """A `.npy` file that is written from front to back, so that its values need never be in memory together.
+
+    Args:
+        path: The file.
+        dtype: Type of the values.
+        length: How many there will be.
+    """
+
+    def __init__(self, path: Path, dtype: np.dtype, length: int) -> None:
+        self._path = path
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (length,)}
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+        self._dtype = dtype
+
+    def append(self, values: np.ndarray) -> None:
+        """The next values."""
+        with self._path.open("ab") as file:
+            values.astype(self._dtype, copy=False).tofile(file)
 
 
 def read_columns(folder: Path) -> dict[str, np.ndarray]:

@@ -93,6 +93,6 @@ def test_the_command_prints_one_table_and_ends_well(tmp_path, capsys, monkeypatc
     monkeypatch.setattr(sys, "argv", ["bench_labels.py", *arguments, "--rivals", *rivals])
     assert bench().main() == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 + 3 + len(rivals)
+    assert len(lines) == 2 + 4 + len(rivals)
     assert all(line.count("|") == 9 for line in lines)
-    assert all(line.endswith("| yes |") for line in lines[5:])
+    assert all(line.endswith("| yes |") for line in lines[6:])

@@ -35,6 +35,13 @@ def test_a_sound_shop_has_no_warning_and_only_the_notes_that_are_true_of_it(mlc,
     assert all(f"note: {sentence}" in printed for sentence in QUIET - {OWN_LABEL})
 
 
+def test_targets_that_do_not_fit_into_the_memory_limit_are_a_warning(found):
+    assert found(changed("  entity: customer\n", "  entity: customer\n  memory_limit: 8GB\n")) == []
+    told = only(found(changed("  entity: customer\n", "  entity: customer\n  memory_limit: 10kB\n")))
+    assert told.startswith("warning: targets and scores take about ")
+    assert "of a limit of 1e-05 GB → take fewer examples.train_cutoffs" in told
+
+
 def test_findings_stand_worst_first_each_with_what_to_do_and_its_place(mlc, tmp_path):
     sales = SALES.with_columns(pl.lit(None, pl.Int32).alias("empty"))
     lines = mlc("check", write_shop(tmp_path, sales=sales)).out.replace(f"{tmp_path}/", "").splitlines()

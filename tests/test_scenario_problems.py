@@ -272,6 +272,11 @@ def test_a_wrong_table_is_refused_at_its_own_depth(tmp_path, table, problem):
             "21\n  rule: {kind: count_at_least, tims: 3, times: 2}",
             "10: target.rule.tims: unknown field, did you mean times?",
         ),
+        (
+            "entity: customer",
+            "entity: customer\n  memory_limit: 8 gigs",
+            "3: data.memory_limit: must be a size of memory such as 8GB or 500MB, however: '8 gigs'",
+        ),
         ("21", "21\n  rule: count_at_least", "10: target.rule.times: must be given, however: it is missing"),
     ],
 )

@@ -9,7 +9,7 @@ from mlc.findings.formats import time_hint
 from mlc.findings.joins import join_findings, type_hint, unmatched_problems
 from mlc.findings.labels import auroc_half_width, label_findings, support_findings, variant_findings
 from mlc.findings.leaks import leak_findings
-from mlc.findings.sizes import Sizes, expected_sizes
+from mlc.findings.sizes import Sizes, expected_sizes, memory_findings
 from mlc.findings.tables import code_findings, entity_findings, table_findings
 from mlc.findings.times import time_findings
 
@@ -25,6 +25,7 @@ __all__ = [
     "join_findings",
     "label_findings",
     "leak_findings",
+    "memory_findings",
     "support_findings",
     "table_findings",
     "time_findings",

@@ -18,7 +18,7 @@ class Finding:
 
     Attributes:
         severity: How bad it is.
-        subject: What it is about: joins, tables, times, labels or leaks.
+        subject: What it is about: joins, tables, times, labels, memory or leaks.
         found: What was found, with numbers.
         advice: What to do; empty where `found` says it.
         field: Dotted path of the field of the scenario.

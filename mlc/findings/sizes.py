@@ -1,10 +1,12 @@
 """How large the store and the targets are, and roughly how long a training takes."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlc.examples import Examples
-from mlc.ingest import EventStore
+from mlc.findings.finding import Finding, Subject
+from mlc.ingest import EventStore, memory_limit
 from mlc.scenario import Scenario
 from mlc.tables import SPLIT
 
@@ -46,3 +48,15 @@ def expected_sizes(scenario: Scenario, store: EventStore, examples: Examples) ->
     cores = min(os.cpu_count() or 1, _CORES)
     seconds = scenario.train.epochs * train / (_CELLS_PER_SECOND_AND_CORE * cores)
     return Sizes(memory, round(seconds / 60, 1))
+
+
+def memory_findings(scenario: Scenario, sizes: Sizes) -> Iterator[Finding]:
+    """Targets and scores that do not fit into the memory limit; the events stay on disk."""
+    say = Subject(scenario, "memory")
+    needed = sum(size for name, size in sizes.memory_mb.items() if name != "events") * 2**20
+    limit = memory_limit(scenario)
+    if needed > limit:
+        field = "examples.train_cutoffs" if scenario.data.memory_limit is None else "data.memory_limit"
+        found = f"targets and scores take about {needed / 1e9:.3g} GB, of a limit of {limit / 1e9:.3g} GB"
+        advice = "take fewer examples.train_cutoffs or labels, or set examples.max_entities"
+        yield say("warning", field, found, advice)

@@ -2,7 +2,7 @@
 
 from mlc.scenario.database import database_file, database_of, without_secrets
 from mlc.scenario.examples import EachEvent, ExamplesSection, RandomDays
-from mlc.scenario.fields import expand_environment
+from mlc.scenario.fields import expand_environment, memory_bytes
 from mlc.scenario.models import (
     Bce,
     Fixed,
@@ -106,6 +106,7 @@ __all__ = [
     "database_of",
     "expand_environment",
     "load_scenario",
+    "memory_bytes",
     "resolved",
     "scenario_schema",
     "scenario_yaml",

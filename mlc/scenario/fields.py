@@ -100,9 +100,32 @@ def _moment(value: object) -> datetime:
     raise PydanticCustomError("moment", "must be a date such as 2024-03-31 or 2024-03-31T18:00:00")
 
 
+MEMORY_PATTERN = r"[1-9][0-9]*(\.[0-9]+)? ?[kMGT]B"
+"""A size of memory, such as `8GB`."""
+
+
+def memory_bytes(text: str) -> int:
+    """How many bytes a text of `MEMORY_PATTERN` stands for.
+
+    Examples:
+        >>> memory_bytes("1.5GB")
+        1500000000
+    """
+    return int(float(text[:-2]) * 1000 ** (" kMGT".index(text[-2])))
+
+
+def _memory_size(text: str) -> str:
+    if re.fullmatch(MEMORY_PATTERN, text):
+        return text
+    raise PydanticCustomError("memory", "must be a size of memory such as 8GB or 500MB")
+
+
 Text = Annotated[str, Field(min_length=1)]
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(expand_environment)]
 Days = Annotated[int, Field(ge=1, le=36_500)]  # a century; more would overflow dates
+MemorySize = Annotated[
+    str, AfterValidator(_memory_size), Field(json_schema_extra={"pattern": f"^{MEMORY_PATTERN}$"})
+]
 _MomentText = Annotated[str, Field(pattern=f"^{MOMENT_PATTERN}$")]
 Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=_MomentText)]
 OneOrMany = Annotated[

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Vali
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from mlc.scenario.database import DatabaseUri
-from mlc.scenario.fields import FilePath, OneOrMany, Section, Text, distinct, kind_from_text
+from mlc.scenario.fields import FilePath, MemorySize, OneOrMany, Section, Text, distinct, kind_from_text
 from mlc.scenario.row_sql import row_sql
 
 RowSql = Annotated[Text, AfterValidator(row_sql)]
@@ -238,6 +238,9 @@ class Tables(Section):
     """The column that names the entity we predict for, in every events table."""
     tables: Annotated[dict[Text, AnyTable], Field(min_length=1)]
     """Name → table. At least one is of kind `events`; all events tables form one timeline."""
+    memory_limit: MemorySize | None = None
+    """Read and sort the events in parts, so that this much memory is enough: `8GB`, `500MB`. Ids of the
+    entities and dimension tables are held whole. Default: half of the machine's memory."""
 
     @property
     def events(self) -> dict[str, EventsTable]:

@@ -1,7 +1,8 @@
 """Counts of rows: joins that match, doubled keys, missing entities and times, values that do not convert."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
@@ -71,29 +72,36 @@ def duplicate_keys(scenario: Scenario) -> Iterator[Problem]:
             yield scenario.problem(field, f"{rule}; remove the doubles, or add a where")
 
 
-def null_counts(scenario: Scenario, name: str) -> tuple[int, int, int]:
-    """Rows of an events table, rows without an entity, rows without a time."""
+def null_counts(scenario: Scenario, name: str, files: Sequence[Path] | None = None) -> tuple[int, int, int]:
+    """Rows of an events table, or of some of its files; rows without an entity, rows without a time."""
     table = scenario.data.events[name]
     entity = table.entity or scenario.data.entity
     row = (
-        scan_table(scenario, name)
+        scan_table(scenario, name, files)
         .select(
             pl.len(),
             pl.col(entity).is_null().sum().alias("entity"),
             pl.col(table.time).is_null().sum().alias("time"),
         )
-        .collect()
+        .collect(engine="streaming")
         .row(0)
     )
     return int(row[0]), int(row[1]), int(row[2])
 
 
-def conversion_problems(scenario: Scenario) -> Iterator[Problem]:
-    """Values of `types` that cannot be converted: how many, and the first three different ones."""
+def conversion_problems(
+    scenario: Scenario, files: Mapping[str, Sequence[Path]] | None = None
+) -> Iterator[Problem]:
+    """Values of `types` that cannot be converted: how many, and the first three different ones.
+
+    Args:
+        scenario: Checked scenario.
+        files: Table → the only files of it to look at; all by default.
+    """
     for name, table in scenario.data.tables.items():
         if not table.types:
             continue
-        frame = chosen(table, scan_source(scenario, name))
+        frame = chosen(table, scan_source(scenario, name, (files or {}).get(name)))
         schema = frame.collect_schema()
         for column, kind in table.types.items():
             after = converted_expr(column, schema[column], kind)

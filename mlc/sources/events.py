@@ -1,7 +1,9 @@
 """Events tables in the shape of the timeline, joined to their dimensions."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 
@@ -16,13 +18,19 @@ def join_columns(table: EventsTable, dimension: str, keys: DimensionTable) -> li
     return list(zip(table.joins[dimension], keys.key, strict=True))
 
 
-def scan_events(scenario: Scenario, name: str, dimensions: list[str] | None = None) -> pl.LazyFrame:
+def scan_events(
+    scenario: Scenario,
+    name: str,
+    dimensions: list[str] | None = None,
+    files: Sequence[Path] | None = None,
+) -> pl.LazyFrame:
     """An events table in the shape of the timeline, not sorted.
 
     Args:
         scenario: Checked scenario.
         name: An events table.
         dimensions: The joined tables whose columns are wanted; all by default.
+        files: Only these of the table's files; all by default.
 
     Returns:
         `entity_id` and `time` (microseconds, UTC or without zone), never null, then the table's own columns,
@@ -30,7 +38,7 @@ def scan_events(scenario: Scenario, name: str, dimensions: list[str] | None = No
         keep the order of the files.
     """
     table = scenario.data.events[name]
-    frame = scan_table(scenario, name)
+    frame = scan_table(scenario, name, files)
     schema = frame.collect_schema()
     for dimension in table.joins if dimensions is None else dimensions:
         pairs = join_columns(table, dimension, scenario.data.dimensions[dimension])

@@ -6,7 +6,7 @@ To add a source: a config class in `mlc.scenario`, a `case` in `_scan`, `_requir
 import glob
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import assert_never
 
@@ -102,10 +102,10 @@ def format_of(table: AnyTable, files: list[Path]) -> Format:
 
 
 def source_state(scenario: Scenario, name: str) -> Iterator[str]:
-    """Texts that change when the rows of a table may have changed.
+    """Texts that change when the rows of a table may have changed, one for each of its files.
 
-    Files: name, size and time of each. Lake tables: the version that their log tells. A query: its rows,
-    in whatever order they come. Of other cloud URLs only the name is known.
+    Files: name, size and time of each, in the order of `files_of`. Lake tables: the version that their log
+    tells. A query: its rows, in whatever order they come. Of other cloud URLs only the name is known.
     """
     table, files = scenario.data.tables[name], files_of(scenario, name)
     match format_of(table, files):
@@ -123,10 +123,8 @@ def source_state(scenario: Scenario, name: str) -> Iterator[str]:
             yield f"{iceberg.metadata.table_uuid}:{iceberg.metadata.current_snapshot_id}"
         case Parquet() | Csv() | Arrow() | Ndjson():
             for file in files:
-                yield str(file)
-                if file.exists():
-                    status = file.stat()
-                    yield f":{status.st_size}:{status.st_mtime_ns}"
+                status = file.stat() if file.exists() else None
+                yield f"{file}:{status.st_size}:{status.st_mtime_ns}" if status else str(file)
         case unreachable:
             assert_never(unreachable)
 
@@ -139,21 +137,26 @@ def _location(table: AnyTable, files: list[Path]) -> str:
 # ── rows ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def scan_table(scenario: Scenario, name: str) -> pl.LazyFrame:
+def scan_table(scenario: Scenario, name: str, files: Sequence[Path] | None = None) -> pl.LazyFrame:
     """The rows of a table for which its `where` is true, with the table's own and computed columns.
+
+    Args:
+        scenario: Checked scenario.
+        name: A table.
+        files: Only these of its files; all by default.
 
     Raises:
         DataError: A file is missing, or is not in the format it should have.
     """
     table = scenario.data.tables[name]
-    frame = computed_columns(table, scan_typed(scenario, name))
+    frame = computed_columns(table, scan_typed(scenario, name, files))
     return frame if table.where is None else frame.filter(pl.sql_expr(table.where))
 
 
-def scan_typed(scenario: Scenario, name: str) -> pl.LazyFrame:
+def scan_typed(scenario: Scenario, name: str, files: Sequence[Path] | None = None) -> pl.LazyFrame:
     """All rows of a table, its columns chosen and converted; null where a value cannot be converted."""
     table = scenario.data.tables[name]
-    return converted(table, chosen(table, scan_source(scenario, name)))
+    return converted(table, chosen(table, scan_source(scenario, name, files)))
 
 
 def chosen(table: AnyTable, frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -163,14 +166,21 @@ def chosen(table: AnyTable, frame: pl.LazyFrame) -> pl.LazyFrame:
     return frame if table.leave_out is None else frame.drop(table.leave_out, strict=False)
 
 
-def scan_source(scenario: Scenario, name: str) -> pl.LazyFrame:
+def scan_source(scenario: Scenario, name: str, files: Sequence[Path] | None = None) -> pl.LazyFrame:
     """All rows and columns of a table as its source has them.
+
+    Args:
+        scenario: Checked scenario.
+        name: A table.
+        files: Only these of its files; all by default. A source without files has all its rows, or none.
 
     Raises:
         DataError: A file is missing or in another format, a package is missing, a database does not answer.
     """
+    if files is not None and not files:
+        return scan_source(scenario, name).head(0)
     table = scenario.data.tables[name]
-    files = files_of(scenario, name)
+    files = files_of(scenario, name) if files is None else list(files)
     kind = format_of(table, files)
     _require(scenario, name, kind)
     try:

@@ -19,6 +19,7 @@ from mlc.findings import (
     join_findings,
     label_findings,
     leak_findings,
+    memory_findings,
     support_findings,
     table_findings,
     time_findings,
@@ -133,6 +134,7 @@ def _findings(scenario: Scenario, joins: list[JoinRate], prepared: Prepared | No
         yield from entity_findings(scenario, prepared.store)
         yield from code_findings(scenario, prepared.store)
         yield from leak_findings(scenario, prepared.store, examples)
+        yield from memory_findings(scenario, expected_sizes(scenario, prepared.store, examples))
 
 
 def _with_hint(scenario: Scenario, problem: Problem) -> Problem:
