@@ -142,7 +142,7 @@ def test_a_report_is_json_with_every_promised_field_and_comes_back_the_same():
         *("name", "support", "prevalence", "auroc", "ap", "lift", "brier", "log_loss", "undefined"),
         *("threshold", "precision", "recall", "f1", "volume"),
     }
-    assert set(test["macro"]) == {"auroc", "ap", "labels_defined", "labels"}
+    assert set(test["macro"]) == {"auroc", "ap", "log_loss", "labels_defined", "labels"}
     for rival in [*report["baselines"].values(), report["oracle"]]:
         for split in ("train", "test", "validation"):
             assert set(rival[split]) >= {"macro", "micro", "weighted", "labels"}
