@@ -46,7 +46,8 @@ def examples(demo, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fitted(examples):
-    boosting = fit_boosting(*examples, 7)
+    batches, train, validation = examples
+    boosting = fit_boosting(batches, train, validation, seed=7)
     assert boosting is not None
     return boosting
 
@@ -98,9 +99,10 @@ def test_on_the_demo_it_is_better_than_all_that_only_counts(trained):
 
 
 def test_the_same_seed_gives_the_same_trees_and_scores(examples, fitted):
-    assert fit_boosting(*examples, 7) == fitted
+    batches, train, validation = examples
+    assert fit_boosting(batches, train, validation, seed=7) == fitted
     again = Boosting.from_json(json.loads(json.dumps(vars(fitted))))
-    np.testing.assert_array_equal(boosting_scores(again, examples[0]), boosting_scores(fitted, examples[0]))
+    np.testing.assert_array_equal(boosting_scores(again, batches), boosting_scores(fitted, batches))
 
 
 def test_its_scores_are_calibrated_probabilities(examples, fitted):
@@ -162,9 +164,8 @@ def test_wanted_by_default_and_not_installed_the_first_line_says_so(mlc, trained
     result = mlc("evaluate", NAME, "--runs-dir", trained)
     first = " ".join(result.out.split("\n\n")[0].split())
     assert "the best baseline, recency" in first
-    assert first.endswith(
-        "Not compared: boosting, the strongest baseline, is not installed: pip install 'mlc[boost]'."
-    )
+    missing = "boosting, as a rule the strongest baseline, is not installed: pip install 'mlc[boost]'"
+    assert first.endswith(f"Not compared: {missing}.")
 
 
 def test_only_the_rivals_that_are_wanted_are_in_the_report(mlc, demo, tmp_path):

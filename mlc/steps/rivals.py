@@ -71,5 +71,5 @@ def _wanted(scenario: Scenario) -> bool:
 
 def _why_missing() -> str:
     if boosting_installed():
-        return "boosting, the strongest baseline, was not trained"
-    return f"boosting, the strongest baseline, is not installed: {INSTALL}"
+        return "boosting, as a rule the strongest baseline, was not trained"
+    return f"boosting, as a rule the strongest baseline, is not installed: {INSTALL}"
