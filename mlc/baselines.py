@@ -1,22 +1,51 @@
-"""Rivals for every report, scored on the same examples from the same history.
+"""Rivals that only count, scored on the same examples from the same history.
 
-None is trained. A model that does not beat them has learned nothing that counting does not know.
+None is trained; the one that is lives in `boosting`. A model that does not beat them has learned nothing that
+counting does not know.
 """
+
+import importlib.util
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 
+from mlc.errors import DataError
 from mlc.examples import Examples
 from mlc.labels import LABEL
+from mlc.scenario import Scenario
 from mlc.store import Timeline, first_of_day
 from mlc.tables import MICROSECONDS_PER_DAY, SCORES, SPLIT, TARGETS, UNKNOWN, array_column, targets_of
 
 HALF_LIFE_DAYS = 60.0
+BOOSTING = "boosting"
+INSTALL = "pip install 'mlc[boost]'"
+BASELINES = ("prevalence", "frequency", "recency")
+NO_PROBABILITIES = ("frequency", "recency")
+"""Their scores put examples in order and say no more, so that they have no log-loss."""
 _CHUNK = 100_000
 
 
-def baseline_predictions(examples: Examples, label_line: Timeline) -> dict[str, pl.DataFrame]:
-    """Predictions of every baseline, for all splits.
+def boosting_installed() -> bool:
+    """Whether LightGBM is there."""
+    return importlib.util.find_spec("lightgbm") is not None
+
+
+def check_boosting(scenario: Scenario) -> None:
+    """Refuse a scenario that names boosting where it cannot run.
+
+    Raises:
+        DataError: LightGBM is not installed.
+    """
+    if BOOSTING in (scenario.baselines or ()) and not boosting_installed():
+        rule = f"boosting needs the package lightgbm, however: it is not installed; {INSTALL}"
+        raise DataError(scenario.problem("baselines", rule))
+
+
+def baseline_predictions(
+    examples: Examples, label_line: Timeline, names: Sequence[str] = BASELINES
+) -> dict[str, pl.DataFrame]:
+    """Predictions of baselines, for all splits.
 
     prevalence: the label's share of positives in training, the same for everybody.
     frequency: n / (1 + n), n the number of days up to the cutoff on which the entity had the label.
@@ -25,6 +54,7 @@ def baseline_predictions(examples: Examples, label_line: Timeline) -> dict[str, 
     Args:
         examples: The examples with targets.
         label_line: Label events by entity, from `labels.label_line`.
+        names: Which of `BASELINES`.
 
     Returns:
         Name → a predictions table in the order of the examples.
@@ -40,10 +70,7 @@ def baseline_predictions(examples: Examples, label_line: Timeline) -> dict[str, 
         "recency": decayed_NK / (1 + decayed_NK),
     }
     keys = examples.table.drop(TARGETS)
-    return {
-        name: keys.with_columns(array_column(SCORES, values_NK.astype(np.float32)))
-        for name, values_NK in scores.items()
-    }
+    return {name: keys.with_columns(array_column(SCORES, scores[name].astype(np.float32))) for name in names}
 
 
 def day_counts(examples: Examples, label_line: Timeline) -> tuple[np.ndarray, np.ndarray]:

@@ -53,10 +53,11 @@ class LabelScore:
 
 @dataclass(frozen=True)
 class MeanScore:
-    """Mean AUROC and average precision, None where no label is defined, over so many of the K labels."""
+    """Means over so many of the K labels, None where no label is defined."""
 
     auroc: float | None
     ap: float | None
+    log_loss: float | None
     labels_defined: int
     labels: int
 
@@ -150,7 +151,7 @@ def score_labels(scores_NK: Matrix, targets_NK: Matrix, class_names: Sequence[st
 
 
 def overall_scores(scores_NK: Matrix, targets_NK: Matrix, label_scores: Sequence[LabelScore]) -> OverallScore:
-    """Macro, micro and support-weighted means of AUROC and average precision.
+    """Macro, micro and support-weighted means of AUROC, average precision and log-loss.
 
     Macro and weighted leave a label with only positives out of both: its average precision is always 1.
 
@@ -165,7 +166,7 @@ def overall_scores(scores_NK: Matrix, targets_NK: Matrix, label_scores: Sequence
     Examples:
         >>> scores, targets = np.array([[0.9, 0.5], [0.2, 0.6]]), np.array([[1, 0], [0, 0]], np.uint8)
         >>> overall_scores(scores, targets, score_labels(scores, targets, ["Dress", "Skirt"])).macro
-        MeanScore(auroc=1.0, ap=1.0, labels_defined=1, labels=2)
+        MeanScore(auroc=1.0, ap=1.0, log_loss=0.164252033486018, labels_defined=1, labels=2)
     """
     _check(scores_NK, targets_NK, label_scores)
     defined = [score for score in label_scores if score.undefined is None]
@@ -174,7 +175,7 @@ def overall_scores(scores_NK: Matrix, targets_NK: Matrix, label_scores: Sequence
     known_labels = sum(score.examples > 0 for score in label_scores)
     return OverallScore(
         macro=_mean(defined, [1] * len(defined), len(label_scores)),
-        micro=MeanScore(micro.auroc, micro.ap, known_labels, len(label_scores)),
+        micro=MeanScore(micro.auroc, micro.ap, micro.log_loss, known_labels, len(label_scores)),
         weighted=_mean(defined, [score.support for score in defined], len(label_scores)),
     )
 
@@ -222,7 +223,7 @@ def macro_differences(
     replicates: int = 200,
     seed: int = 7,
 ) -> dict[str, dict[str, Difference]]:
-    """Model minus each rival in macro AUROC and average precision, with paired 95 % intervals.
+    """Model minus each rival in macro AUROC, average precision and log-loss, with paired 95 % intervals.
 
     Each replicate gives every entity, with all its examples, a weight from Poisson(1): the bootstrap without
     a fixed total. Scores are sorted once a label; a replicate is then a weighted cumulative sum. A label
@@ -239,7 +240,8 @@ def macro_differences(
         seed: Fixes the weights.
 
     Returns:
-        Rival → `auroc` and `ap` → difference, positive where the model is better.
+        Rival → `auroc`, `ap` and `log_loss` → difference. A model is better where the first two are positive,
+        and the log-loss negative.
 
     Raises:
         DataError: As for `score_labels`; or `entities_N` has another length.
@@ -261,12 +263,12 @@ def macro_differences(
     entities, codes_N = np.unique(entities_N, return_inverse=True)
     weights_RE = _poisson_weights(1 + replicates, len(entities), seed)
     weights_RE[0] = 1  # the examples themselves
-    model_2R = _macro(scores_NK, targets_NK, weights_RE, codes_N)
+    model_3R = _macro(scores_NK, targets_NK, weights_RE, codes_N)
     differences = {}
     for name, rival_NK in rivals.items():
-        auroc_R, ap_R = model_2R - _macro(rival_NK, targets_NK, weights_RE, codes_N)
-        intervals = _interval(auroc_R, len(entities)), _interval(ap_R, len(entities))
-        differences[name] = dict(zip(("auroc", "ap"), intervals, strict=True))
+        differences_3R = model_3R - _macro(rival_NK, targets_NK, weights_RE, codes_N)
+        intervals = [_interval(differences_R, len(entities)) for differences_R in differences_3R]
+        differences[name] = dict(zip(("auroc", "ap", "log_loss"), intervals, strict=True))
     return differences
 
 
@@ -300,18 +302,24 @@ def _score_label(name: str, scores_N: Matrix, targets_N: Matrix) -> LabelScore:
         lift = ap * examples / support
     if support in (0, examples):
         auroc, undefined = None, "no negative example" if support else "no positive example"
-    inside_M = np.clip(scores_M, _SMALLEST, 1.0 - _SMALLEST)
     brier = float(np.mean((scores_M - targets_M) ** 2))
-    log_loss = float(-np.mean(np.log(np.where(targets_M == 1, inside_M, 1.0 - inside_M))))
+    log_loss = float(np.mean(_losses(scores_M, targets_M)))
     prevalence = support / examples
     return LabelScore(name, examples, support, prevalence, auroc, ap, lift, brier, log_loss, undefined)
 
 
+def _losses(scores_M: Matrix, targets_M: Matrix) -> Floats:
+    """The negative log-likelihood of each known target."""
+    inside_M = np.clip(scores_M.astype(np.float64), _SMALLEST, 1.0 - _SMALLEST)
+    return np.asarray(-np.log(np.where(targets_M == 1, inside_M, 1.0 - inside_M)))
+
+
 def _mean(defined: Sequence[LabelScore], weights: Sequence[int], labels: int) -> MeanScore:
     if not defined:
-        return MeanScore(None, None, 0, labels)
-    auroc, ap = np.average([(score.auroc, score.ap) for score in defined], axis=0, weights=weights).tolist()
-    return MeanScore(auroc, ap, len(defined), labels)
+        return MeanScore(None, None, None, 0, labels)
+    scores = np.array([(score.auroc, score.ap, score.log_loss) for score in defined], dtype=np.float64)
+    auroc, ap, log_loss = np.average(scores, axis=0, weights=weights).tolist()
+    return MeanScore(auroc, ap, log_loss, len(defined), labels)
 
 
 def _rank(scores_N: Matrix, targets_N: Matrix) -> _Ranking:
@@ -365,20 +373,28 @@ def _before(cumulative_RM: npt.NDArray[np.int32], positions_G: Integers) -> Floa
 
 
 def _macro(scores_NK: Matrix, targets_NK: Matrix, weights_RE: Weights, codes_N: Integers) -> Floats:
-    """Macro AUROC and average precision of each replicate, shape (2, R); NaN where no label is defined."""
-    sums_2R, defined_R = np.zeros((2, len(weights_RE))), np.zeros(len(weights_RE))
+    """Macro AUROC, average precision and log-loss of each replicate, shape (3, R); NaN without a label."""
+    sums_3R, defined_R = np.zeros((3, len(weights_RE))), np.zeros(len(weights_RE))
     for label in range(targets_NK.shape[1]):
         ranking = _rank(scores_NK[:, label], targets_NK[:, label])
         if len(ranking.positive_rows) in (0, len(ranking.rows)):
             continue
-        size = max(1, _BLOCK_CELLS // len(ranking.rows))
+        rows, entities = ranking.rows, weights_RE.shape[1]
+        losses_M = _losses(scores_NK[rows, label], targets_NK[rows, label])
+        loss_E = np.bincount(codes_N[rows], losses_M, entities)
+        known_E = np.bincount(codes_N[rows], minlength=entities).astype(np.float64)
+        size = max(1, _BLOCK_CELLS // max(len(rows), entities))
         for start in range(0, len(weights_RE), size):
             block = slice(start, start + size)
-            scores_2R = np.stack(_auroc_ap(ranking, weights_RE[block], codes_N))
-            defined = ~np.isnan(scores_2R[0])
-            sums_2R[:, block] += np.where(defined, scores_2R, 0.0)
+            weights = weights_RE[block]
+            auroc_R, ap_R = _auroc_ap(ranking, weights, codes_N)
+            defined = ~np.isnan(auroc_R)
+            # No matrix product: its last digits depend on the number of threads.
+            known_R = np.maximum((weights * known_E).sum(axis=1), 1.0)
+            loss_R = (weights * loss_E).sum(axis=1) / known_R
+            sums_3R[:, block] += np.where(defined, np.stack([auroc_R, ap_R, loss_R]), 0.0)
             defined_R[block] += defined
-    return sums_2R / np.where(defined_R > 0, defined_R, np.nan)
+    return sums_3R / np.where(defined_R > 0, defined_R, np.nan)
 
 
 def _poisson_weights(replicates: int, entities: int, seed: int) -> Weights:

@@ -6,7 +6,7 @@ never NaN and never 0. The first line answers "is it good, and than what".
 
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ SCHEMA = "mlc/report/1"
 
 _FEW_ENTITIES = 100  # with fewer, bootstrap intervals are known to be too narrow
 _ORACLE = "oracle"
+_SCORES = {"ap": "AP", "auroc": "AUROC", "log_loss": "log-loss"}
 
 Row = tuple[str, ...]
 Matrix = npt.NDArray[Any]
@@ -44,6 +45,9 @@ def build_report(
     predictions: pl.DataFrame,
     *,
     baselines: Mapping[str, pl.DataFrame],
+    no_probabilities: Collection[str] = (),
+    baseline_notes: Sequence[str] = (),
+    missing_baselines: Sequence[str] = (),
     thresholds: Sequence[Threshold],
     oracle: pl.DataFrame | None = None,
     funnel: Sequence[Mapping[str, Any]] = (),
@@ -59,6 +63,9 @@ def build_report(
         examples: `entity_id`, `cutoff`, `split`, `targets`.
         predictions: `entity_id`, `cutoff`, `split`, `scores` of the same examples, in any order.
         baselines: Name → predictions of a rival on the same examples.
+        no_probabilities: Baselines whose scores only rank: they have no log-loss.
+        baseline_notes: What a reader should know of the baselines.
+        missing_baselines: Why a baseline is not there, a sentence each; the verdict ends with them.
         thresholds: One a label, in order.
         oracle: True probabilities in the shape of predictions, for generated tables.
         funnel: `reason`, `removed`, `kept` of each filter on the way to the examples.
@@ -68,8 +75,9 @@ def build_report(
 
     Returns:
         What `json.dumps(…, allow_nan=False)` takes: `schema`, `scenario`, `verdict`, `comparison` (what the
-        verdict rests on), `splits`, `baselines`, `oracle` where given, `funnel`, `warnings`. `difference` is
-        model minus rival in a macro score of the test split, with its 95 % interval.
+        verdict rests on), `splits`, `baselines`, `baseline_notes`, `missing_baselines`, `oracle` where given,
+        `funnel`, `warnings`. `difference` is model minus rival in a macro score of the test split, with its
+        95 % interval.
 
     Raises:
         DataError: Predictions do not have each example once, or are no probabilities;
@@ -99,16 +107,19 @@ def build_report(
         splits[split] = _model_entry(class_names, part, scores_NK, thresholds)
         differences = _differences(part, scores_NK, rival_scores, replicates, seed) if split == "test" else {}
         for name, rival_NK in rival_scores.items():
-            rivals[name][split] = _rival_entry(class_names, part, rival_NK) | differences.get(name, {})
+            entry = _rival_entry(class_names, part, rival_NK) | differences.get(name, {})
+            rivals[name][split] = _without_log_loss(entry) if name in no_probabilities else entry
     best_possible = {_ORACLE: rivals.pop(_ORACLE)} if oracle is not None else {}
-    comparison = {score: _compare(score, splits["test"], rivals) for score in ("ap", "auroc")}
+    comparison = {score: _compare(score, splits["test"], rivals) for score in _SCORES}
     return {
         "schema": SCHEMA,
         "scenario": scenario,
-        "verdict": _verdict(splits["test"], comparison),
+        "verdict": " ".join([_verdict(splits["test"], comparison), *map(_not_compared, missing_baselines)]),
         "comparison": comparison,
         "splits": splits,
         "baselines": rivals,
+        "baseline_notes": list(baseline_notes),
+        "missing_baselines": list(missing_baselines),
         **best_possible,
         "funnel": [dict(step) for step in funnel],
         "warnings": [*warnings, *_own_warnings(splits["test"], thresholds)],
@@ -189,6 +200,13 @@ def _rival_entry(class_names: Sequence[str], part: pl.DataFrame, scores_NK: Matr
     return {**asdict(overall_scores(scores_NK, targets_of(part), labels)), "labels": rows}
 
 
+def _without_log_loss(entry: dict[str, Any]) -> dict[str, Any]:
+    """The same entry of a rival whose scores are no probabilities."""
+    means = {mean: {**entry[mean], "log_loss": None} for mean in ("macro", "micro", "weighted")}
+    kept = {"difference": {**entry["difference"], "log_loss": None}} if "difference" in entry else {}
+    return {**entry, **means, **kept}
+
+
 def _differences(
     part: pl.DataFrame, scores_NK: Matrix, rivals: Mapping[str, Matrix], replicates: int, seed: int
 ) -> dict[str, dict[str, Any]]:
@@ -207,20 +225,22 @@ def _counts(part: pl.DataFrame) -> dict[str, Any]:
 
 
 def _compare(score: str, test: Mapping[str, Any], baselines: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The model against the baseline that is best in this macro score; None where there is none."""
+    """The model against the baseline that is best in this macro score; None where none has it."""
     model = test["macro"][score]
-    if model is None or not baselines:
+    rivals = {name: entry["test"]["macro"][score] for name, entry in baselines.items()}
+    rivals = {name: rival for name, rival in rivals.items() if rival is not None}
+    if model is None or not rivals:
         return None
-    best = max(baselines, key=lambda name: float(baselines[name]["test"]["macro"][score]))
+    sign = -1 if score == "log_loss" else 1  # a low loss is good
+    best = max(rivals, key=lambda name: sign * float(rivals[name]))
     difference = baselines[best]["test"]["difference"][score]
     if difference["low"] is None:
         outcome = "undecided"
-    elif difference["low"] > 0:
-        outcome = "better"
+    elif difference["low"] <= 0 <= difference["high"]:
+        outcome = "equal"
     else:
-        outcome = "worse" if difference["high"] < 0 else "equal"
-    rival = baselines[best]["test"]["macro"][score]
-    return {"outcome": outcome, "baseline": best, "model": model, "rival": rival, **difference}
+        outcome = "better" if sign * difference["low"] > 0 else "worse"
+    return {"outcome": outcome, "baseline": best, "model": model, "rival": rivals[best], **difference}
 
 
 def _verdict(test: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
@@ -235,22 +255,33 @@ def _verdict(test: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
     if comparison["ap"] is None:
         scores = f"macro AP {_score(macro['ap'])}, macro AUROC {_score(macro['auroc'])}"
         return f"No verdict: there is no baseline to compare with. Test split: {scores}."
-    clauses = [_clause(name, comparison[score]) for name, score in (("AP", "ap"), ("AUROC", "auroc"))]
+    compared = {score: comparison[score] for score in _SCORES if comparison[score] is not None}
+    named = [None, *(each["baseline"] for each in compared.values())]
+    clauses = [
+        _clause(score, compared[score], before) for score, before in zip(compared, named, strict=False)
+    ]
     over = f"Test split, {macro['labels_defined']} of {macro['labels']} labels defined."
-    return f"{clauses[0][0].upper()}{clauses[0][1:]}; {clauses[1]}. {over}"
+    return f"{clauses[0][0].upper()}{'; '.join(clauses)[1:]}. {over}"
 
 
-def _clause(name: str, compared: Mapping[str, Any]) -> str:
-    """One half of the verdict."""
+def _not_compared(missing: str) -> str:
+    return f"Not compared: {missing}."
+
+
+def _clause(score: str, compared: Mapping[str, Any], before: str | None) -> str:
+    """One part of the verdict; `before` is the baseline of the part before it."""
     words = {"better": "better than", "equal": "equal to", "worse": "WORSE than"}
     relation = words.get(compared["outcome"], "not decided against")
-    scores = f"{_score(compared['model'])} against {_score(compared['rival'])}"
+    digits = 4 if score == "log_loss" else 3
+    scores = f"{compared['model']:.{digits}f} against {compared['rival']:.{digits}f}"
     interval = "no interval: too few test entities"
     if compared["low"] is not None:
         covers = " covers 0" if compared["outcome"] == "equal" else ""
-        interval = f"95 % interval {_signed(compared['low'])} to {_signed(compared['high'])}{covers}"
-    rival = f"{relation} the best baseline, {compared['baseline']}"
-    return f"{rival}, in macro {name}: {scores}, {_signed(compared['value'])} ({interval})"
+        interval = f"95 % interval {compared['low']:+.{digits}f} to {compared['high']:+.{digits}f}{covers}"
+    best = compared["baseline"]
+    rival = "it" if best == before else f"the best baseline, {best},"
+    difference = f"{compared['value']:+.{digits}f}"
+    return f"{relation} {rival} in macro {_SCORES[score]}: {scores}, {difference} ({interval})"
 
 
 def _own_warnings(test: Mapping[str, Any], thresholds: Sequence[Threshold]) -> list[str]:
@@ -280,6 +311,8 @@ def _sections(report: Mapping[str, Any], split: Split = "test") -> list[_Section
     sections = [
         _Section(f"{title}: {_described(shown)}", *_against_rivals(report, split)),
         _Section(f"{title}: each label at its threshold", *_label_rows(shown)),
+        _Section(f"{title}: log-loss, low is good", *_log_losses(report, split)),
+        _Section("Baselines", (), [(note,) for note in _baseline_notes(report)]),
         _Section(f"{title}: labels without AUROC", (), undefined),
         _Section(f"{title}: other means", means, _mean_rows(report, split)),
         *(
@@ -310,6 +343,26 @@ def _against_rivals(report: Mapping[str, Any], split: Split) -> tuple[Row, list[
         intervals = [_interval(difference.get(score)) for score in ("ap", "auroc")]
         rows.append((name, _score(entry["macro"]["ap"]), _score(entry["macro"]["auroc"]), *intervals))
     return ("", "macro AP", "macro AUROC", "model minus it: AP", "model minus it: AUROC"), rows
+
+
+def _log_losses(report: Mapping[str, Any], split: Split) -> tuple[Row, list[Row]]:
+    """Model and rivals whose scores are probabilities."""
+    rows: list[Row] = []
+    for name, entry in _competitors(report, split):
+        if entry["macro"]["log_loss"] is not None:
+            difference = _interval(entry.get("difference", {}).get("log_loss"), 4)
+            rows.append((name, _number(entry["macro"]["log_loss"], ".4f"), difference))
+    return ("", "macro log-loss", "model minus it"), rows
+
+
+def _baseline_notes(report: Mapping[str, Any]) -> list[str]:
+    ranking = [
+        name
+        for name, entry in report["baselines"].items()
+        if entry["test"]["macro"]["log_loss"] is None and entry["test"]["macro"]["ap"] is not None
+    ]
+    reason = f"{' and '.join(ranking)}: scores that rank and are no probabilities, so without log-loss"
+    return [*report["baseline_notes"], *report["missing_baselines"], *([reason] if ranking else [])]
 
 
 def _mean_rows(report: Mapping[str, Any], split: Split) -> list[Row]:
@@ -346,20 +399,17 @@ def _score(value: float | None) -> str:
     return _number(value, ".3f")
 
 
-def _signed(value: float | None) -> str:
-    return _number(value, "+.3f")
-
-
 def _count(value: int) -> str:
     return f"{value:,}"
 
 
-def _interval(difference: Mapping[str, Any] | None) -> str:
+def _interval(difference: Mapping[str, Any] | None, digits: int = 3) -> str:
     if difference is None or difference["value"] is None:
         return "" if difference is None else "-"
+    value = f"{difference['value']:+.{digits}f}"
     if difference["low"] is None:
-        return _signed(difference["value"])
-    return f"{_signed(difference['value'])} [{_signed(difference['low'])}, {_signed(difference['high'])}]"
+        return value
+    return f"{value} [{difference['low']:+.{digits}f}, {difference['high']:+.{digits}f}]"
 
 
 def _one_line(text: str) -> str:

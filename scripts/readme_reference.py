@@ -91,7 +91,9 @@ def in_words(schema: dict[str, Any]) -> str:
             return "`true` or `false`"
         case "array":
             one = in_words(schema["items"])
-            return f"list of {one.replace('number', 'numbers') if 'number' in one else one + 's'}"
+            if "number" in one:
+                return f"list of {one.replace('number', 'numbers')}"
+            return f"list of {one if one.endswith('`') else one + 's'}"
         case "object":
             return f"mapping to {in_words(schema['additionalProperties'])}"
         case _:

@@ -58,7 +58,7 @@ def best_f1(scores: Any, targets: Any) -> Any:
 
 
 def macro_difference(scores: Any, rival: Any, targets: Any, entities: Any, weights: Any) -> Any:
-    """Macro AUROC and AP of the scores minus the rival's, when each entity stands there `weights` times."""
+    """Macro AUROC, AP and log-loss: scores minus rival, when each entity stands there `weights` times."""
     rows = [row for row in range(len(targets)) for _ in range(weights[entities[row]])]
     differences = []
     for label in range(len(targets[0]) if targets else 0):
@@ -71,6 +71,7 @@ def macro_difference(scores: Any, rival: Any, targets: Any, entities: Any, weigh
             (
                 auroc(ours, truth) - auroc(theirs, truth),
                 average_precision(ours, truth) - average_precision(theirs, truth),
+                log_loss(ours, truth) - log_loss(theirs, truth),
             )
         )
     if not differences:

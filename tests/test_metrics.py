@@ -190,7 +190,7 @@ def test_each_replicate_is_the_difference_on_the_entities_written_down_so_often(
         for weight in weights
     ]
     used = [value for value in each[1:] if value is not None]
-    for position, name in enumerate(("auroc", "ap")):
+    for position, name in enumerate(("auroc", "ap", "log_loss")):
         difference = found["rival"][name]
         assert difference.value == (None if each[0] is None else pytest.approx(each[0][position], abs=1e-9))
         assert difference.replicates == len(used)

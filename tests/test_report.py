@@ -95,6 +95,39 @@ def test_a_model_against_itself_is_equal():
     assert "+0.000 (95 % interval +0.000 to +0.000 covers 0)" in report["verdict"]
 
 
+def test_the_first_line_tells_the_log_loss_too_where_a_rival_has_one():
+    report = reported(no_probabilities=("recency",))
+    assert "better than the best baseline, prevalence, in macro log-loss: " in report["verdict"]
+    compared = report["comparison"]["log_loss"]
+    assert (compared["outcome"], compared["baseline"]) == ("better", "prevalence")
+    assert compared["value"] < 0
+    assert compared["high"] < 0
+    assert compared["value"] == pytest.approx(compared["model"] - compared["rival"])
+    recency = report["baselines"]["recency"]["test"]
+    assert recency["macro"]["log_loss"] is recency["difference"]["log_loss"] is None
+    text = report_text(report)
+    assert "recency: scores that rank and are no probabilities, so without log-loss" in text
+    shown = text[text.index("Test: log-loss") :].split("\n\n")[0]
+    assert "prevalence" in shown
+    assert "recency" not in shown
+
+
+def test_a_model_that_ranks_as_well_and_is_calibrated_worse_says_both_in_the_first_line():
+    _, model, _, _ = made_up()
+    halved = model.with_columns(array_column("scores", model["scores"].to_numpy() / 2))
+    verdict = reported(model=halved, baselines={"twin": model})["verdict"]
+    assert verdict.startswith("Equal to the best baseline, twin, in macro AP: ")
+    assert "; equal to it in macro AUROC: " in verdict
+    assert "; WORSE than it in macro log-loss: " in verdict
+
+
+def test_a_rival_that_is_missing_stands_in_the_first_line_and_notes_of_rivals_below():
+    report = reported(missing_baselines=["boosting is not installed"], baseline_notes=["recency: 60 days"])
+    assert report["verdict"].endswith(" Not compared: boosting is not installed.")
+    assert "- recency: 60 days" in report_markdown(report)
+    assert "boosting is not installed" in report_markdown(report).splitlines()[0]
+
+
 def test_rows_are_joined_by_entity_and_cutoff_and_never_by_position():
     _, model, rivals, truth = made_up()
     shuffled = {
@@ -142,7 +175,7 @@ def test_a_report_is_json_with_every_promised_field_and_comes_back_the_same():
         *("name", "support", "prevalence", "auroc", "ap", "lift", "brier", "log_loss", "undefined"),
         *("threshold", "precision", "recall", "f1", "volume"),
     }
-    assert set(test["macro"]) == {"auroc", "ap", "labels_defined", "labels"}
+    assert set(test["macro"]) == {"auroc", "ap", "log_loss", "labels_defined", "labels"}
     for rival in [*report["baselines"].values(), report["oracle"]]:
         for split in ("train", "test", "validation"):
             assert set(rival[split]) >= {"macro", "micro", "weighted", "labels"}

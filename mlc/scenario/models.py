@@ -10,12 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, did_you_mean
 from mlc.scenario.examples import ExamplesSection, RandomDays
-from mlc.scenario.fields import Section, Text, kind_from_text
+from mlc.scenario.fields import Section, Text, distinct, kind_from_text
 from mlc.scenario.origin import Keys, Origin, dotted
 from mlc.scenario.source_tables import Tables
 from mlc.scenario.target import TargetSection
@@ -188,6 +188,11 @@ ShortThresholds = BeforeValidator(
 )
 
 
+# ── baselines ───────────────────────────────────────────────────────────────────────────────────
+
+Baseline = Literal["prevalence", "frequency", "recency", "boosting"]
+
+
 # ── the scenario ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -208,6 +213,9 @@ class Scenario(Section):
     """How it is trained."""
     thresholds: Annotated[Thresholds, ShortThresholds] = Thresholds()
     """Where a score becomes a decision: `0.5`, `max_f1`, `{Dress: 0.4}`, or `default` and `per_label`."""
+    baselines: Annotated[list[Baseline], AfterValidator(distinct)] | None = None
+    """What the report compares the model with. Default: all; boosting only where LightGBM is installed
+    (`pip install 'mlc[boost]'`)."""
 
     _origin: Origin = PrivateAttr(default_factory=lambda: Origin(Path("scenario"), "", {}, Path.cwd()))
 

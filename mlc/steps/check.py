@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlc.baselines import check_boosting
 from mlc.errors import DataError, MlcError, Problem
 from mlc.findings import (
     Finding,
@@ -101,6 +102,7 @@ def check(scenario: Scenario, runs: Path) -> Checked:
     """
     try:
         check_tables(scenario)
+        check_boosting(scenario)
     except DataError as error:
         return Checked([_with_hint(scenario, problem) for problem in error.problems])
     with reading_rows(scenario):

@@ -7,12 +7,14 @@ from typing import Any
 
 import polars as pl
 
+from mlc.baselines import check_boosting
 from mlc.batches import ExampleBatches
 from mlc.errors import DataError
 from mlc.module import Network, score_batches
 from mlc.run import Run
 from mlc.steps.labels import Prepared, Say, prepare
 from mlc.steps.reporting import make_report
+from mlc.steps.rivals import make_rivals, stored_boosting
 from mlc.steps.train import example_batches
 from mlc.steps.trained import scenario_as_trained, stored_network, stored_thresholds, stored_vocabulary
 from mlc.tables import SCORES, TARGETS, array_column
@@ -49,14 +51,17 @@ def evaluate(run: Run, runs: Path, say: Say) -> Evaluation:
     before = run.read_json("report.json")
     trained_store = run.read_json("run.json", itemgetter("store"))
     vocabulary = stored_vocabulary(run)
-    prepared = prepare(scenario_as_trained(run, vocabulary, runs, say), runs, say)
+    scenario = scenario_as_trained(run, vocabulary, runs, say)
+    check_boosting(scenario)
+    prepared = prepare(scenario, runs, say)
     if list(prepared.examples.labels.names) != names:
         raise DataError(
             f"{run.folder}: the labels must be those of the training, however: the tables have changed and "
             f"{{top: K}} now gives others; write class_names out in the scenario"
         )
     examples = example_batches(prepared, vocabulary)
-    report = make_report(prepared, _predictions(prepared, network, examples), thresholds)
+    rivals = make_rivals(prepared, examples, stored_boosting(run))
+    report = make_report(prepared, _predictions(prepared, network, examples), thresholds, rivals)
     return Evaluation(report, trained_store != prepared.store.fingerprint, report == before)
 
 

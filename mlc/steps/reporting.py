@@ -7,18 +7,19 @@ from typing import Any
 import polars as pl
 
 from mlc.atomic import write_text
-from mlc.baselines import baseline_predictions
+from mlc.baselines import NO_PROBABILITIES
 from mlc.errors import DataError
 from mlc.report import build_report, report_markdown
 from mlc.run import Run
 from mlc.scenario import Scenario
 from mlc.sources import entity_expr
 from mlc.steps.labels import Prepared
+from mlc.steps.rivals import Rivals
 from mlc.tables import CUTOFF, ENTITY_ID, SCORES, SPLIT, TARGETS, array_column, scores_of, targets_of
 from mlc.thresholds import Threshold, choose_thresholds, thresholds_to_json
 
 
-def write_report(run: Run, prepared: Prepared, predictions: pl.DataFrame) -> dict[str, Any]:
+def write_report(run: Run, prepared: Prepared, predictions: pl.DataFrame, rivals: Rivals) -> dict[str, Any]:
     """Choose thresholds on validation and write `thresholds.json`, `report.md`, `report.json`."""
     names = prepared.examples.labels.names
     validation = (prepared.examples.table[SPLIT] == "validation").to_numpy()
@@ -26,7 +27,7 @@ def write_report(run: Run, prepared: Prepared, predictions: pl.DataFrame) -> dic
     thresholds = choose_thresholds(
         prepared.scenario.thresholds, names, scores_NK[validation], targets_NK[validation]
     )
-    report = make_report(prepared, predictions, thresholds)
+    report = make_report(prepared, predictions, thresholds, rivals)
     run.write_json("thresholds.json", thresholds_to_json(thresholds))
     write_text(run / "report.md", report_markdown(report))
     run.write_json("report.json", report)
@@ -34,7 +35,7 @@ def write_report(run: Run, prepared: Prepared, predictions: pl.DataFrame) -> dic
 
 
 def make_report(
-    prepared: Prepared, predictions: pl.DataFrame, thresholds: Sequence[Threshold]
+    prepared: Prepared, predictions: pl.DataFrame, thresholds: Sequence[Threshold], rivals: Rivals
 ) -> dict[str, Any]:
     """The report of these predictions, which stand in the order of the examples."""
     examples, scenario = prepared.examples, prepared.scenario
@@ -43,7 +44,10 @@ def make_report(
         examples.labels.names,
         examples.table,
         predictions,
-        baselines=baseline_predictions(examples, prepared.label_line),
+        baselines=rivals.predictions,
+        no_probabilities=NO_PROBABILITIES,
+        baseline_notes=rivals.notes,
+        missing_baselines=rivals.missing,
         thresholds=thresholds,
         oracle=oracle_predictions(scenario, examples.table, examples.labels.names),
         funnel=[asdict(step) for step in examples.funnel],

@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from mlc.atomic import replacing, write_text
+from mlc.baselines import check_boosting
 from mlc.batch import Batch
 from mlc.batches import EVALUATION_BATCH, BatchBuilder, BatchPlan, ExampleBatches, loader
 from mlc.errors import DataError
@@ -29,6 +30,7 @@ from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_ru
 from mlc.scenario import Scenario, TrainSection
 from mlc.steps.labels import Prepared, Say, prepare, write_examples
 from mlc.steps.reporting import write_report
+from mlc.steps.rivals import fitted_boosting, make_rivals
 from mlc.tables import (
     SCORES,
     SPLIT,
@@ -80,6 +82,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
         KeyboardInterrupt: The user stopped the training; `--resume` goes on.
     """
     begun = time.monotonic()
+    check_boosting(scenario)
     first = is_rank_zero()
     # Another rank finds the folder as rank zero has just made it.
     run = open_run(setting.runs, scenario, setting.opening) if first else Run(setting.runs / scenario.name)
@@ -97,7 +100,8 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     if predictions is None:
         return None
     save_network(classifier.network, prepared.examples.labels.names, run.folder)
-    report = write_report(run, prepared, predictions)
+    rivals = make_rivals(prepared, examples, fitted_boosting(run, prepared, examples, say))
+    report = write_report(run, prepared, predictions, rivals)
     finish_run(
         run,
         {

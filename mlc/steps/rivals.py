@@ -1,0 +1,75 @@
+"""The rivals of a report: those that count, and boosting where LightGBM is installed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from mlc.baselines import BASELINES, BOOSTING, INSTALL, baseline_predictions, boosting_installed
+from mlc.batches import ExampleBatches
+from mlc.boosting import Boosting, boosting_scores, fit_boosting
+from mlc.run import Run
+from mlc.scenario import Scenario
+from mlc.steps.labels import Prepared, Say
+from mlc.tables import SCORES, SPLIT, TARGETS, array_column
+
+_FILE = "boosting.json"
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """What a report compares the model with.
+
+    Attributes:
+        predictions: Name → predictions, in the order of the examples.
+        notes: What a reader should know of them.
+        missing: Why one of them is not there, a sentence each.
+    """
+
+    predictions: dict[str, pl.DataFrame]
+    notes: Sequence[str]
+    missing: Sequence[str]
+
+
+def fitted_boosting(run: Run, prepared: Prepared, batches: ExampleBatches, say: Say) -> Boosting | None:
+    """Train boosting where it is wanted and can run, and keep it in the run folder."""
+    if not _wanted(prepared.scenario) or not boosting_installed():
+        return None
+    splits = prepared.examples.table[SPLIT].to_numpy()
+    train, validation = (np.flatnonzero(splits == split) for split in ("train", "validation"))
+    boosting = fit_boosting(batches, train, validation, prepared.scenario.train.seed)
+    if boosting is not None:
+        say(boosting.described())
+        boosting.save(run / _FILE)
+    return boosting
+
+
+def stored_boosting(run: Run) -> Boosting | None:
+    """The boosting of a run; None where the training had none, or LightGBM is not installed now."""
+    if not (run / _FILE).exists() or not boosting_installed():
+        return None
+    boosting: Boosting = run.read_json(_FILE, Boosting.from_json)
+    return boosting
+
+
+def make_rivals(prepared: Prepared, batches: ExampleBatches, boosting: Boosting | None) -> Rivals:
+    """The predictions of every rival that the scenario wants."""
+    examples, wanted = prepared.examples, prepared.scenario.baselines
+    names = [name for name in BASELINES if wanted is None or name in wanted]
+    predictions = baseline_predictions(examples, prepared.label_line, names)
+    if boosting is None:
+        return Rivals(predictions, [], [_why_missing()] if _wanted(prepared.scenario) else [])
+    scores = array_column(SCORES, boosting_scores(boosting, batches))
+    predictions[BOOSTING] = examples.table.drop(TARGETS).with_columns(scores)
+    return Rivals(predictions, [boosting.described()], [])
+
+
+def _wanted(scenario: Scenario) -> bool:
+    return scenario.baselines is None or BOOSTING in scenario.baselines
+
+
+def _why_missing() -> str:
+    if boosting_installed():
+        return "boosting, as a rule the strongest baseline, was not trained"
+    return f"boosting, as a rule the strongest baseline, is not installed: {INSTALL}"
