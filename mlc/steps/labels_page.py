@@ -1,8 +1,7 @@
 """The labels as a page: what was left out, prevalence over time, what comes together, what set a target."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 from markupsafe import Markup
@@ -10,46 +9,14 @@ from markupsafe import Markup
 from mlc.examples import Examples
 from mlc.page import Section, element, legend, page, scrolling, share_bar, table
 from mlc.steps.explain import Explanation, timeline_text
-from mlc.steps.label_tables import periods
-from mlc.steps.labels import Prepared, dropped_rows, funnel_line, split_counts
+from mlc.steps.label_tables import Point, prevalence_points
+from mlc.steps.labels import Prepared, SplitCounts, dropped_rows, funnel_line, split_counts
 from mlc.svg import Axis, Curve, curves, heat_map, seconds, share_axis, time_axis, timeline
-from mlc.tables import CUTOFF, SPLIT, SPLITS, UNKNOWN, targets_of
+from mlc.tables import SPLIT, SPLITS, targets_of
 
 _MOST_CHARTS = 200
 _MOST_TOGETHER = 40
 _HISTORY_WINDOWS = 4  # so many windows of history in a timeline
-
-
-@dataclass(frozen=True)
-class Point:
-    """Examples of one split at one cutoff, or of one period of many cutoffs.
-
-    Attributes:
-        split: Name of the split.
-        cutoff: The cutoff, or the start of the period.
-        examples: How many.
-        positives_K: Positive targets of each label, int64.
-        known_K: Known targets of each label, int64.
-    """
-
-    split: str
-    cutoff: datetime
-    examples: int
-    positives_K: np.ndarray
-    known_K: np.ndarray
-
-
-def prevalence_points(examples: Examples) -> list[Point]:
-    """A point a split and cutoff (or period), in the order of the splits, by rising cutoff."""
-    targets_NK = targets_of(examples.table)
-    numbered = examples.table.select(SPLIT, periods(examples)).with_row_index("rows")
-    groups = numbered.group_by(SPLIT, CUTOFF).agg("rows").sort(SPLIT, CUTOFF)
-    points = []
-    for split, cutoff, rows_n in zip(groups[SPLIT], groups[CUTOFF], groups["rows"], strict=True):
-        chosen = targets_NK[rows_n.to_numpy()]
-        positives_K, known_K = (chosen == 1).sum(axis=0), (chosen != UNKNOWN).sum(axis=0)
-        points.append(Point(split, cutoff, len(chosen), positives_K, known_K))
-    return points
 
 
 def labels_page(prepared: Prepared, explained: Sequence[tuple[str, Explanation]] = ()) -> str:
@@ -102,10 +69,7 @@ def _funnel(prepared: Prepared) -> Section:
 
 def _splits(prepared: Prepared) -> Section:
     splits = split_counts(prepared)
-    moments = "; ".join(
-        f"{split} {_span(*span, len(prepared.cutoffs.splits[split]))}"
-        for split, span in prepared.cutoffs.spans.items()
-    )
+    moments = "; ".join(f"{counts.split} {_cutoffs(counts)}" for counts in splits)
     head = ["label", *(text for counts in splits for text in (counts.split, "share"))]
     rows = [["all examples", *(text for counts in splits for text in (f"{counts.examples:,}", ""))]]
     for k, name in enumerate(prepared.examples.labels.names):
@@ -118,9 +82,9 @@ def _splits(prepared: Prepared) -> Section:
     )
 
 
-def _span(first: datetime, last: datetime, cutoffs: int) -> str:
-    days = list(dict.fromkeys((f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}")))
-    return " to ".join(days) + (f" ({cutoffs:,})" if cutoffs > 1 else "" if cutoffs else " (each its own)")
+def _cutoffs(counts: SplitCounts) -> str:
+    first, last = f"{counts.first:%Y-%m-%d}", f"{counts.last:%Y-%m-%d}"
+    return first if counts.cutoffs == 1 else f"{first} to {last} ({counts.cutoffs:,})"
 
 
 def _support(positives: int, known: int) -> tuple[str, str]:
@@ -137,8 +101,8 @@ def _over_time(names: Sequence[str], points: Sequence[Point]) -> Section:
     charts = (_prevalence_chart(name, k, points, x) for k, name in enumerate(names[:_MOST_CHARTS]))
     return Section(
         "Prevalence over time",
-        "A dot a cutoff, or a period of many: the share of its examples with the label. Each label has an "
-        "axis of its own, from 0." + some,
+        "A dot a cutoff, or a stretch of time where there are many: its examples with the label, as a share. "
+        "Each label has an axis of its own, from 0." + some,
         [legend(SPLITS), element("div", *charts, class_="grid")],
     )
 
