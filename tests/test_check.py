@@ -261,7 +261,7 @@ WALKED_INTO = (
         "observed_until: 2017-11-30",
         "drop_all_negative: false",
         "transactions has 15 events from 2017-12-01 to 2018-01-02 (33 days), usually 5,438 in as many days; "
-        "2 windows reach into it (train, validation)",
+        "windows of train, validation reach into it",
     ),
     (
         "purchase_cards",
