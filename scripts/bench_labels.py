@@ -3,7 +3,7 @@
     python scripts/bench_labels.py --scale 0.01                 # a minute
     python scripts/bench_labels.py --folder /somewhere/large    # 31.8 M rows; keeps tables and store
     python scripts/bench_labels.py --scale 0.1 --cases 1x19 12x250 --rivals duckdb mlc_pairs
-    python scripts/bench_labels.py --memory-limit 1GB           # only the store, built within that much
+    python scripts/bench_labels.py --memory-limit 880MB         # only the store, built within that much
 
 Every measurement is a process of its own, one after the other, on files that the page cache knows: wall time
 without imports, highest resident memory with them. All rivals of a case make the same result: the examples,
