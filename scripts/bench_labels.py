@@ -3,6 +3,7 @@
     python scripts/bench_labels.py --scale 0.01                 # a minute
     python scripts/bench_labels.py --folder /somewhere/large    # 31.8 M rows; keeps tables and store
     python scripts/bench_labels.py --scale 0.1 --cases 1x19 12x250 --rivals duckdb mlc_pairs
+    python scripts/bench_labels.py --memory-limit 880MB         # only the store, built within that much
 
 Every measurement is a process of its own, one after the other, on files that the page cache knows: wall time
 without imports, highest resident memory with them. All rivals of a case make the same result: the examples,
@@ -20,8 +21,10 @@ after. The case 12x250 has 12 weekly cutoffs and 250 labels.
 """
 
 import argparse
+import filecmp
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -42,7 +45,7 @@ from mlc.cutoffs import Cutoffs
 from mlc.examples import build_examples, eligible_rows
 from mlc.ingest import EventStore, open_store
 from mlc.labels import LABEL, ROW, Labels, label_line, resolve_labels
-from mlc.scenario import Scenario, load_scenario
+from mlc.scenario import Scenario, load_scenario, memory_bytes
 from mlc.tables import CUTOFF, ENTITY_ID, microseconds, targets_of
 from mlc.targets import by_time, shared_pairs
 
@@ -281,8 +284,7 @@ def timed(run: Callable[[], Any]) -> tuple[Any, Line]:
     begun = time.perf_counter()
     answer = run()
     seconds = time.perf_counter() - begun
-    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return answer, {"seconds": seconds, "peak": highest * (1 if sys.platform == "darwin" else 1024)}
+    return answer, {"seconds": seconds, "peak": peak()}
 
 
 def without_last_file(folder: Path) -> Path:
@@ -305,6 +307,37 @@ def add_last_file(folder: Path) -> None:
     said: list[str] = []
     open_store(load_scenario(place / "19.yaml"), place / "runs", said.append)
     assert "of them new" in said[0]
+
+
+def peak() -> int:
+    """The highest resident memory of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def limited(folder: Path, limit: str) -> Line:
+    """The store built with a memory limit, and what it took beyond imports; beside it the one without."""
+    made = {}
+    for name, overrides in (("limited", [f"data.memory_limit={limit}"]), ("free", [])):
+        begun, before = time.perf_counter(), peak()
+        runs = folder / f"runs-{name}"
+        shutil.rmtree(runs, ignore_errors=True)
+        store = open_store(load_scenario(folder / "19.yaml", overrides), runs, lambda _: None)
+        made[name] = (store.folder, time.perf_counter() - begun, peak() - before)
+    files = [file for file in sorted(made["free"][0].rglob("*")) if file.is_file()]
+    same = all(filecmp.cmp(f, made["limited"][0] / f.relative_to(made["free"][0]), False) for f in files)
+    tables = sum(pl.read_parquet(f).estimated_size() for f in (folder / "transactions").iterdir())
+    return {"table": tables, "seconds": made["limited"][1], "peak": made["limited"][2], "same": same}
+
+
+def show_limited(folder: Path, limit: str) -> bool:
+    """Print what `limited` measured in a process of its own; says whether both stores are the same."""
+    line, size = child(folder, "limited", limit), memory_bytes(limit)
+    print(
+        f"transactions of {line['table'] / 1e9:.2f} GB, {line['table'] / size:.1f} times the limit: store in "
+        f"{line['seconds']:.1f} s with {line['peak'] / 1e9:.2f} GB beyond imports, {line['peak'] / size:.2f} "
+        f"of the limit; {'the same as' if line['same'] else 'NOT THE SAME AS'} without a limit"
+    )
+    return bool(line["same"])
 
 
 def prepare(folder: Path, what: str) -> Line:
@@ -397,10 +430,14 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="keep tables and store here; default: a temporary folder")
     parser.add_argument("--cases", nargs="+", default=CASES, help="cutoffs x labels, such as 12x250")
     parser.add_argument("--rivals", nargs="+", default=list(RIVALS), choices=list(RIVALS))
+    parser.add_argument("--memory-limit", help="only build the store within so much memory, such as 1GB")
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         what, *size = arguments.one
+        if what == "limited":
+            print(json.dumps(limited(arguments.folder, *size)))
+            return 0
         case = Case(*map(int, size[0].split("x"))) if size else None
         line = measured(arguments.folder, what, case) if case else prepare(arguments.folder, what)
         print(json.dumps(line))
@@ -410,6 +447,8 @@ def main() -> int:
         if not (folder / "transactions" / "part-728.parquet").exists():
             folder.mkdir(parents=True, exist_ok=True)
             child(folder, "make")
+        if arguments.memory_limit:
+            return 0 if show_limited(folder, arguments.memory_limit) else 1
         return 0 if compare(folder, arguments.cases, arguments.rivals) else 1
 
 

@@ -85,6 +85,13 @@ def test_the_function_per_customer_makes_the_same_result_for_its_sample(folder):
         assert_frame_equal(frame, expected.filter(pl.col("entity_id").is_in(sample.implode())))
 
 
+def test_a_store_within_a_memory_limit_is_the_same(folder):
+    line = bench().limited(folder, "100kB")
+    assert line["same"]
+    assert line["table"] > 1_000_000
+    assert line["peak"] > 0
+
+
 @pytest.mark.slow
 def test_the_command_prints_one_table_and_ends_well(tmp_path, capsys, monkeypatch):
     pytest.importorskip("duckdb")

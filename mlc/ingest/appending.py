@@ -97,7 +97,9 @@ def append_events(
     columns = {**old.columns, TIME: old.time}
     if TABLE in schema:
         columns[TABLE] = np.load(former.store.folder / "tables.npy", mmap_mode="r")
-    known_E = entities[ENTITY_ID].is_in(former.store.entity_ids.implode()).to_numpy()
+    known = entities.with_row_index(ROW).join(former.store.entity_ids.to_frame(), on=ENTITY_ID, how="semi")
+    known_E = np.zeros(entities.height, dtype=bool)
+    known_E[known[ROW].to_numpy()] = True
     lengths_E = np.bincount(new[ROW].to_numpy(), minlength=entities.height)
     lengths_E[known_E] += np.diff(old.offsets)
     place_T = _places(old, columns.get(TABLE), new, known_E)

@@ -31,7 +31,7 @@ from mlc.sources import (
 from mlc.store import write_column
 from mlc.tables import ENTITY_ID, TIME
 
-_BATCH_ROWS = 1 << 18
+_BATCH_ROWS = 1 << 17
 _BYTES_OF_AN_ID = 800  # measured: what finding an id of 64 characters among its repetitions takes
 _ID_SHARE = 3  # of the memory limit: ids that are looked for at one time
 

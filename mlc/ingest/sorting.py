@@ -16,7 +16,7 @@ from mlc.store import ColumnFile, column_path
 from mlc.tables import TIME
 
 TABLE, _PLACE = "mlc:table", "mlc:place"  # no column of a table is called so
-_SHARE = 8  # of the memory limit: a run; reading, sorting and coding take the rest
+_SHARE = 12  # of the memory limit: a run; reading, sorting and coding take the rest
 
 
 def run_rows(schema: Mapping[str, np.dtype], limit: int) -> int:
