@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 
 from mlc.errors import DataError
+from mlc.examples import Examples
 from mlc.labels import LABEL
 from mlc.scenario import Scenario
 from mlc.store import Timeline, first_of_day
 from mlc.tables import MICROSECONDS_PER_DAY, SCORES, SPLIT, TARGETS, UNKNOWN, array_column, targets_of
-from mlc.targets import Examples
 
 HALF_LIFE_DAYS = 60.0
 BOOSTING = "boosting"
@@ -53,7 +53,7 @@ def baseline_predictions(
 
     Args:
         examples: The examples with targets.
-        label_line: Label events by entity, from `targets.label_timeline`.
+        label_line: Label events by entity, from `labels.label_line`.
         names: Which of `BASELINES`.
 
     Returns:

@@ -25,7 +25,7 @@ class BatchBuilder:
 
     Args:
         store: The event store.
-        label_line: Label events by entity, from `targets.label_timeline`.
+        label_line: Label events by entity, from `labels.label_line`.
         vocabulary: Which columns and values the model knows.
         labels: Number of labels K.
     """

@@ -199,11 +199,15 @@ def labels(
         str | None, typer.Option(metavar="ENTITY", help="Write nothing: show what set this one's targets.")
     ] = None,
     cutoff: Annotated[
-        str | None, typer.Option(help="With --explain: a date or datetime. Default: the test cutoff.")
+        str | None, typer.Option(help="With --explain: a date or datetime. Default: the newest test cutoff.")
     ] = None,
     examples: Annotated[int, typer.Option(help="Also show so many random positives.", min=0)] = 0,
+    html: Annotated[
+        Path | None, typer.Option(help="Where to write the page. Default: beside --out, ending in .html.")
+    ] = None,
 ) -> None:
     """Build the examples with their targets; show what was left out, prevalence over time, examples."""
+    from mlc.atomic import write_text
     from mlc.steps.labels import check_ending, dropped_rows, prepare, split_counts, write_examples
 
     if long and wide:
@@ -212,9 +216,12 @@ def labels(
         raise MlcError("--cutoff must come with --explain ENTITY, however: it stands alone")
     moment = _moment(cutoff, "--cutoff")
     check_ending(out, ".parquet")
+    html = html or out.with_suffix(".html")
+    check_ending(html, ".html", option="--html")
     prepared = prepare(_load(scenario, override), runs_dir, lambda _: None)
     from mlc.steps import explain as explaining
     from mlc.steps import label_tables
+    from mlc.steps.labels_page import labels_page
 
     if explain is not None:
         print(explaining.timeline_text(explaining.explain(prepared, explain, moment)))
@@ -230,8 +237,11 @@ def labels(
     )
     for line in (*label_tables.spark_lines(found), *label_tables.pair_lines(found)):
         print(line)
-    for name, shown in explaining.explain_positives(prepared, examples):
+    explained = explaining.explain_positives(prepared, examples)
+    for name, shown in explained:
         print("\n" + explaining.timeline_text(shown, history=3, label=name))
+    write_text(html, labels_page(prepared, explained))
+    print(html)
     print(out)
 
 
@@ -239,8 +249,10 @@ def _print_funnel(prepared: "Prepared") -> None:
     for step in prepared.examples.funnel:
         removed = f"-{step.removed:,}" if step.removed else ""
         print(f"{removed:>14} {step.kept:>14,}  {step.reason}")
-    for split, cutoffs in prepared.cutoffs.splits.items():
-        print(f"{split}: {len(cutoffs)} cutoffs, {cutoffs[0]:%Y-%m-%d} to {cutoffs[-1]:%Y-%m-%d}")
+    for split, (first, last) in prepared.cutoffs.spans.items():
+        count = len(prepared.cutoffs.splits[split])
+        what = f"{count} cutoff{'' if count == 1 else 's'}" if count else "the entities' own cutoffs"
+        print(f"{split}: {what}, {first:%Y-%m-%d} to {last:%Y-%m-%d}")
 
 
 @app.command()

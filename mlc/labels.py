@@ -14,11 +14,11 @@ import numpy as np
 import polars as pl
 
 from mlc.errors import DataError, Problem, did_you_mean
-from mlc.ingest import EventStore
+from mlc.ingest import EventStore, Field
 from mlc.scenario import LabelSpec, Scenario, SumAtLeast, TopClasses
 from mlc.sources import rule_expr, scan_events
 from mlc.store import Timeline, pack
-from mlc.tables import ENTITY_ID, TIME
+from mlc.tables import ENTITY_ID, TIME, microseconds
 
 LABEL = "label"
 ROW = "row"
@@ -51,9 +51,19 @@ def value_query(scenario: Scenario, fit_until: datetime) -> pl.LazyFrame:
     return _valued(scenario).group_by(VALUE).agg(pl.len().alias(EVENTS), fitted)
 
 
-def value_counts(scenario: Scenario, fit_until: datetime) -> pl.DataFrame:
-    """The result of `value_query`."""
-    return value_query(scenario, fit_until).collect(engine="streaming")
+def value_counts(scenario: Scenario, fit_until: datetime, store: EventStore | None = None) -> pl.DataFrame:
+    """The result of `value_query`; from the codes of the store where these tell, without reading a file."""
+    field = store and _stored_field(scenario, store)
+    if not store or not field:
+        return value_query(scenario, fit_until).collect(engine="streaming")
+    code_T = store.field_column(field)
+    values = store.values(field.name)
+    fitted_T = code_T[store.events.time <= microseconds(fit_until)]
+    columns = {
+        name: np.bincount(codes, minlength=len(values) + 1)[1:]
+        for name, codes in ((EVENTS, code_T), ("fitted", fitted_T))
+    }
+    return pl.DataFrame({VALUE: values, **columns}).filter(pl.col(EVENTS) > 0)
 
 
 def resolve_labels(scenario: Scenario, counts: pl.DataFrame, trained: Sequence[str] | None = None) -> Labels:
@@ -151,7 +161,9 @@ def label_query(scenario: Scenario, labels: Labels) -> pl.LazyFrame:
     if _several_values(scenario):  # a second value of the same label is not a second event
         frame = frame.unique([_EVENT, LABEL], keep="first", maintain_order=True)
     rule = scenario.target.rule
-    amount = [pl.col(rule.column).cast(pl.Float64).alias(AMOUNT)] if isinstance(rule, SumAtLeast) else []
+    amount = []
+    if isinstance(rule, SumAtLeast):  # a null adds nothing, and so does what is not a number
+        amount = [pl.col(rule.column).cast(pl.Float64).fill_nan(None).fill_null(0.0).alias(AMOUNT)]
     return frame.select(ENTITY_ID, TIME, LABEL, *amount)
 
 
@@ -191,48 +203,47 @@ def _several_values(scenario: Scenario) -> bool:
     return scan_events(scenario, target.table).collect_schema()[target.column[0]].is_nested()
 
 
-def label_events(scenario: Scenario, labels: Labels, store: EventStore) -> pl.DataFrame:
-    """`label_query` as numbers: `row` UInt32, `time` Int64 (microseconds), `label` UInt16; by time."""
-    stored = _stored_events(scenario, labels, store)
+def label_line(scenario: Scenario, labels: Labels, store: EventStore) -> Timeline:
+    """The label events by entity, by time: column `label` UInt16, and `amount` where the rule needs it."""
+    stored = _stored_line(scenario, labels, store)
     if stored is not None:
-        return stored.sort(TIME)
+        return stored
     rows = pl.DataFrame({ENTITY_ID: store.entity_ids}).with_row_index(ROW).lazy()
     query = label_query(scenario, labels).join(rows, on=ENTITY_ID, how="inner")
-    amount = [AMOUNT] if isinstance(scenario.target.rule, SumAtLeast) else []
-    numbers = query.select(ROW, pl.col(TIME).cast(pl.Int64), LABEL, *amount)
-    return numbers.collect(engine="streaming").sort(TIME)
+    events = query.with_columns(pl.col(TIME).cast(pl.Int64)).drop(ENTITY_ID).collect(engine="streaming")
+    columns = {name: events[name].to_numpy() for name in events.columns if name not in (ROW, TIME)}
+    return pack(events[ROW].to_numpy(), events[TIME].to_numpy(), len(store.entity_ids), columns)
 
 
-def _stored_events(scenario: Scenario, labels: Labels, store: EventStore) -> pl.DataFrame | None:
-    """The same from the codes of the event store, without reading a file; None where these do not tell.
+def _stored_field(scenario: Scenario, store: EventStore) -> Field | None:
+    """The category of the store that holds the values of the events that count; None where none does.
 
-    They tell when each event has one value, each value one label, and nothing but the value decides.
+    One does when every event of its table counts, has one value, and no other table has rows of it.
     """
     target = scenario.target
-    if target.rule.where is not None or labels.conditions or isinstance(target.rule, SumAtLeast):
-        return None
-    if _several_values(scenario) or labels.values[VALUE].is_duplicated().any():
+    if target.rule.where is not None or _several_values(scenario):
         return None
     column = target.column[0]
     owner = column.split(".", 1)[0] if "." in column else ""
     if owner and sum(owner in table.joins for table in scenario.data.events.values()) > 1:
         return None  # events of another table have rows of this dimension too
     name = column if owner else f"{target.table}.{column}"
-    fields = [field for field in store.event_fields if field.name == name and field.kind == "category"]
-    if not fields:
+    return next((f for f in store.event_fields if f.name == name and f.kind == "category"), None)
+
+
+def _stored_line(scenario: Scenario, labels: Labels, store: EventStore) -> Timeline | None:
+    """The same from the codes of the event store, without reading a file; None where these do not tell.
+
+    They tell when each value has one label, and nothing but the value decides.
+    """
+    field = _stored_field(scenario, store)
+    several = labels.values[VALUE].is_duplicated().any()
+    if field is None or several or labels.conditions or isinstance(scenario.target.rule, SumAtLeast):
         return None
     label_of = dict(labels.values.iter_rows())
     known = len(labels.names)
-    label_C = np.array(
-        [known, *(label_of.get(value, known) for value in store.values(name))], dtype=np.uint16
-    )
-    label_T = label_C[store.field_column(fields[0])]
+    label_C = np.array([known, *(label_of.get(v, known) for v in store.values(field.name))], dtype=np.uint16)
+    label_T = label_C[store.field_column(field)]
     kept = np.flatnonzero(label_T < known)
-    row_T = np.repeat(np.arange(len(store.entity_ids), dtype=np.uint32), np.diff(store.events.offsets))
-    return pl.DataFrame({ROW: row_T[kept], TIME: store.events.time[kept], LABEL: label_T[kept]})
-
-
-def label_timeline(events: pl.DataFrame, entities: int) -> Timeline:
-    """The label events by entity, for the history features: column `label`, by (entity, time)."""
-    columns = {name: events[name].to_numpy() for name in events.columns if name not in (ROW, TIME)}
-    return pack(events[ROW].to_numpy(), events[TIME].to_numpy(), entities, columns)
+    offsets = np.searchsorted(kept, store.events.offsets)
+    return Timeline(offsets, store.events.time[kept], {LABEL: label_T[kept]})

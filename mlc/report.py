@@ -218,8 +218,10 @@ def _differences(
 
 
 def _counts(part: pl.DataFrame) -> dict[str, Any]:
-    cutoffs = [cutoff.isoformat() for cutoff in part[CUTOFF].unique().sort().to_list()]
-    return {"examples": part.height, "entities": part[ENTITY_ID].n_unique(), "cutoffs": cutoffs}
+    cutoffs = part[CUTOFF].unique().sort()
+    first, last = (cutoffs[0].isoformat(), cutoffs[-1].isoformat()) if len(cutoffs) else (None, None)
+    counted = {"examples": part.height, "entities": part[ENTITY_ID].n_unique()}
+    return {**counted, "cutoffs": {"number": len(cutoffs), "first": first, "last": last}}
 
 
 def _compare(score: str, test: Mapping[str, Any], baselines: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -383,11 +385,10 @@ def _label_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
 
 
 def _described(entry: Mapping[str, Any]) -> str:
-    cutoffs = [cutoff.removesuffix("T00:00:00") for cutoff in entry["cutoffs"]]
-    moments = f", cutoff {cutoffs[0]}" if len(cutoffs) == 1 else ""
-    if len(cutoffs) > 1:
-        moments = f", {len(cutoffs)} cutoffs {cutoffs[0]} to {cutoffs[-1]}"
-    return f"{entry['examples']:,} examples of {entry['entities']:,} entities{moments}"
+    number = entry["cutoffs"]["number"]
+    first, last = (str(entry["cutoffs"][word]).removesuffix("T00:00:00") for word in ("first", "last"))
+    moments = f", cutoff {first}" if number == 1 else f", {number:,} cutoffs {first} to {last}"
+    return f"{entry['examples']:,} examples of {entry['entities']:,} entities{moments if number else ''}"
 
 
 def _number(value: float | None, form: str) -> str:

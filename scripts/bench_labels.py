@@ -38,11 +38,12 @@ import numpy as np
 import polars as pl
 
 from mlc.cutoffs import Cutoffs
+from mlc.examples import build_examples, eligible_rows
 from mlc.ingest import EventStore, open_store
-from mlc.labels import LABEL, ROW, Labels, label_events, resolve_labels
+from mlc.labels import LABEL, ROW, Labels, label_line, resolve_labels
 from mlc.scenario import Scenario, load_scenario
-from mlc.tables import CUTOFF, ENTITY_ID, targets_of
-from mlc.targets import build_examples, eligible_rows, window_targets
+from mlc.tables import CUTOFF, ENTITY_ID, microseconds, targets_of
+from mlc.targets import by_time, shared_pairs
 
 ROWS, CUSTOMERS, ARTICLES, DAYS = 31_800_000, 1_360_000, 105_000, 734
 LAST_DAY, WINDOW_DAYS, DAYS_A_SHARD = datetime(2020, 9, 22), 21, 14
@@ -150,14 +151,15 @@ def mlc_pairs(folder: Path, case: Case) -> Callable[[], Answer]:
     scenario, store, labels = opened(folder, case)
 
     def run() -> Answer:
-        events = label_events(scenario, labels, store)
+        times = np.array([microseconds(cutoff) for cutoff in case.moments])
+        events = by_time(scenario, label_line(scenario, labels, store), times)
         answers = []
         for cutoff in case.moments:
             rows = eligible_rows(scenario, store, cutoff, lambda _reason, _count: None)
             known = np.zeros(len(store.entity_ids), dtype=bool)
             known[rows] = True
-            pairs = window_targets(scenario, labels, events, cutoff)
-            pairs = pairs.filter(known[pairs[ROW].to_numpy()])
+            pairs = shared_pairs(scenario, labels, events, microseconds(cutoff))
+            pairs = pairs.filter(known[pairs[ROW].to_numpy()]).unique()
             positives = pl.DataFrame({ENTITY_ID: store.entity_ids.gather(pairs[ROW]), LABEL: pairs[LABEL]})
             answers.append((store.entity_ids.gather(rows).to_frame(ENTITY_ID), positives))
         return answers.__getitem__
@@ -177,8 +179,8 @@ def mlc_examples(folder: Path, case: Case) -> Callable[[], Answer]:
         return found.select(ENTITY_ID), pl.DataFrame(positives)
 
     def run() -> Answer:
-        events = label_events(scenario, labels, store)
-        table = build_examples(scenario, store, cutoffs, labels, events).table
+        line = label_line(scenario, labels, store)
+        table = build_examples(scenario, store, cutoffs, labels, line).table
         return lambda index: frames(table.filter(pl.col(CUTOFF) == case.moments[index]))
 
     return run

@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import product
 from pathlib import Path
 from statistics import mean
@@ -110,7 +110,8 @@ def runs(
 
 def earlier(first: Trained, run: Path, windows: int) -> list[str]:
     """What moves the test so many windows back; boundaries and truth of the scenario are of its own test."""
-    until = first.observed_until - windows * load_scenario(run / "resolved.yaml").target.window
+    days = load_scenario(run / "resolved.yaml").target.longest_days
+    until = first.observed_until - timedelta(days=windows * days)
     cleared = ["examples.validation_from", "examples.test_from", "target.true_probabilities"]
     return [f"examples.observed_until={until.isoformat()}", *(f"{field}=null" for field in cleared)]
 

@@ -52,6 +52,7 @@ TABLES: dict[str, dict[str | None, str]] = {
         "Lapsed": "lapsed",
     },
     "`examples`": {"ExamplesSection": ""},
+    "`examples.at`": {"EachEvent": "each_event", "RandomDays": "random"},
     "`model`": {"ModelSection": ""},
     "`train`": {"TrainSection": ""},
     "`train.loss`": {"Bce": "bce", "Focal": "focal"},

@@ -15,6 +15,33 @@ WINDOWS = (7, 21, 63, 182)
 HALF_LIVES = (5, 15, 45, 135)
 
 
+# ── time ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def next_period(kind: str, after: datetime) -> tuple[datetime, datetime]:
+    """First day of the first week or month that begins after a moment, and of the period after it."""
+
+    def first(day: datetime) -> bool:
+        return day.weekday() == 0 if kind == "next_week" else day.day == 1
+
+    start = datetime(after.year, after.month, after.day) + DAY
+    while not first(start):
+        start += DAY
+    end = start + DAY
+    while not first(end):
+        end += DAY
+    return start, end
+
+
+def window(question: Event, cutoff: datetime) -> tuple[datetime, datetime]:
+    """The first moment of a window and the first after it, in microseconds."""
+    after = cutoff + question["gap_days"] * DAY
+    if question.get("window"):
+        return next_period(question["window"], after)
+    tick = timedelta(microseconds=1)
+    return after + tick, after + question["window_days"] * DAY + tick
+
+
 # ── rows ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -42,16 +69,15 @@ def target(
     values: Sequence[str],
     where: Where = None,
 ) -> int:
-    """1 when at least `times` events with a value lie in `(cutoff + gap, cutoff + gap + window]`."""
-    opens = cutoff + question["gap_days"] * DAY
-    closes = opens + question["window_days"] * DAY
+    """1 when at least `times` events with a value lie in the window."""
+    first, end = window(question, cutoff)
     count = 0
     for event in events:
         if event["entity"] != entity or event["time"] is None:
             continue
         if where is not None and not where(event):
             continue
-        if opens < event["time"] <= closes and event[question["column"]] in values:
+        if first <= event["time"] < end and event[question["column"]] in values:
             count += 1
     return 1 if count >= question["times"] else 0
 

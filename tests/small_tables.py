@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from mlc.cutoffs import Cutoffs, choose_cutoffs
+from mlc.examples import Examples, build_examples
 from mlc.ingest import EventStore, open_store
-from mlc.labels import label_events, label_timeline, resolve_labels, value_counts
+from mlc.labels import label_line, resolve_labels, value_counts
 from mlc.scenario import Scenario, load_scenario
-from mlc.sources import check_tables
+from mlc.sources import check_tables, observed_span
 from mlc.store import Timeline
-from mlc.targets import Examples, build_examples
 from tests.reference import joined
 
 Rows = list[dict[str, Any]]
@@ -100,12 +100,10 @@ def build(scenario: Scenario, runs: Path) -> Built:
     """Check, store, cutoffs, labels, examples."""
     check_tables(scenario)
     store = open_store(scenario, runs, silent)
-    counts = store.counts[scenario.target.table]
-    cutoffs = choose_cutoffs(scenario, counts.first, counts.last)
-    labels = resolve_labels(scenario, value_counts(scenario, cutoffs.fit_until))
-    events = label_events(scenario, labels, store)
-    examples = build_examples(scenario, store, cutoffs, labels, events)
-    return Built(scenario, store, cutoffs, examples, label_timeline(events, len(store.entity_ids)))
+    cutoffs = choose_cutoffs(scenario, *observed_span(scenario))
+    labels = resolve_labels(scenario, value_counts(scenario, cutoffs.fit_until, store))
+    line = label_line(scenario, labels, store)
+    return Built(scenario, store, cutoffs, build_examples(scenario, store, cutoffs, labels, line), line)
 
 
 def label_rows(rows: Rows, names: list[str]) -> Rows:

@@ -8,8 +8,8 @@ import polars as pl
 from hypothesis import given
 
 from mlc.baselines import baseline_predictions, day_counts
+from mlc.examples import Examples
 from mlc.tables import SPLIT, array_column, check_predictions, scores_of, targets_of
-from mlc.targets import Examples
 from tests import reference
 from tests.small_tables import anchors, build, few, folder, label_rows, sales, scenario_at, shop, write_shop
 

@@ -110,7 +110,7 @@ def test_weeks_without_events_are_a_warning_in_a_window_and_a_note_in_history(fo
     )
     told = only(found(SCENARIO + few, sales=without(140, 165)))
     assert told.startswith("warning: sales has 0 events from 2024-05-20 to 2024-06-14 (26 days)")
-    assert "windows reach into it (" in told
+    assert "reach into it and have too few positives" in told
     assert found(sales=without(30, 42)) == []  # a holiday
 
 
@@ -131,7 +131,8 @@ def test_a_slow_beginning_and_a_monthly_table_have_no_pause():
 def test_windows_beyond_the_last_event_are_told(found):
     told = found(SCENARIO + "examples: {observed_until: 2024-07-30}\n")
     assert any(
-        "complete until 2024-07-30, 12 days after the last event in sales (2024-07-18); 1 windows reach" in t
+        "complete until 2024-07-30, 12 days after the last event in sales (2024-07-18); windows of test reach"
+        in t
         for t in told
     )
     assert found(SCENARIO + "examples: {observed_until: 2024-07-18}\n") == []
@@ -204,6 +205,29 @@ def test_a_label_that_fades_is_told(found):
     assert any(
         "far rarer in the newest windows (validation and test) than in training: Dress (" in f for f in told
     )
+
+
+def test_a_label_of_former_years_is_told_and_a_seasonal_one_is_not(found):
+    """Four years: Shorts are sold in summers only, Dress hardly after the second year."""
+    days = pl.Series(np.linspace(0, 4 * 365, SALES.height).astype(int))
+    summer, late = days % 365 // 91 == 2, days > 2 * 365
+    rng = np.random.default_rng(5)
+    kinds = pl.Series(rng.choice(["Dress", "Skirt", "Shorts"], SALES.height))
+    kind = pl.when((kinds == "Shorts") & ~summer).then(pl.lit("Skirt")).otherwise(kinds)
+    kind = (
+        pl.when((kinds == "Dress") & late & pl.Series(rng.random(SALES.height) < 0.97))
+        .then(pl.lit("Skirt"))
+        .otherwise(kind)
+    )
+    at = pl.lit(START) + pl.duration(days=pl.lit(days))
+    told = found(
+        OWN, "--set", "target.allow_empty=true", sales=SALES.with_columns(at.alias("at"), kind.alias("kind"))
+    )
+    (former,) = (finding for finding in told if "in the last year than before" in finding)
+    assert former.startswith(
+        "warning: far rarer in the last year than before, among the events with a label: Dress ("
+    )
+    assert "Shorts" not in former
 
 
 def test_labels_that_are_one_and_the_same_are_told_and_a_label_within_another_is_a_note(found):

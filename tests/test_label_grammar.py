@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from mlc.cutoffs import choose_cutoffs
 from mlc.errors import DataError, ScenarioError
 from mlc.ingest import open_store
-from mlc.labels import label_events, label_query, resolve_labels, value_counts
-from mlc.tables import UNKNOWN, targets_of
-from mlc.targets import window_targets
+from mlc.labels import label_line, label_query, resolve_labels, value_counts
+from mlc.tables import UNKNOWN, microseconds, targets_of
+from mlc.targets import by_time, own_pairs, shared_pairs
+from tests import reference
 from tests.small_tables import START, Rows, build, folder, scenario_at, some, write
 
 DAY = timedelta(days=1)
@@ -103,14 +104,15 @@ def belongs(row: dict[str, Any], name: str) -> bool:
 
 
 def target(
-    rows: Rows, who: str, cutoff: datetime, name: str, rule: dict[str, Any], gap: int, days: int
+    rows: Rows, who: str, cutoff: datetime, name: str, rule: dict[str, Any], gap: int, days: int | str
 ) -> int:
     """The obviously right version."""
     counted = [row for row in rows if row["who"] == who and belongs(row, name)]
     if rule.get("where"):
         counted = [row for row in counted if row["price"] is not None and row["price"] < 6]
-    opens = cutoff + gap * DAY
-    window = [row for row in counted if opens < row["at"] <= opens + days * DAY]
+    word = "window" if isinstance(days, str) else "window_days"
+    first, end = reference.window({word: days, "gap_days": gap}, cutoff)
+    window = [row for row in counted if first <= row["at"] < end]
     past = [row for row in counted if row["at"] <= cutoff]
     match rule["kind"]:
         case "exists":
@@ -131,15 +133,20 @@ def target(
     rows=events,
     form=st.sampled_from(FORMS),
     rule=st.sampled_from(list(RULES)),
-    windows=st.sampled_from([3, [3, 8]]),
+    windows=st.sampled_from([3, [3, 8], "next_week", "next_month"]),
     gap=st.integers(0, 2),
-    cutoff=st.integers(0, 30 * 4),
+    quarters=st.lists(st.integers(0, 30 * 4), min_size=2, max_size=4),
 )
 def test_targets_equal_a_plain_loop_for_every_rule_label_form_and_window(
-    rows, form, rule, windows, gap, cutoff
+    rows, form, rule, windows, gap, quarters
 ):
     rows = anchored(rows, form)
-    at = START + cutoff * DAY / 4
+    moments = [START + quarter * DAY / 4 for quarter in quarters]
+    calendar = isinstance(windows, str)
+    specs = {
+        name: {word: value for word, value in spec.items() if not calendar or word != "window_days"}
+        for name, spec in SPECS.items()
+    }
     with folder() as name:
         section = written(rows, form, Path(name))
         scenario = scenario_at(
@@ -152,8 +159,8 @@ def test_targets_equal_a_plain_loop_for_every_rule_label_form_and_window(
                 "target": {
                     "table": "t",
                     **section,
-                    "class_names": SPECS,
-                    "window_days": windows,
+                    "class_names": specs,
+                    "window" if calendar else "window_days": windows,
                     "gap_days": gap,
                     "rule": RULES[rule],
                 },
@@ -161,23 +168,36 @@ def test_targets_equal_a_plain_loop_for_every_rule_label_form_and_window(
         )
         labels = resolve_labels(scenario, value_counts(scenario, datetime(2100, 1, 1)))
         store = build_store(scenario, Path(name))
-        pairs = window_targets(scenario, labels, label_events(scenario, labels, store), at)
-    found = {(store.entity_ids[int(row)], labels.names[int(label)]) for row, label in pairs.iter_rows()}
-    expected = set()
-    for who in {row["who"] for row in rows}:
-        for base, spec in SPECS.items():
-            for head, days in heads(base, spec, windows):
-                if target(rows, who, at, base, RULES[rule], gap, days):
-                    expected.add((who, head))
-    assert pairs.height == len(found)
-    assert found == expected
+        line = label_line(scenario, labels, store)
+        times = np.array([microseconds(moment) for moment in moments])
+        events = by_time(scenario, line, times)
+        shared = {
+            (str(store.entity_ids[row]), at, labels.names[label])
+            for at, time in zip(moments, times.tolist(), strict=True)
+            for row, label in shared_pairs(scenario, labels, events, time).iter_rows()
+        }
+        entities = np.arange(len(store.entity_ids))
+        rows_N, times_N = np.tile(entities, len(times)), np.repeat(times, len(entities))
+        own = {
+            (str(store.entity_ids[int(rows_N[n])]), moments[n // len(entities)], labels.names[label])
+            for n, label in own_pairs(scenario, labels, line, rows_N, times_N).iter_rows()
+        }
+    expected = {
+        (who, at, head)
+        for who in {row["who"] for row in rows}
+        for at in moments
+        for base, spec in specs.items()
+        for head, days in heads(base, spec, windows)
+        if target(rows, who, at, base, RULES[rule], gap, days)
+    }
+    assert shared == own == expected
 
 
 def heads(base, spec, windows):
     """Names and windows that one class name gives."""
     if "window_days" in spec:
         return [(base, spec["window_days"])]
-    return [(base, windows)] if isinstance(windows, int) else [(f"{base} {days}d", days) for days in windows]
+    return [(f"{base} {days}d", days) for days in windows] if isinstance(windows, list) else [(base, windows)]
 
 
 def build_store(scenario, place):
@@ -229,7 +249,7 @@ def test_given_cutoffs_are_split_by_time_and_their_windows_stay_apart(tmp_path):
 
 
 def test_given_cutoffs_and_a_grid_exclude_each_other(tmp_path):
-    with pytest.raises(ScenarioError, match=r"examples\.every_days: has no effect: the cutoffs are given"):
+    with pytest.raises(ScenarioError, match=r"examples\.every_days: has no effect: cutoffs says which"):
         shop(tmp_path, {"window_days": 8}, {"cutoffs": [START], "every_days": 7})
 
 
@@ -247,6 +267,17 @@ def test_given_cutoffs_and_a_grid_exclude_each_other(tmp_path):
         ),
         ({"rule": {"kind": "sum_at_least", "column": "price"}}, "target.rule.amount: must be given"),
         ({"rule": {"kind": "lapsed"}}, "active_within_days: must be given"),
+        ({"window": "next_week"}, "window_days or window must be given, however: both are"),
+        ({"window_days": None}, "window_days or window must be given, however: neither is"),
+        ({"window_days": None, "window": "next_year"}, "next_month"),
+        (
+            {
+                "window_days": None,
+                "window": "next_week",
+                "class_names": {"A": {"values": "a", "window_days": 3}},
+            },
+            "has no effect: target.window is next_week for every label",
+        ),
     ],
 )
 def test_a_wrong_grammar_is_refused_with_what_to_do(tmp_path, target, told):

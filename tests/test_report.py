@@ -170,7 +170,7 @@ def test_a_report_is_json_with_every_promised_field_and_comes_back_the_same():
     assert report["schema"] == "mlc/report/1"
     assert (report["funnel"], report["warnings"]) == (funnel, ["look here"])
     test = report["splits"]["test"]
-    assert (test["examples"], test["entities"], test["cutoffs"]) == (300, 300, ["2020-09-01T00:00:00"])
+    assert (test["examples"], test["entities"], test["cutoffs"]["number"]) == (300, 300, 1)
     assert set(test["labels"][0]) >= {
         *("name", "support", "prevalence", "auroc", "ap", "lift", "brier", "log_loss", "undefined"),
         *("threshold", "precision", "recall", "f1", "volume"),
@@ -267,7 +267,11 @@ def test_one_entity_gives_no_interval_and_no_winner():
     report = build_report("x", ["a"], examples, model, baselines={"p": worse}, thresholds=cuts(["a"]))
     assert report["verdict"].startswith("Not decided against the best baseline, p, in macro AP")
     assert any("only 1 entities" in warning for warning in report["warnings"])
-    assert report["splits"]["test"]["cutoffs"] == ["2020-09-01T00:00:00", "2020-09-02T00:00:00"]
+    assert report["splits"]["test"]["cutoffs"] == {
+        "number": 2,
+        "first": "2020-09-01T00:00:00",
+        "last": "2020-09-02T00:00:00",
+    }
 
 
 @pytest.mark.parametrize(

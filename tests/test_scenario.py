@@ -52,6 +52,7 @@ def test_the_shortest_scenario_loads_and_has_every_default(tmp_path):
         "separator": None,
         "class_names": ["Dress", "Skirt"],
         "window_days": 21,
+        "window": None,
         "gap_days": 0,
         "rule": {"kind": "exists", "where": None},
         "allow_empty": False,
@@ -60,6 +61,7 @@ def test_the_shortest_scenario_loads_and_has_every_default(tmp_path):
     assert values["examples"] == {
         "every_days": None,
         "cutoffs": None,
+        "at": None,
         "train_cutoffs": 12,
         "validation_from": None,
         "test_from": None,

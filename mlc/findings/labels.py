@@ -7,12 +7,13 @@ import numpy as np
 import polars as pl
 
 from mlc.cutoffs import Cutoffs
+from mlc.examples import Examples
 from mlc.findings.finding import Finding, Severity, Subject, listed
 from mlc.labels import EVENTS, LABEL, VALUE, Labels
 from mlc.scenario import Scenario
 from mlc.store import Timeline
-from mlc.tables import SPLIT, SPLITS, microseconds, targets_of
-from mlc.targets import Examples
+from mlc.tables import MICROSECONDS_PER_DAY, SPLIT, SPLITS, microseconds, targets_of
+from mlc.windows import opens
 
 _FEW_POSITIVES = 10
 _WIDE = 0.1  # half width of an interval that says little
@@ -108,7 +109,7 @@ def variant_findings(scenario: Scenario, labels: Labels, counts: pl.DataFrame) -
     Args:
         scenario: Checked scenario.
         labels: The K labels.
-        counts: From `targets.value_counts`.
+        counts: From `labels.value_counts`.
     """
     plain = (
         pl.col(VALUE)
@@ -146,6 +147,7 @@ def label_findings(
     """Labels that begin late, fade, are one and the same, or imply each other."""
     yield from _late_findings(scenario, cutoffs, examples, label_line)
     yield from _fading_findings(scenario, examples)
+    yield from _former_findings(scenario, cutoffs, examples, label_line)
     yield from _twin_findings(scenario, examples)
 
 
@@ -155,18 +157,19 @@ def _late_findings(
     say, names = Subject(scenario, "labels"), examples.labels.names
     first_K = np.full(len(names), np.iinfo(np.int64).max)
     np.minimum.at(first_K, label_line.columns[LABEL], label_line.time)
-    opens = [microseconds(cutoff + scenario.target.gap) for cutoff in cutoffs.splits["train"]]
-    begun_K = [sum(moment >= first for moment in opens) for first in first_K.tolist()]
+    trained_N = (examples.table[SPLIT] == "train").to_numpy()
+    opens_N = np.sort(opens(scenario.target, examples.cutoffs[trained_N]))
+    begun_K = 1 - np.searchsorted(opens_N, first_K) / len(opens_N)  # share of the examples
     ends = microseconds(cutoffs.fit_until)
-    for name, first, begun in zip(names, first_K.tolist(), begun_K, strict=True):
+    for name, first, begun in zip(names, first_K.tolist(), begun_K.tolist(), strict=True):
         day = str(np.datetime64(first, "us"))[:10]
         if ends < first < np.iinfo(np.int64).max:
             found = f"{name} appears only after the training period: first on {day}"
             advice = "leave it out, or move the splits later; nothing can be learned for it"
-        elif begun < len(opens) / 2 and first <= ends:
+        elif begun < 0.5 and first <= ends:
             found = (
-                f"{name} appears late: first on {day}; only {begun} of {len(opens)} training cutoffs have it "
-                "in their history"
+                f"{name} appears late: first on {day}; only {begun:.0%} of the training examples have "
+                "their window after that"
             )
             advice = "fewer train_cutoffs, so that training looks like today; or leave it out for now"
         else:
@@ -193,6 +196,32 @@ def _fading_findings(scenario: Scenario, examples: Examples) -> Iterator[Finding
             f"far rarer in the newest windows (validation and test) than in training: {listed(names)}",
             "ended or seasonal: leave them out if they ended; fewer train_cutoffs look more like today, "
             "cutoffs a year back know the season",
+        )
+
+
+def _former_findings(
+    scenario: Scenario, cutoffs: Cutoffs, examples: Examples, label_line: Timeline
+) -> Iterator[Finding]:
+    """Labels of former years: the last year against as long a time before it or longer, so seasons cancel."""
+    until = microseconds(cutoffs.observed_until)
+    since = until - 365 * MICROSECONDS_PER_DAY
+    time = label_line.time[label_line.time <= until]
+    if not len(time) or time.min() > since - 365 * MICROSECONDS_PER_DAY:
+        return
+    names, labels = examples.labels.names, label_line.columns[LABEL][label_line.time <= until]
+    was_K, is_K = (np.bincount(labels[part], minlength=len(names)) for part in (time <= since, time > since))
+    was_share_K, is_share_K = was_K / max(was_K.sum(), 1), is_K / max(is_K.sum(), 1)
+    faded_K = (is_share_K < _FADED * was_share_K) & (was_share_K * is_K.sum() >= _EXPECTED)
+    if faded_K.any():
+        told = [
+            f"{names[k]} ({was_share_K[k]:.2%} → {is_share_K[k]:.2%})"
+            for k in np.flatnonzero(faded_K).tolist()
+        ]
+        yield Subject(scenario, "labels")(
+            "warning",
+            "target.class_names",
+            f"far rarer in the last year than before, among the events with a label: {listed(told)}",
+            "leave them out if they ended",
         )
 
 

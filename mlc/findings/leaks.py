@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlc.examples import Examples
 from mlc.findings.finding import Finding, Subject, listed
 from mlc.ingest import EventStore, Field
 from mlc.scenario import Scenario
 from mlc.tables import SPLIT, UNKNOWN, targets_of
-from mlc.targets import Examples
 
 _TOO_GOOD = 0.99
 _SAMPLE = 50_000

@@ -3,10 +3,10 @@
 import os
 from dataclasses import dataclass
 
+from mlc.examples import Examples
 from mlc.ingest import EventStore
 from mlc.scenario import Scenario
 from mlc.tables import SPLIT
-from mlc.targets import Examples
 
 _CELLS_PER_SECOND_AND_CORE = 85_000
 """Measured: examples times labels of preset small in training, on 2 cores; configs/ of 12 to 30 labels."""

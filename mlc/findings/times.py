@@ -12,6 +12,7 @@ from mlc.findings.finding import Finding, Subject, listed
 from mlc.scenario import Scenario
 from mlc.sources import scan_events
 from mlc.tables import MICROSECONDS_PER_DAY, TIME
+from mlc.windows import window_of
 
 _FAR_DAYS = 366  # a few events so far from all others are a mistake
 _STRAY = 0.01
@@ -105,8 +106,15 @@ class _Window:
 
 
 def _windows(scenario: Scenario, cutoffs: Cutoffs) -> list[_Window]:
-    gap, length = scenario.target.gap, scenario.target.window
-    return [_Window(split, _day(cutoff + gap), _day(cutoff + gap + length)) for cutoff, split in cutoffs.rows]
+    """The window of each shared cutoff; of the entities' own cutoffs all windows of a split as one."""
+    target, days = scenario.target, scenario.target.longest_days
+    spans = [(cutoff, cutoff, split) for cutoff, split in cutoffs.rows] or [
+        (first, last, split) for split, (first, last) in cutoffs.spans.items()
+    ]
+    return [
+        _Window(split, _day(window_of(target, first, days)[0]), _day(window_of(target, last, days)[1]))
+        for first, last, split in spans
+    ]
 
 
 def _day(moment: datetime) -> int:
@@ -249,7 +257,7 @@ def _pause_findings(
             yield say(
                 "warning",
                 field,
-                f"{found}; {len(hit)} windows reach into it ({splits}) and have too few positives",
+                f"{found}; windows of {splits} reach into it and have too few positives",
                 "add the missing events, or move the splits away with examples.observed_until, test_from, "
                 "validation_from and train_cutoffs",
             )
@@ -271,12 +279,12 @@ def _end_findings(
     gaps = np.diff(main.day)
     usual = float(np.quantile(gaps, 0.95)) if len(gaps) else 1.0
     if until - last > max(2.0, 3 * usual):
-        beyond = [window for window in windows if window.last > last + 1]
+        beyond = ", ".join(dict.fromkeys(window.split for window in windows if window.last > last + 1))
         yield say(
             "warning",
             ("examples", "observed_until"),
             f"the tables count as complete until {_date(until)}, {until - last} days after the last event in "
-            f"{name} ({_date(last)}); {len(beyond)} windows reach beyond the data",
+            f"{name} ({_date(last)}){f'; windows of {beyond} reach beyond the data' if beyond else ''}",
             f"set examples.observed_until: {_date(last)}, or add the newer events",
         )
         return

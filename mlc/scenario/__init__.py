@@ -1,10 +1,10 @@
 """The scenario: what a data scientist writes, checked as a whole before anything runs."""
 
 from mlc.scenario.database import database_file, database_of, without_secrets
+from mlc.scenario.examples import EachEvent, ExamplesSection, RandomDays
 from mlc.scenario.fields import expand_environment
 from mlc.scenario.models import (
     Bce,
-    ExamplesSection,
     Fixed,
     Focal,
     Loss,
@@ -68,6 +68,7 @@ __all__ = [
     "DatetimeType",
     "Delta",
     "DimensionTable",
+    "EachEvent",
     "EntitiesTable",
     "EventsTable",
     "ExamplesSection",
@@ -90,6 +91,7 @@ __all__ = [
     "Origin",
     "Parquet",
     "Policy",
+    "RandomDays",
     "Rule",
     "Scenario",
     "Sql",

@@ -14,46 +14,11 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Priv
 from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, did_you_mean
-from mlc.scenario.fields import Days, Moment, Section, Text, distinct, kind_from_text
+from mlc.scenario.examples import ExamplesSection, RandomDays
+from mlc.scenario.fields import Section, Text, distinct, kind_from_text
 from mlc.scenario.origin import Keys, Origin, dotted
 from mlc.scenario.source_tables import Tables
 from mlc.scenario.target import TargetSection
-
-# ── examples ────────────────────────────────────────────────────────────────────────────────────
-
-
-class ExamplesSection(Section):
-    """Which moments we learn from and which we are judged on.
-
-    A date is its midnight. Moments with a zone are turned into UTC; zones stand in all moments or in none.
-    """
-
-    every_days: Days | None = None
-    """Days between two cutoffs. Default: half a window, at least one day."""
-    cutoffs: Annotated[list[Moment], Field(min_length=1)] | None = None
-    """The cutoffs themselves, instead of a grid: `[2024-03-31, 2024-06-30]`. By default the last with a
-    complete window is the test's, the last whose window ends before it validation's."""
-    train_cutoffs: Annotated[int, Field(ge=1)] = 12
-    """At most this many training cutoffs, the newest ones. Old ones look less like the day of prediction."""
-    validation_from: Moment | None = None
-    """First validation cutoff. Default: the window before the test's."""
-    test_from: Moment | None = None
-    """First test cutoff. Default: the start of the last complete window."""
-    observed_until: Moment | None = None
-    """The tables are complete up to this moment: later events make no target. Default: the time of the
-    last event."""
-    min_history_events: Annotated[int, Field(ge=1)] = 1
-    """An entity is an example only with at least this many events up to the cutoff."""
-    active_within_days: Days | None = None
-    """An entity is an example only with an event in that many days up to the cutoff. Default: no such
-    limit."""
-    holdout_entities: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Share of the entities that training never sees; validation and test then have only these."""
-    max_entities: Annotated[int, Field(ge=1)] | None = None
-    """Use a random sample of at most so many entities, for a quick trial."""
-    drop_all_negative: bool = False
-    """Leave out examples without a positive target. The scores are then no longer those of all entities."""
-
 
 # ── model, train, thresholds ────────────────────────────────────────────────────────────────────
 
@@ -344,15 +309,38 @@ class Scenario(Section):
         ):
             rule = "has no effect: every label has a window_days of its own; remove one of them"
             yield self.problem("target.window_days", rule)
+        for name, spec in specs.items():
+            if target.window is not None and spec.window_days is not None:
+                rule = f"has no effect: target.window is {target.window} for every label; remove one of them"
+                yield self.problem(("target", "class_names", name, "window_days"), rule)
         if target.true_probabilities and names is None:
             rule = "needs class_names written out, however: they are {top: K}; list them, or remove this"
             yield self.problem("target.true_probabilities", rule)
 
     def _examples_contradictions(self) -> Iterator[Problem]:
-        """The window of a validation cutoff ends before the test, that of a test cutoff before the end."""
-        if self.examples.cutoffs and self.examples.every_days:
-            rule = "has no effect: the cutoffs are given; remove one of them"
+        examples = self.examples
+        chosen = "cutoffs" if examples.cutoffs else "at" if examples.at else None
+        if chosen is None and self.target.window is not None:
+            chosen = "target.window"
+        if chosen and examples.every_days:
+            rule = f"has no effect: {chosen} says which cutoffs there are; remove one of them"
             yield self.problem("examples.every_days", rule)
+        if examples.cutoffs and examples.at:
+            yield self.problem("examples.at", "has no effect: the cutoffs are given; remove one of them")
+        yield from self._own_cutoffs_contradictions()
+        yield from self._moments_contradictions()
+
+    def _own_cutoffs_contradictions(self) -> Iterator[Problem]:
+        at = self.examples.at
+        if "data" not in vars(self) or at is None or isinstance(at, RandomDays) or at.table is None:
+            return
+        if at.table not in self.data.events:
+            hint = did_you_mean(at.table, self.data.events)
+            rule = f"must be a table of kind events, however: {at.table} is not; {hint}"
+            yield self.problem("examples.at.table", rule)
+
+    def _moments_contradictions(self) -> Iterator[Problem]:
+        """The window of a validation cutoff ends before the test, that of a test cutoff before the end."""
         words = ("validation_from", "test_from", "observed_until")
         moments = {word: moment for word in words if (moment := getattr(self.examples, word))}
         if len({moment.tzinfo is None for moment in moments.values()}) > 1:
@@ -361,10 +349,12 @@ class Scenario(Section):
             rule = f"moments must all have a zone or none, however: {without} without; add one, such as Z"
             yield self.problem(("examples", naive[-1]), rule)
             return
-        longest, shortest = self.target.window, self.target.shortest_window
+        if self.target.window is not None:
+            return  # how long a calendar period is depends on the cutoff
         for first, then in zip(list(moments), list(moments)[1:], strict=False):
             # In the test, a label whose own window is not complete is unknown.
-            reach = self.target.gap + (shortest if first == "test_from" else longest)
+            days = self.target.shortest_days if first == "test_from" else self.target.longest_days
+            reach = timedelta(days=self.target.gap_days + days)
             # A difference, since a sum could pass the last year that a datetime can hold.
             short = reach - (moments[then] - moments[first])
             if short > timedelta():

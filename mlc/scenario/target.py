@@ -160,6 +160,10 @@ Windows = Annotated[
 ]
 
 
+Calendar = Literal["next_week", "next_month"]
+_LONGEST = {"next_week": 7, "next_month": 31}
+
+
 class TargetSection(Section):
     """Which things the entities may do, and in how many days."""
 
@@ -174,9 +178,13 @@ class TargetSection(Section):
     """The labels: a list of values; `{top: 25}` for the most frequent of the training period; or
     `{Lingerie: [Casual Lingerie, Expressive Lingerie]}` for a label that stands for any of several values,
     also as `{Lingerie: {pattern: Lingerie$, where: "price > 5", window_days: 7}}`."""
-    window_days: Windows
+    window_days: Windows | None = None
     """Length of the window in days. The window is `(cutoff + gap, cutoff + gap + window]`. Several lengths,
     `[7, 21]`, give each label once for each: `Dress 7d`, `Dress 21d`."""
+    window: Calendar | None = None
+    """A calendar period instead of `window_days`: the first week (Monday to Sunday) or month that begins
+    after the cutoff and the gap; by UTC where the tables have zones. The cutoffs are then the ends of such
+    periods (less the gap), unless `examples` says otherwise."""
     gap_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     """Days between the cutoff and the window, for decisions that take time to carry out."""
     rule: Annotated[
@@ -188,6 +196,15 @@ class TargetSection(Section):
     true_probabilities: FilePath | None = None
     """Generated data only: Parquet with the entity, `cutoff` and a column per label of true probabilities.
     The report then shows the best score that any model could reach."""
+
+    @model_validator(mode="after")
+    def _one_kind_of_window(self) -> "TargetSection":
+        if (self.window_days is None) == (self.window is None):
+            found = "neither is" if self.window is None else "both are"
+            raise PydanticCustomError(
+                "window", "window_days or window must be given, however: {found}", {"found": found}
+            )
+        return self
 
     @property
     def specs(self) -> Mapping[str, LabelSpec] | None:
@@ -202,8 +219,14 @@ class TargetSection(Section):
 
     @property
     def windows(self) -> list[int]:
-        """Window lengths in days, of the labels that have none of their own."""
-        return self.window_days if isinstance(self.window_days, list) else [self.window_days]
+        """Window lengths in days, of labels that have none of their own; of a calendar period at most."""
+        match self.window_days:
+            case None:
+                return [_LONGEST[str(self.window)]]
+            case int(days):
+                return [days]
+            case several:
+                return several
 
     @property
     def names(self) -> list[str] | None:
@@ -216,23 +239,23 @@ class TargetSection(Section):
         """Name and window in days of each label that a class name gives."""
         if spec.window_days is not None:
             return [(base, spec.window_days)]
-        if isinstance(self.window_days, int):
-            return [(base, self.window_days)]
-        return [(f"{base} {days}d", days) for days in self.window_days]
+        if isinstance(self.window_days, list):
+            return [(f"{base} {days}d", days) for days in self.window_days]
+        return [(base, self.windows[0])]
 
     def _lengths(self) -> list[int]:
         own = [spec.window_days for spec in (self.specs or {}).values() if spec.window_days is not None]
         return [*own, *(self.windows if len(own) < len(self.specs or {}) or not own else [])]
 
     @property
-    def window(self) -> timedelta:
+    def longest_days(self) -> int:
         """Length of the longest window."""
-        return timedelta(days=max(self._lengths()))
+        return max(self._lengths())
 
     @property
-    def shortest_window(self) -> timedelta:
+    def shortest_days(self) -> int:
         """Length of the shortest window."""
-        return timedelta(days=min(self._lengths()))
+        return min(self._lengths())
 
     @property
     def gap(self) -> timedelta:

@@ -8,7 +8,16 @@ from typing import assert_never
 import polars as pl
 
 from mlc.errors import DataError, Problem, did_you_mean
-from mlc.scenario import Arrow, DimensionTable, EntitiesTable, EventsTable, Number, Parquet, Scenario
+from mlc.scenario import (
+    Arrow,
+    DimensionTable,
+    EachEvent,
+    EntitiesTable,
+    EventsTable,
+    Number,
+    Parquet,
+    Scenario,
+)
 from mlc.sources.events import join_columns, rule_expr, scan_events
 from mlc.sources.reading import POLARS_ERRORS, files_of, first_line, format_of, scan_source, scan_typed
 from mlc.tables import ENTITY_ID, TIME
@@ -57,8 +66,8 @@ def check_tables(scenario: Scenario) -> dict[str, TableSchema]:
     problems += _entity_type_problems(scenario, schemas)
     problems += _target_problems(scenario, schemas)
     if not problems:
-        for field, where in _conditions(scenario):
-            problems += _condition_problems(scenario, field, where)
+        for field, table, where in _conditions(scenario):
+            problems += _condition_problems(scenario, field, table, where)
     if problems:
         raise DataError(problems)
     return schemas
@@ -300,18 +309,23 @@ def _is_label(dtype: pl.DataType | pl.datatypes.DataTypeClass) -> bool:
     return dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean)
 
 
-def _conditions(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Where a SQL expression on events stands, and the expression."""
+def _conditions(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Where a SQL expression on events stands, its events table, and the expression."""
+    table, at = scenario.target.table, scenario.examples.at
     if scenario.target.rule.where is not None:
-        yield ("target", "rule", "where"), scenario.target.rule.where
+        yield ("target", "rule", "where"), table, scenario.target.rule.where
     for name, spec in (scenario.target.specs or {}).items():
         if spec.where is not None:
-            yield ("target", "class_names", name, "where"), spec.where
+            yield ("target", "class_names", name, "where"), table, spec.where
+    if isinstance(at, EachEvent) and at.where is not None:
+        yield ("examples", "at", "where"), at.table or table, at.where
 
 
-def _condition_problems(scenario: Scenario, field: tuple[str, ...], where: str) -> Iterator[Problem]:
+def _condition_problems(
+    scenario: Scenario, field: tuple[str, ...], table: str, where: str
+) -> Iterator[Problem]:
     try:
-        columns = scan_events(scenario, scenario.target.table).collect_schema()
+        columns = scan_events(scenario, table).collect_schema()
         _try_filter(columns, rule_expr(scenario, where))
     except POLARS_ERRORS as error:
         rule = f"must be true or false for every event, however: {first_line(error)}"

@@ -1,9 +1,11 @@
 """Events tables in the shape of the timeline, joined to their dimensions."""
 
 import re
+from datetime import datetime
 
 import polars as pl
 
+from mlc.errors import DataError
 from mlc.scenario import DimensionTable, EventsTable, Scenario
 from mlc.sources.reading import scan_table
 from mlc.tables import ENTITY_ID, TIME
@@ -50,6 +52,25 @@ def scan_events(scenario: Scenario, name: str, dimensions: list[str] | None = No
         entity_expr(entity, schema[entity]).alias(ENTITY_ID),
     )
     return frame.filter(pl.col(TIME).is_not_null(), pl.col(ENTITY_ID).is_not_null())
+
+
+def observed_span(scenario: Scenario) -> tuple[datetime, datetime, bool]:
+    """First and last time of the target's events, and whether all of them are midnights.
+
+    Raises:
+        DataError: The table has no event.
+    """
+    name, time = scenario.target.table, pl.col(TIME)
+    row = scan_events(scenario, name, []).select(
+        time.min(), time.max().alias("last"), (time.dt.truncate("1d") == time).all().alias("dates_only")
+    )
+    first, last, dates_only = row.collect(engine="streaming").row(0)
+    if first is None:
+        rule = (
+            f"{name} must have events, however: no row has an entity and a time; check entity, time and where"
+        )
+        raise DataError(scenario.problem(("data", "tables", name), rule))
+    return first, last, dates_only
 
 
 def key_expr(key: str, dtype: pl.DataType) -> pl.Expr:

@@ -13,6 +13,7 @@ from mlc.findings import (
     Severity,
     Sizes,
     auroc_half_width,
+    code_findings,
     entity_findings,
     error_of,
     expected_sizes,
@@ -127,10 +128,12 @@ def _findings(scenario: Scenario, joins: list[JoinRate], prepared: Prepared | No
     yield from time_findings(scenario, prepared.cutoffs if prepared else None, now)
     if prepared:
         examples, cutoffs = prepared.examples, prepared.cutoffs
-        yield from variant_findings(scenario, examples.labels, value_counts(scenario, cutoffs.fit_until))
+        counts = value_counts(scenario, cutoffs.fit_until, prepared.store)
+        yield from variant_findings(scenario, examples.labels, counts)
         yield from label_findings(scenario, cutoffs, examples, prepared.label_line)
         yield from support_findings(scenario, examples)
         yield from entity_findings(scenario, prepared.store)
+        yield from code_findings(scenario, prepared.store)
         yield from leak_findings(scenario, prepared.store, examples)
 
 

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import pairwise
+from typing import assert_never
 
 import polars as pl
 
 from mlc.cutoffs import Cutoffs, choose_cutoffs
-from mlc.errors import DataError
 from mlc.labels import Labels, label_query, resolve_labels, value_counts, value_query
-from mlc.scenario import Rule, Scenario
-from mlc.sources import check_tables, join_columns, scan_events, scan_table
+from mlc.scenario import EachEvent, RandomDays, Rule, Scenario
+from mlc.sources import check_tables, join_columns, observed_span, scan_events, scan_table
 from mlc.steps.labels import reading_rows
-from mlc.tables import ENTITY_ID, TIME
+from mlc.tables import ENTITY_ID
+from mlc.windows import window_of
 
 _MOST_LABELS = 8
 _WIDTH = 10
@@ -28,24 +30,10 @@ def compile_task(scenario: Scenario) -> str:
     """
     check_tables(scenario)
     with reading_rows(scenario):
-        first, last = _span(scenario)
-        cutoffs = choose_cutoffs(scenario, first, last)
+        cutoffs = choose_cutoffs(scenario, *observed_span(scenario))
         labels = resolve_labels(scenario, value_counts(scenario, cutoffs.fit_until))
         lines = [*_picture(scenario, cutoffs, labels), *_plans(scenario, cutoffs, labels)]
     return "\n".join(lines)
-
-
-def _span(scenario: Scenario) -> tuple[datetime, datetime]:
-    name = scenario.target.table
-    time = pl.col(TIME)
-    row = scan_events(scenario, name, []).select(time.min(), time.max().alias("last"))
-    first, last = row.collect(engine="streaming").row(0)
-    if first is None:
-        rule = (
-            f"{name} must have events, however: no row has an entity and a time; check entity, time and where"
-        )
-        raise DataError(scenario.problem(("data", "tables", name), rule))
-    return first, last
 
 
 # ── the picture ─────────────────────────────────────────────────────────────────────────────────
@@ -88,7 +76,10 @@ def _drawing(scenario: Scenario) -> Sequence[str]:
 
 def _windows(scenario: Scenario) -> str:
     """The length of the window, or the shortest and the longest."""
-    shortest, longest = scenario.target.shortest_window.days, scenario.target.window.days
+    target = scenario.target
+    if target.window is not None:
+        return f"the {target.window.replace('_', ' ')}"
+    shortest, longest = target.shortest_days, target.longest_days
     return _days(longest) if shortest == longest else f"{shortest} to {_days(longest)}"
 
 
@@ -133,6 +124,10 @@ def _splits(scenario: Scenario, cutoffs: Cutoffs) -> list[str]:
     lines = [
         f"{split:<10}  {len(moments):>3}  " + _span_text(list(moments))
         for split, moments in cutoffs.splits.items()
+        if moments
+    ] or [
+        f"{split:<10}  {_at(scenario)} from {_short(first)} to {_short(last)}"
+        for split, (first, last) in cutoffs.spans.items()
     ]
     if cutoffs.incomplete:
         lines.append(f"left out    {len(cutoffs.incomplete):>3}  whose windows are not complete")
@@ -141,11 +136,25 @@ def _splits(scenario: Scenario, cutoffs: Cutoffs) -> list[str]:
     return [*lines, f"tables reach to {cutoffs.observed_until:%Y-%m-%d %H:%M} ({why})"]
 
 
+def _at(scenario: Scenario) -> str:
+    """Where the entities' own cutoffs lie."""
+    match scenario.examples.at:
+        case EachEvent(table=table, where=where):
+            return f"each event of {table or scenario.target.table}{f' where {where}' if where else ''}"
+        case RandomDays(per_entity=count):
+            return f"{_days(count)} of each entity, at random,"
+        case None:
+            return "cutoffs"
+        case unreachable:
+            assert_never(unreachable)
+
+
 def _span_text(moments: list[datetime]) -> str:
     if len(moments) == 1:
         return _short(moments[0])
-    step = (moments[1] - moments[0]).days
-    return f"{_short(moments[0])} … {_short(moments[-1])}, every {_days(step)}"
+    steps = {(after - before).days for before, after in pairwise(moments)}
+    every = f", every {_days(steps.pop())}" if len(steps) == 1 else ""
+    return f"{_short(moments[0])} … {_short(moments[-1])}{every}"
 
 
 def _short(moment: datetime) -> str:
@@ -154,12 +163,14 @@ def _short(moment: datetime) -> str:
 
 def _window(scenario: Scenario, cutoffs: Cutoffs) -> list[str]:
     target = scenario.target
-    test = cutoffs.splits["test"][-1]
+    _, test = cutoffs.spans["test"]
     gap = f"{_days(target.gap_days)} after the cutoff" if target.gap_days else "at the cutoff"
-    opens = test + target.gap
+    if target.window is not None:
+        gap += " or later"
+    opens, closes = window_of(target, test, target.longest_days)
     return [
         f"{_windows(scenario)}, begins {gap}; open on the left, closed on the right",
-        f"the last test window: ({_short(opens)}, {_short(opens + target.window)}]",
+        f"the last test window: ({_short(opens)}, {_short(closes)}]",
     ]
 
 

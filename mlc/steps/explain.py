@@ -16,10 +16,10 @@ from mlc.labels import AMOUNT, LABEL
 from mlc.scenario import CountAtLeast, Exists, Lapsed, New, Rule, SumAtLeast
 from mlc.steps.labels import Prepared
 from mlc.tables import CUTOFF, SPLIT, targets_of
+from mlc.windows import moment_of, window_of
 
 _MOST_HISTORY = 12
 _MOST_AFTER = 3
-_EPOCH = datetime(1970, 1, 1)
 
 Counted = tuple[datetime, float]
 """An event that counts: its time, and the amount that the rule adds up."""
@@ -75,7 +75,7 @@ def explain(prepared: Prepared, entity: str, cutoff: datetime | None = None) -> 
     Args:
         prepared: The examples and what they were made of.
         entity: Its id, as text.
-        cutoff: Any moment; the last test cutoff by default.
+        cutoff: Any moment; by default the entity's newest example, or the last moment of the test.
 
     Raises:
         MlcError: No events table has the entity.
@@ -85,7 +85,9 @@ def explain(prepared: Prepared, entity: str, cutoff: datetime | None = None) -> 
         raise MlcError(
             f"--explain {entity}: must be an entity of the tables, however: {_nearest(prepared, entity)}"
         )
-    return _explain_row(prepared, row, naive(cutoff) or prepared.cutoffs.splits["test"][-1])
+    own = prepared.examples.table[CUTOFF].filter(pl.Series(prepared.examples.rows == row))
+    newest = prepared.cutoffs.spans["test"][1] if prepared.cutoffs.shared or own.is_empty() else own[-1]
+    return _explain_row(prepared, row, naive(cutoff) or newest)
 
 
 def explain_positives(prepared: Prepared, number: int) -> list[tuple[str, Explanation]]:
@@ -113,22 +115,22 @@ def _nearest(prepared: Prepared, entity: str) -> str:
 
 def _explain_row(prepared: Prepared, row: int, cutoff: datetime) -> Explanation:
     target, names = prepared.scenario.target, prepared.examples.labels.names
-    opens = cutoff + target.gap
-    closes = opens + target.window
+    opens, closes = window_of(target, cutoff, target.longest_days)
     events, line = prepared.store.events, prepared.label_line
-    times = [_moment(t) for t in events.time[events.offsets[row] : events.offsets[row + 1]]]
+    times = [moment_of(t) for t in events.time[events.offsets[row] : events.offsets[row + 1]]]
     own = slice(line.offsets[row], line.offsets[row + 1])
-    labelled = [(_moment(t), names[k]) for t, k in zip(line.time[own], line.columns[LABEL][own], strict=True)]
+    owned = [names[k] for k in line.columns[LABEL][own]]
+    labelled = [(moment_of(t), name) for t, name in zip(line.time[own], owned, strict=True)]
     amounts = line.columns[AMOUNT][own] if AMOUNT in line.columns else np.zeros(len(labelled))
     windows = {
-        name: opens + timedelta(days=days)
+        name: window_of(target, cutoff, days)[1]
         for name, days in zip(names, prepared.examples.labels.windows_days, strict=True)
     }
     inside: dict[str, list[Counted]] = {name: [] for name in names}
     past: dict[str, list[datetime]] = {name: [] for name in names}
     for (time, name), amount in zip(labelled, amounts, strict=True):
         if opens < time <= windows[name]:
-            inside[name].append((time, 0.0 if np.isnan(amount) else float(amount)))
+            inside[name].append((time, float(amount)))
         elif time <= cutoff:
             past[name].append(time)
     verdicts: dict[str, tuple[int | None, datetime | None]] = {
@@ -197,10 +199,6 @@ def _split(prepared: Prepared, row: int, cutoff: datetime) -> str | None:
     table = prepared.examples.table
     at = np.flatnonzero((prepared.examples.rows == row) & (table[CUTOFF] == cutoff).to_numpy())
     return str(table[SPLIT][int(at[0])]) if len(at) else None
-
-
-def _moment(time: np.int64) -> datetime:
-    return _EPOCH + timedelta(microseconds=int(time))
 
 
 # ── text ────────────────────────────────────────────────────────────────────────────────────────

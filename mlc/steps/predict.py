@@ -13,15 +13,15 @@ from mlc.atomic import replacing
 from mlc.batches import BatchBuilder, ExampleBatches
 from mlc.cutoffs import naive
 from mlc.errors import DataError, MlcError
+from mlc.examples import eligible_rows
 from mlc.ingest import EventStore, open_store
-from mlc.labels import label_events, label_timeline, resolve_labels, value_counts
+from mlc.labels import label_line, resolve_labels, value_counts
 from mlc.module import score_batches
 from mlc.run import Run
 from mlc.scenario import Scenario
 from mlc.steps.labels import Say, reading_rows
 from mlc.steps.trained import scenario_as_trained, stored_network, stored_thresholds, stored_vocabulary
 from mlc.tables import CUTOFF, ENTITY_ID, SCORES, array_column, microseconds, scores_of, with_class_names
-from mlc.targets import eligible_rows
 from mlc.thresholds import Threshold, decide, replace_thresholds
 
 RUN = "run"
@@ -48,8 +48,8 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
     with reading_rows(scenario):
         store = open_store(scenario, runs, say)
         cutoff = _cutoff(scenario, store, as_of)
-        labels = resolve_labels(scenario, value_counts(scenario, cutoff), names)
-        label_line = label_timeline(label_events(scenario, labels, store), len(store.entity_ids))
+        labels = resolve_labels(scenario, value_counts(scenario, cutoff, store), names)
+        events = label_line(scenario, labels, store)
     rows = eligible_rows(
         scenario, store, cutoff, lambda reason, count: say(f"{count:,} entities {reason}") if count else None
     )
@@ -57,7 +57,7 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
         raise DataError(
             f"--as-of {cutoff:%Y-%m-%d %H:%M}: an entity must have history then, however: none has"
         )
-    builder = BatchBuilder(store, label_line, vocabulary, len(names))
+    builder = BatchBuilder(store, events, vocabulary, len(names))
     examples = ExampleBatches(builder, rows, np.full(len(rows), microseconds(cutoff)), None)
     _, scores_NK = score_batches(network, examples.in_order())
     return pl.DataFrame({ENTITY_ID: store.entity_ids.gather(rows)}).with_columns(

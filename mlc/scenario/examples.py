@@ -1,0 +1,73 @@
+"""Which entities at which moments are examples."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field
+
+from mlc.scenario.fields import Days, Moment, Section, Text, kind_from_text
+from mlc.scenario.source_tables import RowSql
+
+
+class EachEvent(Section):
+    """A cutoff at the time of each event of the entity; the event itself is history."""
+
+    kind: Literal["each_event"] = "each_event"
+    table: Text | None = None
+    """The events table. Default: the target's."""
+    where: RowSql | None = None
+    """Only events for which this SQL expression is true. Joined columns are written `articles.price`."""
+
+
+class RandomDays(Section):
+    """Cutoffs at random days (midnights) of each entity, after its first event."""
+
+    kind: Literal["random"]
+    per_entity: Annotated[int, Field(ge=1, le=1_000)] = 1
+    """How many in each split; fewer where the entity has fewer days."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 7
+    """Another seed draws other days; those of an entity do not depend on the other entities."""
+
+
+_Kinds = Annotated[EachEvent | RandomDays, Discriminator("kind")]
+At = Annotated[
+    _Kinds,
+    BeforeValidator(kind_from_text, json_schema_input_type=_Kinds | Literal["each_event", "random"]),
+]
+
+
+class ExamplesSection(Section):
+    """Which moments we learn from and which we are judged on.
+
+    A date is its midnight. Moments with a zone are turned into UTC; zones stand in all moments or in none.
+    """
+
+    every_days: Days | None = None
+    """Days between two cutoffs. Default: half a window, at least one day."""
+    cutoffs: Annotated[list[Moment], Field(min_length=1)] | None = None
+    """The cutoffs themselves, instead of a grid: `[2024-03-31, 2024-06-30]`. By default the last with a
+    complete window is the test's, the last whose window ends before it validation's."""
+    at: At | None = None
+    """Cutoffs of each entity's own instead of a grid: `each_event`, or `random` days. By default the test has
+    those of the last tenth of the time with complete windows, of a window's length at least; validation those
+    of as much time before it. A cutoff whose window would reach into the next split is left out."""
+    train_cutoffs: Annotated[int, Field(ge=1)] = 12
+    """At most this many training cutoffs (with `at`: of each entity), the newest ones. Old ones look less
+    like the day of prediction."""
+    validation_from: Moment | None = None
+    """First validation cutoff. Default: the window before the test's."""
+    test_from: Moment | None = None
+    """First test cutoff. Default: the start of the last complete window."""
+    observed_until: Moment | None = None
+    """The tables are complete up to this moment: later events make no target. Default: the time of the
+    last event."""
+    min_history_events: Annotated[int, Field(ge=1)] = 1
+    """An entity is an example only with at least this many events up to the cutoff."""
+    active_within_days: Days | None = None
+    """An entity is an example only with an event in that many days up to the cutoff. Default: no such
+    limit."""
+    holdout_entities: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the entities that training never sees; validation and test then have only these."""
+    max_entities: Annotated[int, Field(ge=1)] | None = None
+    """Use a random sample of at most so many entities, for a quick trial."""
+    drop_all_negative: bool = False
+    """Leave out examples without a positive target. The scores are then no longer those of all entities."""
