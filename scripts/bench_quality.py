@@ -111,7 +111,7 @@ def runs(
 def earlier(first: Trained, run: Path, windows: int) -> list[str]:
     """What moves the test so many windows back; boundaries and truth of the scenario are of its own test."""
     days = load_scenario(run / "resolved.yaml").target.longest_days
-    until = first.observed_until - windows * timedelta(days=days)
+    until = first.observed_until - timedelta(days=windows * days)
     cleared = ["examples.validation_from", "examples.test_from", "target.true_probabilities"]
     return [f"examples.observed_until={until.isoformat()}", *(f"{field}=null" for field in cleared)]
 
