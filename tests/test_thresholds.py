@@ -37,7 +37,7 @@ def column(pairs: Any) -> Any:
 
 
 def max_f1(scores: Any, targets: Any) -> Threshold:
-    return choose_thresholds(Thresholds(), ["Dress"], scores, targets)[0]
+    return choose_thresholds(Thresholds(default=MaxF1()), ["Dress"], scores, targets)[0]
 
 
 def values(text: str) -> list[float]:
@@ -229,9 +229,9 @@ def test_thresholds_come_back_from_json_as_they_were():
     "changed",
     [
         {},
-        {"schema": "mlc/thresholds/2", "thresholds": []},
-        {"schema": "mlc/thresholds/1", "thresholds": [{"nam": "Dress"}]},
-        {"schema": "mlc/thresholds/1", "thresholds": [{"name": "Dress", "value": 2.0, "policy": "fixed"}]},
+        {"schema": "mlc/thresholds/9", "thresholds": []},
+        {"schema": "mlc/thresholds/2", "thresholds": [{"nam": "Dress"}]},
+        {"schema": "mlc/thresholds/2", "thresholds": [{"name": "Dress", "value": 2.0, "policy": "fixed"}]},
         [],
     ],
 )

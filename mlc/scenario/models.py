@@ -14,10 +14,11 @@ from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, mo
 from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, did_you_mean
-from mlc.scenario.fields import Days, Moment, Section, Text, kind_from_text
+from mlc.scenario.fields import Days, Moment, Section, kind_from_text
 from mlc.scenario.origin import Keys, Origin, dotted
 from mlc.scenario.source_tables import Tables
 from mlc.scenario.target import TargetSection
+from mlc.scenario.thresholds import ShortThresholds, Thresholds
 
 # ── examples ────────────────────────────────────────────────────────────────────────────────────
 
@@ -55,7 +56,7 @@ class ExamplesSection(Section):
     """Leave out examples without a positive target. The scores are then no longer those of all entities."""
 
 
-# ── model, train, thresholds ────────────────────────────────────────────────────────────────────
+# ── model, train ────────────────────────────────────────────────────────────────────────────────
 
 
 class ModelSection(Section):
@@ -167,62 +168,6 @@ class TrainSection(Section):
     """Fixes initial weights, order of the batches and hold-out entities."""
 
 
-class Fixed(Section):
-    """A cut that is given."""
-
-    kind: Literal["fixed"]
-    value: Annotated[float, Field(ge=0.0, le=1.0)]
-    """Decide yes where `score >= value`."""
-
-
-class MaxF1(Section):
-    """The cut with the highest F1 on the validation examples."""
-
-    kind: Literal["max_f1"] = "max_f1"
-
-
-def _policy_short_form(value: object) -> object:
-    """`0.4` is short for `{kind: fixed, value: 0.4}`, `max_f1` for `{kind: max_f1}`."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return {"kind": "fixed", "value": value}
-    return kind_from_text(value)
-
-
-_Share = Annotated[float, Field(ge=0.0, le=1.0)]
-_Kinds = Annotated[Fixed | MaxF1, Discriminator("kind")]
-Policy = Annotated[
-    _Kinds,
-    BeforeValidator(_policy_short_form, json_schema_input_type=_Kinds | _Share | Literal["max_f1"]),
-]
-
-
-class Thresholds(Section):
-    """Where a score becomes a decision."""
-
-    default: Policy = MaxF1()
-    """For every label that `per_label` does not name."""
-    per_label: dict[Text, Policy] = Field(default={})
-    """Label → policy."""
-
-
-def _thresholds_short_form(value: object) -> object:
-    """`0.5` and `max_f1` are the default's; a mapping of labels is `per_label`."""
-    if isinstance(value, str | int | float) or (isinstance(value, dict) and "kind" in value):
-        return {"default": value}
-    if isinstance(value, dict) and not set(value) & set(Thresholds.model_fields):
-        return {"per_label": value}
-    return value
-
-
-_ByLabel = Annotated[
-    dict[Text, Policy],
-    Field(json_schema_extra={"propertyNames": {"not": {"enum": ["default", "per_label", "kind"]}}}),
-]
-ShortThresholds = BeforeValidator(
-    _thresholds_short_form, json_schema_input_type=Thresholds | Policy | _ByLabel
-)
-
-
 # ── the scenario ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -241,8 +186,13 @@ class Scenario(Section):
     """What the model looks at."""
     train: TrainSection = TrainSection()
     """How it is trained."""
+    calibration: Literal["auto", "none", "bias", "platt", "isotonic"] = "auto"
+    """How scores are made to mean what they say, on the validation examples: shift their logits (`bias`),
+    also stretch them (`platt`), or any increasing steps (`isotonic`). `auto` takes for each label what has
+    the lowest log-loss on entities it was not fitted to, of what its number of positives allows."""
     thresholds: Annotated[Thresholds, ShortThresholds] = Thresholds()
-    """Where a score becomes a decision: `0.5`, `max_f1`, `{Dress: 0.4}`, or `default` and `per_label`."""
+    """Where a score becomes a decision: `0.5`, `max_f1`, `{precision_at_least: 0.8}`, `{Dress: 0.4}`, or
+    `default` and `per_label`."""
 
     _origin: Origin = PrivateAttr(default_factory=lambda: Origin(Path("scenario"), "", {}, Path.cwd()))
 

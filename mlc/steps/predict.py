@@ -11,6 +11,7 @@ import polars as pl
 
 from mlc.atomic import replacing
 from mlc.batches import BatchBuilder, ExampleBatches
+from mlc.calibration import calibrated
 from mlc.cutoffs import naive
 from mlc.errors import DataError, MlcError
 from mlc.ingest import EventStore, open_store
@@ -19,7 +20,13 @@ from mlc.module import score_batches
 from mlc.run import Run
 from mlc.scenario import Scenario
 from mlc.steps.labels import Say, reading_rows
-from mlc.steps.trained import scenario_as_trained, stored_network, stored_thresholds, stored_vocabulary
+from mlc.steps.trained import (
+    scenario_as_trained,
+    stored_calibration,
+    stored_network,
+    stored_thresholds,
+    stored_vocabulary,
+)
 from mlc.tables import CUTOFF, ENTITY_ID, SCORES, array_column, microseconds, scores_of, with_class_names
 from mlc.targets import eligible_rows
 from mlc.thresholds import Threshold, decide, replace_thresholds
@@ -59,7 +66,8 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
         )
     builder = BatchBuilder(store, label_line, vocabulary, len(names))
     examples = ExampleBatches(builder, rows, np.full(len(rows), microseconds(cutoff)), None)
-    _, scores_NK = score_batches(network, examples.in_order())
+    _, raw_NK = score_batches(network, examples.in_order())
+    scores_NK = calibrated(raw_NK, stored_calibration(run))
     return pl.DataFrame({ENTITY_ID: store.entity_ids.gather(rows)}).with_columns(
         pl.lit(cutoff).cast(pl.Datetime("us")).alias(CUTOFF), array_column(SCORES, scores_NK)
     )

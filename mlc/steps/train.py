@@ -37,7 +37,6 @@ from mlc.tables import (
     array_column,
     check_predictions,
     targets_of,
-    with_class_names,
 )
 from mlc.vocabulary import Vocabulary, fit_vocabulary
 
@@ -93,11 +92,11 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
         run.write_json("vocabulary.json", vocabulary.as_json())
     examples = example_batches(prepared, vocabulary)
     trainer, classifier = _fit(prepared, vocabulary, examples, run, setting, say)
-    predictions = _predict_all(prepared, examples, trainer, classifier, run)
-    if predictions is None:
+    raw = _predict_all(prepared, examples, trainer, classifier, run)
+    if raw is None:
         return None
     save_network(classifier.network, prepared.examples.labels.names, run.folder)
-    report = write_report(run, prepared, predictions)
+    report = write_report(run, prepared, raw)
     finish_run(
         run,
         {
@@ -316,6 +315,4 @@ def _predict_all(
         (run / "parts").rmdir()
     predictions = part.sort("__index").drop("__index")
     check_predictions(predictions, prepared.examples.table)
-    with replacing(run / "predictions.parquet") as temporary:
-        predictions.write_parquet(temporary, metadata=with_class_names(prepared.examples.labels.names))
     return predictions
