@@ -12,7 +12,7 @@ from mlc.scenario.models import (
     TrainSection,
 )
 from mlc.scenario.origin import Origin
-from mlc.scenario.reading import load_scenario, resolved, scenario_yaml
+from mlc.scenario.reading import load_scenario, resolved, scenario_yaml, thresholds_yaml
 from mlc.scenario.schema import scenario_schema
 from mlc.scenario.source_tables import (
     AnyTable,
@@ -123,5 +123,6 @@ __all__ = [
     "resolved",
     "scenario_schema",
     "scenario_yaml",
+    "thresholds_yaml",
     "without_secrets",
 ]

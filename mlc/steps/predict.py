@@ -24,12 +24,11 @@ from mlc.steps.trained import (
     scenario_as_trained,
     stored_calibration,
     stored_network,
-    stored_thresholds,
     stored_vocabulary,
 )
 from mlc.tables import CUTOFF, ENTITY_ID, SCORES, array_column, microseconds, scores_of, with_class_names
 from mlc.targets import eligible_rows
-from mlc.thresholds import Threshold, decide, replace_thresholds
+from mlc.thresholds import Threshold, decide
 
 RUN = "run"
 
@@ -87,15 +86,6 @@ def _cutoff(scenario: Scenario, store: EventStore, as_of: datetime | None) -> da
             f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}; choose a moment between, or leave it out"
         )
     return cutoff
-
-
-def thresholds_for(run: Run, threshold: str) -> list[Threshold]:
-    """The stored thresholds, or those of `--threshold`.
-
-    Raises:
-        MlcError: `--threshold` makes no sense for these labels.
-    """
-    return replace_thresholds(threshold, stored_thresholds(run))
 
 
 def decisions(predictions: pl.DataFrame, thresholds: Sequence[Threshold]) -> np.ndarray:
