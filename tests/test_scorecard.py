@@ -17,7 +17,7 @@ from mlc.metrics import (
     score_examples,
     score_labels,
 )
-from mlc.metrics.intervals import TieGroups, ap_influence, auroc_influence
+from mlc.metrics.intervals import TieGroups, ap_influence, auroc_influence, auroc_interval
 from tests import reference_metrics as reference
 from tests.test_metrics import names, scored
 
@@ -235,6 +235,28 @@ def test_unknown_cells_are_neither_right_nor_wrong():
 def test_where_nothing_can_be_said_of_the_spread_there_is_no_interval(targets, scores):
     label = score_labels(np.array(scores)[:, None], np.array(targets, np.uint8)[:, None], ["a"])[0]
     assert label.auroc_interval is label.ap_interval is None
+
+
+def test_positives_that_all_stand_on_top_have_an_auroc_of_one_and_an_interval_below_it():
+    for positives, low in ((2, 0.3), (5, 0.6), (50, 0.95)):
+        targets = np.repeat([1, 0], [positives, 200]).astype(np.uint8)[:, None]
+        label = score_labels(np.linspace(1, 0, len(targets))[:, None], targets, ["a"])[0]
+        assert label.auroc_interval is not None
+        assert label.auroc_interval[1] == 1.0
+        assert low < label.auroc_interval[0] < 1.0
+
+
+def test_the_interval_for_few_positives_is_newcombes():
+    """His example of method 5 is not at hand: the ends solve his equation."""
+    generator = np.random.default_rng(2)
+    targets = np.repeat([1, 0], [8, 60]).astype(np.uint8)
+    scores = generator.normal(size=68) * 0.1 + 0.05 * targets + 0.5
+    found = auroc_influence(TieGroups.of(scores, targets), targets, np.arange(68), 68)
+    interval = auroc_interval(found, 8, 60)
+    assert interval is not None
+    for end in interval:
+        variance = end * (1 - end) / 480 * (1 + 33 * ((1 - end) / (2 - end) + end / (1 + end)))
+        assert abs(found.value - end) >= 1.9599 * np.sqrt(variance)  # more where DeLong's is the larger
 
 
 def test_constant_scores_are_an_auroc_of_one_half_and_a_lift_of_one():

@@ -402,7 +402,7 @@ def test_an_estimate_does_not_believe_the_best_cut_of_noise():
         if cut.estimate.f1 is not None:
             promised.append(cut.estimate.f1.value)
             seen.append(reference.f1(scores[:, 0], targets[:, 0], cut.value))
-    assert np.mean(promised) < 0.07 < 0.1 < np.mean(seen)  # all yes gives 2 * .02 / 1.02 = .039
+    assert np.mean(promised) < 0.7 * np.mean(seen)  # all yes gives 2 * .02 / 1.02 = .039
 
 
 def test_the_range_of_an_estimate_holds_new_figures_about_as_often_as_it_says():

@@ -23,6 +23,9 @@ Interval = tuple[float, float] | None
 """Lower and upper end, both inclusive; None where nothing can be said."""
 
 _TAIL = 0.975
+_ENOUGH = 50  # with fewer positives, their own spread says too little of the variance of AUROC
+_BISECTIONS = 50
+_NORMAL = 1.959964
 
 
 @dataclass(frozen=True)
@@ -79,17 +82,17 @@ class Influence:
         value: The figure on the examples.
         bias: How much too high it is expected to be.
         each_E: The influence of each entity, with the correction for few positives and negatives.
-        fewest: The smaller of the numbers of positives and of negatives.
+        freedom: Degrees of freedom of Student's t: those of the rarer of positives and negatives.
     """
 
     value: float
     bias: float
     each_E: Floats
-    fewest: int
+    freedom: float
 
     def interval(self) -> Interval:
         """The 95 % interval; None with a single entity, positive or negative, or where all is separated."""
-        return logit_interval(self.value - self.bias, self.each_E, self.fewest - 1)
+        return logit_interval(self.value - self.bias, self.each_E, self.freedom)
 
 
 def auroc_influence(ties: TieGroups, targets_M: Matrix, codes_M: Integers, entities: int) -> Influence:
@@ -113,7 +116,7 @@ def auroc_influence(ties: TieGroups, targets_M: Matrix, codes_M: Integers, entit
     of_positive_G = (below_G - value) / positives * _few(positives)
     of_negative_G = (above_G - value) / negatives * _few(negatives)
     each_M = np.where(targets_M == 1, of_positive_G[ties.group_M], of_negative_G[ties.group_M])
-    return Influence(value, 0.0, _by_entity(each_M, codes_M, entities), int(min(positives, negatives)))
+    return Influence(value, 0.0, _by_entity(each_M, codes_M, entities), min(positives, negatives) - 1)
 
 
 def ap_influence(ties: TieGroups, targets_M: Matrix, codes_M: Integers, entities: int) -> Influence:
@@ -135,7 +138,7 @@ def ap_influence(ties: TieGroups, targets_M: Matrix, codes_M: Integers, entities
     of_positive_G = (precision_G - value + gained_G - diluted_G) / positives
     each_M = np.where(targets_M == 1, of_positive_G[ties.group_M], -diluted_G[ties.group_M] / positives)
     bias = float(np.sum(positives_G * (1.0 - precision_G) / through_G) / positives)
-    return Influence(value, bias, _by_entity(each_M, codes_M, entities), int(min(positives, negatives)))
+    return Influence(value, bias, _by_entity(each_M, codes_M, entities), min(positives, negatives) - 1)
 
 
 def mean_influence(parts: "list[Influence]", weights: "list[float]") -> Influence:
@@ -144,6 +147,9 @@ def mean_influence(parts: "list[Influence]", weights: "list[float]") -> Influenc
     Args:
         parts: One a label, over the same entities.
         weights: Of the labels, fixed; they need not add up to 1.
+
+    Source: degrees of freedom by Satterthwaite (1946), An approximate distribution of estimates of variance
+    components: a rare label that brings most of the variance also brings its few degrees.
     """
     shares = np.array(weights) / np.sum(weights)
     each_E = np.zeros_like(parts[0].each_E)
@@ -152,10 +158,56 @@ def mean_influence(parts: "list[Influence]", weights: "list[float]") -> Influenc
     value, bias = (
         float(np.sum(shares * [getattr(part, name) for part in parts])) for name in ("value", "bias")
     )
-    return Influence(value, bias, each_E, sum(part.fewest for part in parts))
+    variances = np.array(
+        [share**2 * np.sum(part.each_E**2) for part, share in zip(parts, shares, strict=True)]
+    )
+    freedoms = np.array([max(part.freedom, 1e-9) for part in parts])
+    total = float(variances.sum())
+    freedom = total**2 / float(np.sum(variances**2 / freedoms)) if total > 0.0 else 0.0
+    return Influence(value, bias, each_E, freedom)
 
 
-def logit_interval(center: float, each_E: Floats, freedom: int) -> Interval:
+def auroc_interval(auroc: Influence, positives: int, negatives: int) -> Interval:
+    """The 95 % interval of AUROC, also for few positives and for positives that all stand above all
+    negatives.
+
+    Args:
+        auroc: Of `auroc_influence`.
+        positives: How many examples are.
+        negatives: How many are not.
+
+    Returns:
+        With 50 of each DeLong's, on the logit scale. With fewer, the values from which the one found lies
+        less than 1.96 deviations away, the variance being a model's at that value, or DeLong's where that is
+        larger. None with a single positive, negative or entity, or with constant scores.
+
+    Source: Newcombe (2006), Confidence intervals for an effect size measure based on the Mann-Whitney
+    statistic, part 2, method 5.
+    """
+    variance = float(np.sum(auroc.each_E**2))
+    few = min(positives, negatives)
+    if few < 2 or len(auroc.each_E) < 2 or (variance < 1e-24 and 0.0 < auroc.value < 1.0):
+        return None
+    if few >= _ENOUGH and variance > 0.0:
+        return auroc.interval()
+    pairs, half = positives * negatives, (positives + negatives) / 2 - 1
+
+    def modelled(value: float) -> float:
+        return value * (1 - value) / pairs * (1 + half * ((1 - value) / (2 - value) + value / (1 + value)))
+
+    larger = max(1.0, variance / modelled(auroc.value)) if 0.0 < auroc.value < 1.0 else 1.0
+    ends = []
+    for limit in (0.0, 1.0):
+        inside, outside = auroc.value, limit
+        for _ in range(_BISECTIONS):
+            middle = (inside + outside) / 2
+            near = abs(auroc.value - middle) <= _NORMAL * float(np.sqrt(larger * modelled(middle)))
+            inside, outside = (middle, outside) if near else (inside, middle)
+        ends.append(inside)
+    return ends[0], ends[1]
+
+
+def logit_interval(center: float, each_E: Floats, freedom: float) -> Interval:
     """The 95 % interval of a figure in (0, 1) from the influences of the entities.
 
     Args:

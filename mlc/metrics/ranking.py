@@ -15,6 +15,7 @@ from mlc.metrics.intervals import (
     TieGroups,
     ap_influence,
     auroc_influence,
+    auroc_interval,
     mean_influence,
 )
 from mlc.tables import UNKNOWN
@@ -42,8 +43,8 @@ class LabelScore:
         log_loss: Mean negative log-likelihood in nats.
         undefined: None, or why `auroc` is: 'no example', 'no positive example', 'no negative example'.
         auroc_interval: Ends of the 95 % interval, inclusive; None without two entities, positives and
-            negatives, or where all positives stand above all negatives.
-        ap_interval: The same for `ap`.
+            negatives, or with constant scores.
+        ap_interval: The same for `ap`; also None where all positives stand above all negatives.
         calibration_error: Mean distance of mean score and share of positives, over ten groups of equal size.
         lift_1: Share of positives among the 1 % with the highest scores, over the prevalence; at least one.
         lift_5: The same for 5 %.
@@ -230,7 +231,7 @@ def _score_label(name: str, judged: _Judged) -> LabelScore:
         brier,
         log_loss,
         undefined,
-        judged.auroc.interval() if judged.auroc else None,
+        auroc_interval(judged.auroc, support, examples - support) if judged.auroc else None,
         judged.ap.interval() if judged.ap else None,
         calibration_error(scores_M, ties),
         *lifts,
