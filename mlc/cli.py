@@ -358,9 +358,15 @@ def predict(
     long: Annotated[
         bool, typer.Option("--long", help="A row an (entity, label) instead of a column a label.")
     ] = False,
+    contact: Annotated[
+        str | None,
+        typer.Option(
+            help="A budget: {per_entity: 2, total: 500, value: {Dress: 3}}. Default: the scenario's."
+        ),
+    ] = None,
     runs_dir: RunsDir = _RUNS,
 ) -> None:
-    """Scores and decisions for every entity with history."""
+    """Scores and decisions for every entity with history; with a budget, whom to contact for what."""
     from mlc.run import find_run
     from mlc.steps.labels import check_ending
 
@@ -382,12 +388,17 @@ def predict(
         if long
         else step.wide(found, predictions, decided_NK, names)
     )
+    picked_NK = step.contacts(found, predictions, names, contact)
+    if picked_NK is not None:
+        table = step.with_contacts(table, picked_NK, names, long=long)
     step.write_scores(table, out, names)
     for index, chosen in enumerate(thresholds):
         _say(
             f"{chosen.name}: {int(decided_NK[:, index].sum()):,} of {predictions.height:,} "
             f"at {chosen.value:.4g} ({chosen.policy})"
         )
+    if picked_NK is not None:
+        _say(f"contact: {int(picked_NK.sum()):,} pairs of {int(picked_NK.any(axis=1).sum()):,} entities")
     print(out)
 
 

@@ -230,6 +230,40 @@ def decide(scores_NK: Matrix, thresholds: Sequence[Threshold]) -> npt.NDArray[np
     return yes_NK.astype(np.uint8)
 
 
+def pick_pairs(
+    scores_NK: Matrix, values_K: Matrix, *, per_entity: int | None, total: int | None
+) -> npt.NDArray[np.bool_]:
+    """The (entity, label) pairs of highest expected value that fit a budget.
+
+    Args:
+        scores_NK: Probabilities in [0, 1], a row an entity, shape (N entities, K labels).
+        values_K: What a hit is worth, at least 0.
+        per_entity: At most so many labels an entity; None for no such limit.
+        total: At most so many pairs; None for no such limit.
+
+    Returns:
+        Which pairs, same shape. Of equal ones the first by row, then by column; none that is worth nothing.
+
+    Examples:
+        >>> scores = np.array([[0.9, 0.8], [0.7, 0.1]])
+        >>> pick_pairs(scores, np.array([1.0, 1.0]), per_entity=1, total=2).tolist()
+        [[True, False], [True, False]]
+
+    Source: picking greedily is optimal on a matroid, and these two limits are one: Edmonds (1971), Matroids
+    and the greedy algorithm.
+    """
+    worth_NK = scores_NK.astype(np.float64) * values_K
+    picked_NK = worth_NK > 0.0
+    if per_entity is not None:
+        picked_NK &= _places(worth_NK) < per_entity
+    candidates = np.flatnonzero(picked_NK)
+    if total is not None and len(candidates) > total:
+        order = np.argsort(-worth_NK.reshape(-1)[candidates], kind="stable")
+        picked_NK = np.zeros(worth_NK.shape, bool)
+        picked_NK.reshape(-1)[candidates[order[:total]]] = True
+    return picked_NK
+
+
 def thresholds_to_json(thresholds: Sequence[Threshold]) -> dict[str, Any]:
     """What `thresholds.json` holds.
 

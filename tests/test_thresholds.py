@@ -26,6 +26,7 @@ from mlc.thresholds import (
     Threshold,
     choose_thresholds,
     decide,
+    pick_pairs,
     replace_thresholds,
     thresholds_from_json,
     thresholds_to_json,
@@ -468,3 +469,23 @@ def test_any_policy_on_any_examples_gives_a_cut_that_can_be_stored(pairs, policy
     assert 0.0 <= cut.value <= 1.0
     stored = json.dumps(thresholds_to_json([cut]), allow_nan=False)
     assert thresholds_from_json(json.loads(stored)) == [cut]
+
+
+@relaxed
+@given(
+    st.lists(st.lists(st.sampled_from([0.0, 0.1, 0.4, 0.9]), min_size=3, max_size=3), min_size=1, max_size=3),
+    st.lists(st.sampled_from([0.0, 1.0, 5.0]), min_size=3, max_size=3),
+    st.sampled_from([None, 1, 2]),
+    st.sampled_from([None, 1, 3]),
+)
+def test_a_budget_gives_the_highest_value_of_all_choices(scores, values, per_entity, total):
+    worth = np.array(scores) * values
+    best = 0.0
+    for bits in range(2**worth.size):
+        mask = np.array([bits >> bit & 1 for bit in range(worth.size)], bool).reshape(worth.shape)
+        fits = mask.sum(axis=1).max() <= (per_entity or 3) and mask.sum() <= (total or worth.size)
+        best = max(best, worth[mask].sum()) if fits else best
+    picked = pick_pairs(np.array(scores), np.array(values), per_entity=per_entity, total=total)
+    assert picked.sum(axis=1).max() <= (per_entity or 3)
+    assert picked.sum() <= (total or worth.size)
+    assert worth[picked].sum() == pytest.approx(best)

@@ -125,3 +125,27 @@ def test_a_file_of_cuts_that_does_not_fit_is_refused(mlc, flags, tmp_path, text,
 def test_a_file_of_cuts_must_exist(mlc, flags):
     result = mlc("predict", NAME, *flags, "--threshold", "cuts.yaml")
     assert (result.code, "must be a file written by mlc thresholds" in result.err) == (2, True)
+
+
+def test_a_budget_picks_the_best_pairs_of_all_labels(mlc, flags, tmp_path):
+    budget = "{per_entity: 2, total: 100, value: {Jewellery: 50}}"
+    for out, *more in (("long.parquet", "--long"), ("wide.parquet",)):
+        result = mlc("predict", NAME, *flags, "--contact", budget, "--out", out, *more)
+        assert result.code == 0, result.err
+        assert "contact: 100 pairs of " in result.err
+    long, wide = pl.read_parquet(tmp_path / "long.parquet"), pl.read_parquet(tmp_path / "wide.parquet")
+    worth = pl.col("score") * pl.when(pl.col("label") == "Jewellery").then(50).otherwise(1)
+    long = long.with_columns(worth.alias("worth"))
+    assert long["contact"].sum() == 100
+    assert long.group_by("entity_id").agg(pl.col("contact").sum())["contact"].max() == 2
+    full = long.filter("contact").group_by("entity_id").len().filter(pl.col("len") == 2)["entity_id"]
+    open_pairs = long.filter(~pl.col("contact") & ~pl.col("entity_id").is_in(full.to_list()))
+    assert open_pairs["worth"].to_numpy().max() <= long.filter("contact")["worth"].to_numpy().min() + 1e-6
+    for label, part in long.group_by("label", maintain_order=True):
+        assert wide[f"{label[0]}: contact"].to_list() == part["contact"].to_list()
+
+
+@pytest.mark.parametrize("budget", ["{totl: 3}", "{total: 0}", "{value: {Bookz: 2}}", "3"])
+def test_a_budget_that_is_none_is_refused(mlc, flags, budget):
+    result = mlc("predict", NAME, *flags, "--contact", budget)
+    assert (result.code, "--contact: contact" in result.err) == (2, True)

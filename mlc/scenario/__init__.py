@@ -52,6 +52,7 @@ from mlc.scenario.target import (
 )
 from mlc.scenario.thresholds import (
     Auto,
+    ContactSection,
     Cost,
     Fixed,
     MaxF1,
@@ -72,6 +73,7 @@ __all__ = [
     "BooleanType",
     "Category",
     "ColumnType",
+    "ContactSection",
     "Cost",
     "CountAtLeast",
     "Csv",

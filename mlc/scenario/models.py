@@ -18,7 +18,7 @@ from mlc.scenario.fields import Days, Moment, Section, kind_from_text
 from mlc.scenario.origin import Keys, Origin, dotted
 from mlc.scenario.source_tables import Tables
 from mlc.scenario.target import TargetSection
-from mlc.scenario.thresholds import ShortThresholds, Thresholds
+from mlc.scenario.thresholds import ContactSection, ShortThresholds, Thresholds
 
 # ── examples ────────────────────────────────────────────────────────────────────────────────────
 
@@ -193,6 +193,8 @@ class Scenario(Section):
     thresholds: Annotated[Thresholds, ShortThresholds] = Thresholds()
     """Where a score becomes a decision: `0.5`, `max_f1`, `{precision_at_least: 0.8}`, `{Dress: 0.4}`, or
     `default` and `per_label`."""
+    contact: ContactSection | None = None
+    """A budget over all labels: `{per_entity: 2, total: 50000, value: {Dress: 3.0}}`."""
 
     _origin: Origin = PrivateAttr(default_factory=lambda: Origin(Path("scenario"), "", {}, Path.cwd()))
 
@@ -234,6 +236,7 @@ class Scenario(Section):
             yield from self._labels_contradictions()
             yield from self._examples_contradictions()
             yield from self._thresholds_contradictions()
+            yield from self._contact_contradictions()
 
     def _tables_contradictions(self) -> Iterator[Problem]:
         tables = self.data
@@ -329,6 +332,13 @@ class Scenario(Section):
                     f"must be one of class_names, however: {name} is not; {did_you_mean(name, class_names)}"
                 )
                 yield self.problem(keys, rule)
+
+    def _contact_contradictions(self) -> Iterator[Problem]:
+        names = self.target.names
+        for name in self.contact.value if self.contact and names is not None else ():
+            if names is not None and name not in names:
+                rule = f"must be one of class_names, however: {name} is not; {did_you_mean(name, names)}"
+                yield self.problem(("contact", "value", name), rule)
 
     @model_validator(mode="before")
     @classmethod

@@ -137,6 +137,17 @@ class Thresholds(Section):
     """Label → policy."""
 
 
+class ContactSection(Section):
+    """Which (entity, label) pairs `mlc predict` picks when there is not room for all."""
+
+    per_entity: _Count | None = None
+    """At most so many labels an entity."""
+    total: _Count | None = None
+    """At most so many pairs in all."""
+    value: dict[Text, Annotated[float, Field(ge=0.0)]] = Field(default={})
+    """Label → what a hit is worth; 1 for a label that is not named. Pairs are picked by score times value."""
+
+
 def _thresholds_short_form(value: object) -> object:
     """`0.5`, `max_f1` and `{top_n: 500}` are the default's; a mapping of labels is `per_label`."""
     if isinstance(value, str | int | float) or (isinstance(value, dict) and "kind" in value):

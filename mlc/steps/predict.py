@@ -13,12 +13,12 @@ from mlc.atomic import replacing
 from mlc.batches import BatchBuilder, ExampleBatches
 from mlc.calibration import calibrated
 from mlc.cutoffs import naive
-from mlc.errors import DataError, MlcError
+from mlc.errors import DataError, MlcError, Problem, ScenarioError
 from mlc.ingest import EventStore, open_store
 from mlc.labels import label_events, label_timeline, resolve_labels, value_counts
 from mlc.module import score_batches
 from mlc.run import Run
-from mlc.scenario import Scenario
+from mlc.scenario import Scenario, load_scenario
 from mlc.steps.labels import Say, reading_rows
 from mlc.steps.trained import (
     scenario_as_trained,
@@ -28,7 +28,7 @@ from mlc.steps.trained import (
 )
 from mlc.tables import CUTOFF, ENTITY_ID, SCORES, array_column, microseconds, scores_of, with_class_names
 from mlc.targets import eligible_rows
-from mlc.thresholds import Threshold, decide
+from mlc.thresholds import Threshold, decide, pick_pairs
 
 RUN = "run"
 
@@ -93,13 +93,50 @@ def decisions(predictions: pl.DataFrame, thresholds: Sequence[Threshold]) -> np.
     return decide(scores_of(predictions), thresholds).astype(bool)
 
 
+def contacts(
+    run: Run, predictions: pl.DataFrame, names: Sequence[str], budget: str | None
+) -> np.ndarray | None:
+    """The pairs that the budget picks, bool, shape (N, K); None without one.
+
+    Args:
+        run: A finished run: its scenario may have a budget.
+        predictions: Of `predict`.
+        names: The K labels.
+        budget: A budget in YAML that takes the place of the scenario's, or None.
+
+    Raises:
+        MlcError: The budget is not one.
+    """
+    try:
+        overrides = [] if budget is None else [f"contact={budget}"]
+        section = load_scenario(run / "resolved.yaml", overrides).contact
+    except ScenarioError as error:
+        raise MlcError(Problem(one.rule, one.field, "--contact") for one in error.problems) from None
+    if section is None:
+        return None
+    values_K = np.array([section.value.get(name, 1.0) for name in names])
+    scores_NK = scores_of(predictions)
+    return pick_pairs(scores_NK, values_K, per_entity=section.per_entity, total=section.total)
+
+
+def with_contacts(
+    table: pl.DataFrame, picked_NK: np.ndarray, names: Sequence[str], *, long: bool
+) -> pl.DataFrame:
+    """The table of `wide` or `long` with a column of what the budget picks: one, or one a label."""
+    if long:
+        return table.with_columns(pl.Series("contact", picked_NK.reshape(-1)))
+    return table.with_columns(
+        pl.Series(f"{name}: contact", column) for name, column in zip(names, picked_NK.T, strict=True)
+    )
+
+
 def check_names(names: Sequence[str]) -> None:
     """Refuse labels that cannot be columns beside the others.
 
     Raises:
         MlcError: A label is called like another column.
     """
-    counts = Counter([ENTITY_ID, CUTOFF, RUN, *_columns(names)])
+    counts = Counter([ENTITY_ID, CUTOFF, RUN, *_columns(names), *(f"{name}: contact" for name in names)])
     doubled = [name for name, count in counts.items() if count > 1]
     if doubled:
         raise MlcError(
