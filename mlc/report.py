@@ -440,6 +440,11 @@ def _together(test: Mapping[str, Any]) -> list[Row]:
         f"{_score(decided['subset_accuracy'])}, yes an example {_score(decided['labels_predicted'])} where "
         f"{_score(decided['labels_true'])} are positive, without a yes {_score(decided['empty'])}"
     )
+    for metric in test.get("metrics", ()):
+        options = "".join(f", {name} {value}" for name, value in metric["options"].items())
+        values = metric["value"] if isinstance(metric["value"], list) else [metric["value"]]
+        shown = metric["undefined"] or " ".join(map(_score, values))
+        found.append(f"{metric['name']}{options}: {shown} ({metric['labels']} labels)")
     return [(sentence,) for sentence in found]
 
 

@@ -55,6 +55,7 @@ TABLES: dict[str, dict[str | None, str]] = {
     "`model`": {"ModelSection": ""},
     "`train`": {"TrainSection": ""},
     "`train.loss`": {"Bce": "bce", "Focal": "focal"},
+    "`metrics.*`": {"MetricSection": ""},
     "`contact`": {"ContactSection": ""},
     "`thresholds`": {"Thresholds": ""},
     "`thresholds.default`, `thresholds.per_label.*`": {

@@ -128,15 +128,15 @@ def test_a_file_of_cuts_must_exist(mlc, flags):
 
 
 def test_a_budget_picks_the_best_pairs_of_all_labels(mlc, flags, tmp_path):
-    budget = "{per_entity: 2, total: 100, value: {Jewellery: 50}}"
+    budget = "{per_entity: 2, total: 400, value: {Jewellery: 5}}"
     for out, *more in (("long.parquet", "--long"), ("wide.parquet",)):
         result = mlc("predict", NAME, *flags, "--contact", budget, "--out", out, *more)
         assert result.code == 0, result.err
-        assert "contact: 100 pairs of " in result.err
+        assert "contact: 400 pairs of " in result.err
     long, wide = pl.read_parquet(tmp_path / "long.parquet"), pl.read_parquet(tmp_path / "wide.parquet")
-    worth = pl.col("score") * pl.when(pl.col("label") == "Jewellery").then(50).otherwise(1)
+    worth = pl.col("score") * pl.when(pl.col("label") == "Jewellery").then(5).otherwise(1)
     long = long.with_columns(worth.alias("worth"))
-    assert long["contact"].sum() == 100
+    assert long["contact"].sum() == 400
     assert long.group_by("entity_id").agg(pl.col("contact").sum())["contact"].max() == 2
     full = long.filter("contact").group_by("entity_id").len().filter(pl.col("len") == 2)["entity_id"]
     open_pairs = long.filter(~pl.col("contact") & ~pl.col("entity_id").is_in(full.to_list()))

@@ -168,6 +168,34 @@ class TrainSection(Section):
     """Fixes initial weights, order of the batches and hold-out entities."""
 
 
+_Option = bool | int | float | str | None
+
+
+class MetricSection(Section):
+    """A metric of torchmetrics."""
+
+    name: str
+    """A multilabel class of torchmetrics: `MultilabelHammingDistance`."""
+    options: dict[str, _Option] = Field(default={})
+    """Its arguments: `{beta: 2}`."""
+
+
+def _metric_short_form(value: object) -> object:
+    """`Name` and `{name: Name, beta: 2}` are short for `{name: Name, options: {beta: 2}}`."""
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, dict) and "name" in value and "options" not in value:
+        options = {key: option for key, option in value.items() if key != "name"}
+        return {"name": value["name"], "options": options}
+    return value
+
+
+Metric = Annotated[
+    MetricSection,
+    BeforeValidator(_metric_short_form, json_schema_input_type=str | MetricSection | dict[str, _Option]),
+]
+
+
 # ── the scenario ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -193,6 +221,9 @@ class Scenario(Section):
     thresholds: Annotated[Thresholds, ShortThresholds] = Thresholds()
     """Where a score becomes a decision: `0.5`, `max_f1`, `{precision_at_least: 0.8}`, `{Dress: 0.4}`, or
     `default` and `per_label`."""
+    metrics: list[Metric] = Field(default=[])
+    """Further metrics for the report, multilabel classes of torchmetrics: `[MultilabelHammingDistance, {name:
+    MultilabelFBetaScore, beta: 2}]`."""
     contact: ContactSection | None = None
     """A budget over all labels: `{per_entity: 2, total: 50000, value: {Dress: 3.0}}`."""
 

@@ -10,6 +10,7 @@ import polars as pl
 from mlc.atomic import replacing, write_text
 from mlc.baselines import baseline_predictions
 from mlc.calibration import Calibrator, calibrated, calibration_to_json, entity_folds, fit_calibration
+from mlc.custom_metrics import custom_scores
 from mlc.errors import DataError
 from mlc.report import build_report, report_markdown
 from mlc.run import Run
@@ -28,7 +29,7 @@ from mlc.tables import (
     targets_of,
     with_class_names,
 )
-from mlc.thresholds import Threshold, choose_thresholds, thresholds_to_json
+from mlc.thresholds import Threshold, choose_thresholds, decide, thresholds_to_json
 
 
 def write_report(run: Run, prepared: Prepared, raw: pl.DataFrame) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def make_report(
 ) -> dict[str, Any]:
     """The report of these predictions, which stand in the order of the examples."""
     examples, scenario = prepared.examples, prepared.scenario
-    return build_report(
+    report = build_report(
         scenario.name,
         examples.labels.names,
         examples.table,
@@ -105,6 +106,18 @@ def make_report(
         warnings=_warnings(scenario, calibrators),
         seed=scenario.train.seed,
     )
+    split = examples.table[SPLIT]
+    for name, entry in report["splits"].items() if scenario.metrics else ():
+        rows = (split == name).to_numpy()
+        scores_NK, targets_NK = scores_of(predictions)[rows], targets_of(examples.table)[rows]
+        decisions_NK = decide(scores_NK, thresholds)
+        entry["metrics"] = custom_scores(wanted_metrics(scenario), scores_NK, decisions_NK, targets_NK)
+    return report
+
+
+def wanted_metrics(scenario: Scenario) -> list[tuple[str, dict[str, Any]]]:
+    """Name and options of each metric that the scenario names."""
+    return [(metric.name, metric.options) for metric in scenario.metrics]
 
 
 def oracle_predictions(

@@ -23,12 +23,13 @@ from torch.utils.data import DataLoader
 from mlc.atomic import replacing, write_text
 from mlc.batch import Batch
 from mlc.batches import EVALUATION_BATCH, BatchBuilder, BatchPlan, ExampleBatches, loader
+from mlc.custom_metrics import check_metrics
 from mlc.errors import DataError
 from mlc.module import MONITOR, Classifier, Network, NetworkSpec, save_network, score_batches
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
 from mlc.scenario import Scenario, TrainSection
 from mlc.steps.labels import Prepared, Say, prepare, write_examples
-from mlc.steps.reporting import write_report
+from mlc.steps.reporting import wanted_metrics, write_report
 from mlc.tables import (
     SCORES,
     SPLIT,
@@ -83,6 +84,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     # Another rank finds the folder as rank zero has just made it.
     run = open_run(setting.runs, scenario, setting.opening) if first else Run(setting.runs / scenario.name)
     prepared = prepare(scenario, setting.runs, say)
+    check_metrics(wanted_metrics(scenario), len(prepared.examples.labels.names))
     vocabulary = fit_vocabulary(
         prepared.store, prepared.cutoffs.fit_until, scenario.model.attributes, scenario.model.memory
     )
