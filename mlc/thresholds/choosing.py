@@ -1,23 +1,19 @@
-"""Where a score becomes a decision: cuts chosen on the validation examples, replaced by hand, applied.
+"""Cuts chosen on the validation examples by policy, each with an estimate.
 
 Policies that look for a cut know two curves down the scores: how many positives were seen, and how many the
 calibrated scores let expect. Goals and `auto` go by the second, which wavers less where positives are rare;
 what came out is said by an estimate on entities that had no part in the choice.
-
-Scores and thresholds meet as float32, the type that scores are stored in: a score written as 0.7 is a yes at
-the threshold 0.7, although the two differ as float64.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
 
 from mlc.calibration import entity_folds
-from mlc.errors import DataError, MlcError, Problem, RunError, ScenarioError, did_you_mean
+from mlc.errors import DataError, Problem, ScenarioError, did_you_mean
 from mlc.metrics import ratio_interval
 from mlc.scenario import (
     Auto,
@@ -33,60 +29,13 @@ from mlc.scenario import (
     TopN,
 )
 from mlc.tables import UNKNOWN
+from mlc.thresholds.deciding import Estimate, Expected, Threshold, places
 
 Matrix = npt.NDArray[Any]
-
-SCHEMA = "mlc/thresholds/2"
 
 _WITHOUT_EVIDENCE = 0.5
 _FEW_POSITIVES = 20  # with fewer, the F1 that a cut promises on validation is rarely kept
 _FEWEST_YES = 10  # the best precision of fewer decisions is luck
-
-
-@dataclass(frozen=True)
-class Expected:
-    """A figure that a cut is expected to give on new examples, as many as there were to choose it.
-
-    Attributes:
-        value: On the validation examples, each decided by a cut that was chosen without its entity.
-        low: Lower end of the range that holds the new figure in 95 of 100 cases, inclusive.
-        high: Upper end.
-    """
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a cut is expected to give, None where undefined; `yes` is the share of examples decided yes."""
-
-    precision: Expected | None
-    recall: Expected | None
-    f1: Expected | None
-    yes: Expected | None
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """The cut of one label.
-
-    Attributes:
-        name: The label.
-        value: In [0, 1]; the decision is yes where `score >= value`.
-        policy: Where the value comes from: a kind of `thresholds`, or `given` on the command line.
-        note: What to know before relying on it, or None.
-        top_k: Yes also needs one of the so many highest scores of the example; None for no such rule.
-        estimate: What to expect of it; None where there was nothing to estimate from.
-    """
-
-    name: str
-    value: float
-    policy: str
-    note: str | None = None
-    top_k: int | None = None
-    estimate: Estimate | None = None
 
 
 def choose_thresholds(
@@ -142,7 +91,7 @@ def choose_thresholds(
     _, codes_N = np.unique(entities_N, return_inverse=True)
     folds_N = entity_folds(entities_N)
     scores_NK = scores_NK.astype(np.float32, copy=False)
-    places_NK = _places(scores_NK) if _ranks(thresholds) else None
+    places_NK = places(scores_NK) if _ranks(thresholds) else None
     chosen = []
     for label, name in enumerate(class_names):
         known_N = targets_NK[:, label] != UNKNOWN
@@ -161,147 +110,6 @@ def choose_thresholds(
         note = note or _few(policy, column) or _missed(policy, estimate)
         chosen.append(Threshold(name, value, policy.kind, note, top_k, estimate))
     return chosen
-
-
-def replace_thresholds(text: str, stored: Sequence[Threshold]) -> list[Threshold]:
-    """The thresholds that `--threshold` asks for.
-
-    Args:
-        text: `stored`; or one number for all labels, `0.4`; or `Dress=.3,Skirt=.5`, where labels that are not
-            named keep what is stored. Label names may hold commas, `=` and quotes.
-        stored: The run's thresholds, one a label.
-
-    Returns:
-        One entry a label, in the order of `stored`.
-
-    Raises:
-        MlcError: Labels do not exist or are named twice, values are no numbers in [0, 1]; all at once.
-
-    Examples:
-        >>> stored = [Threshold("Food, Fresh", 0.2, "max_f1"), Threshold("Men's Wear", 0.5, "max_f1")]
-        >>> [threshold.value for threshold in replace_thresholds("Food, Fresh=.3", stored)]
-        [0.3, 0.5]
-    """
-    text = text.strip()
-    if text == "stored":
-        return list(stored)
-    names = [threshold.name for threshold in stored]
-    if "=" in text:
-        values = _assignments(text, names)
-    else:
-        value = _probability(text)
-        if value is None:
-            rule = "must be stored, a number in [0, 1], or label=number,label=number"
-            raise MlcError(Problem(f"{rule}, however: {text!r}", "--threshold"))
-        values = dict.fromkeys(names, value)
-    return [
-        replace(threshold, value=values[threshold.name], policy="given", note=None, top_k=None, estimate=None)
-        if threshold.name in values
-        else threshold
-        for threshold in stored
-    ]
-
-
-def decide(scores_NK: Matrix, thresholds: Sequence[Threshold]) -> npt.NDArray[np.uint8]:
-    """1 where `score >= threshold`, and among the `top_k` of its row where the label asks for that; else 0.
-
-    Args:
-        scores_NK: Probabilities in [0, 1], shape (N examples, K labels).
-        thresholds: One a label, in column order.
-
-    Returns:
-        The decisions, same shape. A score equal to its threshold is a yes.
-
-    Raises:
-        DataError: The number of thresholds is not K.
-
-    Examples:
-        >>> decide(np.array([[0.7], [0.69]], np.float32), [Threshold("Dress", 0.7, "fixed")]).tolist()
-        [[1], [0]]
-    """
-    if scores_NK.ndim != 2 or scores_NK.shape[1] != len(thresholds):
-        raise DataError(f"scores must have {len(thresholds)} labels, however: shape {scores_NK.shape}")
-    cuts_K = np.array([threshold.value for threshold in thresholds], np.float32)
-    scores_NK = scores_NK.astype(np.float32, copy=False)
-    yes_NK = scores_NK >= cuts_K
-    tops = [threshold.top_k for threshold in thresholds]
-    if any(tops):
-        yes_NK &= _places(scores_NK) < np.array([top or len(tops) for top in tops])
-    return yes_NK.astype(np.uint8)
-
-
-def pick_pairs(
-    scores_NK: Matrix, values_K: Matrix, *, per_entity: int | None, total: int | None
-) -> npt.NDArray[np.bool_]:
-    """The (entity, label) pairs of highest expected value that fit a budget.
-
-    Args:
-        scores_NK: Probabilities in [0, 1], a row an entity, shape (N entities, K labels).
-        values_K: What a hit is worth, at least 0.
-        per_entity: At most so many labels an entity; None for no such limit.
-        total: At most so many pairs; None for no such limit.
-
-    Returns:
-        Which pairs, same shape. Of equal ones the first by row, then by column; none that is worth nothing.
-
-    Examples:
-        >>> scores = np.array([[0.9, 0.8], [0.7, 0.1]])
-        >>> pick_pairs(scores, np.array([1.0, 1.0]), per_entity=1, total=2).tolist()
-        [[True, False], [True, False]]
-
-    Source: picking greedily is optimal on a matroid, and these two limits are one: Edmonds (1971), Matroids
-    and the greedy algorithm.
-    """
-    worth_NK = scores_NK.astype(np.float64) * values_K
-    picked_NK = worth_NK > 0.0
-    if per_entity is not None:
-        picked_NK &= _places(worth_NK) < per_entity
-    candidates = np.flatnonzero(picked_NK)
-    if total is not None and len(candidates) > total:
-        order = np.argsort(-worth_NK.reshape(-1)[candidates], kind="stable")
-        picked_NK = np.zeros(worth_NK.shape, bool)
-        picked_NK.reshape(-1)[candidates[order[:total]]] = True
-    return picked_NK
-
-
-def thresholds_to_json(thresholds: Sequence[Threshold]) -> dict[str, Any]:
-    """What `thresholds.json` holds.
-
-    Examples:
-        >>> thresholds_to_json([Threshold("Dress", 0.7, "fixed")])["thresholds"]
-        [{'name': 'Dress', 'value': 0.7, 'policy': 'fixed', 'note': None, 'top_k': None, 'estimate': None}]
-    """
-    return {"schema": SCHEMA, "thresholds": [asdict(threshold) for threshold in thresholds]}
-
-
-def thresholds_from_json(stored: dict[str, Any]) -> list[Threshold]:
-    """The thresholds of a `thresholds.json`.
-
-    Raises:
-        RunError: It was written by another version, or changed by hand.
-
-    Examples:
-        >>> thresholds_from_json(thresholds_to_json([Threshold("Dress", 0.7, "fixed")]))
-        [Threshold(name='Dress', value=0.7, policy='fixed', note=None, top_k=None, estimate=None)]
-    """
-    try:
-        if stored["schema"] != SCHEMA:
-            raise RunError(f"thresholds.json must have the schema {SCHEMA}, however: {stored['schema']!r}")
-        thresholds = [
-            Threshold(**{**entry, "estimate": _estimate_from_json(entry["estimate"])})
-            for entry in stored["thresholds"]
-        ]
-        if all(0.0 <= threshold.value <= 1.0 for threshold in thresholds):
-            return thresholds
-    except (KeyError, TypeError) as error:
-        raise RunError(f"thresholds.json must be as written by mlc, however: {error!r}") from error
-    raise RunError("thresholds.json must have values in [0, 1], however: some are outside")
-
-
-def _estimate_from_json(stored: dict[str, Any] | None) -> Estimate | None:
-    if stored is None:
-        return None
-    return Estimate(**{name: None if one is None else Expected(**one) for name, one in stored.items()})
 
 
 @dataclass(frozen=True)
@@ -497,53 +305,3 @@ def _expected(parts_E: Matrix, wholes_E: Matrix) -> Expected | None:
 
 def _ranks(thresholds: Thresholds) -> bool:
     return any(isinstance(one, TopK) for one in (thresholds.default, *thresholds.per_label.values()))
-
-
-def _places(scores_NK: Matrix) -> Matrix:
-    """How many labels of the example score higher, or as high and stand before it."""
-    order_NK = np.argsort(-scores_NK, axis=1, kind="stable")
-    places_NK = np.empty_like(order_NK)
-    np.put_along_axis(places_NK, order_NK, np.arange(scores_NK.shape[1])[None, :], axis=1)
-    return places_NK
-
-
-def _probability(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0.0 <= value <= 1.0 else None
-
-
-def _assignments(text: str, names: Sequence[str]) -> dict[str, float]:
-    """Parse `label=number,label=number`.
-
-    Where the text goes on with a known label and `=`, that label is meant, the longest one first. What stands
-    between two known labels is an unknown one: it ends at the first `=` that a number follows.
-    """
-    longest_first = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    known = re.compile(rf"\s*({longest_first})\s*=([^,]*)")
-    before_known = re.compile(rf"(?=,\s*(?:{longest_first})\s*=)|$")
-    unknown = re.compile(r"\s*(.*?)\s*=(\s*[-+]?[.\d][^,=]*)(?=,|$)", re.DOTALL)
-    problems: list[str] = []
-    values: dict[str, float] = {}
-    while text:
-        end = next(before_known.finditer(text)).start()
-        match = known.match(text) or unknown.match(text, 0, end)
-        if match is None:
-            problems.append(f"must be label=number, however: {text[:end]!r}")
-            text = text[end:].removeprefix(",")
-            continue
-        text = text[match.end() :].removeprefix(",")
-        name, number = match[1], match[2].strip()
-        value = _probability(number)
-        if name not in names:
-            problems.append(f"{name!r} must be a label, however: it is not; {did_you_mean(name, names)}")
-        elif name in values:
-            problems.append(f"{name!r} must be given once, however: twice")
-        if value is None:
-            problems.append(f"{name!r} must have a number in [0, 1], however: {number!r}")
-        values.setdefault(name, 0.0 if value is None else value)
-    if problems:
-        raise MlcError(Problem(problem, "--threshold") for problem in problems)
-    return values
