@@ -322,21 +322,63 @@ def evaluate(
 
 
 @app.command()
+def thresholds(
+    run: RunName,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="For every label: max_f1, 0.4, precision_at_least=.8, top_n=500 … Default: as trained."
+        ),
+    ] = None,
+    per_label: Annotated[
+        list[str] | None,
+        typer.Option("--per-label", metavar="LABEL=POLICY", help="For one label. Repeatable."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the cuts as YAML, for mlc predict --threshold.")
+    ] = None,
+    runs_dir: RunsDir = _RUNS,
+) -> None:
+    """Choose the cuts of a run again, without training, and show what to expect of them."""
+    from mlc.run import find_run
+    from mlc.steps import thresholds as step
+    from mlc.steps.labels import check_ending
+
+    if out is not None:
+        check_ending(out, ".yaml", ".yml")
+    found = find_run(runs_dir, run)
+    _trace_folders.append(found.folder)
+    chosen = step.choose(found, policy, per_label or [])
+    for line in step.lines(chosen):
+        print(line)
+    if out is not None:
+        step.write_thresholds(chosen, found, out)
+        _say(f"{out} is written; next: mlc predict {run} --threshold {out}")
+
+
+@app.command()
 def predict(
     run: RunName,
     as_of: Annotated[
         str | None, typer.Option(help="The cutoff: a date or datetime. Default: the last observed time.")
     ] = None,
     threshold: Annotated[
-        str, typer.Option(help="stored, 0.4, or Dress=.3,Skirt=.5 (others as stored).")
+        str,
+        typer.Option(help="stored, 0.4, Dress=.3,Skirt=.5 (others as stored), or a file of mlc thresholds."),
     ] = "stored",
     out: Annotated[Path, typer.Option(help="A .parquet or .csv file.")] = Path("scores.parquet"),
     long: Annotated[
         bool, typer.Option("--long", help="A row an (entity, label) instead of a column a label.")
     ] = False,
+    contact: Annotated[
+        str | None,
+        typer.Option(
+            help="A budget: {per_entity: 2, total: 500, value: {Dress: 3}}. Default: the scenario's."
+        ),
+    ] = None,
     runs_dir: RunsDir = _RUNS,
 ) -> None:
-    """Scores and decisions for every entity with history."""
+    """Scores and decisions for every entity with history; with a budget, whom to contact for what."""
     from mlc.run import find_run
     from mlc.steps.labels import check_ending
 
@@ -345,8 +387,9 @@ def predict(
     found = find_run(runs_dir, run)
     _trace_folders.append(found.folder)
     from mlc.steps import predict as step
+    from mlc.steps.thresholds import thresholds_for
 
-    thresholds = step.thresholds_for(found, threshold)
+    thresholds = thresholds_for(found, threshold)
     names = [t.name for t in thresholds]
     if not long:
         step.check_names(names)
@@ -357,12 +400,17 @@ def predict(
         if long
         else step.wide(found, predictions, decided_NK, names)
     )
+    picked_NK = step.contacts(found, predictions, names, contact)
+    if picked_NK is not None:
+        table = step.with_contacts(table, picked_NK, names, long=long)
     step.write_scores(table, out, names)
     for index, chosen in enumerate(thresholds):
         _say(
             f"{chosen.name}: {int(decided_NK[:, index].sum()):,} of {predictions.height:,} "
             f"at {chosen.value:.4g} ({chosen.policy})"
         )
+    if picked_NK is not None:
+        _say(f"contact: {int(picked_NK.sum()):,} pairs of {int(picked_NK.any(axis=1).sum()):,} entities")
     print(out)
 
 

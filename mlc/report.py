@@ -4,6 +4,7 @@
 never NaN and never 0. The first line answers "is it good, and than what".
 """
 
+import json
 import re
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
@@ -13,11 +14,20 @@ from typing import Any
 import numpy.typing as npt
 import polars as pl
 
+from mlc.calibration import Calibrator
 from mlc.errors import DataError, Problem
-from mlc.metrics import macro_differences, overall_scores, score_decisions, score_labels
+from mlc.metrics import (
+    macro_differences,
+    overall_decisions,
+    overall_scores,
+    score_decisions,
+    score_examples,
+    score_labels,
+)
 from mlc.tables import (
     CUTOFF,
     ENTITY_ID,
+    RAW_SCORES,
     SCORES,
     SPLIT,
     SPLITS,
@@ -49,6 +59,7 @@ def build_report(
     baseline_notes: Sequence[str] = (),
     missing_baselines: Sequence[str] = (),
     thresholds: Sequence[Threshold],
+    calibrators: Sequence[Calibrator] = (),
     oracle: pl.DataFrame | None = None,
     funnel: Sequence[Mapping[str, Any]] = (),
     warnings: Sequence[str] = (),
@@ -61,12 +72,14 @@ def build_report(
         scenario: Its name.
         class_names: The K labels, in the order of targets and scores.
         examples: `entity_id`, `cutoff`, `split`, `targets`.
-        predictions: `entity_id`, `cutoff`, `split`, `scores` of the same examples, in any order.
+        predictions: `entity_id`, `cutoff`, `split`, `scores` of the same examples, in any order; with
+            `calibrators` also `raw_scores`.
         baselines: Name → predictions of a rival on the same examples.
         no_probabilities: Baselines whose scores only rank: they have no log-loss.
         baseline_notes: What a reader should know of the baselines.
         missing_baselines: Why a baseline is not there, a sentence each; the verdict ends with them.
         thresholds: One a label, in order.
+        calibrators: What made the scores of the raw ones, one a label, in order; or none.
         oracle: True probabilities in the shape of predictions, for generated tables.
         funnel: `reason`, `removed`, `kept` of each filter on the way to the examples.
         warnings: What other steps want to be read here.
@@ -105,6 +118,9 @@ def build_report(
         scores_NK = _scores("predictions", predictions, part, split)
         rival_scores = {name: _scores(name, table, part, split) for name, table in rival_tables.items()}
         splits[split] = _model_entry(class_names, part, scores_NK, thresholds)
+        if calibrators:
+            raw_NK = _scores("predictions", predictions, part, split, RAW_SCORES)
+            _add_calibration(splits[split]["labels"], part, raw_NK, calibrators)
         differences = _differences(part, scores_NK, rival_scores, replicates, seed) if split == "test" else {}
         for name, rival_NK in rival_scores.items():
             entry = _rival_entry(class_names, part, rival_NK) | differences.get(name, {})
@@ -166,7 +182,9 @@ def report_text(report: Mapping[str, Any], split: Split = "test", width: int = 1
     return "\n".join(lines)
 
 
-def _scores(name: str, predictions: pl.DataFrame, part: pl.DataFrame, split: Split) -> Matrix:
+def _scores(
+    name: str, predictions: pl.DataFrame, part: pl.DataFrame, split: Split, column: str = SCORES
+) -> Matrix:
     """The scores of one split, brought into the order of its examples by entity and cutoff."""
     given = predictions.filter(pl.col(SPLIT) == split)
     try:
@@ -175,29 +193,54 @@ def _scores(name: str, predictions: pl.DataFrame, part: pl.DataFrame, split: Spl
         raise DataError(Problem(str(error), location=f"{name}, {split} split")) from error
     keys = [ENTITY_ID, CUTOFF]
     joined = part.select(keys).join(
-        given.select(*keys, SCORES), on=keys, how="left", validate="1:1", maintain_order="left"
+        given.select(*keys, column), on=keys, how="left", validate="1:1", maintain_order="left"
     )
-    return scores_of(joined)
+    return scores_of(joined, column)
 
 
 def _model_entry(
     class_names: Sequence[str], part: pl.DataFrame, scores_NK: Matrix, thresholds: Sequence[Threshold]
 ) -> dict[str, Any]:
     """One split of the model: how many examples, means over the labels, and each label at its threshold."""
-    targets_NK = targets_of(part)
-    labels = score_labels(scores_NK, targets_NK, class_names)
-    decided = score_decisions(decide(scores_NK, thresholds), targets_NK, class_names)
+    targets_NK, entities_N = targets_of(part), part[ENTITY_ID].rank("dense").to_numpy()
+    labels = score_labels(scores_NK, targets_NK, class_names, entities_N)
+    decisions_NK = decide(scores_NK, thresholds)
+    decided = score_decisions(decisions_NK, targets_NK, class_names)
     rows = []
     for label, cut, decision in zip(labels, thresholds, decided, strict=True):
         chosen = {"threshold": cut.value, "threshold_policy": cut.policy, "threshold_note": cut.note}
-        rows.append({**asdict(label), **chosen, **asdict(decision)})
-    return {**_counts(part), **asdict(overall_scores(scores_NK, targets_NK, labels)), "labels": rows}
+        estimate = None if cut.estimate is None else asdict(cut.estimate)
+        rows.append({**_plain(label), **chosen, "threshold_estimate": estimate, **asdict(decision)})
+    return {
+        **_counts(part),
+        **_plain(overall_scores(scores_NK, targets_NK, labels, entities_N)),
+        "decisions": asdict(overall_decisions(decisions_NK, targets_NK, decided)),
+        "per_example": asdict(score_examples(scores_NK, targets_NK)),
+        "labels": rows,
+    }
+
+
+def _add_calibration(
+    rows: Sequence[dict[str, Any]], part: pl.DataFrame, raw_NK: Matrix, calibrators: Sequence[Calibrator]
+) -> None:
+    """How good the probabilities were before."""
+    before = score_labels(raw_NK, targets_of(part), [one.name for one in calibrators])
+    for row, calibrator, label in zip(rows, calibrators, before, strict=True):
+        row["calibration"] = calibrator.method
+        row["log_loss_before"] = label.log_loss
+        row["calibration_error_before"] = label.calibration_error
 
 
 def _rival_entry(class_names: Sequence[str], part: pl.DataFrame, scores_NK: Matrix) -> dict[str, Any]:
     labels = score_labels(scores_NK, targets_of(part), class_names)
     rows = [{"name": label.name, "auroc": label.auroc, "ap": label.ap} for label in labels]
-    return {**asdict(overall_scores(scores_NK, targets_of(part), labels)), "labels": rows}
+    return {**_plain(overall_scores(scores_NK, targets_of(part), labels)), "labels": rows}
+
+
+def _plain(scores: Any) -> dict[str, Any]:
+    """A dataclass as JSON has it: intervals are lists."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(scores)))
+    return plain
 
 
 def _without_log_loss(entry: dict[str, Any]) -> dict[str, Any]:
@@ -314,6 +357,10 @@ def _sections(report: Mapping[str, Any], split: Split = "test") -> list[_Section
         _Section(f"{title}: log-loss, low is good", *_log_losses(report, split)),
         _Section("Baselines", (), [(note,) for note in _baseline_notes(report)]),
         _Section(f"{title}: labels without AUROC", (), undefined),
+        _Section(f"{title}: 95 % intervals, and lift among the highest scores", *_interval_rows(shown)),
+        _Section(f"{title}: what the thresholds gave, and 95 % range promised", *_promise_rows(shown)),
+        _Section(f"{title}: probabilities before and after calibration", *_calibration_rows(shown)),
+        _Section(f"{title}: all labels together", (), _together(shown)),
         _Section(f"{title}: other means", means, _mean_rows(report, split)),
         *(
             _Section(
@@ -382,6 +429,82 @@ def _label_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
         decided = [_score(label[key]) for key in ("threshold", "precision", "recall")]
         rows.append((label["name"], *counted, *ranked, *decided))
     return (*header, "threshold", "precision", "recall"), rows
+
+
+def _interval_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
+    rows: list[Row] = []
+    for label in test["labels"]:
+        lifts = (_number(label[f"lift_{percent}"], ".1f") for percent in (1, 5, 10))
+        ranges = (_range(label[f"{score}_interval"]) for score in ("auroc", "ap"))
+        rows.append((label["name"], *ranges, *lifts))
+    return ("label", "AUROC", "AP", "lift at 1 %", "at 5 %", "at 10 %"), rows
+
+
+def _promise_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
+    rows: list[Row] = []
+    for label in test["labels"]:
+        estimate, examples = label["threshold_estimate"], label["examples"]
+        if estimate is None or not examples:
+            continue
+        cells = []
+        for name in ("precision", "recall"):
+            promised = estimate[name]
+            cells += [_score(label[name]), _range(promised and (promised["low"], promised["high"]))]
+        low, high = (round(estimate["yes"][end] * examples) for end in ("low", "high"))
+        rows.append((label["name"], *cells, _count(label["volume"]), f"{low:,}-{high:,}"))
+    return ("label", "precision", "promised", "recall", "promised", "volume", "promised"), rows
+
+
+def _calibration_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
+    rows: list[Row] = []
+    for label in test["labels"]:
+        if "calibration" in label:
+            numbers = (
+                f"{name}{when}" for name in ("log_loss", "calibration_error") for when in ("_before", "")
+            )
+            rows.append((label["name"], label["calibration"], *(_number(label[n], ".4f") for n in numbers)))
+    return ("label", "method", "log-loss before", "after", "error before", "after"), rows
+
+
+def _together(test: Mapping[str, Any]) -> list[Row]:
+    """Sentences on all labels and decisions at once."""
+    ranked, decided, macro = test["per_example"], test["decisions"], test["macro"]
+    if decided["hamming"] is None:
+        return []
+    found = [
+        f"macro AP {_score(macro['ap'])} ({_range(macro['ap_interval'])}), "
+        f"macro AUROC {_score(macro['auroc'])} ({_range(macro['auroc_interval'])}), "
+        f"over {macro['labels_defined']} of {macro['labels']} labels",
+        f"labels of an example, over the {ranked['examples']:,} with a positive: "
+        f"LRAP {_score(ranked['lrap'])}, coverage error {_score(ranked['coverage_error'])}, "
+        f"ranking loss {_score(ranked['ranking_loss'])}",
+    ]
+    for depth in ranked["precision_at"]:
+        found.append(
+            f"the {depth} highest: precision {_score(ranked['precision_at'][depth])}, "
+            f"recall {_score(ranked['recall_at'][depth])}, nDCG {_score(ranked['ndcg_at'][depth])}"
+        )
+    for name in ("macro", "micro", "weighted"):
+        mean = decided[name]
+        found.append(
+            f"decisions, {name}: precision {_score(mean['precision'])} ({mean['precision_labels']} labels), "
+            f"recall {_score(mean['recall'])} and F1 {_score(mean['f1'])} ({mean['recall_labels']} labels)"
+        )
+    found.append(
+        f"decisions: Hamming loss {_score(decided['hamming'])}, subset accuracy "
+        f"{_score(decided['subset_accuracy'])}, yes an example {_score(decided['labels_predicted'])} where "
+        f"{_score(decided['labels_true'])} are positive, without a yes {_score(decided['empty'])}"
+    )
+    for metric in test.get("metrics", ()):
+        options = "".join(f", {name} {value}" for name, value in metric["options"].items())
+        values = metric["value"] if isinstance(metric["value"], list) else [metric["value"]]
+        shown = metric["undefined"] or " ".join(map(_score, values))
+        found.append(f"{metric['name']}{options}: {shown} ({metric['labels']} labels)")
+    return [(sentence,) for sentence in found]
+
+
+def _range(ends: Sequence[float] | None) -> str:
+    return "-" if ends is None else f"{ends[0]:.3f}-{ends[1]:.3f}"
 
 
 def _described(entry: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ runs/<name>/
     examples.parquet vocabulary.json
     checkpoints/                  best.ckpt, last.ckpt: for --resume
     model.safetensors model.json  the weights, and what it takes to build the network again
-    predictions.parquet thresholds.json boosting.json
+    predictions.parquet calibration.json thresholds.json boosting.json
     report.json report.md log.jsonl
 """
 

@@ -2,7 +2,7 @@
 
 events       one row an event                     `entity_id`, `time`, columns
 examples     one row an (entity, cutoff)          `entity_id`, `cutoff`, `split`, `targets`
-predictions  one row an example                   `entity_id`, `cutoff`, `split`, `scores`
+predictions  one row an example                   `entity_id`, `cutoff`, `split`, `scores`, `raw_scores`
 scorecard    one row a (split, label)             support, prevalence, AUROC, …
 
 Times are microseconds since 1970 in UTC, or without a zone where the tables have none. Labels have no
@@ -26,6 +26,8 @@ CUTOFF = "cutoff"
 SPLIT = "split"
 TARGETS = "targets"
 SCORES = "scores"
+RAW_SCORES = "raw_scores"
+"""The scores before calibration."""
 
 UNKNOWN = 255
 """A target that cannot be known; left out of loss and metrics."""
@@ -52,9 +54,9 @@ def targets_of(examples: pl.DataFrame) -> np.ndarray:
     return examples[TARGETS].to_numpy()
 
 
-def scores_of(predictions: pl.DataFrame) -> np.ndarray:
+def scores_of(predictions: pl.DataFrame, column: str = SCORES) -> np.ndarray:
     """The scores as a matrix, float32, shape (N examples, K labels), in [0, 1]."""
-    return predictions[SCORES].to_numpy()
+    return predictions[column].to_numpy()
 
 
 def array_column(name: str, values_NK: np.ndarray) -> pl.Series:

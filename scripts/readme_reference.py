@@ -56,8 +56,20 @@ TABLES: dict[str, dict[str | None, str]] = {
     "`model`": {"ModelSection": ""},
     "`train`": {"TrainSection": ""},
     "`train.loss`": {"Bce": "bce", "Focal": "focal"},
+    "`metrics.*`": {"MetricSection": ""},
+    "`contact`": {"ContactSection": ""},
     "`thresholds`": {"Thresholds": ""},
-    "`thresholds.default`, `thresholds.per_label.*`": {"Fixed": "fixed", "MaxF1": "max_f1"},
+    "`thresholds.default`, `thresholds.per_label.*`": {
+        "Auto": "auto",
+        "MaxF1": "max_f1",
+        "MaxFBeta": "max_fbeta",
+        "PrecisionAtLeast": "precision_at_least",
+        "RecallAtLeast": "recall_at_least",
+        "TopN": "top_n",
+        "TopK": "top_k",
+        "Cost": "cost",
+        "Fixed": "fixed",
+    },
 }
 
 

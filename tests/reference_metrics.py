@@ -1,5 +1,6 @@
 """Slow, obviously right loops for metrics, thresholds and report. Read the definition, check the loop."""
 
+import itertools
 import math
 from typing import Any
 
@@ -77,3 +78,37 @@ def macro_difference(scores: Any, rival: Any, targets: Any, entities: Any, weigh
     if not differences:
         return None
     return tuple(sum(column) / len(differences) for column in zip(*differences, strict=True))
+
+
+def hits_among_first(scores: Any, targets: Any, count: int) -> float:
+    """Positives among the `count` highest scores; tied ones share what is left evenly."""
+    left, hits = count, 0.0
+    for score in sorted(set(scores), reverse=True):
+        tied = [t for s, t in zip(scores, targets, strict=True) if s == score]
+        taken = min(left, len(tied))
+        hits += taken * sum(tied) / len(tied)
+        left -= taken
+    return hits
+
+
+def calibration_error(scores: Any, targets: Any, groups: int = 10) -> float:
+    """Groups of (nearly) equal size from the highest score down; tied scores count with their mean target."""
+    mean_of = {
+        score: sum(t for s, t in zip(scores, targets, strict=True) if s == score) / scores.count(score)
+        for score in set(scores)
+    }
+    ordered, count = sorted(scores, reverse=True), len(scores)
+    groups = min(groups, count)
+    bounds = [round(group * count / groups) for group in range(groups + 1)]
+    total = 0.0
+    for low, high in itertools.pairwise(bounds):
+        total += abs(sum(s - mean_of[s] for s in ordered[low:high]))
+    return total / count
+
+
+def hamming(decisions: Any, targets: Any) -> Any:
+    cells = [
+        (d, t) for row, truth in zip(decisions, targets, strict=True) for d, t in zip(row, truth, strict=True)
+    ]
+    known_cells = [(d, t) for d, t in cells if t != 255]
+    return sum(d != t for d, t in known_cells) / len(known_cells) if known_cells else None

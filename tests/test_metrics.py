@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
 
-from mlc import metrics
 from mlc.errors import DataError
+from mlc.metrics import differences as metrics
 from mlc.metrics import macro_differences, overall_scores, score_decisions, score_labels
 from tests import reference_metrics as reference
 

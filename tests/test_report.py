@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlc.calibration import Calibrator, calibrated
 from mlc.errors import DataError
 from mlc.report import build_report, report_markdown, report_text
 from mlc.tables import SPLIT_TYPE, array_column
-from mlc.thresholds import Threshold
+from mlc.thresholds import Estimate, Expected, Threshold
 from tests import reference_metrics as reference
 
 DAY = datetime(2020, 9, 1)
@@ -175,7 +176,11 @@ def test_a_report_is_json_with_every_promised_field_and_comes_back_the_same():
         *("name", "support", "prevalence", "auroc", "ap", "lift", "brier", "log_loss", "undefined"),
         *("threshold", "precision", "recall", "f1", "volume"),
     }
-    assert set(test["macro"]) == {"auroc", "ap", "log_loss", "labels_defined", "labels"}
+    assert set(test["macro"]) == {
+        *("auroc", "ap", "log_loss", "auroc_interval", "ap_interval", "labels_defined", "labels")
+    }
+    low, high = test["macro"]["ap_interval"]
+    assert low < test["macro"]["ap"] < high
     for rival in [*report["baselines"].values(), report["oracle"]]:
         for split in ("train", "test", "validation"):
             assert set(rival[split]) >= {"macro", "micro", "weighted", "labels"}
@@ -184,6 +189,31 @@ def test_a_report_is_json_with_every_promised_field_and_comes_back_the_same():
     assert report["oracle"]["test"]["difference"]["ap"]["value"] < 0
     never = report["splits"]["train"]["labels"][2]
     assert (never["name"], never["support"], never["prevalence"]) == ("Never", 0, 0.0)
+
+
+def test_calibration_and_promises_stand_in_dict_and_texts():
+    examples, model, _, _ = made_up()
+    maps = [Calibrator(name, "bias", bias=1.0) for name in NAMES]
+    mapped = model.rename({"scores": "raw_scores"}).with_columns(
+        array_column("scores", calibrated(model["scores"].to_numpy(), maps))
+    )
+    ends = Expected(0.4, 0.3, 0.5)
+    promised = [
+        Threshold(name, 0.5, "auto", None, None, Estimate(ends, ends, ends, ends)) for name in NAMES[:2]
+    ]
+    promised.append(Threshold(NAMES[2], 0.5, "auto", None, None, Estimate(None, None, None, ends)))
+    report = build_report("x", NAMES, examples, mapped, baselines={}, thresholds=promised, calibrators=maps)
+    before = build_report("x", NAMES, examples, model, baselines={}, thresholds=cuts())
+    for now, then in zip(report["splits"]["test"]["labels"], before["splits"]["test"]["labels"], strict=True):
+        assert now["calibration"] == "bias"
+        assert now["log_loss_before"] == then["log_loss"] != now["log_loss"]
+        assert now["calibration_error_before"] == then["calibration_error"]
+        assert now["auroc"] == (None if then["auroc"] is None else pytest.approx(then["auroc"], abs=1e-4))
+    for text in (report_text(json.loads(json.dumps(report))), report_markdown(report)):
+        assert "0.300-0.500" in text
+        assert "90-150" in text  # the share of yes, of 300 examples
+        assert "log-loss before" in text
+        assert "LRAP" in text
 
 
 def test_both_texts_are_written_from_the_dict_alone_and_agree():
@@ -348,5 +378,5 @@ def test_any_tables_make_a_report_without_nan_and_two_texts(source):
     assert all(math.isfinite(number) for number in numbers(report))
     json.dumps(report, allow_nan=False)
     lines = report_markdown(report).splitlines()
-    assert sum(line.startswith("| label |") for line in lines) == 1
+    assert sum(line.startswith("| label | support") for line in lines) == 1
     assert report_text(report)

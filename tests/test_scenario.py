@@ -74,7 +74,7 @@ def test_the_shortest_scenario_loads_and_has_every_default(tmp_path):
     }
     assert scenario.model == mlc.scenario.ModelSection()
     assert scenario.train == mlc.scenario.TrainSection()
-    assert values["thresholds"] == {"default": {"kind": "max_f1"}, "per_label": {}}
+    assert values["thresholds"] == {"default": {"kind": "auto", "beta": 1.0}, "per_label": {}}
     assert scenario.origin.text == SHORTEST
     assert scenario.origin.base == tmp_path
 

@@ -38,7 +38,7 @@ REFUSED_SECTIONS = [
         "thresholds.Dress: unknown field; where default or per_label is written, labels stand below "
         "per_label",
     ),
-    ("thresholds", "max_f2", "thresholds: unknown kind max_f2, did you mean max_f1?"),
+    ("thresholds", "max_f2", "thresholds: unknown kind max_f2, did you mean max_f1 or max_fbeta?"),
     # wrong types and values
     ("train", "[1]", "train: must be a mapping, however: a list"),
     ("model", "small", "model: must be a mapping, however: 'small'"),
@@ -95,7 +95,11 @@ REFUSED_SECTIONS = [
     ("thresholds", "1.5", "thresholds: must be at most 1, however: 1.5"),
     ("thresholds", "true", "thresholds: must be a mapping, however: true"),
     ("thresholds", "{Dress: -1}", "thresholds.Dress: must be at least 0, however: -1"),
-    ("thresholds", "'0.5'", "thresholds: unknown kind 0.5, known: fixed, max_f1"),
+    (
+        "thresholds",
+        "'0.5'",
+        "thresholds: unknown kind 0.5, known: auto, cost, fixed, max_f1, max_fbeta, precision_at_least, …",
+    ),
     (
         "name",
         "a/b",

@@ -8,11 +8,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlc.errors import DataError, MlcError, RunError, ScenarioError
-from mlc.scenario import Fixed, MaxF1, Thresholds
+from mlc.scenario import (
+    Auto,
+    Cost,
+    Fixed,
+    MaxF1,
+    MaxFBeta,
+    PrecisionAtLeast,
+    RecallAtLeast,
+    Thresholds,
+    TopK,
+    TopN,
+)
 from mlc.thresholds import (
+    Estimate,
+    Expected,
     Threshold,
     choose_thresholds,
     decide,
+    pick_pairs,
     replace_thresholds,
     thresholds_from_json,
     thresholds_to_json,
@@ -37,7 +51,7 @@ def column(pairs: Any) -> Any:
 
 
 def max_f1(scores: Any, targets: Any) -> Threshold:
-    return choose_thresholds(Thresholds(), ["Dress"], scores, targets)[0]
+    return choose_thresholds(Thresholds(default=MaxF1()), ["Dress"], scores, targets)[0]
 
 
 def values(text: str) -> list[float]:
@@ -229,12 +243,249 @@ def test_thresholds_come_back_from_json_as_they_were():
     "changed",
     [
         {},
-        {"schema": "mlc/thresholds/2", "thresholds": []},
-        {"schema": "mlc/thresholds/1", "thresholds": [{"nam": "Dress"}]},
-        {"schema": "mlc/thresholds/1", "thresholds": [{"name": "Dress", "value": 2.0, "policy": "fixed"}]},
+        {"schema": "mlc/thresholds/9", "thresholds": []},
+        {"schema": "mlc/thresholds/2", "thresholds": [{"nam": "Dress"}]},
+        {"schema": "mlc/thresholds/2", "thresholds": [{"name": "Dress", "value": 2.0, "policy": "fixed"}]},
         [],
     ],
 )
 def test_a_thresholds_file_changed_by_hand_is_refused(changed):
     with pytest.raises(RunError):
         thresholds_from_json(changed)
+
+
+def chosen(policy: Any, scores: Any, targets: Any, **more: Any) -> Threshold:
+    return choose_thresholds(Thresholds(default=policy), ["Dress"], scores, targets, **more)[0]
+
+
+def cuts_of(scores: Any) -> Any:
+    """Every set of examples that a cut can choose, from the fewest up, as a mask."""
+    return [scores >= cut for cut in sorted(set(scores.tolist()), reverse=True)]
+
+
+def calibrated_scores(examples: int = 4000, seed: int = 0) -> Any:
+    generator = np.random.default_rng(seed)
+    scores = (generator.random((examples, 1)) ** 4).astype(np.float32)
+    return scores, (generator.random(scores.shape) < scores).astype(np.uint8)
+
+
+@relaxed
+@given(rows.filter(lambda pairs: any(t != 255 for _, t in pairs)), st.sampled_from([0.5, 1.0, 3.0]))
+def test_auto_is_the_best_expected_f_beta_of_all_cuts(pairs, beta):
+    scores, targets = column([pair for pair in pairs if pair[1] != 255])
+    yes = decide(scores, [chosen(Auto(beta=beta), scores, targets)])[:, 0] == 1
+    s = scores[:, 0].astype(np.float64)
+
+    def expected(mask: Any) -> float:
+        return (1 + beta**2) * s[mask].sum() / (mask.sum() + beta**2 * s.sum())
+
+    if s.sum():
+        assert expected(yes) == pytest.approx(max(map(expected, cuts_of(s))))
+
+
+@relaxed
+@given(rows, st.sampled_from([0.5, 2.0]))
+def test_max_fbeta_is_the_best_of_all_cuts(pairs, beta):
+    scores, targets = column([pair for pair in pairs if pair[1] != 255])
+    if not targets.any():
+        return
+    positive = targets[:, 0] == 1
+
+    def f_beta(mask: Any) -> float:
+        return (1 + beta**2) * (mask & positive).sum() / (mask.sum() + beta**2 * positive.sum())
+
+    yes = decide(scores, [chosen(MaxFBeta(kind="max_fbeta", beta=beta), scores, targets)])[:, 0] == 1
+    assert f_beta(yes) == pytest.approx(max(map(f_beta, cuts_of(scores[:, 0]))))
+
+
+def test_precision_at_least_takes_as_many_as_the_goal_allows():
+    scores, targets = calibrated_scores()
+    cut = chosen(PrecisionAtLeast(kind="precision_at_least", precision=0.6), scores, targets)
+    s = np.sort(scores[:, 0].astype(np.float64))[::-1]
+    volume = int(np.sum(np.cumsum(s) / np.arange(1, len(s) + 1) >= 0.6))
+    assert decide(scores, [cut]).sum() == volume
+    new_scores, new_targets = calibrated_scores(100_000, seed=1)
+    assert new_targets[new_scores >= cut.value].mean() == pytest.approx(0.6, abs=0.02)
+    assert cut.note is None
+
+
+def test_a_goal_that_cannot_be_reached_says_what_can():
+    scores, targets = calibrated_scores()
+    scores = scores * np.float32(0.5)
+    cut = chosen(PrecisionAtLeast(kind="precision_at_least", precision=0.8), scores, targets)
+    assert cut.note == "precision 0.8 cannot be reached: best is 0.5 at 10 examples"
+    assert decide(scores, [cut]).sum() == 10
+
+
+def test_a_goal_that_is_missed_out_of_fold_is_noted():
+    scores, targets = calibrated_scores()
+    fewer = targets * (np.arange(len(targets))[:, None] % 4 == 0)
+    cut = chosen(PrecisionAtLeast(kind="precision_at_least", precision=0.8), scores, fewer)
+    assert cut.note is not None
+    assert cut.note.startswith("precision 0.8 is likely missed: about 0")
+
+
+def test_recall_at_least_takes_as_few_as_the_goal_allows():
+    scores, targets = calibrated_scores()
+    cut = chosen(RecallAtLeast(kind="recall_at_least", recall=0.7), scores, targets)
+    s = np.sort(scores[:, 0].astype(np.float64))[::-1]
+    assert decide(scores, [cut]).sum() == np.searchsorted(np.cumsum(s), 0.7 * s.sum()) + 1
+    assert targets[scores >= cut.value].sum() / targets.sum() == pytest.approx(0.7, abs=0.05)
+
+
+@pytest.mark.parametrize(("cutoffs", "volume"), [(1, 50), (3, 150)])
+def test_top_n_counts_for_one_cutoff(cutoffs, volume):
+    scores, targets = calibrated_scores(999)
+    cut = chosen(TopN(kind="top_n", n=50), scores, targets, cutoffs=cutoffs)
+    assert decide(scores, [cut]).sum() == volume
+    assert cut.estimate is not None
+    assert cut.estimate.yes is not None
+    assert cut.estimate.yes.low < volume / 999 < cut.estimate.yes.high
+
+
+def test_top_n_says_what_stands_in_its_way():
+    scores, targets = calibrated_scores(30)
+    assert chosen(TopN(kind="top_n", n=50), scores, targets).note == "there are only 30 examples"
+    constant = np.full_like(scores, 0.5)
+    assert (
+        chosen(TopN(kind="top_n", n=5), constant, targets).note == "30 examples have the same highest score"
+    )
+
+
+def test_top_k_is_yes_for_the_highest_labels_of_each_example():
+    scores = np.array([[0.9, 0.5, 0.1], [0.2, 0.2, 0.1]], np.float32)
+    cuts = choose_thresholds(
+        Thresholds(default=TopK(kind="top_k", k=1), per_label={"b": TopK(kind="top_k", k=2)}),
+        ["a", "b", "c"],
+        scores,
+        np.array([[1, 0, 0], [0, 1, 0]], np.uint8),
+    )
+    assert decide(scores, cuts).tolist() == [[1, 1, 0], [1, 1, 0]]
+    assert cuts[0].estimate is not None
+    assert cuts[0].estimate.precision is not None
+    assert cuts[0].estimate.precision.value == 0.5
+
+
+def test_cost_is_the_cut_of_lowest_expected_cost():
+    scores, targets = calibrated_scores()
+    cut = chosen(Cost(kind="cost", false_positive=1.0, false_negative=3.0), scores, targets)
+    assert cut.value == 0.25
+    s = scores[:, 0]
+    costs = {at: ((s >= at) * (1 - s)).sum() + 3 * ((s < at) * s).sum() for at in (0.15, 0.25, 0.35)}
+    assert min(costs, key=lambda at: costs[at]) == 0.25
+
+
+def test_the_estimate_of_a_given_cut_is_what_it_gives():
+    scores, targets = calibrated_scores()
+    estimate = chosen(Fixed(kind="fixed", value=0.4), scores, targets).estimate
+    assert estimate is not None
+    yes, positive = scores[:, 0] >= np.float32(0.4), targets[:, 0] == 1
+    for found, expected in (
+        (estimate.precision, positive[yes].mean()),
+        (estimate.recall, yes[positive].mean()),
+        (estimate.f1, 2 * (yes & positive).sum() / (yes.sum() + positive.sum())),
+        (estimate.yes, yes.mean()),
+    ):
+        assert found is not None
+        assert found.value == pytest.approx(expected)
+        assert found.low < found.value < found.high
+
+
+def test_an_estimate_does_not_believe_the_best_cut_of_noise():
+    """Scores that say nothing: max_f1 finds a cut that looks good on its own examples, and only there."""
+    generator = np.random.default_rng(0)
+    promised, seen, prevalence = [], [], 0.02
+    for _ in range(30):
+        scores = generator.random((500, 1)).astype(np.float32)
+        targets = (generator.random((500, 1)) < prevalence).astype(np.uint8)
+        cut = chosen(MaxF1(), scores, targets)
+        assert cut.estimate is not None
+        if cut.estimate.f1 is not None:
+            promised.append(cut.estimate.f1.value)
+            seen.append(reference.f1(scores[:, 0], targets[:, 0], cut.value))
+    assert np.mean(promised) < 0.7 * np.mean(seen)  # all yes gives 2 * .02 / 1.02 = .039
+
+
+def test_the_range_of_an_estimate_holds_new_figures_about_as_often_as_it_says():
+    held: list[bool] = []
+    for seed in range(150):
+        scores, targets = calibrated_scores(500, seed)
+        new_scores, new_targets = calibrated_scores(500, 1000 + seed)
+        cut = chosen(Auto(), scores, targets)
+        assert cut.estimate is not None
+        yes, positive = new_scores >= np.float32(cut.value), new_targets == 1
+        for promise, given_value in (
+            (cut.estimate.precision, positive[yes].mean()),
+            (cut.estimate.recall, yes[positive].mean()),
+            (cut.estimate.yes, yes.mean()),
+        ):
+            assert promise is not None
+            held.append(bool(promise.low <= given_value <= promise.high))
+    assert 0.92 <= np.mean(held) <= 0.99
+
+
+def test_an_entity_is_never_on_both_sides_of_a_fold():
+    """Rows that repeat an entity may not promise more than the entities themselves."""
+    scores, targets = calibrated_scores(200)
+    once = chosen(MaxF1(), scores, targets).estimate
+    repeated = np.repeat(np.arange(200), 5)
+    again = chosen(MaxF1(), scores[repeated], targets[repeated], entities_N=repeated).estimate
+    assert once is not None
+    assert again is not None
+    assert once.f1 is not None
+    assert again.f1 is not None
+    assert again.f1.value == pytest.approx(once.f1.value)
+    assert again.f1.high - again.f1.low == pytest.approx(once.f1.high - once.f1.low, rel=1e-6)
+
+
+def test_an_estimate_comes_back_from_json_as_it_was():
+    estimate = Estimate(Expected(0.4, 0.3, 0.5), None, None, Expected(0.1, 0.0, 0.2))
+    stored = [
+        Threshold("Dress", 0.5, "auto", None, None, estimate),
+        Threshold("Skirt", 0.0, "top_k", top_k=2),
+    ]
+    assert thresholds_from_json(json.loads(json.dumps(thresholds_to_json(stored)))) == stored
+
+
+@relaxed
+@given(
+    rows,
+    st.sampled_from(
+        [
+            Auto(),
+            MaxF1(),
+            MaxFBeta(kind="max_fbeta", beta=2.0),
+            PrecisionAtLeast(kind="precision_at_least", precision=0.8),
+            RecallAtLeast(kind="recall_at_least", recall=1.0),
+            TopN(kind="top_n", n=3),
+            TopK(kind="top_k", k=1),
+            Cost(kind="cost", false_positive=1.0, false_negative=2.0),
+            Fixed(kind="fixed", value=0.3),
+        ]
+    ),
+)
+def test_any_policy_on_any_examples_gives_a_cut_that_can_be_stored(pairs, policy):
+    cut = chosen(policy, *column(pairs))
+    assert 0.0 <= cut.value <= 1.0
+    stored = json.dumps(thresholds_to_json([cut]), allow_nan=False)
+    assert thresholds_from_json(json.loads(stored)) == [cut]
+
+
+@relaxed
+@given(
+    st.lists(st.lists(st.sampled_from([0.0, 0.1, 0.4, 0.9]), min_size=3, max_size=3), min_size=1, max_size=3),
+    st.lists(st.sampled_from([0.0, 1.0, 5.0]), min_size=3, max_size=3),
+    st.sampled_from([None, 1, 2]),
+    st.sampled_from([None, 1, 3]),
+)
+def test_a_budget_gives_the_highest_value_of_all_choices(scores, values, per_entity, total):
+    worth = np.array(scores) * values
+    best = 0.0
+    for bits in range(2**worth.size):
+        mask = np.array([bits >> bit & 1 for bit in range(worth.size)], bool).reshape(worth.shape)
+        fits = mask.sum(axis=1).max() <= (per_entity or 3) and mask.sum() <= (total or worth.size)
+        best = max(best, worth[mask].sum()) if fits else best
+    picked = pick_pairs(np.array(scores), np.array(values), per_entity=per_entity, total=total)
+    assert picked.sum(axis=1).max() <= (per_entity or 3)
+    assert picked.sum() <= (total or worth.size)
+    assert worth[picked].sum() == pytest.approx(best)

@@ -5,18 +5,15 @@ from mlc.scenario.examples import EachEvent, ExamplesSection, RandomDays
 from mlc.scenario.fields import expand_environment, memory_bytes
 from mlc.scenario.models import (
     Bce,
-    Fixed,
     Focal,
     Loss,
-    MaxF1,
+    MetricSection,
     ModelSection,
-    Policy,
     Scenario,
-    Thresholds,
     TrainSection,
 )
 from mlc.scenario.origin import Origin
-from mlc.scenario.reading import load_scenario, resolved, scenario_yaml
+from mlc.scenario.reading import load_scenario, resolved, scenario_yaml, thresholds_yaml
 from mlc.scenario.schema import scenario_schema
 from mlc.scenario.source_tables import (
     AnyTable,
@@ -54,14 +51,31 @@ from mlc.scenario.target import (
     TargetSection,
     TopClasses,
 )
+from mlc.scenario.thresholds import (
+    Auto,
+    ContactSection,
+    Cost,
+    Fixed,
+    MaxF1,
+    MaxFBeta,
+    Policy,
+    PrecisionAtLeast,
+    RecallAtLeast,
+    Thresholds,
+    TopK,
+    TopN,
+)
 
 __all__ = [
     "AnyTable",
     "Arrow",
+    "Auto",
     "Bce",
     "BooleanType",
     "Category",
     "ColumnType",
+    "ContactSection",
+    "Cost",
     "CountAtLeast",
     "Csv",
     "DateType",
@@ -83,6 +97,8 @@ __all__ = [
     "Lapsed",
     "Loss",
     "MaxF1",
+    "MaxFBeta",
+    "MetricSection",
     "ModelSection",
     "Ndjson",
     "New",
@@ -91,7 +107,9 @@ __all__ = [
     "Origin",
     "Parquet",
     "Policy",
+    "PrecisionAtLeast",
     "RandomDays",
+    "RecallAtLeast",
     "Rule",
     "Scenario",
     "Sql",
@@ -101,6 +119,8 @@ __all__ = [
     "TextType",
     "Thresholds",
     "TopClasses",
+    "TopK",
+    "TopN",
     "TrainSection",
     "database_file",
     "database_of",
@@ -110,5 +130,6 @@ __all__ = [
     "resolved",
     "scenario_schema",
     "scenario_yaml",
+    "thresholds_yaml",
     "without_secrets",
 ]

@@ -9,8 +9,9 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from mlc.errors import Problem, did_you_mean
-from mlc.scenario.models import Scenario, Thresholds
+from mlc.scenario.models import Scenario
 from mlc.scenario.origin import Keys, Origin, dotted
+from mlc.scenario.thresholds import Thresholds
 
 _NUMBER_RULES = {
     "greater_than_equal": ("at least", "ge"),

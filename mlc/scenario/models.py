@@ -15,12 +15,13 @@ from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, did_you_mean
 from mlc.scenario.examples import ExamplesSection, RandomDays
-from mlc.scenario.fields import Section, Text, distinct, kind_from_text
+from mlc.scenario.fields import Section, distinct, kind_from_text
 from mlc.scenario.origin import Keys, Origin, dotted
 from mlc.scenario.source_tables import Tables
 from mlc.scenario.target import TargetSection
+from mlc.scenario.thresholds import ContactSection, ShortThresholds, Thresholds
 
-# ── model, train, thresholds ────────────────────────────────────────────────────────────────────
+# ── model, train ────────────────────────────────────────────────────────────────────────────────
 
 
 class ModelSection(Section):
@@ -132,60 +133,32 @@ class TrainSection(Section):
     """Fixes initial weights, order of the batches and hold-out entities."""
 
 
-class Fixed(Section):
-    """A cut that is given."""
-
-    kind: Literal["fixed"]
-    value: Annotated[float, Field(ge=0.0, le=1.0)]
-    """Decide yes where `score >= value`."""
+_Option = bool | int | float | str | None
 
 
-class MaxF1(Section):
-    """The cut with the highest F1 on the validation examples."""
+class MetricSection(Section):
+    """A metric of torchmetrics."""
 
-    kind: Literal["max_f1"] = "max_f1"
-
-
-def _policy_short_form(value: object) -> object:
-    """`0.4` is short for `{kind: fixed, value: 0.4}`, `max_f1` for `{kind: max_f1}`."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return {"kind": "fixed", "value": value}
-    return kind_from_text(value)
+    name: str
+    """A multilabel class of torchmetrics: `MultilabelHammingDistance`."""
+    options: dict[str, _Option] = Field(default={})
+    """Its arguments: `{beta: 2}`."""
 
 
-_Share = Annotated[float, Field(ge=0.0, le=1.0)]
-_Kinds = Annotated[Fixed | MaxF1, Discriminator("kind")]
-Policy = Annotated[
-    _Kinds,
-    BeforeValidator(_policy_short_form, json_schema_input_type=_Kinds | _Share | Literal["max_f1"]),
-]
-
-
-class Thresholds(Section):
-    """Where a score becomes a decision."""
-
-    default: Policy = MaxF1()
-    """For every label that `per_label` does not name."""
-    per_label: dict[Text, Policy] = Field(default={})
-    """Label → policy."""
-
-
-def _thresholds_short_form(value: object) -> object:
-    """`0.5` and `max_f1` are the default's; a mapping of labels is `per_label`."""
-    if isinstance(value, str | int | float) or (isinstance(value, dict) and "kind" in value):
-        return {"default": value}
-    if isinstance(value, dict) and not set(value) & set(Thresholds.model_fields):
-        return {"per_label": value}
+def _metric_short_form(value: object) -> object:
+    """`Name` and `{name: Name, beta: 2}` are short for `{name: Name, options: {beta: 2}}`."""
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, dict) and "name" in value and "options" not in value:
+        options = {key: option for key, option in value.items() if key != "name"}
+        return {"name": value["name"], "options": options}
     return value
 
 
-_ByLabel = Annotated[
-    dict[Text, Policy],
-    Field(json_schema_extra={"propertyNames": {"not": {"enum": ["default", "per_label", "kind"]}}}),
+Metric = Annotated[
+    MetricSection,
+    BeforeValidator(_metric_short_form, json_schema_input_type=str | MetricSection | dict[str, _Option]),
 ]
-ShortThresholds = BeforeValidator(
-    _thresholds_short_form, json_schema_input_type=Thresholds | Policy | _ByLabel
-)
 
 
 # ── baselines ───────────────────────────────────────────────────────────────────────────────────
@@ -211,8 +184,18 @@ class Scenario(Section):
     """What the model looks at."""
     train: TrainSection = TrainSection()
     """How it is trained."""
+    calibration: Literal["auto", "none", "bias", "platt", "isotonic"] = "auto"
+    """How scores are made to mean what they say, on the validation examples: shift their logits (`bias`),
+    also stretch them (`platt`), or any increasing steps (`isotonic`). `auto` takes for each label what has
+    the lowest log-loss on entities it was not fitted to, of what its number of positives allows."""
     thresholds: Annotated[Thresholds, ShortThresholds] = Thresholds()
-    """Where a score becomes a decision: `0.5`, `max_f1`, `{Dress: 0.4}`, or `default` and `per_label`."""
+    """Where a score becomes a decision: `0.5`, `max_f1`, `{precision_at_least: 0.8}`, `{Dress: 0.4}`, or
+    `default` and `per_label`."""
+    metrics: list[Metric] = Field(default=[])
+    """Further metrics for the report, multilabel classes of torchmetrics: `[MultilabelHammingDistance, {name:
+    MultilabelFBetaScore, beta: 2}]`."""
+    contact: ContactSection | None = None
+    """A budget over all labels: `{per_entity: 2, total: 50000, value: {Dress: 3.0}}`."""
     baselines: Annotated[list[Baseline], AfterValidator(distinct)] | None = None
     """What the report compares the model with. Default: all; boosting only where LightGBM is installed
     (`pip install 'mlc[boost]'`)."""
@@ -257,6 +240,7 @@ class Scenario(Section):
             yield from self._labels_contradictions()
             yield from self._examples_contradictions()
             yield from self._thresholds_contradictions()
+            yield from self._contact_contradictions()
 
     def _tables_contradictions(self) -> Iterator[Problem]:
         tables = self.data
@@ -377,6 +361,13 @@ class Scenario(Section):
                     f"must be one of class_names, however: {name} is not; {did_you_mean(name, class_names)}"
                 )
                 yield self.problem(keys, rule)
+
+    def _contact_contradictions(self) -> Iterator[Problem]:
+        names = self.target.names
+        for name in self.contact.value if self.contact and names is not None else ():
+            if names is not None and name not in names:
+                rule = f"must be one of class_names, however: {name} is not; {did_you_mean(name, names)}"
+                yield self.problem(("contact", "value", name), rule)
 
     @model_validator(mode="before")
     @classmethod

@@ -14,6 +14,7 @@ from mlc.scenario.fields import expand_environment
 from mlc.scenario.messages import shown, translate
 from mlc.scenario.models import Scenario
 from mlc.scenario.origin import Origin, Places, dotted
+from mlc.scenario.thresholds import Fixed, Thresholds
 from mlc.scenario.yaml_lines import dump_yaml, parse_yaml
 
 _LARGEST = 10_000_000  # bytes: a scenario has thousands; a table given by mistake has more
@@ -67,6 +68,15 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
 def scenario_yaml(scenario: Scenario) -> str:
     """`resolved` as YAML: it can be read from anywhere."""
     return dump_yaml(resolved(scenario))
+
+
+def thresholds_yaml(thresholds: Thresholds) -> str:
+    """A `thresholds` section as YAML, fixed cuts as plain numbers."""
+    per_label = {
+        name: policy.value if isinstance(policy, Fixed) else policy.model_dump()
+        for name, policy in thresholds.per_label.items()
+    }
+    return dump_yaml({"per_label": per_label})
 
 
 def _absolute(scenario: Scenario, text: str) -> str:

@@ -13,10 +13,16 @@ from mlc.errors import DataError
 from mlc.module import Network, score_batches
 from mlc.run import Run
 from mlc.steps.labels import Prepared, Say, prepare
-from mlc.steps.reporting import make_report
+from mlc.steps.reporting import make_report, with_calibration
 from mlc.steps.rivals import make_rivals, stored_boosting
 from mlc.steps.train import example_batches
-from mlc.steps.trained import scenario_as_trained, stored_network, stored_thresholds, stored_vocabulary
+from mlc.steps.trained import (
+    scenario_as_trained,
+    stored_calibration,
+    stored_network,
+    stored_thresholds,
+    stored_vocabulary,
+)
 from mlc.tables import SCORES, TARGETS, array_column
 
 
@@ -47,7 +53,7 @@ def evaluate(run: Run, runs: Path, say: Say) -> Evaluation:
         DataError: The tables no longer fit, or give other labels.
     """
     network, names = stored_network(run)
-    thresholds = stored_thresholds(run)
+    calibrators, thresholds = stored_calibration(run), stored_thresholds(run)
     before = run.read_json("report.json")
     trained_store = run.read_json("run.json", itemgetter("store"))
     vocabulary = stored_vocabulary(run)
@@ -61,7 +67,8 @@ def evaluate(run: Run, runs: Path, say: Say) -> Evaluation:
         )
     examples = example_batches(prepared, vocabulary)
     rivals = make_rivals(prepared, examples, stored_boosting(run))
-    report = make_report(prepared, _predictions(prepared, network, examples), thresholds, rivals)
+    predictions = with_calibration(_predictions(prepared, network, examples), calibrators)
+    report = make_report(prepared, predictions, calibrators, thresholds, rivals)
     return Evaluation(report, trained_store != prepared.store.fingerprint, report == before)
 
 

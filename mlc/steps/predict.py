@@ -11,18 +11,24 @@ import polars as pl
 
 from mlc.atomic import replacing
 from mlc.batches import BatchBuilder, ExampleBatches
+from mlc.calibration import calibrated
 from mlc.cutoffs import naive
-from mlc.errors import DataError, MlcError
+from mlc.errors import DataError, MlcError, Problem, ScenarioError
 from mlc.examples import eligible_rows
 from mlc.ingest import EventStore, open_store
 from mlc.labels import label_line, resolve_labels, value_counts
 from mlc.module import score_batches
 from mlc.run import Run
-from mlc.scenario import Scenario
+from mlc.scenario import Scenario, load_scenario
 from mlc.steps.labels import Say, reading_rows
-from mlc.steps.trained import scenario_as_trained, stored_network, stored_thresholds, stored_vocabulary
+from mlc.steps.trained import (
+    scenario_as_trained,
+    stored_calibration,
+    stored_network,
+    stored_vocabulary,
+)
 from mlc.tables import CUTOFF, ENTITY_ID, SCORES, array_column, microseconds, scores_of, with_class_names
-from mlc.thresholds import Threshold, decide, replace_thresholds
+from mlc.thresholds import Threshold, decide, pick_pairs
 
 RUN = "run"
 
@@ -59,7 +65,8 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
         )
     builder = BatchBuilder(store, events, vocabulary, len(names))
     examples = ExampleBatches(builder, rows, np.full(len(rows), microseconds(cutoff)), None)
-    _, scores_NK = score_batches(network, examples.in_order())
+    _, raw_NK = score_batches(network, examples.in_order())
+    scores_NK = calibrated(raw_NK, stored_calibration(run))
     return pl.DataFrame({ENTITY_ID: store.entity_ids.gather(rows)}).with_columns(
         pl.lit(cutoff).cast(pl.Datetime("us")).alias(CUTOFF), array_column(SCORES, scores_NK)
     )
@@ -81,18 +88,46 @@ def _cutoff(scenario: Scenario, store: EventStore, as_of: datetime | None) -> da
     return cutoff
 
 
-def thresholds_for(run: Run, threshold: str) -> list[Threshold]:
-    """The stored thresholds, or those of `--threshold`.
-
-    Raises:
-        MlcError: `--threshold` makes no sense for these labels.
-    """
-    return replace_thresholds(threshold, stored_thresholds(run))
-
-
 def decisions(predictions: pl.DataFrame, thresholds: Sequence[Threshold]) -> np.ndarray:
     """Decisions, bool, shape (N, K)."""
     return decide(scores_of(predictions), thresholds).astype(bool)
+
+
+def contacts(
+    run: Run, predictions: pl.DataFrame, names: Sequence[str], budget: str | None
+) -> np.ndarray | None:
+    """The pairs that the budget picks, bool, shape (N, K); None without one.
+
+    Args:
+        run: A finished run: its scenario may have a budget.
+        predictions: Of `predict`.
+        names: The K labels.
+        budget: A budget in YAML that takes the place of the scenario's, or None.
+
+    Raises:
+        MlcError: The budget is not one.
+    """
+    try:
+        overrides = [] if budget is None else [f"contact={budget}"]
+        section = load_scenario(run / "resolved.yaml", overrides).contact
+    except ScenarioError as error:
+        raise MlcError(Problem(one.rule, one.field, "--contact") for one in error.problems) from None
+    if section is None:
+        return None
+    values_K = np.array([section.value.get(name, 1.0) for name in names])
+    scores_NK = scores_of(predictions)
+    return pick_pairs(scores_NK, values_K, per_entity=section.per_entity, total=section.total)
+
+
+def with_contacts(
+    table: pl.DataFrame, picked_NK: np.ndarray, names: Sequence[str], *, long: bool
+) -> pl.DataFrame:
+    """The table of `wide` or `long` with a column of what the budget picks: one, or one a label."""
+    if long:
+        return table.with_columns(pl.Series("contact", picked_NK.reshape(-1)))
+    return table.with_columns(
+        pl.Series(f"{name}: contact", column) for name, column in zip(names, picked_NK.T, strict=True)
+    )
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -101,7 +136,7 @@ def check_names(names: Sequence[str]) -> None:
     Raises:
         MlcError: A label is called like another column.
     """
-    counts = Counter([ENTITY_ID, CUTOFF, RUN, *_columns(names)])
+    counts = Counter([ENTITY_ID, CUTOFF, RUN, *_columns(names), *(f"{name}: contact" for name in names)])
     doubled = [name for name, count in counts.items() if count > 1]
     if doubled:
         raise MlcError(

@@ -1,13 +1,16 @@
-"""From predictions to thresholds, baselines and the report; the same for `mlc train` and `mlc evaluate`."""
+"""From scores to calibration, thresholds and the report; the same for `mlc train` and `mlc evaluate`."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import polars as pl
 
-from mlc.atomic import write_text
+from mlc.atomic import replacing, write_text
 from mlc.baselines import NO_PROBABILITIES
+from mlc.calibration import Calibrator, calibrated, calibration_to_json, entity_folds, fit_calibration
+from mlc.custom_metrics import custom_scores
 from mlc.errors import DataError
 from mlc.report import build_report, report_markdown
 from mlc.run import Run
@@ -15,31 +18,85 @@ from mlc.scenario import Scenario
 from mlc.sources import entity_expr
 from mlc.steps.labels import Prepared
 from mlc.steps.rivals import Rivals
-from mlc.tables import CUTOFF, ENTITY_ID, SCORES, SPLIT, TARGETS, array_column, scores_of, targets_of
-from mlc.thresholds import Threshold, choose_thresholds, thresholds_to_json
+from mlc.tables import (
+    CUTOFF,
+    ENTITY_ID,
+    RAW_SCORES,
+    SCORES,
+    SPLIT,
+    TARGETS,
+    array_column,
+    scores_of,
+    targets_of,
+    with_class_names,
+)
+from mlc.thresholds import Threshold, choose_thresholds, decide, thresholds_to_json
 
 
-def write_report(run: Run, prepared: Prepared, predictions: pl.DataFrame, rivals: Rivals) -> dict[str, Any]:
-    """Choose thresholds on validation and write `thresholds.json`, `report.md`, `report.json`."""
+def write_report(run: Run, prepared: Prepared, raw: pl.DataFrame, rivals: Rivals) -> dict[str, Any]:
+    """Calibrate and choose thresholds on validation; write predictions, maps, thresholds and report.
+
+    Args:
+        run: Where to.
+        prepared: The examples.
+        raw: Their scores as the network gives them, in their order.
+        rivals: What the report compares them with.
+    """
     names = prepared.examples.labels.names
-    validation = (prepared.examples.table[SPLIT] == "validation").to_numpy()
-    targets_NK, scores_NK = targets_of(prepared.examples.table), scores_of(predictions)
-    thresholds = choose_thresholds(
-        prepared.scenario.thresholds, names, scores_NK[validation], targets_NK[validation]
+    calibrators, thresholds = decide_on_validation(
+        prepared.scenario, names, prepared.examples.table, scores_of(raw)
     )
-    report = make_report(prepared, predictions, thresholds, rivals)
+    predictions = with_calibration(raw, calibrators)
+    report = make_report(prepared, predictions, calibrators, thresholds, rivals)
+    with replacing(run / "predictions.parquet") as temporary:
+        predictions.write_parquet(temporary, metadata=with_class_names(names))
+    run.write_json("calibration.json", calibration_to_json(calibrators))
     run.write_json("thresholds.json", thresholds_to_json(thresholds))
     write_text(run / "report.md", report_markdown(report))
     run.write_json("report.json", report)
     return report
 
 
+def decide_on_validation(
+    scenario: Scenario, names: Sequence[str], examples: pl.DataFrame, raw_NK: np.ndarray
+) -> tuple[list[Calibrator], list[Threshold]]:
+    """Calibration and thresholds from the validation examples.
+
+    Args:
+        scenario: Says how.
+        names: The K labels.
+        examples: All examples.
+        raw_NK: Their scores as the network gives them, in their order.
+    """
+    validation = (examples[SPLIT] == "validation").to_numpy()
+    part, scores_NK = examples.filter(validation), raw_NK[validation]
+    targets_NK, entities_N = targets_of(part), part[ENTITY_ID].rank("dense").to_numpy()
+    calibrators, outside_NK = fit_calibration(
+        scenario.calibration, names, scores_NK, targets_NK, entity_folds(entities_N)
+    )
+    cutoffs = max(1, part[CUTOFF].n_unique())
+    thresholds = choose_thresholds(
+        scenario.thresholds, names, outside_NK, targets_NK, entities_N, cutoffs=cutoffs
+    )
+    return calibrators, thresholds
+
+
+def with_calibration(raw: pl.DataFrame, calibrators: Sequence[Calibrator]) -> pl.DataFrame:
+    """Predictions with calibrated `scores`, and `raw_scores` as they were."""
+    mapped = array_column(SCORES, calibrated(scores_of(raw), calibrators))
+    return raw.rename({SCORES: RAW_SCORES}).with_columns(mapped)
+
+
 def make_report(
-    prepared: Prepared, predictions: pl.DataFrame, thresholds: Sequence[Threshold], rivals: Rivals
+    prepared: Prepared,
+    predictions: pl.DataFrame,
+    calibrators: Sequence[Calibrator],
+    thresholds: Sequence[Threshold],
+    rivals: Rivals,
 ) -> dict[str, Any]:
     """The report of these predictions, which stand in the order of the examples."""
     examples, scenario = prepared.examples, prepared.scenario
-    return build_report(
+    report = build_report(
         scenario.name,
         examples.labels.names,
         examples.table,
@@ -49,11 +106,24 @@ def make_report(
         baseline_notes=rivals.notes,
         missing_baselines=rivals.missing,
         thresholds=thresholds,
+        calibrators=calibrators,
         oracle=oracle_predictions(scenario, examples.table, examples.labels.names),
         funnel=[asdict(step) for step in examples.funnel],
-        warnings=_warnings(scenario),
+        warnings=_warnings(scenario, calibrators),
         seed=scenario.train.seed,
     )
+    split = examples.table[SPLIT]
+    for name, entry in report["splits"].items() if scenario.metrics else ():
+        rows = (split == name).to_numpy()
+        scores_NK, targets_NK = scores_of(predictions)[rows], targets_of(examples.table)[rows]
+        decisions_NK = decide(scores_NK, thresholds)
+        entry["metrics"] = custom_scores(wanted_metrics(scenario), scores_NK, decisions_NK, targets_NK)
+    return report
+
+
+def wanted_metrics(scenario: Scenario) -> list[tuple[str, dict[str, Any]]]:
+    """Name and options of each metric that the scenario names."""
+    return [(metric.name, metric.options) for metric in scenario.metrics]
 
 
 def oracle_predictions(
@@ -99,7 +169,7 @@ def oracle_predictions(
     return keys.with_columns(array_column(SCORES, found.select(names).to_numpy().astype("float32")))
 
 
-def _warnings(scenario: Scenario) -> list[str]:
+def _warnings(scenario: Scenario, calibrators: Sequence[Calibrator]) -> list[str]:
     """What limits how the numbers may be read."""
     warnings = []
     if scenario.examples.drop_all_negative:
@@ -107,8 +177,10 @@ def _warnings(scenario: Scenario) -> list[str]:
             "Examples without any positive target were left out (drop_all_negative): prevalence and "
             "precision are higher than among all entities."
         )
-    if scenario.train.loss.kind != "bce":
+    raw = [one.name for one in calibrators if one.method == "none"]
+    if scenario.train.loss.kind != "bce" and raw:
         warnings.append(
-            f"Trained with {scenario.train.loss.kind} loss: the scores rank, they are not probabilities."
+            f"Trained with {scenario.train.loss.kind} loss and not calibrated: the scores of "
+            f"{', '.join(raw)} rank, they are not probabilities."
         )
     return warnings

@@ -9,10 +9,11 @@ import polars as pl
 from mlc.baselines import BASELINES, BOOSTING, INSTALL, baseline_predictions, boosting_installed
 from mlc.batches import ExampleBatches
 from mlc.boosting import Boosting, boosting_scores, fit_boosting
+from mlc.calibration import calibrated, entity_folds, fit_calibration
 from mlc.run import Run
 from mlc.scenario import Scenario
 from mlc.steps.labels import Prepared, Say
-from mlc.tables import SCORES, SPLIT, TARGETS, array_column
+from mlc.tables import ENTITY_ID, SCORES, SPLIT, TARGETS, array_column, targets_of
 
 _FILE = "boosting.json"
 
@@ -60,9 +61,20 @@ def make_rivals(prepared: Prepared, batches: ExampleBatches, boosting: Boosting 
     predictions = baseline_predictions(examples, prepared.label_line, names)
     if boosting is None:
         return Rivals(predictions, [], [_why_missing()] if _wanted(prepared.scenario) else [])
-    scores = array_column(SCORES, boosting_scores(boosting, batches))
+    scores = array_column(SCORES, _calibrated(prepared, boosting_scores(boosting, batches)))
     predictions[BOOSTING] = examples.table.drop(TARGETS).with_columns(scores)
     return Rivals(predictions, [boosting.described()], [])
+
+
+def _calibrated(prepared: Prepared, scores_NK: np.ndarray) -> np.ndarray:
+    """Scores calibrated on validation as the model's are: the log-losses are then compared on equal terms."""
+    table, names = prepared.examples.table, prepared.examples.labels.names
+    validation = (table[SPLIT] == "validation").to_numpy()
+    part = table.filter(validation)
+    folds = entity_folds(part[ENTITY_ID].rank("dense").to_numpy())
+    method = prepared.scenario.calibration
+    calibrators, _ = fit_calibration(method, names, scores_NK[validation], targets_of(part), folds)
+    return calibrated(scores_NK, calibrators)
 
 
 def _wanted(scenario: Scenario) -> bool:

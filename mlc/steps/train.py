@@ -24,12 +24,13 @@ from mlc.atomic import replacing, write_text
 from mlc.baselines import check_boosting
 from mlc.batch import Batch
 from mlc.batches import EVALUATION_BATCH, BatchBuilder, BatchPlan, ExampleBatches, loader
+from mlc.custom_metrics import check_metrics
 from mlc.errors import DataError
 from mlc.module import MONITOR, Classifier, Network, NetworkSpec, save_network, score_batches
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
 from mlc.scenario import Scenario, TrainSection
 from mlc.steps.labels import Prepared, Say, prepare, write_examples
-from mlc.steps.reporting import write_report
+from mlc.steps.reporting import wanted_metrics, write_report
 from mlc.steps.rivals import fitted_boosting, make_rivals
 from mlc.tables import (
     SCORES,
@@ -39,7 +40,6 @@ from mlc.tables import (
     array_column,
     check_predictions,
     targets_of,
-    with_class_names,
 )
 from mlc.vocabulary import Vocabulary, fit_vocabulary
 
@@ -87,6 +87,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     # Another rank finds the folder as rank zero has just made it.
     run = open_run(setting.runs, scenario, setting.opening) if first else Run(setting.runs / scenario.name)
     prepared = prepare(scenario, setting.runs, say)
+    check_metrics(wanted_metrics(scenario), len(prepared.examples.labels.names))
     vocabulary = fit_vocabulary(
         prepared.store, prepared.cutoffs.fit_until, scenario.model.attributes, scenario.model.memory
     )
@@ -96,12 +97,12 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
         run.write_json("vocabulary.json", vocabulary.as_json())
     examples = example_batches(prepared, vocabulary)
     trainer, classifier = _fit(prepared, vocabulary, examples, run, setting, say)
-    predictions = _predict_all(prepared, examples, trainer, classifier, run)
-    if predictions is None:
+    raw = _predict_all(prepared, examples, trainer, classifier, run)
+    if raw is None:
         return None
     save_network(classifier.network, prepared.examples.labels.names, run.folder)
     rivals = make_rivals(prepared, examples, fitted_boosting(run, prepared, examples, say))
-    report = write_report(run, prepared, predictions, rivals)
+    report = write_report(run, prepared, raw, rivals)
     finish_run(
         run,
         {
@@ -320,6 +321,4 @@ def _predict_all(
         (run / "parts").rmdir()
     predictions = part.sort("__index").drop("__index")
     check_predictions(predictions, prepared.examples.table)
-    with replacing(run / "predictions.parquet") as temporary:
-        predictions.write_parquet(temporary, metadata=with_class_names(prepared.examples.labels.names))
     return predictions

@@ -3,6 +3,7 @@
 from operator import itemgetter
 from pathlib import Path
 
+from mlc.calibration import Calibrator, calibration_from_json
 from mlc.errors import DataError, Problem
 from mlc.ingest import open_store
 from mlc.module import Network, load_network
@@ -18,6 +19,12 @@ def stored_thresholds(run: Run) -> list[Threshold]:
     """The thresholds that the training chose."""
     thresholds: list[Threshold] = run.read_json("thresholds.json", thresholds_from_json)
     return thresholds
+
+
+def stored_calibration(run: Run) -> list[Calibrator]:
+    """The maps that make the network's scores probabilities."""
+    calibrators: list[Calibrator] = run.read_json("calibration.json", calibration_from_json)
+    return calibrators
 
 
 def stored_vocabulary(run: Run) -> Vocabulary:

@@ -1,27 +1,43 @@
-"""Where a score becomes a decision: cuts chosen on the validation examples, replaced by hand, applied.
-
-Scores and thresholds meet as float32, the type that scores are stored in: a score written as 0.7 is a yes at
-the threshold 0.7, although the two differ as float64.
-"""
+"""A cut, what to expect of it, and how it is applied, replaced and stored."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mlc.errors import DataError, MlcError, Problem, RunError, ScenarioError, did_you_mean
-from mlc.scenario import Fixed, MaxF1, Policy, Thresholds
-from mlc.tables import UNKNOWN
+from mlc.errors import DataError, MlcError, Problem, RunError, did_you_mean
 
 Matrix = npt.NDArray[Any]
 
-SCHEMA = "mlc/thresholds/1"
+SCHEMA = "mlc/thresholds/2"
 
-_WITHOUT_EVIDENCE = 0.5
-_FEW_POSITIVES = 20  # with fewer, the F1 that a cut promises on validation is rarely kept
+
+@dataclass(frozen=True)
+class Expected:
+    """A figure that a cut is expected to give on new examples, as many as there were to choose it.
+
+    Attributes:
+        value: On the validation examples, each decided by a cut that was chosen without its entity.
+        low: Lower end of the range that holds the new figure in 95 of 100 cases, inclusive.
+        high: Upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a cut is expected to give, None where undefined; `yes` is the share of examples decided yes."""
+
+    precision: Expected | None
+    recall: Expected | None
+    f1: Expected | None
+    yes: Expected | None
 
 
 @dataclass(frozen=True)
@@ -33,57 +49,16 @@ class Threshold:
         value: In [0, 1]; the decision is yes where `score >= value`.
         policy: Where the value comes from: a kind of `thresholds`, or `given` on the command line.
         note: What to know before relying on it, or None.
+        top_k: Yes also needs one of the so many highest scores of the example; None for no such rule.
+        estimate: What to expect of it; None where there was nothing to estimate from.
     """
 
     name: str
     value: float
     policy: str
     note: str | None = None
-
-
-def choose_thresholds(
-    thresholds: Thresholds, class_names: Sequence[str], scores_NK: Matrix, targets_NK: Matrix
-) -> list[Threshold]:
-    """The cut of each label by its policy, from the validation examples alone.
-
-    Args:
-        thresholds: The scenario's section.
-        class_names: The K names, in column order.
-        scores_NK: Probabilities in [0, 1] of the validation examples, shape (N examples, K labels).
-        targets_NK: 0, 1 or 255 (unknown, left out), uint8, same shape.
-
-    Returns:
-        One entry a label, in order.
-
-    Raises:
-        DataError: Shapes differ, or a score is NaN or outside [0, 1].
-        ScenarioError: `per_label` names labels that are not in `class_names`.
-
-    Examples:
-        >>> scores, targets = np.array([[0.75], [0.5], [0.1]]), np.array([[1], [0], [0]], np.uint8)
-        >>> choose_thresholds(Thresholds(), ["Dress"], scores, targets)
-        [Threshold(name='Dress', value=0.625, policy='max_f1', note='only 1 positive validation example')]
-    """
-    if scores_NK.shape != targets_NK.shape or scores_NK.shape[1:] != (len(class_names),):
-        raise DataError(
-            f"scores and targets must have the shape (examples, {len(class_names)}), however: "
-            f"{scores_NK.shape} and {targets_NK.shape}"
-        )
-    if not bool(np.all((scores_NK >= 0.0) & (scores_NK <= 1.0))):
-        raise DataError("scores must be probabilities in [0, 1], however: some are outside or NaN")
-    unknown = [
-        Problem(
-            f"must be a label, however: it is not; {did_you_mean(name, class_names)}", f"thresholds.{name}"
-        )
-        for name in thresholds.per_label
-        if name not in class_names
-    ]
-    if unknown:
-        raise ScenarioError(unknown)
-    return [
-        _choose(name, thresholds.per_label.get(name, thresholds.default), scores_NK[:, k], targets_NK[:, k])
-        for k, name in enumerate(class_names)
-    ]
+    top_k: int | None = None
+    estimate: Estimate | None = None
 
 
 def replace_thresholds(text: str, stored: Sequence[Threshold]) -> list[Threshold]:
@@ -118,7 +93,7 @@ def replace_thresholds(text: str, stored: Sequence[Threshold]) -> list[Threshold
             raise MlcError(Problem(f"{rule}, however: {text!r}", "--threshold"))
         values = dict.fromkeys(names, value)
     return [
-        replace(threshold, value=values[threshold.name], policy="given", note=None)
+        replace(threshold, value=values[threshold.name], policy="given", note=None, top_k=None, estimate=None)
         if threshold.name in values
         else threshold
         for threshold in stored
@@ -126,7 +101,7 @@ def replace_thresholds(text: str, stored: Sequence[Threshold]) -> list[Threshold
 
 
 def decide(scores_NK: Matrix, thresholds: Sequence[Threshold]) -> npt.NDArray[np.uint8]:
-    """1 where `score >= threshold`, else 0.
+    """1 where `score >= threshold`, and among the `top_k` of its row where the label asks for that; else 0.
 
     Args:
         scores_NK: Probabilities in [0, 1], shape (N examples, K labels).
@@ -145,7 +120,46 @@ def decide(scores_NK: Matrix, thresholds: Sequence[Threshold]) -> npt.NDArray[np
     if scores_NK.ndim != 2 or scores_NK.shape[1] != len(thresholds):
         raise DataError(f"scores must have {len(thresholds)} labels, however: shape {scores_NK.shape}")
     cuts_K = np.array([threshold.value for threshold in thresholds], np.float32)
-    return (scores_NK.astype(np.float32, copy=False) >= cuts_K).astype(np.uint8)
+    scores_NK = scores_NK.astype(np.float32, copy=False)
+    yes_NK = scores_NK >= cuts_K
+    tops = [threshold.top_k for threshold in thresholds]
+    if any(tops):
+        yes_NK &= places(scores_NK) < np.array([top or len(tops) for top in tops])
+    return yes_NK.astype(np.uint8)
+
+
+def pick_pairs(
+    scores_NK: Matrix, values_K: Matrix, *, per_entity: int | None, total: int | None
+) -> npt.NDArray[np.bool_]:
+    """The (entity, label) pairs of highest expected value that fit a budget.
+
+    Args:
+        scores_NK: Probabilities in [0, 1], a row an entity, shape (N entities, K labels).
+        values_K: What a hit is worth, at least 0.
+        per_entity: At most so many labels an entity; None for no such limit.
+        total: At most so many pairs; None for no such limit.
+
+    Returns:
+        Which pairs, same shape. Of equal ones the first by row, then by column; none that is worth nothing.
+
+    Examples:
+        >>> scores = np.array([[0.9, 0.8], [0.7, 0.1]])
+        >>> pick_pairs(scores, np.array([1.0, 1.0]), per_entity=1, total=2).tolist()
+        [[True, False], [True, False]]
+
+    Source: picking greedily is optimal on a matroid, and these two limits are one: Edmonds (1971), Matroids
+    and the greedy algorithm.
+    """
+    worth_NK = scores_NK.astype(np.float64) * values_K
+    picked_NK = worth_NK > 0.0
+    if per_entity is not None:
+        picked_NK &= places(worth_NK) < per_entity
+    candidates = np.flatnonzero(picked_NK)
+    if total is not None and len(candidates) > total:
+        order = np.argsort(-worth_NK.reshape(-1)[candidates], kind="stable")
+        picked_NK = np.zeros(worth_NK.shape, bool)
+        picked_NK.reshape(-1)[candidates[order[:total]]] = True
+    return picked_NK
 
 
 def thresholds_to_json(thresholds: Sequence[Threshold]) -> dict[str, Any]:
@@ -153,7 +167,7 @@ def thresholds_to_json(thresholds: Sequence[Threshold]) -> dict[str, Any]:
 
     Examples:
         >>> thresholds_to_json([Threshold("Dress", 0.7, "fixed")])["thresholds"]
-        [{'name': 'Dress', 'value': 0.7, 'policy': 'fixed', 'note': None}]
+        [{'name': 'Dress', 'value': 0.7, 'policy': 'fixed', 'note': None, 'top_k': None, 'estimate': None}]
     """
     return {"schema": SCHEMA, "thresholds": [asdict(threshold) for threshold in thresholds]}
 
@@ -166,12 +180,15 @@ def thresholds_from_json(stored: dict[str, Any]) -> list[Threshold]:
 
     Examples:
         >>> thresholds_from_json(thresholds_to_json([Threshold("Dress", 0.7, "fixed")]))
-        [Threshold(name='Dress', value=0.7, policy='fixed', note=None)]
+        [Threshold(name='Dress', value=0.7, policy='fixed', note=None, top_k=None, estimate=None)]
     """
     try:
         if stored["schema"] != SCHEMA:
             raise RunError(f"thresholds.json must have the schema {SCHEMA}, however: {stored['schema']!r}")
-        thresholds = [Threshold(**entry) for entry in stored["thresholds"]]
+        thresholds = [
+            Threshold(**{**entry, "estimate": _estimate_from_json(entry["estimate"])})
+            for entry in stored["thresholds"]
+        ]
         if all(0.0 <= threshold.value <= 1.0 for threshold in thresholds):
             return thresholds
     except (KeyError, TypeError) as error:
@@ -179,41 +196,18 @@ def thresholds_from_json(stored: dict[str, Any]) -> list[Threshold]:
     raise RunError("thresholds.json must have values in [0, 1], however: some are outside")
 
 
-def _choose(name: str, policy: Policy, scores_N: Matrix, targets_N: Matrix) -> Threshold:
-    match policy:
-        case Fixed(value=value):
-            return Threshold(name, value, policy.kind)
-        case MaxF1():
-            return _max_f1(name, policy.kind, scores_N, targets_N)
-        case _:
-            assert_never(policy)
+def _estimate_from_json(stored: dict[str, Any] | None) -> Estimate | None:
+    if stored is None:
+        return None
+    return Estimate(**{name: None if one is None else Expected(**one) for name, one in stored.items()})
 
 
-def _max_f1(name: str, kind: str, scores_N: Matrix, targets_N: Matrix) -> Threshold:
-    """Midway between the last score that is a yes and the next lower one; of equal cuts the highest.
-
-    Source: Lipton, Elkan and Naryanaswamy (2014), Optimal thresholding of classifiers to maximize F1 measure.
-    """
-    known_N = targets_N != UNKNOWN
-    positives = int(np.sum(targets_N == 1))
-    if not positives:
-        found = "no positive validation example" if np.any(known_N) else "no validation example"
-        return Threshold(name, _WITHOUT_EVIDENCE, kind, f"{found}: {_WITHOUT_EVIDENCE} used")
-    scores_M = scores_N[known_N].astype(np.float32)
-    order_M = np.argsort(-scores_M)
-    scores_M = scores_M[order_M]
-    hits_M = np.cumsum(targets_N[known_N][order_M])
-    # A cut falls only after the last of tied scores. Equal fractions are equal floats; argmax takes the first
-    lasts = np.append(np.flatnonzero(scores_M[1:] != scores_M[:-1]), len(scores_M) - 1)
-    last = lasts[np.argmax(2 * hits_M[lasts] / (lasts + 1 + positives))]
-    lower = scores_M[last + 1] if last + 1 < len(scores_M) else np.float32(0)
-    cut = np.float32((float(scores_M[last]) + float(lower)) / 2)
-    if cut <= lower:  # neighbouring floats have nothing between them
-        cut = scores_M[last]
-    plural = "" if positives == 1 else "s"
-    note = f"only {positives} positive validation example{plural}" if positives < _FEW_POSITIVES else None
-    # The shortest decimal that is this float32: 0.3, where float(cut) would be 0.30000001192092896.
-    return Threshold(name, float(str(cut)), kind, note)
+def places(scores_NK: Matrix) -> Matrix:
+    """How many labels of the example score higher, or as high and stand before it."""
+    order_NK = np.argsort(-scores_NK, axis=1, kind="stable")
+    places_NK = np.empty_like(order_NK)
+    np.put_along_axis(places_NK, order_NK, np.arange(scores_NK.shape[1])[None, :], axis=1)
+    return places_NK
 
 
 def _probability(text: str) -> float | None:

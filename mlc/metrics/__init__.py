@@ -1,0 +1,36 @@
+"""How good scores and decisions are, from saved tables: each label, each example, overall, against a rival.
+
+Shape suffixes: N examples, K labels, E entities, M known examples of one label, P positives among them,
+G groups of tied scores, R replicates. Undefined is None (NaN inside arrays), never 0.
+"""
+
+from mlc.metrics.decisions import (
+    DecisionScore,
+    MeanDecision,
+    OverallDecision,
+    overall_decisions,
+    score_decisions,
+)
+from mlc.metrics.differences import Difference, macro_differences
+from mlc.metrics.examples import ExampleScore, score_examples
+from mlc.metrics.intervals import Interval, ratio_interval
+from mlc.metrics.ranking import LabelScore, MeanScore, OverallScore, overall_scores, score_labels
+
+__all__ = [
+    "DecisionScore",
+    "Difference",
+    "ExampleScore",
+    "Interval",
+    "LabelScore",
+    "MeanDecision",
+    "MeanScore",
+    "OverallDecision",
+    "OverallScore",
+    "macro_differences",
+    "overall_decisions",
+    "overall_scores",
+    "ratio_interval",
+    "score_decisions",
+    "score_examples",
+    "score_labels",
+]

@@ -1,0 +1,36 @@
+"""What scores and targets must be before they are judged, and the loss of each."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlc.errors import DataError
+from mlc.tables import UNKNOWN
+
+Matrix = npt.NDArray[Any]
+
+_SMALLEST = float(np.finfo(np.float32).eps)  # the log-loss keeps scores so far from 0 and 1: it stays finite
+
+
+def check_scores(values_NK: Matrix, targets_NK: Matrix, names: Sequence[object] | None = None) -> None:
+    """Two matrices of the same shape, values in [0, 1], targets 0, 1 or unknown; and a name a column."""
+    if values_NK.ndim != 2 or values_NK.shape != targets_NK.shape:
+        raise DataError(
+            "scores and targets must have the same shape (examples, labels), however: "
+            f"{values_NK.shape} and {targets_NK.shape}"
+        )
+    labels = targets_NK.shape[1]
+    if names is not None and len(names) != labels:
+        raise DataError(f"class names must be one a label, however: {len(names)} for {labels} labels")
+    if not bool(np.all((values_NK >= 0.0) & (values_NK <= 1.0))):
+        raise DataError("scores must be probabilities in [0, 1], however: some are outside or NaN")
+    if not bool(np.all((targets_NK <= 1) | (targets_NK == UNKNOWN))):
+        raise DataError(f"targets must be 0, 1 or {UNKNOWN} (unknown), however: some are not")
+
+
+def losses(scores_M: Matrix, targets_M: Matrix) -> npt.NDArray[np.float64]:
+    """The negative log-likelihood of each known target, in nats."""
+    inside_M = np.clip(scores_M.astype(np.float64), _SMALLEST, 1.0 - _SMALLEST)
+    return np.asarray(-np.log(np.where(targets_M == 1, inside_M, 1.0 - inside_M)))

@@ -1,0 +1,168 @@
+"""Where a score becomes a decision: the policies, and the section that deals them out to the labels."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field
+
+from mlc.scenario.fields import Section, Text, kind_from_text
+
+_Share = Annotated[float, Field(ge=0.0, le=1.0)]
+_PositiveShare = Annotated[float, Field(gt=0.0, le=1.0)]
+_Positive = Annotated[float, Field(gt=0.0)]
+_Count = Annotated[int, Field(ge=1)]
+
+
+class Auto(Section):
+    """The cut with the highest F-beta that the calibrated scores let expect: steadier for rare labels."""
+
+    kind: Literal["auto"] = "auto"
+    beta: _Positive = 1.0
+    """How many times more recall matters than precision."""
+
+
+class Fixed(Section):
+    """A cut that is given."""
+
+    kind: Literal["fixed"]
+    value: _Share
+    """Decide yes where `score >= value`."""
+
+
+class MaxF1(Section):
+    """The cut with the highest F1 on the validation examples."""
+
+    kind: Literal["max_f1"] = "max_f1"
+
+
+class MaxFBeta(Section):
+    """The cut with the highest F-beta on the validation examples."""
+
+    kind: Literal["max_fbeta"]
+    beta: _Positive
+    """How many times more recall matters than precision."""
+
+
+class PrecisionAtLeast(Section):
+    """The lowest cut above which this share is expected to be positive: as many as that quality allows."""
+
+    kind: Literal["precision_at_least"]
+    precision: _PositiveShare
+    """The share."""
+
+
+class RecallAtLeast(Section):
+    """The highest cut above which this share of the positives is expected: as few as that reach allows."""
+
+    kind: Literal["recall_at_least"]
+    recall: _PositiveShare
+    """The share."""
+
+
+class TopN(Section):
+    """The cut that so many entities passed at a validation cutoff; on another day it is more or fewer."""
+
+    kind: Literal["top_n"]
+    n: _Count
+    """How many entities."""
+
+
+class TopK(Section):
+    """Yes where the label is among the so many highest scores of its entity."""
+
+    kind: Literal["top_k"]
+    k: _Count
+    """How many labels an entity."""
+
+
+class Cost(Section):
+    """The cut with the lowest expected cost: `false_positive / (false_positive + false_negative)`."""
+
+    kind: Literal["cost"]
+    false_positive: _Positive
+    """What a yes costs where the target is 0."""
+    false_negative: _Positive
+    """What a no costs where the target is 1, in the same unit."""
+
+
+_MAIN_FIELDS = {
+    "auto": "beta",
+    "fixed": "value",
+    "max_fbeta": "beta",
+    "precision_at_least": "precision",
+    "recall_at_least": "recall",
+    "top_n": "n",
+    "top_k": "k",
+}
+_KINDS = (*_MAIN_FIELDS, "max_f1", "cost")
+
+
+def _policy_short_form(value: object) -> object:
+    """`0.4`, `max_f1` and `{precision_at_least: 0.8}` are short for mappings with a kind."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return {"kind": "fixed", "value": value}
+    if isinstance(value, dict) and len(value) == 1:
+        ((kind, given),) = value.items()
+        if kind == "cost" and isinstance(given, dict):
+            return {"kind": kind, **given}
+        if kind in _MAIN_FIELDS:
+            return {"kind": kind, _MAIN_FIELDS[kind]: given}
+    return kind_from_text(value)
+
+
+_Union = Annotated[
+    Auto | Fixed | MaxF1 | MaxFBeta | PrecisionAtLeast | RecallAtLeast | TopN | TopK | Cost,
+    Discriminator("kind"),
+]
+_OneField = Annotated[
+    dict[
+        Literal["auto", "fixed", "max_fbeta", "precision_at_least", "recall_at_least", "top_n", "top_k"],
+        float,
+    ],
+    Field(min_length=1),
+]
+Policy = Annotated[
+    _Union,
+    BeforeValidator(
+        _policy_short_form, json_schema_input_type=_Union | _Share | Literal["auto", "max_f1"] | _OneField
+    ),
+]
+
+
+class Thresholds(Section):
+    """Where a score becomes a decision."""
+
+    default: Policy = Auto()
+    """For every label that `per_label` does not name."""
+    per_label: dict[Text, Policy] = Field(default={})
+    """Label → policy."""
+
+
+class ContactSection(Section):
+    """Which (entity, label) pairs `mlc predict` picks when there is not room for all."""
+
+    per_entity: _Count | None = None
+    """At most so many labels an entity."""
+    total: _Count | None = None
+    """At most so many pairs in all."""
+    value: dict[Text, Annotated[float, Field(ge=0.0)]] = Field(default={})
+    """Label → what a hit is worth; 1 for a label that is not named. Pairs are picked by score times value."""
+
+
+def _thresholds_short_form(value: object) -> object:
+    """`0.5`, `max_f1` and `{top_n: 500}` are the default's; a mapping of labels is `per_label`."""
+    if isinstance(value, str | int | float) or (isinstance(value, dict) and "kind" in value):
+        return {"default": value}
+    if isinstance(value, dict) and len(value) == 1 and set(value) <= set(_KINDS):
+        return {"default": value}
+    if isinstance(value, dict) and not set(value) & set(Thresholds.model_fields):
+        return {"per_label": value}
+    return value
+
+
+_ByLabel = Annotated[
+    dict[Text, Policy],
+    Field(json_schema_extra={"propertyNames": {"not": {"enum": ["default", "per_label", "kind"]}}}),
+]
+ShortThresholds = BeforeValidator(
+    _thresholds_short_form, json_schema_input_type=Thresholds | Policy | _ByLabel
+)

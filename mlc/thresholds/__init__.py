@@ -1,0 +1,29 @@
+"""Where a score becomes a decision: cuts chosen on the validation examples, replaced by hand, applied.
+
+Scores and thresholds meet as float32, the type that scores are stored in: a score written as 0.7 is a yes at
+the threshold 0.7, although the two differ as float64.
+"""
+
+from mlc.thresholds.choosing import choose_thresholds
+from mlc.thresholds.deciding import (
+    Estimate,
+    Expected,
+    Threshold,
+    decide,
+    pick_pairs,
+    replace_thresholds,
+    thresholds_from_json,
+    thresholds_to_json,
+)
+
+__all__ = [
+    "Estimate",
+    "Expected",
+    "Threshold",
+    "choose_thresholds",
+    "decide",
+    "pick_pairs",
+    "replace_thresholds",
+    "thresholds_from_json",
+    "thresholds_to_json",
+]
