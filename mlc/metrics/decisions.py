@@ -125,14 +125,16 @@ def overall_decisions(
     wrong_N, seen_N = np.sum(yes_NK != positive_NK, axis=1), np.any(known_NK, axis=1)
     support = np.sum(positive_NK, axis=0).tolist()
     micro = score_decisions(yes_NK[known_NK][:, None], targets_NK[known_NK][:, None], ["micro"])
-    examples = int(np.sum(seen_N))
+    examples, known = int(np.sum(seen_N)), int(np.sum(np.any(known_NK, axis=0)))
 
     def of_examples(count: float) -> float | None:
         return float(count) / examples if examples else None
 
     return OverallDecision(
         macro=_mean_decision(decision_scores, [1] * len(decision_scores)),
-        micro=replace(_mean_decision(micro, [1]), labels=len(decision_scores)),
+        micro=replace(
+            _mean_decision(micro, [1]), precision_labels=known, recall_labels=known, labels=len(support)
+        ),
         weighted=_mean_decision(decision_scores, support),
         hamming=float(wrong_N.sum()) / float(known_NK.sum()) if examples else None,
         subset_accuracy=of_examples(np.sum((wrong_N == 0) & seen_N)),
