@@ -55,7 +55,7 @@ TABLES: dict[str, dict[str | None, str]] = {
     "`examples.at`": {"EachEvent": "each_event", "RandomDays": "random"},
     "`model`": {"ModelSection": ""},
     "`train`": {"TrainSection": ""},
-    "`train.loss`": {"Bce": "bce", "Focal": "focal"},
+    "`train.loss`": {"Bce": "bce", "Focal": "focal", "Asymmetric": "asymmetric"},
     "`thresholds`": {"Thresholds": ""},
     "`thresholds.default`, `thresholds.per_label.*`": {"Fixed": "fixed", "MaxF1": "max_f1"},
 }

@@ -4,16 +4,12 @@ from mlc.scenario.database import database_file, database_of, without_secrets
 from mlc.scenario.examples import EachEvent, ExamplesSection, RandomDays
 from mlc.scenario.fields import expand_environment
 from mlc.scenario.models import (
-    Bce,
     Fixed,
-    Focal,
-    Loss,
     MaxF1,
     ModelSection,
     Policy,
     Scenario,
     Thresholds,
-    TrainSection,
 )
 from mlc.scenario.origin import Origin
 from mlc.scenario.reading import load_scenario, resolved, scenario_yaml
@@ -54,10 +50,12 @@ from mlc.scenario.target import (
     TargetSection,
     TopClasses,
 )
+from mlc.scenario.train import Asymmetric, Bce, Focal, Loss, PosWeight, TrainSection
 
 __all__ = [
     "AnyTable",
     "Arrow",
+    "Asymmetric",
     "Bce",
     "BooleanType",
     "Category",
@@ -91,6 +89,7 @@ __all__ = [
     "Origin",
     "Parquet",
     "Policy",
+    "PosWeight",
     "RandomDays",
     "Rule",
     "Scenario",
