@@ -23,7 +23,14 @@ from torchmetrics.functional.classification import binary_auroc, binary_average_
 from mlc.atomic import replacing, write_text
 from mlc.batch import Batch
 from mlc.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear
-from mlc.history import ENTITY_FEATURES, LABEL_FEATURES, entity_features, label_features
+from mlc.history import (
+    ENTITY_FEATURES,
+    LABEL_FEATURES,
+    UNSEEN,
+    entity_features,
+    label_features,
+    seen_label_features,
+)
 from mlc.losses import Objective
 from mlc.scenario import Bce, ModelSection, TrainSection
 
@@ -129,9 +136,9 @@ class Network(nn.Module):
         entity_BD = self.label_embedding.new_zeros(len(batch), self.spec.width)
         hidden_BKD = self.label_embedding.expand(len(batch), -1, -1)
         if self.label_numbers is not None and self.entity_numbers is not None:
-            entity_BF, label_BKF = self.features(batch)
+            entity_BF = entity_features(batch, self.spec.labels)
             entity_BD = entity_BD + self.entity_numbers(entity_BF)
-            hidden_BKD = hidden_BKD + self.label_numbers(label_BKF)
+            hidden_BKD = hidden_BKD + self._seen(batch, entity_BF)
         if self.attributes is not None:
             entity_BD = entity_BD + self.attributes(batch.categories_BA)
         if self.attribute_numbers is not None:
@@ -150,6 +157,14 @@ class Network(nn.Module):
         logits_BK = self.out(hidden_BKD).squeeze(-1)
         matched_BK = self.entity_vector(entity_BD) @ self.label_vector.T / math.sqrt(self.spec.width)
         return cast(torch.Tensor, self.prior_K + logits_BK + matched_BK)
+
+    def _seen(self, batch: Batch, entity_BF: torch.Tensor) -> torch.Tensor:
+        """What the history says of each label, (B, K, D); all labels without an event share one vector."""
+        assert self.label_numbers is not None
+        pair_P, seen_PF = seen_label_features(batch, self.spec.labels, entity_BF)
+        vectors = self.label_numbers(torch.cat([seen_PF, seen_PF.new_tensor([UNSEEN])]))
+        everywhere = vectors[-1].expand(len(batch) * self.spec.labels, -1)
+        return everywhere.index_copy(0, pair_P, vectors[:-1]).view(len(batch), self.spec.labels, -1)
 
     @torch.no_grad()
     def fit(self, batches: list[Batch], positives_K: torch.Tensor, known_K: torch.Tensor) -> None:
