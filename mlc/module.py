@@ -162,7 +162,7 @@ class Network(nn.Module):
         """What the history says of each label, (B, K, D); all labels without an event share one vector."""
         assert self.label_numbers is not None
         pair_P, seen_PF = seen_label_features(batch, self.spec.labels, entity_BF)
-        vectors = self.label_numbers(torch.cat([seen_PF, seen_PF.new_tensor([UNSEEN])]))
+        vectors: torch.Tensor = self.label_numbers(torch.cat([seen_PF, seen_PF.new_tensor([UNSEEN])]))
         everywhere = vectors[-1].expand(len(batch) * self.spec.labels, -1)
         return everywhere.index_copy(0, pair_P, vectors[:-1]).view(len(batch), self.spec.labels, -1)
 
