@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import logging
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -127,15 +128,19 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--steps", type=int, default=40, help="batches that are timed")
     arguments = parser.parse_args()
+    if len(arguments.parts) != 1:  # each in a process of its own, for its peak memory
+        print(f"torch {torch.__version__}, {arguments.threads} threads, {arguments.customers:,} customers\n")
+        options = [f"--{name}={getattr(arguments, name)}" for name in ("customers", "threads", "steps")]
+        for part in arguments.parts or PARTS:
+            subprocess.run([sys.executable, __file__, part, *options], check=True)
+        return 0
     torch.set_num_threads(arguments.threads)
     warnings.filterwarnings("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    print(f"torch {torch.__version__}, {arguments.threads} threads, {arguments.customers:,} customers\n")
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
-        for part in arguments.parts or PARTS:
-            for line in PARTS[part](arguments.customers, arguments.steps):
-                print(line, flush=True)
-            print()
+        for line in PARTS[arguments.parts[0]](arguments.customers, arguments.steps):
+            print(line, flush=True)
+    print()
     return 0
 
 
