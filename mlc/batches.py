@@ -1,10 +1,13 @@
 """The bridge from tables to tensors: batches are vectorised gathers, planned alike on every rank."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import islice
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mlc.batch import Batch
 from mlc.errors import DataError
@@ -17,6 +20,8 @@ from mlc.vocabulary import FieldRows, Vocabulary, code_rows
 FIRST = "first"
 EVALUATION_BATCH = 1024
 """Examples scored at once. Fixed, since the last digits of a score depend on it."""
+_AHEAD = 2
+"""Batches that wait while one is worked on."""
 _DAYS_PER_YEAR = 365.2425
 
 
@@ -149,7 +154,7 @@ def _ages(cutoffs_B: np.ndarray, example: np.ndarray, time: np.ndarray, index: n
     return torch.from_numpy((microseconds / MICROSECONDS_PER_DAY).astype(np.float32))
 
 
-class ExampleBatches(Dataset[Batch]):
+class ExampleBatches:
     """Batches of a set of examples, by arrays of positions.
 
     Args:
@@ -167,9 +172,9 @@ class ExampleBatches(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.rows_N)
 
-    def planned(self, plan: "BatchPlan") -> Iterator[Batch]:
-        """The batches of a plan, without a loader."""
-        return (self[index_B] for index_B in plan)
+    def planned(self, plan: Iterable[np.ndarray]) -> Iterator[Batch]:
+        """The batches of a plan; the next ones are built while the caller works."""
+        return _ahead(partial(self.__getitem__, index_B) for index_B in plan)
 
     def in_order(self, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """All examples for evaluation, in the order of the table; with several ranks, this one's share."""
@@ -180,7 +185,7 @@ class ExampleBatches(Dataset[Batch]):
         return self.builder.build(index_B, self.rows_N[index_B], self.cutoffs_N[index_B], targets)
 
 
-class BatchPlan(Sampler[np.ndarray]):
+class BatchPlan:
     """Which examples stand in which batch; the same list on every rank, of which each takes every world-th.
 
     In training the order is new in each epoch, from (seed, epoch); every rank has equally many batches, all
@@ -226,6 +231,46 @@ class BatchPlan(Sampler[np.ndarray]):
             yield order[self._starts[index] : self._starts[index + 1]]
 
 
-def loader(examples: ExampleBatches, plan: BatchPlan) -> DataLoader[Batch]:
-    """A loader that yields the planned batches as they are."""
-    return DataLoader(examples, batch_size=None, sampler=plan)
+class Loader:
+    """Yields the planned batches, and builds the next ones in a thread while the caller works.
+
+    Args:
+        examples: Build the batches.
+        plan: Which examples stand in which batch.
+
+    Attributes:
+        sampler: The plan; Lightning tells it the epoch.
+        given: Batches of the current epoch that the caller has got, with those before `resume`.
+    """
+
+    batch_sampler = None  # Lightning asks
+
+    def __init__(self, examples: ExampleBatches, plan: BatchPlan) -> None:
+        self.examples, self.sampler, self.given = examples, plan, 0
+        self._resumed = (-1, 0)
+
+    def resume(self, epoch: int, given: int) -> None:
+        """In that epoch, leave out the batches that were given already."""
+        self._resumed = (epoch, given)
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch, skipped = self._resumed
+        self.given = skipped if epoch == self.sampler.epoch else 0
+        for batch in self.examples.planned(islice(self.sampler, self.given, None)):
+            self.given += 1
+            yield batch
+
+
+def _ahead(builds: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
+    """What some functions return, in their order; the next ones run in a thread while the caller works."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting: deque[Future[Batch]] = deque()
+        for build in builds:
+            waiting.append(pool.submit(build))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

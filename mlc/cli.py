@@ -1,11 +1,12 @@
 """The door: parses the command line, calls one step, prints, and gives the exit code.
 
 Exit codes: 0 done · 1 a check failed · 2 something the user can mend · 3 a bug of ours, with a trace in the
-run folder · 130 stopped by Ctrl-C. Nothing heavy is imported before a command needs it.
+run folder · 130 stopped by Ctrl-C · 143 by SIGTERM. Nothing heavy is imported before a command needs it.
 """
 
 import json
 import os
+import signal
 import sys
 import traceback
 from datetime import datetime
@@ -16,7 +17,7 @@ import typer
 
 from mlc import __version__
 from mlc.atomic import refusal
-from mlc.errors import MlcError
+from mlc.errors import MlcError, Terminated
 
 if TYPE_CHECKING:
     from mlc.findings import Severity
@@ -62,7 +63,7 @@ _trace_folders = [Path()]
 
 def _say(line: str) -> None:
     """Progress goes to standard error: standard output holds results alone. Only the first rank speaks."""
-    if os.environ.get("LOCAL_RANK", "0") == "0":
+    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
         print(line, file=sys.stderr, flush=True)
 
 
@@ -455,6 +456,7 @@ def options(
 def main() -> NoReturn:
     """Run the command line and exit."""
     del _trace_folders[1:]
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         code: Any = app(standalone_mode=False)
         if code == 130:  # how newer versions of Typer tell Ctrl-C
@@ -467,11 +469,21 @@ def main() -> NoReturn:
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         _end(130, "stopped")
+    except Terminated:
+        _end(143, "stopped by SIGTERM")
     except Exception as error:
         reason = refusal(error)
         if reason is not None:
             _end(2, f"files must be readable and writable, however: {reason}{_file_of(error)}")
         _end(3, f"a bug of mlc: {type(error).__name__}: {error}\n{_write_trace()}")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(signum: int, frame: object) -> NoReturn:
+    """Files that are half written are removed on the way out."""
+    del signum, frame
+    raise Terminated
 
 
 def _end(code: int, message: str, *, stopped: bool = True) -> NoReturn:

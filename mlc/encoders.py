@@ -69,17 +69,18 @@ class PiecewiseLinear(nn.Module):
         """See Shape above."""
         return cast(torch.Tensor, self.linear(self.encode(values)))
 
+    @torch.no_grad()
     def encode(self, values: torch.Tensor) -> torch.Tensor:
-        """The encodings themselves, shape (..., F * (bins + 2))."""
+        """The encodings themselves, shape (..., F * (bins + 2)); no gradient flows to the values."""
         low, high = self.edges[:, :-1], self.edges[:, 1:]
-        missing = torch.isnan(values)
-        zero = values == 0
-        known = torch.where(missing, 0.0, values)[..., None]
-        # An empty bin (low == high) is a step: the clamp keeps the division finite.
-        inside = ((known - low) / (high - low).clamp_min(1e-9)).clamp(0, 1)
-        inside = torch.where((missing | zero)[..., None], 0.0, inside)
-        flags = torch.stack([zero, missing], dim=-1).to(inside.dtype)
-        return torch.cat([inside, flags], dim=-1).flatten(-2)
+        missing, zero = torch.isnan(values), values == 0
+        below = values.masked_fill(missing | zero, -torch.inf)[..., None]
+        # In place, since this is large. An empty bin (low == high) is a step: its slope stays finite.
+        encoded = values.new_empty(*values.shape, low.shape[1] + 2)
+        inside = torch.sub(below, low, out=encoded[..., :-2])
+        inside.mul_((high - low).clamp_min(1e-9).reciprocal()).clamp_(0, 1)
+        encoded[..., -2], encoded[..., -1] = zero, missing
+        return encoded.flatten(-2)
 
 
 class FieldEmbedding(nn.Module):

@@ -61,6 +61,10 @@ class RunError(MlcError):
     """The run folder is not in the state that the command needs."""
 
 
+class Terminated(BaseException):
+    """The system asks the process to end (SIGTERM)."""
+
+
 def did_you_mean(wrong: str, known: Iterable[str], *, otherwise: int = 6) -> str:
     """The end of an error message: the nearest known names, or the first few of them.
 

@@ -30,6 +30,14 @@ LABEL_FEATURES = (
 ENTITY_FEATURES = (*CADENCE_FEATURES, "labels seen")
 
 
+UNSEEN = (
+    *(0.0 for _ in CADENCE_FEATURES[:-4]),
+    *(float("nan") for _ in CADENCE_FEATURES[-4:]),
+    *(0.0 for _ in LABEL_FEATURES[len(CADENCE_FEATURES) :]),
+)
+"""The features of an (example, label) without any event."""
+
+
 def label_features(batch: Batch, labels: int, entity_BF: torch.Tensor) -> torch.Tensor:
     """Features of each (example, label).
 
@@ -41,13 +49,36 @@ def label_features(batch: Batch, labels: int, entity_BF: torch.Tensor) -> torch.
     Returns:
         float32, shape (B, K, `len(LABEL_FEATURES)`); NaN where undefined (a recency without an event).
     """
-    group_T = batch.example_T * labels + batch.label_T
-    cadence = _cadence(group_T, batch.age_T, batch.first_T, len(batch) * labels)
-    cadence = cadence.view(len(batch), labels, len(CADENCE_FEATURES))
-    days, days_63 = CADENCE_FEATURES.index("days"), CADENCE_FEATURES.index("days in 63")
-    decayed = CADENCE_FEATURES.index("decayed days, half-life 45")
-    shares = [cadence[..., i] / entity_BF[:, None, i].clamp_min(1e-6) for i in (days, days_63, decayed)]
-    return torch.cat([cadence, torch.stack(shares, dim=-1)], dim=-1)
+    pair_P, seen_PF = seen_label_features(batch, labels, entity_BF)
+    features = seen_PF.new_tensor(UNSEEN).repeat(len(batch) * labels, 1)
+    features[pair_P] = seen_PF
+    return features.view(len(batch), labels, len(LABEL_FEATURES))
+
+
+def seen_label_features(
+    batch: Batch, labels: int, entity_BF: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features of those (example, label) that have an event; all others have `UNSEEN`.
+
+    Args:
+        batch: B examples.
+        labels: Number of labels K.
+        entity_BF: From `entity_features`, for the shares.
+
+    Returns:
+        The pairs as `example * K + label`, int64, rising, shape (P), and their features, float32, shape
+        (P, `len(LABEL_FEATURES)`).
+    """
+    pair_T = batch.example_T * labels + batch.label_T
+    seen = torch.zeros(len(batch) * labels, dtype=torch.bool, device=pair_T.device)
+    seen[pair_T] = True
+    pair_P = seen.nonzero().squeeze(-1)
+    place = torch.empty_like(seen, dtype=torch.int64)
+    place[pair_P] = torch.arange(len(pair_P), device=place.device)
+    cadence = _cadence(place[pair_T], batch.age_T, batch.first_T, len(pair_P))
+    shared = [CADENCE_FEATURES.index(name) for name in ("days", "days in 63", "decayed days, half-life 45")]
+    entity_PS = entity_BF[:, shared][pair_P // labels]
+    return pair_P, torch.cat([cadence, cadence[:, shared] / entity_PS.clamp_min(1e-6)], dim=1)
 
 
 def entity_features(batch: Batch, labels: int) -> torch.Tensor:

@@ -6,28 +6,35 @@ embedding, entity vector) + ⟨entity vector, label vector⟩. Whatever is off c
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytorch_lightning
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torchmetrics import Metric
+from torch.optim.swa_utils import AveragedModel
+from torchmetrics import MeanMetric, Metric
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
 from mlc.atomic import replacing, write_text
 from mlc.batch import Batch
 from mlc.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear
-from mlc.history import ENTITY_FEATURES, LABEL_FEATURES, entity_features, label_features
-from mlc.losses import multilabel_loss
-from mlc.scenario import ModelSection, TrainSection
+from mlc.history import (
+    ENTITY_FEATURES,
+    LABEL_FEATURES,
+    UNSEEN,
+    entity_features,
+    label_features,
+    seen_label_features,
+)
+from mlc.losses import Objective
+from mlc.scenario import Bce, ModelSection, TrainSection
 
 CALENDAR = 6
-MONITOR = "validation_macro_ap"
 
 _SIZES = {"nano": (32, 1, 0.1), "small": (128, 1, 0.2), "base": (256, 2, 0.2)}
 """Preset → width, depth, dropout of the entity branch."""
@@ -129,9 +136,9 @@ class Network(nn.Module):
         entity_BD = self.label_embedding.new_zeros(len(batch), self.spec.width)
         hidden_BKD = self.label_embedding.expand(len(batch), -1, -1)
         if self.label_numbers is not None and self.entity_numbers is not None:
-            entity_BF, label_BKF = self.features(batch)
+            entity_BF = entity_features(batch, self.spec.labels)
             entity_BD = entity_BD + self.entity_numbers(entity_BF)
-            hidden_BKD = hidden_BKD + self.label_numbers(label_BKF)
+            hidden_BKD = hidden_BKD + self._seen(batch, entity_BF)
         if self.attributes is not None:
             entity_BD = entity_BD + self.attributes(batch.categories_BA)
         if self.attribute_numbers is not None:
@@ -150,6 +157,14 @@ class Network(nn.Module):
         logits_BK = self.out(hidden_BKD).squeeze(-1)
         matched_BK = self.entity_vector(entity_BD) @ self.label_vector.T / math.sqrt(self.spec.width)
         return cast(torch.Tensor, self.prior_K + logits_BK + matched_BK)
+
+    def _seen(self, batch: Batch, entity_BF: torch.Tensor) -> torch.Tensor:
+        """What the history says of each label, (B, K, D); all labels without an event share one vector."""
+        assert self.label_numbers is not None
+        pair_P, seen_PF = seen_label_features(batch, self.spec.labels, entity_BF)
+        vectors: torch.Tensor = self.label_numbers(torch.cat([seen_PF, seen_PF.new_tensor([UNSEEN])]))
+        everywhere = vectors[-1].expand(len(batch) * self.spec.labels, -1)
+        return everywhere.index_copy(0, pair_P, vectors[:-1]).view(len(batch), self.spec.labels, -1)
 
     @torch.no_grad()
     def fit(self, batches: list[Batch], positives_K: torch.Tensor, known_K: torch.Tensor) -> None:
@@ -176,14 +191,18 @@ class DefinedMeans(Metric):
     """AUROC and average precision, averaged over the labels that have a positive and a negative example.
 
     torchmetrics' own multilabel averages count a label without positives as 0.
+
+    Args:
+        label: Index of a label whose own average precision is wanted too.
     """
 
     full_state_update = False
     scores: list[torch.Tensor]
     targets: list[torch.Tensor]
 
-    def __init__(self) -> None:
+    def __init__(self, label: int | None = None) -> None:
         super().__init__()
+        self.label = label
         self.add_state("scores", default=[], dist_reduce_fx="cat")
         self.add_state("targets", default=[], dist_reduce_fx="cat")
 
@@ -193,18 +212,21 @@ class DefinedMeans(Metric):
         self.targets.append(targets_BK)
 
     def compute(self) -> dict[str, torch.Tensor]:
-        """`macro_auroc`, `macro_ap` (NaN when no label is defined), `labels_defined`."""
+        """`macro_auroc`, `macro_ap` (NaN when no label is defined), `labels_defined`, perhaps `label_ap`."""
         scores_NK, targets_NK = _joined(self.scores), _joined(self.targets)
+        nothing = scores_NK.new_tensor(float("nan"))
         aurocs, precisions = [], []
-        for score, target in zip(scores_NK.T, targets_NK.T, strict=True):
+        found = {"label_ap": nothing} if self.label is not None else {}
+        for index, (score, target) in enumerate(zip(scores_NK.T, targets_NK.T, strict=True)):
             score, target = score[target <= 1], target[target <= 1].long()
             if 0 < int(target.sum()) < len(target):
                 aurocs.append(binary_auroc(score, target, validate_args=False))
                 precisions.append(binary_average_precision(score, target, validate_args=False))
-        nothing = scores_NK.new_tensor([float("nan")])
-        return {
-            "macro_auroc": torch.stack(aurocs).mean() if aurocs else nothing[0],
-            "macro_ap": torch.stack(precisions).mean() if precisions else nothing[0],
+                if index == self.label:
+                    found["label_ap"] = precisions[-1]
+        return found | {
+            "macro_auroc": torch.stack(aurocs).mean() if aurocs else nothing,
+            "macro_ap": torch.stack(precisions).mean() if precisions else nothing,
             "labels_defined": scores_NK.new_tensor(float(len(aurocs))),
         }
 
@@ -214,43 +236,143 @@ def _joined(parts: list[torch.Tensor] | torch.Tensor) -> torch.Tensor:
     return parts if isinstance(parts, torch.Tensor) else torch.cat(parts)
 
 
+def monitored(train: TrainSection) -> tuple[str, Literal["min", "max"]]:
+    """Which logged value tells the best epoch, and whether its lowest or highest is best."""
+    if train.monitor == "log_loss":
+        return "validation_log_loss", "min"
+    return f"validation_{'label_ap' if train.monitored_label else train.monitor}", "max"
+
+
 class Classifier(pytorch_lightning.LightningModule):
     """Trains a `Network`.
+
+    The gradient of a step is that of the mean over all known (example, label) cells of all its batches on all
+    ranks. What is random in a step depends on (seed, epoch, batch, rank) alone, so that a training that was
+    stopped goes on as if it had not been.
 
     Args:
         network: Fitted network.
         train: How to train it.
+        objective: What is minimised; by default the scenario's loss, all labels alike.
+        weights_N: Weight of each example of the examples table, float32; ones by default.
+        label: Index of the label that `train.monitor` names, if it does.
+
+    Attributes:
+        votes: Whether this rank wants the training to stop, and to save; set before a step.
+        agreed: Whether any rank wanted so in the last step, the same on every rank.
     """
 
-    def __init__(self, network: Network, train: TrainSection) -> None:
+    step_sums: torch.Tensor
+    epoch_sums: torch.Tensor
+    weights_N: torch.Tensor | None
+
+    def __init__(
+        self,
+        network: Network,
+        train: TrainSection,
+        objective: Objective | None = None,
+        weights_N: torch.Tensor | None = None,
+        label: int | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
+        self.averaged = None
+        if train.ema_decay is not None:
+            self.averaged = AveragedModel(network, multi_avg_fn=_moving_average(train.ema_decay))
+            self.averaged.requires_grad_(False)
         self.train_section = train
-        self.validation = DefinedMeans()
+        alike_K = torch.ones(network.spec.labels)
+        self.objective = Objective(train.loss, alike_K) if objective is None else objective
+        self.log_loss = Objective(Bce(), alike_K)
+        self.register_buffer("weights_N", weights_N, persistent=False)
+        self.register_buffer("step_sums", torch.zeros(2), persistent=False)  # losses and weights
+        self.register_buffer("epoch_sums", torch.zeros(2), persistent=False)
+        self.validation = DefinedMeans(label)
+        self.validation_losses = nn.ModuleDict({"loss": MeanMetric(), "log_loss": MeanMetric()})
+        self.votes = self.agreed = (False, False)
+        # Sharded parameters have no shape of their own any more.
+        self._matrices = {id(p) for p in network.parameters() if p.ndim > 1}
 
-    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
-        """The loss of one batch."""
-        loss = multilabel_loss(self.train_section.loss, self.network(batch), batch.targets_BK)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
-        return loss
+    @property
+    def judged(self) -> nn.Module:
+        """The weights that are validated and kept: the moving average, where there is one."""
+        return self.network if self.averaged is None else self.averaged
+
+    def judged_weights(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The weights of the judged network in a state of this module."""
+        prefix = "network." if self.averaged is None else "averaged.module."
+        return {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        """The sum of the losses of one batch, up to a constant: `on_before_optimizer_step` divides it."""
+        train = self.train_section
+        position = (train.seed, self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(position).generate_state(1)[0]))
+        weights_B = None if self.weights_N is None else self.weights_N[batch.index_B]
+        total, weight = self.objective(self.network(batch), batch.targets_BK, weights_B)
+        self.step_sums += torch.stack([total.detach(), weight])
+        return cast(torch.Tensor, total / self._scale)
+
+    @property
+    def _scale(self) -> int:
+        """Keeps the loss near 1, since numbers of 16 bits do not reach far."""
+        return self.train_section.batch_size * self.network.spec.labels
+
+    def on_before_optimizer_step(self, _: torch.optim.Optimizer) -> None:
+        """Divide the gradients by the weight of all cells; ask the other ranks for their votes."""
+        trainer = self.trainer
+        votes = self.step_sums.new_tensor([float(vote) for vote in self.votes])
+        sums = trainer.strategy.reduce(torch.cat([self.step_sums, votes]), reduce_op="sum")
+        self.agreed = self.votes
+        if trainer.world_size > 1:
+            stop, save = sums[2:].tolist()
+            self.agreed = (stop > 0, save > 0)
+        # Lightning divided by the number of batches, DDP by that of ranks.
+        summed = self._scale * trainer.accumulate_grad_batches * trainer.world_size
+        factor = summed / sums[1].clamp_min(torch.finfo(sums.dtype).tiny)
+        for parameter in self.network.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor)
+        self.epoch_sums += sums[:2]
+        self.step_sums.zero_()
+
+    def optimizer_step(self, *arguments: Any, **keywords: Any) -> None:
+        """A step, and that of the moving average."""
+        super().optimizer_step(*arguments, **keywords)
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.network)
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Note the loss and the scores of one batch."""
-        logits_BK = self.network(batch).float()
-        loss = multilabel_loss(self.train_section.loss, logits_BK, batch.targets_BK)
-        self.log("validation_loss", loss, on_epoch=True, batch_size=len(batch), sync_dist=True)
+        """Note the losses and the scores of one batch."""
+        logits_BK = self.judged(batch).float()
+        for name, objective in (("loss", self.objective), ("log_loss", self.log_loss)):
+            total, weight = objective(logits_BK, batch.targets_BK)
+            cast(Metric, self.validation_losses[name]).update(total / weight.clamp_min(1e-12), weight)
         self.validation.update(torch.sigmoid(logits_BK), batch.targets_BK)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means over all ranks; `MONITOR` is one of them."""
+        """Log the means over all ranks, those of the training too."""
         means = self.validation.compute()
         self.validation.reset()
+        for name, metric in self.validation_losses.items():
+            means[name] = cast(MeanMetric, metric).compute()
+            cast(MeanMetric, metric).reset()
         self.log_dict({f"validation_{name}": value for name, value in means.items()}, sync_dist=True)
+        self.log("train_loss", self.epoch_sums[0] / self.epoch_sums[1], sync_dist=True)
+        self.epoch_sums.zero_()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Within an epoch, the mean of its losses is on its way."""
+        checkpoint["epoch_sums"] = self.epoch_sums.tolist()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See `on_save_checkpoint`."""
+        self.epoch_sums.copy_(torch.tensor(checkpoint["epoch_sums"]))
 
     def configure_optimizers(self) -> Any:
         """AdamW with decay on matrices only, and a learning rate that rises and falls step by step."""
-        matrices = [p for p in self.network.parameters() if p.ndim > 1]
-        vectors = [p for p in self.network.parameters() if p.ndim <= 1]
+        matrices = [p for p in self.network.parameters() if id(p) in self._matrices]
+        vectors = [p for p in self.network.parameters() if id(p) not in self._matrices]
         train = self.train_section
         groups = [
             {"params": matrices, "weight_decay": train.weight_decay},
@@ -264,6 +386,21 @@ class Classifier(pytorch_lightning.LightningModule):
             optimizer, lambda step: learning_rate_factor(step, steps)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _moving_average(decay: float) -> Callable[..., None]:
+    """An exponential moving average that forgets its first steps faster.
+
+    Source: Martín Abadi et al. (2016), TensorFlow, `ExponentialMovingAverage` with `num_updates`.
+    """
+
+    @torch.no_grad()
+    def update(averages: list[torch.Tensor], weights: list[torch.Tensor], step: torch.Tensor | int) -> None:
+        stays = min(decay, (1 + int(step)) / (10 + int(step)))
+        for average, weight in zip(averages, weights, strict=True):
+            average.lerp_(weight, 1 - stays)
+
+    return update
 
 
 def learning_rate_factor(step: int, steps: int) -> float:

@@ -55,7 +55,7 @@ TABLES: dict[str, dict[str | None, str]] = {
     "`examples.at`": {"EachEvent": "each_event", "RandomDays": "random"},
     "`model`": {"ModelSection": ""},
     "`train`": {"TrainSection": ""},
-    "`train.loss`": {"Bce": "bce", "Focal": "focal"},
+    "`train.loss`": {"Bce": "bce", "Focal": "focal", "Asymmetric": "asymmetric"},
     "`metrics.*`": {"MetricSection": ""},
     "`contact`": {"ContactSection": ""},
     "`thresholds`": {"Thresholds": ""},

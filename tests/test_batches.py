@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlc.batch import Batch
-from mlc.batches import BatchBuilder, BatchPlan, ExampleBatches, calendar, loader
+from mlc.batches import BatchBuilder, BatchPlan, ExampleBatches, Loader, calendar
 from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN, microseconds, targets_of
 from mlc.vocabulary import fit_vocabulary
 from tests.small_tables import (
@@ -166,7 +166,7 @@ def test_the_loader_gives_the_planned_examples_with_their_targets(tmp_path):
     examples = ExampleBatches(builder_of(built), built.examples.rows, built.examples.cutoffs, targets_NK)
     assert len(examples) == table.height
     plan = BatchPlan(np.arange(table.height), 5, seed=3)
-    batches = list(loader(examples, plan))
+    batches = list(Loader(examples, plan))
     assert [batch.index_B.tolist() for batch in batches] == [positions.tolist() for positions in plan]
     for batch in batches:
         assert batch.targets_BK.tolist() == targets_NK[batch.index_B.numpy()].tolist()

@@ -23,7 +23,7 @@ REFUSED_SECTIONS = [
     (
         "train",
         "{loss: {gamma: 1}}",
-        "train.loss: must have a kind, however: it has none; add kind: bce or focal",
+        "train.loss: must have a kind, however: it has none; add kind: bce or focal or asymmetric",
     ),
     ("examples", "{gap_days: 3}", "examples.gap_days: unknown field; it belongs to target"),
     ("model", "{prest: nano}", "model.prest: unknown field, did you mean preset?"),
@@ -60,7 +60,7 @@ REFUSED_SECTIONS = [
         "or a share of them, such as 0.1, however: true",
     ),
     ("train", "{devices: al}", "train.devices: must be auto or a whole number of devices, however: 'al'"),
-    ("train", "{strategy: dp}", "train.strategy: must be auto or ddp, however: 'dp'"),
+    ("train", "{strategy: dp}", "train.strategy: must be auto, ddp or fsdp, however: 'dp'"),
     ("train", "{seed: 4294967296}", "train.seed: must be less than 4.29497e+09, however: 4294967296"),
     ("model", "{history: 1}", "model.history: must be true or false, however: 1"),
     ("model", "{history: yes}", "model.history: must be true or false, however: 'yes'"),

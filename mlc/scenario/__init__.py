@@ -4,13 +4,9 @@ from mlc.scenario.database import database_file, database_of, without_secrets
 from mlc.scenario.examples import EachEvent, ExamplesSection, RandomDays
 from mlc.scenario.fields import expand_environment, memory_bytes
 from mlc.scenario.models import (
-    Bce,
-    Focal,
-    Loss,
     MetricSection,
     ModelSection,
     Scenario,
-    TrainSection,
 )
 from mlc.scenario.origin import Origin
 from mlc.scenario.reading import load_scenario, resolved, scenario_yaml, thresholds_yaml
@@ -65,10 +61,12 @@ from mlc.scenario.thresholds import (
     TopK,
     TopN,
 )
+from mlc.scenario.train import Asymmetric, Bce, Focal, Loss, PosWeight, TrainSection
 
 __all__ = [
     "AnyTable",
     "Arrow",
+    "Asymmetric",
     "Auto",
     "Bce",
     "BooleanType",
@@ -107,6 +105,7 @@ __all__ = [
     "Origin",
     "Parquet",
     "Policy",
+    "PosWeight",
     "PrecisionAtLeast",
     "RandomDays",
     "RecallAtLeast",

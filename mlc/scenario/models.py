@@ -5,23 +5,24 @@ table. Families (`Rule`, `Format`, `Encoder`, `Loss`, `Policy`) are unions on `k
 one is a `match` that ends in `assert_never`, so that a forgotten case is a type error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, did_you_mean
 from mlc.scenario.examples import ExamplesSection, RandomDays
-from mlc.scenario.fields import Section, distinct, kind_from_text
+from mlc.scenario.fields import Section, distinct
 from mlc.scenario.origin import Keys, Origin, dotted
 from mlc.scenario.source_tables import Tables
 from mlc.scenario.target import TargetSection
 from mlc.scenario.thresholds import ContactSection, ShortThresholds, Thresholds
+from mlc.scenario.train import TrainSection
 
-# ── model, train ────────────────────────────────────────────────────────────────────────────────
+# ── model ───────────────────────────────────────────────────────────────────────────────────────
 
 
 class ModelSection(Section):
@@ -46,91 +47,6 @@ class ModelSection(Section):
                 "blind", "at least one of history, attributes, memory must be on, however: all are off"
             )
         return self
-
-
-class Bce(Section):
-    """Binary cross-entropy of each label; keeps the scores calibrated."""
-
-    kind: Literal["bce"] = "bce"
-
-
-class Focal(Section):
-    """Focal loss: well-scored examples weigh less. The scores are no longer calibrated."""
-
-    kind: Literal["focal"]
-    gamma: Annotated[float, Field(ge=0.0)] = 2.0
-    """How much less; 0 is binary cross-entropy."""
-
-
-Loss = Annotated[Bce | Focal, Discriminator("kind")]
-
-
-def _number_or_share(value: object) -> str | None:
-    """`1` is one batch, `1.0` is all of them."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return "number" if isinstance(value, int) else "share"
-
-
-Batches = Annotated[
-    Annotated[int, Field(ge=1), Tag("number")] | Annotated[float, Field(gt=0.0, le=1.0), Tag("share")],
-    Discriminator(
-        _number_or_share,
-        custom_error_type="batches",
-        custom_error_message="must be a number of batches, such as 100, or a share of them, such as 0.1",
-    ),
-]
-
-
-def _number_or_auto(value: object) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return "number"
-    return "auto" if value == "auto" else None
-
-
-Devices = Annotated[
-    Annotated[int, Field(ge=1), Tag("number")] | Annotated[Literal["auto"], Tag("auto")],
-    Discriminator(
-        _number_or_auto,
-        custom_error_type="devices",
-        custom_error_message="must be auto or a whole number of devices",
-    ),
-]
-
-
-class TrainSection(Section):
-    """How the model is trained. Most names are PyTorch Lightning's."""
-
-    epochs: Annotated[int, Field(ge=1)] = 12
-    """Passes over the training examples at most."""
-    patience: Annotated[int, Field(ge=1)] = 5
-    """Stop after this many epochs without a better macro average precision on validation."""
-    batch_size: Annotated[int, Field(ge=1)] = 512
-    """Examples in a step, on each device."""
-    learning_rate: Annotated[float, Field(gt=0.0)] = 2.0e-3
-    """Highest learning rate; it rises for a twentieth of the steps and falls along a cosine."""
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.02
-    """Decoupled weight decay (AdamW) on matrices."""
-    loss: Annotated[
-        Loss, BeforeValidator(kind_from_text, json_schema_input_type=Loss | Literal["bce", "focal"])
-    ] = Bce()
-    """What is minimised."""
-    gradient_clip_val: Annotated[float, Field(gt=0.0)] | None = 1.0
-    """Largest norm of the gradient; null for none."""
-    limit_train_batches: Batches | None = None
-    """Use only so many training batches an epoch (whole number) or such a share of them (0 to 1)."""
-    limit_val_batches: Batches | None = None
-    """Use only so many validation batches (whole number) or such a share of them (0 to 1)."""
-    accelerator: Literal["auto", "cpu", "gpu", "mps", "tpu"] = "auto"
-    """Kind of device."""
-    devices: Devices = "auto"
-    """How many devices; `auto` is all GPUs, or one CPU process."""
-    strategy: Literal["auto", "ddp"] = "auto"
-    """How several devices work together."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
-    """Number format of the computation."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 7
-    """Fixes initial weights, order of the batches and hold-out entities."""
 
 
 _Option = bool | int | float | str | None
@@ -241,6 +157,8 @@ class Scenario(Section):
             yield from self._examples_contradictions()
             yield from self._thresholds_contradictions()
             yield from self._contact_contradictions()
+            yield from self._train_labels_contradictions()
+        yield from self._train_contradictions()
 
     def _tables_contradictions(self) -> Iterator[Problem]:
         tables = self.data
@@ -368,6 +286,31 @@ class Scenario(Section):
             if names is not None and name not in names:
                 rule = f"must be one of class_names, however: {name} is not; {did_you_mean(name, names)}"
                 yield self.problem(("contact", "value", name), rule)
+
+    def _train_labels_contradictions(self) -> Iterator[Problem]:
+        if "train" in vars(self) and self.target.names is not None:
+            yield from self.unknown_train_labels(self.target.names)
+
+    def unknown_train_labels(self, names: Sequence[str]) -> Iterator[Problem]:
+        """Labels that `train` names and that do not exist."""
+        for keys, name in self.train.labels_named():
+            if name not in names:
+                rule = f"must be one of class_names, however: {name} is not; {did_you_mean(name, names)}"
+                yield self.problem(("train", *keys), rule)
+
+    def _train_contradictions(self) -> Iterator[Problem]:
+        train = vars(self).get("train", TrainSection())
+        if train.strategy == "fsdp":
+            if train.accelerator not in ("auto", "gpu"):
+                rule = f"fsdp needs GPUs, however: accelerator is {train.accelerator}; use ddp"
+                yield self.problem("train.strategy", rule)
+            if train.ema_decay is not None:
+                rule = "needs all weights on each device, however: strategy is fsdp; use ddp, or remove this"
+                yield self.problem("train.ema_decay", rule)
+        examples = vars(self).get("examples", ExamplesSection())
+        if train.half_life_days is not None and examples.train_cutoffs == 1 and not examples.at:
+            rule = "has no effect: there is one training cutoff; raise examples.train_cutoffs, or remove this"
+            yield self.problem("train.half_life_days", rule)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,9 +1,7 @@
 """`mlc train`: prepare, fit, predict every split, report; every rank runs all of it, rank zero writes."""
 
 import inspect
-import json
 import logging
-import os
 import time
 import warnings
 from dataclasses import dataclass
@@ -16,23 +14,25 @@ import polars as pl
 import pytorch_lightning
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
-from pytorch_lightning.strategies import DDPStrategy, Strategy
+from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, Strategy
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
-from mlc.atomic import replacing, write_text
+from mlc.atomic import replacing
 from mlc.baselines import check_boosting
-from mlc.batch import Batch
-from mlc.batches import EVALUATION_BATCH, BatchBuilder, BatchPlan, ExampleBatches, loader
+from mlc.batches import BatchBuilder, BatchPlan, ExampleBatches
 from mlc.custom_metrics import check_metrics
-from mlc.errors import DataError
-from mlc.module import MONITOR, Classifier, Network, NetworkSpec, save_network, score_batches
+from mlc.errors import DataError, RunError, Terminated
+from mlc.losses import Objective, positive_weights
+from mlc.module import Classifier, Network, NetworkSpec, monitored, save_network, score_batches
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
-from mlc.scenario import Scenario, TrainSection
+from mlc.scenario import Bce, Scenario, TrainSection
 from mlc.steps.labels import Prepared, Say, prepare, write_examples
+from mlc.steps.ranks import devices_and_nodes, is_rank_zero, rank_zero_first
 from mlc.steps.reporting import wanted_metrics, write_report
 from mlc.steps.rivals import fitted_boosting, make_rivals
+from mlc.steps.stopping import EpochLines, Loaders, Stopping
 from mlc.tables import (
+    MICROSECONDS_PER_DAY,
     SCORES,
     SPLIT,
     TARGETS,
@@ -61,11 +61,6 @@ class Setting:
     interactive: bool = False
 
 
-def is_rank_zero() -> bool:
-    """Whether this process is the one that writes and prints."""
-    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
-
-
 def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | None:
     """Train a scenario and write its run folder.
 
@@ -80,27 +75,19 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     Raises:
         MlcError: The tables do not fit, or the run folder is taken.
         KeyboardInterrupt: The user stopped the training; `--resume` goes on.
+        Terminated: The system did.
     """
     begun = time.monotonic()
     check_boosting(scenario)
-    first = is_rank_zero()
-    # Another rank finds the folder as rank zero has just made it.
-    run = open_run(setting.runs, scenario, setting.opening) if first else Run(setting.runs / scenario.name)
-    prepared = prepare(scenario, setting.runs, say)
+    with rank_zero_first():
+        run, prepared, vocabulary = _prepare(scenario, setting, say)
     check_metrics(wanted_metrics(scenario), len(prepared.examples.labels.names))
-    vocabulary = fit_vocabulary(
-        prepared.store, prepared.cutoffs.fit_until, scenario.model.attributes, scenario.model.memory
-    )
-    if first:
-        start_run(run, scenario, setting.opening)
-        write_examples(prepared.examples, run / "examples.parquet", prepared.store.fingerprint)
-        run.write_json("vocabulary.json", vocabulary.as_json())
     examples = example_batches(prepared, vocabulary)
-    trainer, classifier = _fit(prepared, vocabulary, examples, run, setting, say)
-    raw = _predict_all(prepared, examples, trainer, classifier, run)
+    trainer, network = _fit(prepared, vocabulary, examples, run, setting, say)
+    raw = _predict_all(prepared, examples, trainer, network, run)
     if raw is None:
         return None
-    save_network(classifier.network, prepared.examples.labels.names, run.folder)
+    save_network(network, prepared.examples.labels.names, run.folder)
     rivals = make_rivals(prepared, examples, fitted_boosting(run, prepared, examples, say))
     report = write_report(run, prepared, raw, rivals)
     finish_run(
@@ -114,10 +101,30 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
             "devices": trainer.world_size,
             "epochs": trainer.current_epoch,
             "seconds": round(time.monotonic() - begun, 1),
-            "parameters": sum(p.numel() for p in classifier.network.parameters()),
+            "parameters": sum(p.numel() for p in network.parameters()),
         },
     )
     return report
+
+
+def _prepare(scenario: Scenario, setting: Setting, say: Say) -> tuple[Run, Prepared, Vocabulary]:
+    """All that comes before the training."""
+    first = is_rank_zero()
+    # Another rank finds the folder as rank zero has just made it.
+    run = open_run(setting.runs, scenario, setting.opening) if first else Run(setting.runs / scenario.name)
+    if not first and not run.folder.exists():
+        raise RunError(
+            f"{run.folder} must be on a file system that all nodes share, however: it is not there"
+        )
+    prepared = prepare(scenario, setting.runs, say)
+    vocabulary = fit_vocabulary(
+        prepared.store, prepared.cutoffs.fit_until, scenario.model.attributes, scenario.model.memory
+    )
+    if first:
+        start_run(run, scenario, setting.opening)
+        write_examples(prepared.examples, run / "examples.parquet", prepared.store.fingerprint)
+        run.write_json("vocabulary.json", vocabulary.as_json())
+    return run, prepared, vocabulary
 
 
 def example_batches(prepared: Prepared, vocabulary: Vocabulary) -> ExampleBatches:
@@ -127,134 +134,128 @@ def example_batches(prepared: Prepared, vocabulary: Vocabulary) -> ExampleBatche
     return ExampleBatches(builder, examples.rows, examples.cutoffs, targets_of(examples.table))
 
 
-class _Loaders(pytorch_lightning.LightningDataModule):
-    """Training and validation batches; made when the trainer knows which rank this is."""
-
-    def __init__(self, examples: ExampleBatches, splits: np.ndarray, train: TrainSection) -> None:
-        super().__init__()
-        self.examples, self.splits, self.train_section = examples, splits, train
-
-    def train_dataloader(self) -> DataLoader[Batch]:
-        return self._loader("train", self.train_section.batch_size, self.train_section.seed)
-
-    def val_dataloader(self) -> DataLoader[Batch]:
-        return self._loader("validation", EVALUATION_BATCH, None)
-
-    def _loader(self, split: str, batch_size: int, seed: int | None) -> DataLoader[Batch]:
-        assert self.trainer is not None
-        positions = np.flatnonzero(self.splits == split)
-        world = self.trainer.world_size
-        if len(positions) < world:
-            raise DataError(
-                f"{split} must have an example for each of {world} devices, however: {len(positions)}"
-            )
-        batch_size = min(batch_size, len(positions) // world)  # Lightning wants a batch for every rank
-        return loader(
-            self.examples,
-            BatchPlan(positions, batch_size, seed, self.trainer.global_rank, world),
-        )
-
-
-class _EpochLines(Callback):
-    """One line an epoch: on the screen, and as JSON in `log.jsonl`."""
-
-    def __init__(self, path: Path, say: Say) -> None:
-        self.path, self.say, self.begun = path, say, time.monotonic()
-
-    def on_train_start(
-        self, trainer: pytorch_lightning.Trainer, _: pytorch_lightning.LightningModule
-    ) -> None:
-        """An epoch that ended after the last checkpoint is trained again: its line goes."""
-        if trainer.is_global_zero and self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            write_text(self.path, "".join(lines[: trainer.current_epoch]))
-
-    def on_train_epoch_end(
-        self, trainer: pytorch_lightning.Trainer, _: pytorch_lightning.LightningModule
-    ) -> None:
-        if not trainer.is_global_zero:
-            return
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        line = {"epoch": trainer.current_epoch + 1, "seconds": round(time.monotonic() - self.begun, 1)}
-        defined = {name: round(value, 6) for name, value in metrics.items() if np.isfinite(value)}
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({**line, **defined}) + "\n")
-        shown = [f"epoch {line['epoch']}"]
-        for name, label in (
-            ("train_loss", "training loss"),
-            ("validation_loss", "validation loss"),
-            ("validation_macro_auroc", "macro AUROC"),
-            (MONITOR, "macro AP"),
-        ):
-            shown.append(f"{label} {metrics[name]:.4f}" if name in defined else f"{label} undefined")
-        self.say(f"{', '.join(shown)}, {line['seconds']:.0f} s")
-
-
 def _fit(
     prepared: Prepared, vocabulary: Vocabulary, examples: ExampleBatches, run: Run, setting: Setting, say: Say
-) -> tuple[pytorch_lightning.Trainer, Classifier]:
-    """Train, and load the best weights."""
+) -> tuple[pytorch_lightning.Trainer, Network]:
+    """Train, and give the network with the best weights."""
     scenario = prepared.scenario
     pytorch_lightning.seed_everything(scenario.train.seed, verbose=False)
-    classifier = Classifier(fitted_network(prepared, vocabulary, examples), scenario.train)
-    checkpoints = ModelCheckpoint(
+    classifier = _classifier(prepared, vocabulary, examples)
+    monitor, mode = monitored(scenario.train)
+    best = ModelCheckpoint(
         dirpath=run / "checkpoints",
         filename="best",
-        monitor=MONITOR,
-        mode="max",
+        monitor=monitor,
+        mode=mode,
         save_last=True,
         enable_version_counter=False,
     )
-    trainer = _trainer(scenario.train, [checkpoints, *_callbacks(scenario.train, run, setting, say)], setting)
+    stopping = Stopping(run / "checkpoints" / "last.ckpt", scenario.train.checkpoint_minutes)
+    callbacks: list[Callback] = [
+        best,
+        # Undefined (no label has a positive) is not a reason to stop: the last weights are then as good as
+        # any.
+        EarlyStopping(monitor, mode=mode, patience=scenario.train.patience, check_finite=False),
+        EpochLines(run / "log.jsonl", say),
+        stopping,
+    ]
+    if setting.interactive:
+        callbacks.append(TQDMProgressBar(refresh_rate=5))
+    trainer = _trainer(scenario.train, callbacks, setting)
     splits = prepared.examples.table[SPLIT].to_numpy()
     try:
         with warnings.catch_warnings():
-            # Batches are built by vectorised gathers: workers would only copy them.
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # within Lightning, by torch 2.13
+            # Ours is resumable; Lightning asks the loader, where the state is that of the data module.
+            warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
             trainer.fit(
                 classifier,
-                datamodule=_Loaders(examples, splits, scenario.train),
+                datamodule=Loaders(examples, splits, scenario.train),
                 ckpt_path=run.last_checkpoint if setting.opening == "resume" else None,
                 weights_only=True,
             )
     except SystemExit:  # Lightning turns Ctrl-C into an exit
+        if stopping.terminated:
+            raise Terminated from None
         if trainer.interrupted:
             raise KeyboardInterrupt from None
         raise
-    best = torch.load(checkpoints.best_model_path or checkpoints.last_model_path, weights_only=True)
-    classifier.load_state_dict(best["state_dict"])
-    say(f"best epoch {best['epoch'] + 1}")
-    return trainer, classifier
+    state = torch.load(best.best_model_path or best.last_model_path, weights_only=True)
+    network = Network(classifier.network.spec)
+    network.load_state_dict(classifier.judged_weights(state["state_dict"]))
+    say(f"best epoch {state['epoch'] + 1}")
+    return trainer, network.to(trainer.strategy.root_device)
 
 
-def _callbacks(train: TrainSection, run: Run, setting: Setting, say: Say) -> list[Callback]:
-    callbacks: list[Callback] = [
-        # Undefined (no label has a positive) is not a reason to stop: the last weights are then as good as
-        # any.
-        EarlyStopping(MONITOR, mode="max", patience=train.patience, check_finite=False),
-        _EpochLines(run / "log.jsonl", say),
-    ]
-    return [*callbacks, TQDMProgressBar(refresh_rate=5)] if setting.interactive else callbacks
+def _classifier(prepared: Prepared, vocabulary: Vocabulary, examples: ExampleBatches) -> Classifier:
+    """The untrained network, and what is minimised."""
+    train, names = prepared.scenario.train, list(prepared.examples.labels.names)
+    unknown = list(prepared.scenario.unknown_train_labels(names))
+    if unknown:
+        raise DataError(unknown)
+    positives_K, known_K = _counts(prepared, "train")
+    network = fitted_network(prepared, vocabulary, examples)
+    positive_K = None
+    if isinstance(train.loss, Bce):
+        positive_K = positive_weights(train.loss.pos_weight, names, positives_K, known_K)
+        network.prior_K += positive_K.log()  # where the loss is least, before anything is learned
+    objective = Objective(
+        train.loss, torch.tensor([train.label_weights.get(name, 1.0) for name in names]), positive_K
+    )
+    label = None
+    if train.monitored_label is not None:
+        label = names.index(train.monitored_label)
+        positives, known = (int(counts[label]) for counts in _counts(prepared, "validation"))
+        if not 0 < positives < known:
+            rule = (
+                f"needs positives and negatives in validation, however: {positives} of {known} are positive"
+            )
+            raise DataError(prepared.scenario.problem("train.monitor", f"{rule}; monitor macro_ap"))
+    return Classifier(network, train, objective, _example_weights(prepared), label)
+
+
+def _counts(prepared: Prepared, split: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Positive and known targets of each label, int64, shape (K)."""
+    targets_NK = targets_of(prepared.examples.table.filter(pl.col(SPLIT) == split))
+    known_K = (targets_NK != UNKNOWN).sum(axis=0)
+    return torch.from_numpy((targets_NK == 1).sum(axis=0)), torch.from_numpy(known_K)
+
+
+def _example_weights(prepared: Prepared) -> torch.Tensor | None:
+    """Halved for each so many days before the newest training cutoff; None where all count alike."""
+    half_life = prepared.scenario.train.half_life_days
+    if half_life is None:
+        return None
+    cutoffs_N = prepared.examples.cutoffs
+    newest = cutoffs_N[(prepared.examples.table[SPLIT] == "train").to_numpy()].max()
+    age_N = (newest - cutoffs_N) / MICROSECONDS_PER_DAY
+    return torch.from_numpy(np.exp2(-age_N / half_life).astype(np.float32))
 
 
 def _trainer(train: TrainSection, callbacks: list[Callback], setting: Setting) -> pytorch_lightning.Trainer:
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    devices = train.devices
-    if devices == "auto" and (train.accelerator == "cpu" or not torch.cuda.is_available()):
+    gpus = train.accelerator != "cpu" and torch.cuda.is_available()
+    devices, nodes = devices_and_nodes(train)
+    if devices == "auto" and not gpus:
         devices = 1
-    strategy: Strategy | str = train.strategy
-    if strategy == "ddp" or devices != 1:
+    strategy: Strategy | str = "auto"
+    if train.strategy == "fsdp":
+        if not gpus:
+            raise RunError("train.strategy: fsdp needs GPUs, however: there is none; set it to ddp")
+        strategy = FSDPStrategy(state_dict_type="full")
+    elif train.strategy == "ddp" or devices != 1 or nodes > 1:
         strategy = DDPStrategy(**_no_buffer_sync())
     return pytorch_lightning.Trainer(
         max_epochs=train.epochs,
         accelerator=train.accelerator,
         devices=devices,
+        num_nodes=nodes,
         strategy=strategy,
         precision=train.precision,
         gradient_clip_val=train.gradient_clip_val,
+        accumulate_grad_batches=train.accumulate_grad_batches,
         limit_train_batches=train.limit_train_batches,
         limit_val_batches=train.limit_val_batches,
         callbacks=callbacks,
@@ -289,9 +290,7 @@ def fitted_network(prepared: Prepared, vocabulary: Vocabulary, examples: Example
     positions = np.flatnonzero((prepared.examples.table[SPLIT] == "train").to_numpy())
     plan = BatchPlan(positions, 512, seed=scenario.train.seed)
     sample = list(islice(examples.planned(plan), _SAMPLE_BATCHES))
-    targets_NK = targets_of(prepared.examples.table)[positions]
-    positives_K, known_K = (targets_NK == 1).sum(axis=0), (targets_NK != UNKNOWN).sum(axis=0)
-    network.fit(sample, torch.from_numpy(positives_K), torch.from_numpy(known_K))
+    network.fit(sample, *_counts(prepared, "train"))
     return network
 
 
@@ -299,15 +298,13 @@ def _predict_all(
     prepared: Prepared,
     examples: ExampleBatches,
     trainer: pytorch_lightning.Trainer,
-    classifier: Classifier,
+    network: Network,
     run: Run,
 ) -> pl.DataFrame | None:
     """Every example scored once: each rank its share, merged and counted by rank zero; None on the others."""
     rank, world = trainer.global_rank, trainer.world_size
     keys = prepared.examples.table.drop(TARGETS)
-    index, scores = score_batches(
-        classifier.network.to(trainer.strategy.root_device), examples.in_order(rank, world)
-    )
+    index, scores = score_batches(network, examples.in_order(rank, world))
     part = keys[index].with_columns(array_column(SCORES, scores), pl.Series("__index", index))
     if world > 1:
         with replacing(run / f"parts/{rank}.parquet") as temporary:

@@ -1,0 +1,178 @@
+"""How a model is trained: what is minimised, on what, how long, and where."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
+
+from mlc.scenario.fields import Section, Text, kind_from_text
+from mlc.scenario.origin import Keys
+
+
+def _number_balanced_or_labels(value: object) -> str | None:
+    if isinstance(value, dict):
+        return "labels"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "number"
+    return "balanced" if value == "balanced" else None
+
+
+_Weight = Annotated[float, Field(gt=0.0)]
+PosWeight = Annotated[
+    Annotated[_Weight, Tag("number")]
+    | Annotated[Literal["balanced"], Tag("balanced")]
+    | Annotated[dict[Text, _Weight], Tag("labels")],
+    Discriminator(
+        _number_balanced_or_labels,
+        custom_error_type="pos_weight",
+        custom_error_message="must be a number, balanced, or a mapping of labels to numbers",
+    ),
+]
+
+
+class Bce(Section):
+    """Binary cross-entropy of each label; keeps the scores calibrated."""
+
+    kind: Literal["bce"] = "bce"
+    pos_weight: PosWeight = 1.0
+    """How much more a positive target counts than a negative one: a number; `balanced` for as much as all
+    negatives of its label together; or `{Dress: 3}`, others 1. Scores are then too high by design."""
+
+
+class Focal(Section):
+    """Focal loss: well-scored examples weigh less. The scores are no longer calibrated."""
+
+    kind: Literal["focal"]
+    gamma: Annotated[float, Field(ge=0.0)] = 2.0
+    """How much less; 0 is binary cross-entropy."""
+
+
+class Asymmetric(Section):
+    """Asymmetric loss: well-scored negatives weigh less than well-scored positives. The scores are no longer
+    calibrated.
+    """
+
+    kind: Literal["asymmetric"]
+    gamma_negative: Annotated[float, Field(ge=0.0)] = 4.0
+    """How much less a negative target weighs the lower its score."""
+    gamma_positive: Annotated[float, Field(ge=0.0)] = 1.0
+    """How much less a positive target weighs the higher its score."""
+    clip: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
+    """Scores of negatives are lowered by this first, so that very low ones count for nothing."""
+
+
+Loss = Annotated[Bce | Focal | Asymmetric, Discriminator("kind")]
+
+
+def _number_or_share(value: object) -> str | None:
+    """`1` is one batch, `1.0` is all of them."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return "number" if isinstance(value, int) else "share"
+
+
+Batches = Annotated[
+    Annotated[int, Field(ge=1), Tag("number")] | Annotated[float, Field(gt=0.0, le=1.0), Tag("share")],
+    Discriminator(
+        _number_or_share,
+        custom_error_type="batches",
+        custom_error_message="must be a number of batches, such as 100, or a share of them, such as 0.1",
+    ),
+]
+
+
+def _number_or_auto(value: object) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return "number"
+    return "auto" if value == "auto" else None
+
+
+Devices = Annotated[
+    Annotated[int, Field(ge=1), Tag("number")] | Annotated[Literal["auto"], Tag("auto")],
+    Discriminator(
+        _number_or_auto,
+        custom_error_type="devices",
+        custom_error_message="must be auto or a whole number of devices",
+    ),
+]
+
+
+_MONITOR_PATTERN = r"^(macro_ap|macro_auroc|log_loss|label:.+)$"
+
+
+def _known_monitor(name: str) -> str:
+    if not re.search(_MONITOR_PATTERN, name):
+        raise PydanticCustomError("monitor", "must be macro_ap, macro_auroc, log_loss, or label: and a label")
+    return name
+
+
+Monitor = Annotated[
+    str, AfterValidator(_known_monitor), Field(json_schema_extra={"pattern": _MONITOR_PATTERN})
+]
+
+
+class TrainSection(Section):
+    """How the model is trained. Most names are PyTorch Lightning's."""
+
+    epochs: Annotated[int, Field(ge=1)] = 12
+    """Passes over the training examples at most."""
+    monitor: Monitor = "macro_ap"
+    """What is best on validation, for early stopping and for the weights that are kept: `macro_ap`,
+    `macro_auroc`, `log_loss`, or `label:Dress` for one label's average precision."""
+    patience: Annotated[int, Field(ge=1)] = 5
+    """Stop after this many epochs in which `monitor` does not get better."""
+    batch_size: Annotated[int, Field(ge=1)] = 512
+    """Examples in a batch, on each device."""
+    accumulate_grad_batches: Annotated[int, Field(ge=1)] = 1
+    """Batches in a step: as if they were one, at the memory of one."""
+    learning_rate: Annotated[float, Field(gt=0.0)] = 2.0e-3
+    """Highest learning rate; it rises for a twentieth of the steps and falls along a cosine."""
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.02
+    """Decoupled weight decay (AdamW) on matrices."""
+    loss: Annotated[
+        Loss,
+        BeforeValidator(kind_from_text, json_schema_input_type=Loss | Literal["bce", "focal", "asymmetric"]),
+    ] = Bce()
+    """What is minimised."""
+    label_weights: dict[Text, _Weight] = Field(default={})
+    """How much a label counts in the loss: `{Dress: 2}`, others 1."""
+    half_life_days: _Weight | None = None
+    """An example counts half as much for each so many days that its cutoff lies before the newest training
+    cutoff. Default: all count alike."""
+    ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    """Judge and keep a moving average of the weights, of which so much stays at each step, such as 0.99."""
+    gradient_clip_val: Annotated[float, Field(gt=0.0)] | None = 1.0
+    """Largest norm of the gradient; null for none."""
+    limit_train_batches: Batches | None = None
+    """Use only so many training batches an epoch (whole number) or such a share of them (0 to 1)."""
+    limit_val_batches: Batches | None = None
+    """Use only so many validation batches (whole number) or such a share of them (0 to 1)."""
+    accelerator: Literal["auto", "cpu", "gpu", "mps", "tpu"] = "auto"
+    """Kind of device."""
+    devices: Devices = "auto"
+    """How many devices; `auto` is all GPUs, or one CPU process."""
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    """How several devices work together: `ddp` has the model on each, `fsdp` (GPUs only) a part of it."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
+    """Number format of the computation."""
+    checkpoint_minutes: _Weight = 10.0
+    """Minutes between two checkpoints within an epoch: so much is trained again when a run is killed."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 7
+    """Fixes initial weights, order of the batches and hold-out entities."""
+
+    @property
+    def monitored_label(self) -> str | None:
+        """The label that `monitor` names, if it names one."""
+        return self.monitor.removeprefix("label:") if self.monitor.startswith("label:") else None
+
+    def labels_named(self) -> Iterator[tuple[Keys, str]]:
+        """Every label that stands in this section, with its place."""
+        if self.monitored_label is not None:
+            yield ("monitor",), self.monitored_label
+        for name in self.label_weights:
+            yield ("label_weights", name), name
+        if isinstance(self.loss, Bce) and isinstance(self.loss.pos_weight, dict):
+            for name in self.loss.pos_weight:
+                yield ("loss", "pos_weight", name), name

@@ -1,0 +1,58 @@
+"""Which of several processes this one is, and which of them goes first."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from torch.distributed.rendezvous import rendezvous
+
+from mlc.errors import RunError
+from mlc.scenario import TrainSection
+
+_LONGEST = timedelta(days=7)  # that rank zero reads tables before the others give up
+
+
+def is_rank_zero() -> bool:
+    """Whether this process is the one that writes and prints."""
+    return all(int(os.environ.get(name, "0")) == 0 for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+
+
+def _by_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+@contextmanager
+def rank_zero_first() -> Iterator[None]:
+    """The other ranks enter the block when rank zero has left it.
+
+    Under torchrun all begin at once. Lightning's own launcher starts the others when rank zero is about to
+    train.
+    """
+    if not _by_torchrun():
+        yield
+        return
+    store, rank, _ = next(rendezvous("env://"))
+    prepared = f"mlc prepared {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    if rank:
+        store.wait([prepared], _LONGEST)
+    yield
+    if not rank:
+        store.set(prepared, "1")
+
+
+def devices_and_nodes(train: TrainSection) -> tuple[int | str, int]:
+    """Devices a node, and number of nodes: torchrun knows both, otherwise there is one node.
+
+    Raises:
+        RunError: The scenario wants another number of devices than torchrun has started processes.
+    """
+    if not _by_torchrun():
+        return train.devices, 1
+    processes = int(os.environ["LOCAL_WORLD_SIZE"])
+    if train.devices not in ("auto", processes):
+        raise RunError(
+            f"train.devices must be the processes of a node, however: it is {train.devices}, and torchrun "
+            f"started {processes}; leave it out"
+        )
+    return processes, int(os.environ["WORLD_SIZE"]) // processes

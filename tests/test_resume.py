@@ -1,0 +1,131 @@
+"""A training that was stopped, anyhow and anywhere, ends with the weights of one that was not."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from mlc.run import Run
+from mlc.steps.stopping import Stopping
+from tests.conftest import Result, in_process, process
+
+NAME = "departments_28d"
+FLAGS = [
+    flag
+    for override in (
+        *("model.preset=nano", "target.allow_empty=true", "train.epochs=3", "train.batch_size=128"),
+        *("train.accumulate_grad_batches=2", "train.ema_decay=0.9", "train.checkpoint_minutes=0.000001"),
+        *("train.patience=1", "train.learning_rate=0.02", "examples.train_cutoffs=3"),
+    )
+    for flag in ("--set", override)
+]
+
+
+@pytest.fixture(scope="module")
+def whole(demo, tmp_path_factory) -> Path:
+    """A run that was not interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    result = process("train", demo / f"{NAME}.yaml", *FLAGS, folder=folder)
+    assert result.code == 0, result.err
+    return folder / "runs" / NAME
+
+
+def lines(run: Path) -> list[dict[str, float]]:
+    """The log, without what the clock said."""
+    found = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in found]
+
+
+def assert_alike(run: Path, whole: Path) -> None:
+    assert (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert (run / "report.json").read_bytes() == (whole / "report.json").read_bytes()
+    assert lines(run) == lines(whole)
+
+
+def interrupted(scenario: Path, folder: Path, number: int) -> Result:
+    """A training that gets a signal in the middle of its first epoch."""
+    run = Run(folder / "runs" / NAME)
+    command = [sys.executable, "-m", "mlc", "train", str(scenario), *FLAGS]
+    with subprocess.Popen(
+        command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as training:
+        for _ in range(3000):
+            if run.last_checkpoint or training.poll() is not None:
+                break
+            time.sleep(0.02)
+        training.send_signal(number)
+        out, err = training.communicate(timeout=60)
+    assert run.last_checkpoint, err
+    assert not run.finished
+    return Result(training.returncode, out, err)
+
+
+def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(demo, whole, tmp_path):
+    interrupted(demo / f"{NAME}.yaml", tmp_path, signal.SIGKILL)
+    position = torch.load(tmp_path / "runs" / NAME / "checkpoints/last.ckpt", weights_only=True)["Loaders"]
+    assert position["epoch"] == 0
+    assert position["given"] > 0
+    resumed = process("train", demo / f"{NAME}.yaml", *FLAGS, "--resume", folder=tmp_path)
+    assert resumed.code == 0, resumed.err
+    assert_alike(tmp_path / "runs" / NAME, whole)
+
+
+def test_a_training_that_the_system_ends_saves_says_so_and_goes_on_exactly(demo, whole, tmp_path):
+    stopped = interrupted(demo / f"{NAME}.yaml", tmp_path, signal.SIGTERM)
+    assert stopped.code == 143
+    assert "stopped by SIGTERM" in stopped.err
+    assert "is unfinished: mlc train with --resume goes on" in stopped.err
+    assert "Traceback" not in stopped.err
+    resumed = process("train", demo / f"{NAME}.yaml", *FLAGS, "--resume", folder=tmp_path)
+    assert resumed.code == 0, resumed.err
+    assert_alike(tmp_path / "runs" / NAME, whole)
+
+
+class CutError(Exception):
+    """The process dies here."""
+
+
+@pytest.mark.parametrize(
+    ("hook", "times"),
+    [("on_train_batch_end", 9), ("on_validation_batch_end", 2), ("on_validation_end", 2)],
+    ids=["in the second epoch", "in its validation", "before its checkpoint"],
+)
+def test_it_goes_on_exactly_from_every_part_of_an_epoch(
+    demo, whole, tmp_path, monkeypatch, capfd, hook, times
+):
+    monkeypatch.chdir(tmp_path)
+    seen = []
+
+    def cut(original):
+        def hooked(*arguments):
+            original(*arguments)
+            seen.append(hook)
+            if len(seen) == times:
+                raise CutError
+
+        return hooked
+
+    command = ("train", demo / f"{NAME}.yaml", *FLAGS)
+    with monkeypatch.context() as patched:
+        patched.setattr(Stopping, hook, cut(getattr(Stopping, hook)))
+        assert in_process(monkeypatch, capfd, *command).code == 3
+    resumed = in_process(monkeypatch, capfd, *command, "--resume")
+    assert resumed.code == 0, resumed.err
+    assert_alike(tmp_path / "runs" / NAME, whole)
+
+
+def test_a_checkpoint_of_the_last_epoch_does_not_train_one_more(demo, whole, tmp_path, monkeypatch, capfd):
+    """Stopped early, and killed before the scores: the weights are there, and stay."""
+    monkeypatch.chdir(tmp_path)
+    command = ("train", demo / f"{NAME}.yaml", *FLAGS)
+    with monkeypatch.context() as patched:
+        patched.setattr("mlc.steps.train.score_batches", lambda *_: 1 / 0)
+        assert in_process(monkeypatch, capfd, *command).code == 3
+    resumed = in_process(monkeypatch, capfd, *command, "--resume")
+    assert resumed.code == 0, resumed.err
+    assert_alike(tmp_path / "runs" / NAME, whole)

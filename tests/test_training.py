@@ -1,0 +1,252 @@
+"""What a step of training does: normalisation over batches, weights, averages, what is monitored."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import warnings
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import pytorch_lightning
+import torch
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader
+
+from mlc.batch import Batch
+from mlc.errors import ScenarioError
+from mlc.module import Classifier, Network, monitored
+from mlc.scenario import TrainSection, load_scenario
+from tests.conftest import NANO, Command
+from tests.test_module import SPEC, random_batch
+
+NAME = "departments_28d"
+STILL = replace(SPEC, dropout=0.0)
+
+
+def joined(batches: list[Batch]) -> Batch:
+    """One batch of the examples of several."""
+    starts = np.cumsum([0, *(len(batch) for batch in batches)])
+    return Batch(
+        **{
+            field.name: torch.cat(
+                [
+                    getattr(batch, field.name) + (int(start) if field.name.startswith("example_") else 0)
+                    for batch, start in zip(batches, starts, strict=False)
+                ]
+            )
+            for field in fields(Batch)
+        }
+    )
+
+
+def part(seed: int, unknown: float) -> Batch:
+    """Six examples, some of whose targets are not known."""
+    batch = random_batch(6, seed)
+    generator = torch.Generator().manual_seed(seed)
+    batch.targets_BK[torch.rand(batch.targets_BK.shape, generator=generator) < unknown] = 255
+    return batch
+
+
+def fitted(batches: list[Batch], weights_N: torch.Tensor | None = None, **train: object) -> Classifier:
+    """A network after one epoch of some batches."""
+    torch.manual_seed(0)
+    network = Network(STILL)
+    network.fit([random_batch(64, 9)], torch.tensor([5, 20, 9]), torch.tensor([64, 64, 64]))
+    classifier = Classifier(network, TrainSection(epochs=1, **train), weights_N=weights_N)  # type: ignore[arg-type]
+    trainer = pytorch_lightning.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        accumulate_grad_batches=classifier.train_section.accumulate_grad_batches,
+        gradient_clip_val=1.0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(classifier, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
+    return classifier
+
+
+def assert_same_weights(one: Classifier, two: Classifier) -> None:
+    for (name, first), second in zip(one.network.named_parameters(), two.network.parameters(), strict=True):
+        torch.testing.assert_close(first, second, atol=2e-6, rtol=1e-4, msg=name)
+
+
+def moved(one: Classifier, two: Classifier) -> bool:
+    pairs = zip(one.network.parameters(), two.network.parameters(), strict=True)
+    return any(not torch.allclose(first, second, atol=1e-5) for first, second in pairs)
+
+
+def test_accumulated_batches_are_one_batch_also_where_few_targets_are_known():
+    parts = [part(1, 0.0), part(2, 0.9), part(3, 0.5)]
+    assert_same_weights(fitted(parts, accumulate_grad_batches=3), fitted([joined(parts)]))
+
+
+def test_the_last_step_of_an_epoch_may_have_fewer_batches():
+    parts = [part(seed, 0.2) for seed in range(5)]
+    together = [joined(parts[:2]), joined(parts[2:4]), parts[4]]
+    assert_same_weights(fitted(parts, accumulate_grad_batches=2), fitted(together))
+
+
+def test_an_example_of_weight_zero_teaches_nothing():
+    batch = part(1, 0.0)
+    silent = replace(batch, targets_BK=batch.targets_BK.clone())
+    silent.targets_BK[2:4] = 255
+    weights_N = torch.ones(6)
+    weights_N[2:4] = 0.0
+    assert_same_weights(fitted([batch], weights_N), fitted([silent]))
+    assert moved(fitted([batch], weights_N), fitted([batch]))
+
+
+def test_the_moving_average_is_that_of_the_weights_after_each_step(monkeypatch):
+    seen: list[torch.Tensor] = []
+    update = AveragedModel.update_parameters
+
+    def noted(average, network):
+        seen.append(network.entity_to_label.weight.detach().clone())
+        update(average, network)
+
+    monkeypatch.setattr(AveragedModel, "update_parameters", noted)
+    classifier = fitted([part(seed, 0.0) for seed in range(4)], ema_decay=0.15)
+    expected = seen[0]
+    for step, weight in enumerate(seen[1:], start=1):
+        stays = min(0.15, (1 + step) / (10 + step))
+        expected = stays * expected + (1 - stays) * weight
+    kept = classifier.judged_weights(classifier.state_dict())
+    assert set(kept) == set(classifier.network.state_dict())
+    assert len(seen) == 4
+    torch.testing.assert_close(kept["entity_to_label.weight"], expected, atol=1e-7, rtol=1e-5)
+    assert not torch.equal(seen[-1], expected)
+
+
+def test_what_is_monitored_has_a_direction():
+    assert monitored(TrainSection()) == ("validation_macro_ap", "max")
+    assert monitored(TrainSection(monitor="log_loss")) == ("validation_log_loss", "min")
+    assert monitored(TrainSection(monitor="label:Dress")) == ("validation_label_ap", "max")
+
+
+def test_decay_is_on_matrices_alone():
+    classifier = fitted([part(1, 0.0)], weight_decay=0.3)
+    matrices, vectors = classifier.trainer.optimizers[0].param_groups
+    assert {p.ndim for p in matrices["params"]} == {2}
+    assert {p.ndim for p in vectors["params"]} == {1}
+    assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.3, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("override", "field", "found"),
+    [
+        ("train.monitor=label:Kiks", "train.monitor", "did you mean Kids?"),
+        ("train.monitor=map", "train.monitor", "must be macro_ap, macro_auroc, log_loss, or label:"),
+        ("train.label_weights={Book: 2}", "train.label_weights.Book", "did you mean Books?"),
+        ("train.label_weights={Books: 0}", "train.label_weights.Books", "must be greater than 0"),
+        ("train.loss={kind: bce, pos_weight: {Bok: 2}}", "train.loss.pos_weight.Bok", "must be one of"),
+        ("train.loss={kind: bce, pos_weight: often}", "train.loss.pos_weight", "must be a number, balanced"),
+        ("train.loss={kind: focal, pos_weight: 2}", "train.loss.pos_weight", "unknown field"),
+        ("train.half_life_days=0", "train.half_life_days", "must be greater than 0"),
+        ("train.ema_decay=1", "train.ema_decay", "must be less than 1"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(demo, override, field, found):
+    with pytest.raises(ScenarioError) as refused:
+        load_scenario(demo / f"{NAME}.yaml", [override])
+    (problem,) = refused.value.problems
+    assert problem.field == field
+    assert found in problem.rule
+
+
+@pytest.mark.parametrize(
+    ("overrides", "field"),
+    [
+        (["train.half_life_days=30", "examples.train_cutoffs=1"], "train.half_life_days"),
+        (["train.strategy=fsdp", "train.accelerator=cpu"], "train.strategy"),
+        (["train.strategy=fsdp", "train.ema_decay=0.9"], "train.ema_decay"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(demo, overrides, field):
+    with pytest.raises(ScenarioError) as refused:
+        load_scenario(demo / f"{NAME}.yaml", overrides)
+    assert [problem.field for problem in refused.value.problems] == [field]
+
+
+def test_what_only_the_tables_can_tell_is_refused_before_the_training(demo, mlc: Command):
+    top = ("--set", "target.class_names={top: 3}", "--set", "target.true_probabilities=null")
+    result = mlc("train", demo / f"{NAME}.yaml", *NANO, *top, "--set", "train.monitor=label:Caviar")
+    assert result.code == 2
+    assert "train.monitor: must be one of class_names, however: Caviar is not" in result.err
+
+
+def test_without_gpus_fsdp_is_refused(demo, mlc: Command):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    result = mlc("train", demo / f"{NAME}.yaml", *NANO, "--set", "train.strategy=fsdp", "--overwrite")
+    assert result.code == 2
+    assert "fsdp needs GPUs, however: there is none" in result.err
+
+
+def log_of(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def test_the_monitored_value_decides_what_is_kept_and_when_to_stop(demo, mlc: Command, tmp_path):
+    flags = ["--set", "train.epochs=6", "--set", "train.patience=1", "--set", "train.learning_rate=0.05"]
+    loss = "train.loss={kind: asymmetric, gamma_negative: 2}"
+    weights = ("train.label_weights={Books: 3}", "train.half_life_days=60", "train.monitor=label:Books", loss)
+    options = [flag for override in weights for flag in ("--set", override)]
+    result = mlc("train", demo / f"{NAME}.yaml", *NANO, *flags, *options)
+    assert result.code == 0, result.err
+    found = [line["validation_label_ap"] for line in log_of(tmp_path / "runs" / NAME)]
+    assert f"best epoch {1 + int(np.argmax(found))}\n" in result.err
+    assert "label:Books" in result.err
+    assert found[-1] <= max(found[:-1], default=found[-1])
+    report = json.loads((tmp_path / "runs" / NAME / "report.json").read_text())
+    books = next(x for x in report["splits"]["validation"]["labels"] if x["name"] == "Books")
+    assert books["ap"] == pytest.approx(max(found), abs=1e-5)
+
+
+def test_weights_of_positives_raise_the_scores(demo, trained, mlc: Command, tmp_path):
+    balanced = ("--set", "train.loss={kind: bce, pos_weight: balanced}")
+    assert mlc("train", demo / f"{NAME}.yaml", *NANO, *balanced).code == 0
+    higher, usual = (
+        pl.read_parquet(runs / NAME / "predictions.parquet")["scores"].to_numpy().mean(axis=0)
+        for runs in (tmp_path / "runs", trained)
+    )
+    assert (higher > usual).all()
+    assert higher.mean() > 0.3 > usual.mean()
+
+
+def test_two_nodes_of_torchrun_train_one_run(demo, tmp_path):
+    """Each node is a process with its own torchrun; both see the same folder."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"),
+        *("--master-addr=127.0.0.1", f"--master-port={port}"),
+    ]
+    train = ["-m", "mlc", "train", str(demo / f"{NAME}.yaml"), *NANO, "--set", "examples.train_cutoffs=3"]
+    nodes = [
+        subprocess.Popen(
+            [*command, f"--node-rank={rank}", *train],
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    printed = [node.communicate(timeout=300) for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], printed
+    facts = json.loads((tmp_path / "runs" / NAME / "run.json").read_text())
+    assert facts["devices"] == 2
+    assert "Test split" in printed[0][0]
+    assert printed[1][0] == ""
+    assert len(log_of(tmp_path / "runs" / NAME)) == 2
