@@ -89,7 +89,7 @@ def test_a_store_within_a_memory_limit_is_the_same(folder):
     line = bench().limited(folder, "100kB")
     assert line["same"]
     assert line["table"] > 1_000_000
-    assert line["peak"] > 0
+    assert 0 <= line["peak"] < 1_000_000_000
 
 
 @pytest.mark.slow
