@@ -203,8 +203,12 @@ def labels(
         str | None, typer.Option(help="With --explain: a date or datetime. Default: the newest test cutoff.")
     ] = None,
     examples: Annotated[int, typer.Option(help="Also show so many random positives.", min=0)] = 0,
+    html: Annotated[
+        Path | None, typer.Option(help="Where to write the page. Default: beside --out, ending in .html.")
+    ] = None,
 ) -> None:
     """Build the examples with their targets; show what was left out, prevalence over time, examples."""
+    from mlc.atomic import write_text
     from mlc.steps.labels import check_ending, dropped_rows, prepare, split_counts, write_examples
 
     if long and wide:
@@ -213,9 +217,12 @@ def labels(
         raise MlcError("--cutoff must come with --explain ENTITY, however: it stands alone")
     moment = _moment(cutoff, "--cutoff")
     check_ending(out, ".parquet")
+    html = html or out.with_suffix(".html")
+    check_ending(html, ".html", option="--html")
     prepared = prepare(_load(scenario, override), runs_dir, lambda _: None)
     from mlc.steps import explain as explaining
     from mlc.steps import label_tables
+    from mlc.steps.labels_page import labels_page
 
     if explain is not None:
         print(explaining.timeline_text(explaining.explain(prepared, explain, moment)))
@@ -231,8 +238,11 @@ def labels(
     )
     for line in (*label_tables.spark_lines(found), *label_tables.pair_lines(found)):
         print(line)
-    for name, shown in explaining.explain_positives(prepared, examples):
+    explained = explaining.explain_positives(prepared, examples)
+    for name, shown in explained:
         print("\n" + explaining.timeline_text(shown, history=3, label=name))
+    write_text(html, labels_page(prepared, explained))
+    print(html)
     print(out)
 
 

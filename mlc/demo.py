@@ -176,6 +176,7 @@ def _articles_table(band_A: np.ndarray, rng: np.random.Generator) -> pl.DataFram
             "category": [category for _, category in kind_A],
             "price_band": pl.Series(list(_BANDS)).gather(band_A),
             "description": [f"{look} {kind[1].lower()}, {colour}" for look, kind, colour in words_A],
+            "tags": np.stack([look_A, colour_A], axis=1).tolist(),
         }
     )
 
@@ -443,7 +444,7 @@ def write_demo(
     25,000 customers. Everything appears at the end, by rename, the marker `demo.json` last.
 
         data/transactions/part-*.parquet  customer_id, bought_at, article_id, quantity, price, channel
-        data/articles.parquet             article_id, department, category, price_band, description
+        data/articles.parquet             article_id, department, category, price_band, description, tags
         data/customers.parquet            customer_id, joined_on, age, region, loyalty_tier
         data/truth/part-*.parquet         customer_id, cutoff, and a Float32 column a department: P(at least
                                           one purchase in (cutoff, cutoff + 28 days]), for all CUTOFFS

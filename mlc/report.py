@@ -201,9 +201,9 @@ def _differences(
 
 def _counts(part: pl.DataFrame) -> dict[str, Any]:
     cutoffs = part[CUTOFF].unique().sort()
-    ends = {"first": cutoffs[0].isoformat(), "last": cutoffs[-1].isoformat()}
+    first, last = (cutoffs[0].isoformat(), cutoffs[-1].isoformat()) if len(cutoffs) else (None, None)
     counted = {"examples": part.height, "entities": part[ENTITY_ID].n_unique()}
-    return {**counted, "cutoffs": {"number": len(cutoffs), **ends}}
+    return {**counted, "cutoffs": {"number": len(cutoffs), "first": first, "last": last}}
 
 
 def _compare(score: str, test: Mapping[str, Any], baselines: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -333,9 +333,9 @@ def _label_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
 
 def _described(entry: Mapping[str, Any]) -> str:
     number = entry["cutoffs"]["number"]
-    first, last = (entry["cutoffs"][word].removesuffix("T00:00:00") for word in ("first", "last"))
+    first, last = (str(entry["cutoffs"][word]).removesuffix("T00:00:00") for word in ("first", "last"))
     moments = f", cutoff {first}" if number == 1 else f", {number:,} cutoffs {first} to {last}"
-    return f"{entry['examples']:,} examples of {entry['entities']:,} entities{moments}"
+    return f"{entry['examples']:,} examples of {entry['entities']:,} entities{moments if number else ''}"
 
 
 def _number(value: float | None, form: str) -> str:

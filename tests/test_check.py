@@ -163,6 +163,32 @@ def test_rows_that_repeat_are_told_and_weigh_more_where_they_are_counted(found):
     assert found(counting, sales=sales)[0].startswith(f"warning: {doubled} of 6,100 rows in sales repeat")
 
 
+def test_a_few_numbers_below_zero_are_told_and_many_are_how_that_number_is(found):
+    def sold(below):
+        price = pl.when(pl.int_range(pl.len()) % 100 < below).then(-pl.col("price")).otherwise("price")
+        return SALES.with_columns(price)
+
+    told = only(found(sales=sold(2)))
+    assert told.startswith("note: 120 of 6,000 rows in sales have a negative price → if these are returns")
+    assert 'where: "price > 0"' in told
+    assert found(sales=sold(30)) == []
+    assert (
+        found(SCENARIO.replace("path: sales.parquet", "path: sales.parquet, where: price > 0"), sales=sold(2))
+        == []
+    )
+
+
+def test_a_number_that_is_a_name_is_told_where_it_enters_as_a_number(found):
+    sales = SALES.with_columns((pl.int_range(pl.len()) % 2_000).alias("shop_code"))
+    told = only(found(sales=sales))
+    assert told.startswith(
+        "note: shop_code of sales enters the model as a number, though its name is that of"
+    )
+    assert "encoders: {shop_code: category}" in told
+    coded = SCENARIO.replace("path: sales.parquet", "path: sales.parquet, encoders: {shop_code: category}")
+    assert found(coded, sales=sales) == []
+
+
 def test_entities_without_attributes_are_told(found):
     told = only(found(customers=PEOPLE[:450]))
     assert told.startswith("note: 150 of 600 entities (25%) have no row in customers, such as 'c450'")
@@ -181,6 +207,7 @@ REAL = {
         "transactions has 20 events from 2015-04-03 to 2015-04-30",
         "trans_date of transactions has dates without a time of day",
         "104 of 181,332 events in transactions have no key of categories",
+        "5,071 of 181,332 rows in transactions have a negative amount",
         "labels with too few positives",
     ),
     "nycflights13": (
@@ -219,3 +246,54 @@ def test_the_real_traps_are_told_and_nothing_else(mlc, name):
     for trap in REAL[name]:
         assert sum(trap in sentence for sentence in told) == 1, trap
     assert [s for s in told if not any(part in s for part in (*REAL[name], *KNOWN))] == []
+
+
+WALKED_INTO = (
+    (
+        "purchase_cards",
+        "observed_until: 2017-11-30",
+        "drop_all_negative: false",
+        "transactions has 15 events from 2017-12-01 to 2018-01-02 (33 days), usually 5,438 in as many days; "
+        "2 windows reach into it (train, validation)",
+    ),
+    (
+        "purchase_cards",
+        "{top: 25}",
+        "{top: 60}\n  allow_empty: true",
+        "far rarer in the last year than before, among the events with a label: Legal Fee Other (0.52%",
+    ),
+    (
+        "purchase_cards",
+        "encoders: {merchant_code: category}",
+        "",
+        "merchant_code of transactions enters the model as a number",
+    ),
+    (
+        "online_retail",
+        "where: quantity > 0",
+        "",
+        "10,624 of 541,909 rows in transactions have a negative quantity",
+    ),
+    ("online_retail", "where: quantity > 0", "", "135,080 of 541,909 rows in transactions have no entity"),
+    ("online_retail", "where: quantity > 0", "", "5,268 of 541,909 rows in transactions repeat another row"),
+    (
+        "online_retail",
+        "column: products.category",
+        "column: description\n  allow_empty: true",
+        "'LUNCH BAG SUKI  DESIGN' (150 events) counts for no label, however differs from 'LUNCH",
+    ),
+)
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not Path(DATA).is_dir(), reason="$MLC_DATA is not the folder of the real tables")
+@pytest.mark.parametrize(("name", "old", "new", "trap"), WALKED_INTO, ids=[trap for *_, trap in WALKED_INTO])
+def test_a_scenario_that_walks_into_a_real_trap_is_told(mlc, tmp_path, name, old, new, trap):
+    text = (Path(__file__).parents[1] / "configs" / f"{name}.yaml").read_text()
+    assert text.count(old) == 1
+    text = text.replace(old, new)
+    if "description" in new:
+        text = text[: text.index("  class_names:")] + "  class_names: {top: 30}\n  window_days: 28\n"
+    (tmp_path / "trap.yaml").write_text(text)
+    told = json.loads(mlc("check", "trap.yaml", "--json").out)["findings"]
+    assert sum(trap in finding["found"] for finding in told) == 1

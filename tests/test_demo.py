@@ -201,7 +201,8 @@ def test_the_columns_are_those_promised(tables: Tables) -> None:
         "price": pl.Float64,
         "channel": pl.String,
     }
-    assert tables["articles"].columns == ["article_id", "department", "category", "price_band", "description"]
+    columns = ["article_id", "department", "category", "price_band", "description", "tags"]
+    assert tables["articles"].columns == columns
     assert tables["customers"].schema == {
         "customer_id": pl.String,
         "joined_on": pl.Date,

@@ -207,6 +207,29 @@ def test_a_label_that_fades_is_told(found):
     )
 
 
+def test_a_label_of_former_years_is_told_and_a_seasonal_one_is_not(found):
+    """Four years: Shorts are sold in summers only, Dress hardly after the second year."""
+    days = pl.Series(np.linspace(0, 4 * 365, SALES.height).astype(int))
+    summer, late = days % 365 // 91 == 2, days > 2 * 365
+    rng = np.random.default_rng(5)
+    kinds = pl.Series(rng.choice(["Dress", "Skirt", "Shorts"], SALES.height))
+    kind = pl.when((kinds == "Shorts") & ~summer).then(pl.lit("Skirt")).otherwise(kinds)
+    kind = (
+        pl.when((kinds == "Dress") & late & pl.Series(rng.random(SALES.height) < 0.97))
+        .then(pl.lit("Skirt"))
+        .otherwise(kind)
+    )
+    at = pl.lit(START) + pl.duration(days=pl.lit(days))
+    told = found(
+        OWN, "--set", "target.allow_empty=true", sales=SALES.with_columns(at.alias("at"), kind.alias("kind"))
+    )
+    (former,) = (finding for finding in told if "in the last year than before" in finding)
+    assert former.startswith(
+        "warning: far rarer in the last year than before, among the events with a label: Dress ("
+    )
+    assert "Shorts" not in former
+
+
 def test_labels_that_are_one_and_the_same_are_told_and_a_label_within_another_is_a_note(found):
     twins = changed("[Dress, Skirt, Shorts]", "{Dress: Dress, Skirt: Skirt, Frock: Dress}")
     told = only(found(twins))

@@ -1,12 +1,9 @@
 """Targets, examples and labels against plain loops, and against DuckDB."""
 
-import os
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-import duckdb
-import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -14,7 +11,6 @@ from hypothesis import strategies as st
 
 from mlc.errors import DataError
 from mlc.examples import held_out_entities
-from mlc.scenario import load_scenario
 from mlc.tables import targets_of
 from tests import reference
 from tests.small_tables import (
@@ -351,76 +347,3 @@ def test_boolean_and_integer_columns_can_hold_the_label(tmp_path):
     value["target"].update(column="size", class_names=["0", "2"])
     found = build(scenario_at(tmp_path, value), tmp_path / "runs").by_key()
     assert {tuple(targets) for _, targets in found.values()} == {(1, 0), (0, 0), (0, 1)}
-
-
-# ── the shipped scenarios on the real tables, recomputed by DuckDB from the files ───────────────
-
-CONFIGS = Path(__file__).parent.parent / "configs"
-DATA = os.environ.get("MLC_DATA", "/nonexistent")
-
-# Entity, time and value of every event that counts, then entity and time of every other event.
-QUERIES = {
-    "completejourney": (
-        "SELECT household_id, transaction_timestamp, department FROM '{d}/transactions_sample.parquet' "
-        "LEFT JOIN '{d}/products.parquet' USING (product_id)",
-        "SELECT household_id, redemption_date FROM '{d}/coupon_redemptions.parquet'",
-    ),
-    "nycflights13": ("SELECT tailnum, dep_ts, dest FROM '{d}/flights.parquet'", None),
-    "online_retail": (
-        "SELECT customer_id, invoice_ts, category FROM '{d}/transactions.parquet' "
-        "LEFT JOIN '{d}/products.parquet' USING (stock_code) WHERE quantity > 0",
-        None,
-    ),
-    "purchase_cards": (
-        "SELECT card_id, trans_date, category FROM '{d}/transactions.parquet' "
-        "LEFT JOIN '{d}/categories.parquet' USING (category_code)",
-        None,
-    ),
-}
-
-
-@pytest.mark.real
-@pytest.mark.skipif(not Path(DATA).is_dir(), reason="$MLC_DATA is not the folder of the real tables")
-@pytest.mark.parametrize("name", list(QUERIES))
-def test_duckdb_finds_the_same_labels_in_every_cell(tmp_path, name):
-    scenario = load_scenario(CONFIGS / f"{name}.yaml")
-    built = build(scenario, tmp_path / "runs")
-    table, names, cutoffs = built.examples.table, list(built.examples.labels.names), built.cutoffs
-    sql = duckdb.connect()
-    sql.execute("SET threads = 2")
-    events, others = (None if q is None else q.format(d=f"{DATA}/{name}") for q in QUERIES[name])
-    entity = "BIGINT" if table.schema["entity_id"].is_integer() else "VARCHAR"
-    sql.execute(f"CREATE TABLE events (entity {entity}, t TIMESTAMP, value VARCHAR)")
-    sql.execute(f"INSERT INTO events {events}")
-    sql.execute("CREATE TABLE every AS SELECT entity, t FROM events")
-    if others:
-        sql.execute(f"INSERT INTO every {others}")
-    sql.execute("DELETE FROM events WHERE entity IS NULL OR t > ?", [cutoffs.observed_until])
-    sql.execute("DELETE FROM every WHERE entity IS NULL OR t IS NULL")
-
-    if not isinstance(scenario.target.class_names, list):
-        top = sql.execute(
-            "SELECT value FROM events WHERE t <= ? AND value IS NOT NULL GROUP BY value "
-            "ORDER BY count(*) DESC, value LIMIT ?",
-            [cutoffs.fit_until, len(names)],
-        ).fetchall()
-        assert [value for (value,) in top] == names
-
-    window, days = scenario.target.window_days, scenario.examples.active_within_days or 100_000
-    pairs, positives = set(), set()
-    for cutoff, _ in cutoffs.rows:
-        known = "SELECT entity FROM every WHERE t <= ? GROUP BY entity HAVING max(t) > ? - to_days(?)"
-        found = sql.execute(known, [cutoff, cutoff, days]).fetchall()
-        pairs |= {(entity, cutoff) for (entity,) in found}
-        met = f"SELECT DISTINCT entity, value FROM events WHERE entity IN ({known}) AND t > ?"
-        met += " AND t <= ? + to_days(?)"
-        found = sql.execute(met, [cutoff, cutoff, days, cutoff, cutoff, window]).fetchall()
-        positives |= {(entity, cutoff, value) for entity, value in found if value in names}
-
-    keys = table.select("entity_id", "cutoff").rows()
-    assert len(keys) == len(set(keys))
-    assert set(keys) == pairs
-    at_N, label_N = np.nonzero(targets_of(table))
-    cells = {(*keys[at], names[k]) for at, k in zip(at_N.tolist(), label_N.tolist(), strict=True)}
-    assert cells == positives
-    assert len(cells) > 1000

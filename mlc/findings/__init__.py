@@ -10,7 +10,7 @@ from mlc.findings.joins import join_findings, type_hint, unmatched_problems
 from mlc.findings.labels import auroc_half_width, label_findings, support_findings, variant_findings
 from mlc.findings.leaks import leak_findings
 from mlc.findings.sizes import Sizes, expected_sizes
-from mlc.findings.tables import entity_findings, table_findings
+from mlc.findings.tables import code_findings, entity_findings, table_findings
 from mlc.findings.times import time_findings
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Severity",
     "Sizes",
     "auroc_half_width",
+    "code_findings",
     "entity_findings",
     "error_of",
     "expected_sizes",

@@ -12,7 +12,7 @@ from mlc.findings.finding import Finding, Severity, Subject, listed
 from mlc.labels import EVENTS, LABEL, VALUE, Labels
 from mlc.scenario import Scenario
 from mlc.store import Timeline
-from mlc.tables import SPLIT, SPLITS, microseconds, targets_of
+from mlc.tables import MICROSECONDS_PER_DAY, SPLIT, SPLITS, microseconds, targets_of
 from mlc.windows import opens
 
 _FEW_POSITIVES = 10
@@ -147,6 +147,7 @@ def label_findings(
     """Labels that begin late, fade, are one and the same, or imply each other."""
     yield from _late_findings(scenario, cutoffs, examples, label_line)
     yield from _fading_findings(scenario, examples)
+    yield from _former_findings(scenario, cutoffs, examples, label_line)
     yield from _twin_findings(scenario, examples)
 
 
@@ -195,6 +196,32 @@ def _fading_findings(scenario: Scenario, examples: Examples) -> Iterator[Finding
             f"far rarer in the newest windows (validation and test) than in training: {listed(names)}",
             "ended or seasonal: leave them out if they ended; fewer train_cutoffs look more like today, "
             "cutoffs a year back know the season",
+        )
+
+
+def _former_findings(
+    scenario: Scenario, cutoffs: Cutoffs, examples: Examples, label_line: Timeline
+) -> Iterator[Finding]:
+    """Labels of former years: the last year against as long a time before it or longer, so seasons cancel."""
+    until = microseconds(cutoffs.observed_until)
+    since = until - 365 * MICROSECONDS_PER_DAY
+    time = label_line.time[label_line.time <= until]
+    if not len(time) or time.min() > since - 365 * MICROSECONDS_PER_DAY:
+        return
+    names, labels = examples.labels.names, label_line.columns[LABEL][label_line.time <= until]
+    was_K, is_K = (np.bincount(labels[part], minlength=len(names)) for part in (time <= since, time > since))
+    was_share_K, is_share_K = was_K / max(was_K.sum(), 1), is_K / max(is_K.sum(), 1)
+    faded_K = (is_share_K < _FADED * was_share_K) & (was_share_K * is_K.sum() >= _EXPECTED)
+    if faded_K.any():
+        told = [
+            f"{names[k]} ({was_share_K[k]:.2%} → {is_share_K[k]:.2%})"
+            for k in np.flatnonzero(faded_K).tolist()
+        ]
+        yield Subject(scenario, "labels")(
+            "warning",
+            "target.class_names",
+            f"far rarer in the last year than before, among the events with a label: {listed(told)}",
+            "leave them out if they ended",
         )
 
 

@@ -1,5 +1,6 @@
 """Rows and columns that are not what they should be: without entity or time, doubled, empty, of nobody."""
 
+import re
 from collections.abc import Iterator
 
 import polars as pl
@@ -13,6 +14,8 @@ from mlc.tables import ENTITY_ID
 
 _ROWS = "mlc:rows"  # no column of a table is called so
 _FEW = 0.01
+_CODE = re.compile(r"(?i)(^|[_ ])(id|code|key|zip|postcode)$")
+_RARELY_BELOW = (0.001, 0.2)  # a larger share of negative numbers is how that quantity is
 
 
 def table_findings(scenario: Scenario) -> Iterator[Finding]:
@@ -39,6 +42,7 @@ def table_findings(scenario: Scenario) -> Iterator[Finding]:
                         else f"fill {column} in the source",
                     )
             yield from _doubled_rows(scenario, name, rows)
+            yield from _negative_numbers(scenario, name, rows)
         if empty:
             yield say(
                 "warning",
@@ -77,6 +81,24 @@ def _doubled_rows(scenario: Scenario, name: str, rows: int) -> Iterator[Finding]
     )
 
 
+def _negative_numbers(scenario: Scenario, name: str, rows: int) -> Iterator[Finding]:
+    """A few numbers below zero among many above: mostly returns, which are events like any other."""
+    schema = scan_table(scenario, name).collect_schema()
+    numbers = [column for column, dtype in schema.items() if dtype.is_numeric()]
+    if name != scenario.target.table or not numbers:
+        return
+    below = scan_table(scenario, name).select((pl.col(numbers) < 0).sum()).collect(engine="streaming")
+    for column, count in below.row(0, named=True).items():
+        if _RARELY_BELOW[0] * rows <= count <= _RARELY_BELOW[1] * rows and count:
+            yield Subject(scenario, "tables")(
+                "note",
+                ("data", "tables", name),
+                f"{count:,} of {rows:,} rows in {name} have a negative {column}",
+                "if these are returns or corrections, they count as events with their label all the same: "
+                f'leave them out with where: "{column} > 0", in the table or in the rule',
+            )
+
+
 def entity_findings(scenario: Scenario, store: EventStore) -> Iterator[Finding]:
     """Entities with events that an entities table does not know."""
     say = Subject(scenario, "tables")
@@ -101,3 +123,17 @@ def entity_findings(scenario: Scenario, store: EventStore) -> Iterator[Finding]:
             if cause
             else "add their rows, or expect less of the attributes: for these they are missing",
         )
+
+
+def code_findings(scenario: Scenario, store: EventStore) -> Iterator[Finding]:
+    """Numbers that are names: the model would take merchant 7 for something less than merchant 8."""
+    for field in (*store.event_fields, *store.entity_fields):
+        name, column = field.name.split(".", 1)
+        table = scenario.data.tables[name]
+        if field.kind == "number" and column not in table.encoders and _CODE.search(column):
+            yield Subject(scenario, "tables")(
+                "note",
+                ("data", "tables", name),
+                f"{column} of {name} enters the model as a number, though its name is that of a code",
+                f"if it tells one thing from another: encoders: {{{column}: category}}, or ignore",
+            )

@@ -12,6 +12,7 @@ from mlc.findings import (
     Severity,
     Sizes,
     auroc_half_width,
+    code_findings,
     entity_findings,
     error_of,
     expected_sizes,
@@ -130,6 +131,7 @@ def _findings(scenario: Scenario, joins: list[JoinRate], prepared: Prepared | No
         yield from label_findings(scenario, cutoffs, examples, prepared.label_line)
         yield from support_findings(scenario, examples)
         yield from entity_findings(scenario, prepared.store)
+        yield from code_findings(scenario, prepared.store)
         yield from leak_findings(scenario, prepared.store, examples)
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from mlc.atomic import refusal, replacing
@@ -18,7 +17,7 @@ from mlc.labels import label_line, resolve_labels, value_counts
 from mlc.scenario import Scenario
 from mlc.sources import check_tables, observed_span, scan_table
 from mlc.store import Timeline
-from mlc.tables import SPLIT, SPLITS, UNKNOWN, targets_of, with_class_names
+from mlc.tables import CUTOFF, SPLIT, SPLITS, UNKNOWN, targets_of, with_class_names
 
 Say = Callable[[str], None]
 
@@ -129,14 +128,18 @@ class SplitCounts:
 
     Attributes:
         split: Its name.
-        cutoffs: Its cutoffs, rising.
+        cutoffs: How many different cutoffs they have.
+        first: The first of them; None where there is no example.
+        last: The last.
         examples: Number of examples.
         positives: Positive targets of each label.
         known: Known targets of each label.
     """
 
     split: str
-    cutoffs: list[datetime]
+    cutoffs: int
+    first: datetime | None
+    last: datetime | None
     examples: int
     positives: list[int]
     known: list[int]
@@ -144,22 +147,20 @@ class SplitCounts:
 
 def split_counts(prepared: Prepared) -> list[SplitCounts]:
     """Examples and positives of every split."""
-    targets_NK = targets_of(prepared.examples.table)
-    splits = prepared.examples.table[SPLIT]
+    table = prepared.examples.table
+    targets_NK = targets_of(table)
     counts = []
     for split in SPLITS:
-        chosen = targets_NK[(splits == split).to_numpy()]
+        inside = (table[SPLIT] == split).to_numpy()
+        chosen, moments = targets_NK[inside], table[CUTOFF].filter(pl.Series(inside)).unique().sort()
+        first, last = (moments[0], moments[-1]) if len(moments) else (None, None)
         positives, known = (chosen == 1).sum(axis=0), (chosen != UNKNOWN).sum(axis=0)
-        cutoffs = list(prepared.cutoffs.splits[split])
-        counts.append(
-            SplitCounts(
-                split, cutoffs, len(chosen), np.asarray(positives).tolist(), np.asarray(known).tolist()
-            )
-        )
+        supports = positives.tolist(), known.tolist()
+        counts.append(SplitCounts(split, len(moments), first, last, len(chosen), *supports))
     return counts
 
 
-def check_ending(path: Path, *endings: str) -> None:
+def check_ending(path: Path, *endings: str, option: str = "--out") -> None:
     """Refuse a result file whose ending does not say what it holds, before anything is computed.
 
     Raises:
@@ -167,9 +168,9 @@ def check_ending(path: Path, *endings: str) -> None:
     """
     if path.suffix not in endings:
         found = path.suffix or "it has no ending"
-        raise MlcError(f"--out {path}: must end in {' or '.join(endings)}, however: {found}")
+        raise MlcError(f"{option} {path}: must end in {' or '.join(endings)}, however: {found}")
     if path.is_dir():
-        raise MlcError(f"--out {path}: must be a file, however: a folder is there; choose another name")
+        raise MlcError(f"{option} {path}: must be a file, however: a folder is there; choose another name")
 
 
 def write_examples(

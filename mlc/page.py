@@ -1,0 +1,205 @@
+"""Pages for people: one HTML file that opens from disk, by day and by night, on a wide screen and a phone.
+
+A page loads nothing and runs nothing: its Content-Security-Policy forbids both. Text becomes a page only
+through `element`, which escapes it, so that a label called `<b>` is shown as it is. Drawings are in `svg`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+_VOID = ("meta", "rect", "line", "circle", "polyline")
+
+
+def element(name: str, /, *children: object, **attributes: object) -> Markup:
+    """An HTML or SVG element; children that are no markup, and all attributes, are escaped.
+
+    Args:
+        name: Its name.
+        children: What stands in it.
+        attributes: `class_` is class, `stroke_width` is stroke-width; numbers are cut to two digits.
+
+    Examples:
+        >>> element("td", "<b> & co", class_="number")
+        Markup('<td class="number">&lt;b&gt; &amp; co</td>')
+    """
+    words = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(_short(value))}"' for key, value in attributes.items()
+    )
+    if not children and name in _VOID:
+        return Markup(f"<{name}{words}/>")
+    return Markup(f"<{name}{words}>{joined(children)}</{name}>")
+
+
+def joined(parts: Iterable[object]) -> Markup:
+    """Parts one after the other, escaped where they are no markup."""
+    return Markup("".join(map(escape, parts)))
+
+
+def _short(value: object) -> object:
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
+
+
+# ── tables ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def table(head: Sequence[object], rows: Iterable[Sequence[object]], texts: int = 1) -> Markup:
+    """A table that scrolls sideways where it is too wide; its first column stays.
+
+    Args:
+        head: A heading a column.
+        rows: A value a column.
+        texts: So many columns from the left hold text, the others numbers.
+    """
+
+    def cells(kind: str, values: Sequence[object]) -> Markup:
+        return joined(
+            element(kind, value, class_="text" if at < texts else "number") for at, value in enumerate(values)
+        )
+
+    body = (element("tr", cells("td", row)) for row in rows)
+    return scrolling(
+        element("table", element("thead", element("tr", cells("th", head))), element("tbody", joined(body)))
+    )
+
+
+def share_bar(share: float) -> Markup:
+    """A share of a whole, in [0, 1], as a bar for a cell."""
+    return element("span", element("span", style=f"width:{100 * share:.1f}%"), class_="bar")
+
+
+def scrolling(content: Markup) -> Markup:
+    """What may be wider than the screen."""
+    return element("div", content, class_="wide", tabindex=0)
+
+
+# ── the shell ───────────────────────────────────────────────────────────────────────────────────
+
+
+def legend(names: Sequence[str]) -> Markup:
+    """Names in the colours of a drawing, in their order."""
+    return element(
+        "p",
+        joined(
+            element("span", element("i"), name, class_=f"key colour-{at}") for at, name in enumerate(names)
+        ),
+        class_="legend",
+    )
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page.
+
+    Attributes:
+        title: What it is called, also in the list of parts at the top.
+        lead: What it shows and how to read it.
+        content: The thing itself.
+    """
+
+    title: str
+    lead: object
+    content: Sequence[Markup] = ()
+
+
+def page(title: str, lead: object, sections: Sequence[Section] = ()) -> str:
+    """The whole file.
+
+    Args:
+        title: Of the window, and the first line.
+        lead: What matters most.
+        sections: Its parts.
+    """
+    links = (element("a", part.title, href=f"#part-{at}") for at, part in enumerate(sections))
+    parts = (
+        element(
+            "section",
+            element("h2", part.title),
+            element("p", part.lead, class_="lead"),
+            *part.content,
+            id=f"part-{at}",
+        )
+        for at, part in enumerate(sections)
+    )
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        Markup(
+            '<meta http-equiv="Content-Security-Policy" '
+            "content=\"default-src 'none'; style-src 'unsafe-inline'\"/>"
+        ),
+        element("title", title),
+        element("style", Markup(_STYLE)),
+    )
+    body = element(
+        "body",
+        element("header", element("h1", title), element("p", lead, class_="lead"), element("nav", *links)),
+        element("main", *parts),
+    )
+    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+
+
+_STYLE = """
+:root {
+  color-scheme: light dark;
+  --paper: #fbfaf8; --card: #fff; --ink: #1d2126; --faint: #626a73; --rule: #e2e0db;
+  --colour-0: #2f6fb0; --colour-1: #c98500; --colour-2: #1a8a66; --heat: #2f6fb0;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --paper: #14171a; --card: #1c2024; --ink: #e7e5e1; --faint: #9aa2ab; --rule: #31373d;
+    --colour-0: #6aa9e4; --colour-1: #e6b04a; --colour-2: #4cc29b; --heat: #6aa9e4;
+  }
+}
+* { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; }
+body {
+  margin: 0 auto; padding: 1.5rem clamp(1rem, 4vw, 3rem) 4rem; max-width: 76rem;
+  background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif;
+}
+h1 { margin: .5rem 0; font-size: 1.75rem; line-height: 1.2; overflow-wrap: anywhere; }
+h2 { margin: 2.5rem 0 .25rem; font-size: 1.25rem; }
+h3 { margin: 0; font-size: .875rem; overflow-wrap: anywhere; }
+.lead { margin: 0 0 1rem; max-width: 48rem; color: var(--faint); text-wrap: pretty; }
+header .lead { font-size: 1.125rem; }
+nav { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; font-size: .875rem; }
+a { color: var(--colour-0); }
+.wide { overflow-x: auto; max-width: 100%; }
+table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--rule); vertical-align: baseline; }
+th { color: var(--faint); font-weight: 500; }
+.text { text-align: left; min-width: 9rem; max-width: 22rem; overflow-wrap: break-word; }
+.number { text-align: right; white-space: nowrap; }
+th:first-child, td:first-child { position: sticky; left: 0; background: var(--paper); }
+.bar { display: inline-block; width: 10rem; height: .6rem; border-radius: .3rem; background: var(--rule); }
+.bar > span { display: block; height: 100%; border-radius: .3rem; background: var(--colour-0); }
+.colour-0 { --colour: var(--colour-0); } .colour-1 { --colour: var(--colour-1); }
+.colour-2 { --colour: var(--colour-2); }
+.legend { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: 0 0 .75rem; font-size: .875rem; }
+.key > i {
+  display: inline-block; width: .7rem; height: .7rem; margin-right: .4rem; border-radius: 50%;
+  background: var(--colour);
+}
+.grid {
+  --least: 17rem; display: grid; gap: .75rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, var(--least)), 1fr));
+}
+.grid.large { --least: 30rem; }
+figure {
+  margin: 0; padding: .75rem; min-width: 0; border: 1px solid var(--rule); border-radius: .5rem;
+  background: var(--card);
+}
+pre { margin: .5rem 0 0; overflow-x: auto; font-size: .75rem; line-height: 1.4; }
+svg { display: block; width: 100%; height: auto; overflow: visible; font: 10px system-ui, sans-serif; }
+svg.fixed { width: auto; }
+svg text { fill: var(--faint); }
+svg .axis { stroke: var(--rule); stroke-width: 1; }
+svg .curve { fill: none; stroke: var(--colour); stroke-width: 1.5; stroke-linejoin: round; }
+svg .dot { fill: var(--colour); stroke: var(--card); stroke-width: .75; }
+svg .cell { fill: var(--heat); } svg .cell-frame { fill: none; stroke: var(--rule); }
+svg .strong { fill: var(--ink); }
+svg .mark { stroke: var(--ink); stroke-width: 1.25; } svg .area { fill: var(--colour); opacity: .16; }
+svg .other { fill: var(--card); stroke: var(--faint); }
+"""
