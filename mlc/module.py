@@ -378,9 +378,9 @@ class Classifier(pytorch_lightning.LightningModule):
             {"params": matrices, "weight_decay": train.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(
-            groups, lr=train.learning_rate, fused=self.device.type in ("cpu", "cuda")
-        )
+        # With mixed precision Lightning does not clip the gradients of a fused optimiser.
+        fused = self.device.type in ("cpu", "cuda") and not train.precision.endswith("mixed")
+        optimizer = torch.optim.AdamW(groups, lr=train.learning_rate, fused=fused)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(step, steps)

@@ -107,6 +107,16 @@ def test_a_batch_gives_what_its_examples_give_one_by_one():
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
 
 
+def test_what_is_computed_for_the_seen_labels_alone_is_what_all_of_them_give():
+    batch, net = random_batch(12), network()
+    entity_BF, label_BKF = net.features(batch)
+    assert net.label_numbers is not None
+    with torch.no_grad():
+        torch.testing.assert_close(
+            net._seen(batch, entity_BF), net.label_numbers(label_BKF), atol=1e-5, rtol=1e-5
+        )
+
+
 def test_the_order_of_the_events_changes_nothing():
     batch, net = random_batch(8), network()
     shuffled = {}

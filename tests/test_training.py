@@ -222,6 +222,16 @@ def test_weights_of_positives_raise_the_scores(demo, trained, mlc: Command, tmp_
     assert higher.mean() > 0.3 > usual.mean()
 
 
+def test_with_sixteen_bits_the_scores_are_nearly_the_same(demo, trained, mlc: Command, tmp_path):
+    result = mlc("train", demo / f"{NAME}.yaml", *NANO, "--set", "train.precision=bf16-mixed")
+    assert result.code == 0, result.err
+    half, usual = (
+        pl.read_parquet(runs / NAME / "predictions.parquet")["scores"].to_numpy()
+        for runs in (tmp_path / "runs", trained)
+    )
+    assert 0 < np.abs(half - usual).mean() < 0.01
+
+
 def test_two_nodes_of_torchrun_train_one_run(demo, tmp_path):
     """Each node is a process with its own torchrun; both see the same folder."""
     with socket.socket() as listener:
