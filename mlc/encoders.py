@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 BINS = 16
+TRUNK_HALF_LIVES_DAYS = (3.0, 10.0, 30.0, 90.0, 270.0)
 
 
 def quantile_edges(values_NF: torch.Tensor, bins: int = BINS) -> torch.Tensor:
@@ -132,7 +133,8 @@ class DecayedMemory(nn.Module):
         self.numbers = PiecewiseLinear(numbers, width) if numbers else None
         self.width = width
         self.log_rates = nn.Parameter(-torch.tensor(half_lives_days).log())
-        self.norm = nn.LayerNorm(len(half_lives_days) * width)
+        self.length = len(half_lives_days) * width
+        self.norm = nn.LayerNorm(self.length)
 
     def forward(
         self,
@@ -153,3 +155,37 @@ class DecayedMemory(nn.Module):
         memory = faded.new_zeros(examples, faded.shape[1]).index_add_(0, example_M, faded)
         # Sums grow with activity; their direction, and how far they reach on a log scale, is what matters.
         return cast(torch.Tensor, self.norm(torch.sign(memory) * torch.log1p(memory.abs())))
+
+
+class Trunk(nn.Module):
+    """What a foundation model learns and hands on: from events to a vector of the entity.
+
+    Args:
+        sizes: Vocabulary rows of each category field of the events.
+        numbers: Number fields of the events.
+        width: Length D of an event's embedding.
+        vector: Length of the entity's vector.
+
+    Shape:
+        events of a batch → `(B, vector)`.
+    """
+
+    def __init__(self, sizes: list[int], numbers: int, width: int, vector: int) -> None:
+        super().__init__()
+        self.memory = DecayedMemory(sizes, numbers, width, TRUNK_HALF_LIVES_DAYS)
+        self.inner = nn.Linear(self.memory.length, vector)
+        self.outer = nn.Sequential(nn.GELU(), nn.Linear(vector, vector))
+        self.norm = nn.LayerNorm(vector)
+        self.length = vector
+
+    def forward(
+        self,
+        categories_MF: torch.Tensor,
+        numbers_MF: torch.Tensor,
+        age_M: torch.Tensor,
+        example_M: torch.Tensor,
+        examples: int,
+    ) -> torch.Tensor:
+        """See Shape above."""
+        inner = self.inner(self.memory(categories_MF, numbers_MF, age_M, example_M, examples))
+        return cast(torch.Tensor, self.norm(inner + self.outer(inner)))

@@ -249,13 +249,8 @@ class Classifier(pytorch_lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with decay on matrices only, and a learning rate that rises and falls step by step."""
-        matrices = [p for p in self.network.parameters() if p.ndim > 1]
-        vectors = [p for p in self.network.parameters() if p.ndim <= 1]
         train = self.train_section
-        groups = [
-            {"params": matrices, "weight_decay": train.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
+        groups = parameter_groups(self.network.parameters(), train.weight_decay)
         optimizer = torch.optim.AdamW(
             groups, lr=train.learning_rate, fused=self.device.type in ("cpu", "cuda")
         )
@@ -264,6 +259,15 @@ class Classifier(pytorch_lightning.LightningModule):
             optimizer, lambda step: learning_rate_factor(step, steps)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def parameter_groups(parameters: Iterable[nn.Parameter], decay: float) -> list[dict[str, Any]]:
+    """Two groups for an optimiser: matrices, which decay, and vectors, which do not; without frozen ones."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
 
 
 def learning_rate_factor(step: int, steps: int) -> float:

@@ -11,9 +11,12 @@ from mlc.scenario.models import (
     MaxF1,
     ModelSection,
     Policy,
+    PretrainSection,
     Scenario,
     Thresholds,
     TrainSection,
+    TrunkRate,
+    Tune,
 )
 from mlc.scenario.origin import Origin
 from mlc.scenario.reading import load_scenario, resolved, scenario_yaml
@@ -91,6 +94,7 @@ __all__ = [
     "Origin",
     "Parquet",
     "Policy",
+    "PretrainSection",
     "RandomDays",
     "Rule",
     "Scenario",
@@ -102,6 +106,8 @@ __all__ = [
     "Thresholds",
     "TopClasses",
     "TrainSection",
+    "TrunkRate",
+    "Tune",
     "database_file",
     "database_of",
     "expand_environment",

@@ -10,17 +10,40 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, did_you_mean
 from mlc.scenario.examples import ExamplesSection, RandomDays
-from mlc.scenario.fields import Section, Text, kind_from_text
+from mlc.scenario.fields import Days, FilePath, Moment, Section, Text, kind_from_text
 from mlc.scenario.origin import Keys, Origin, dotted
 from mlc.scenario.source_tables import Tables
 from mlc.scenario.target import TargetSection
 
 # ── model, train, thresholds ────────────────────────────────────────────────────────────────────
+
+
+class TrunkRate(Section):
+    """A learning rate of its own for what was pre-trained."""
+
+    trunk_learning_rate: Annotated[float, Field(gt=0.0)]
+    """Highest learning rate of the trunk; that of everything else is `train.learning_rate`."""
+
+
+def _word_or_rate(value: object) -> str | None:
+    if isinstance(value, dict | TrunkRate):
+        return "rate"
+    return "word" if value in ("all", "head") else None
+
+
+Tune = Annotated[
+    Annotated[Literal["all", "head"], Tag("word")] | Annotated[TrunkRate, Tag("rate")],
+    Discriminator(
+        _word_or_rate,
+        custom_error_type="tune",
+        custom_error_message="must be all, head, or a mapping with trunk_learning_rate",
+    ),
+]
 
 
 class ModelSection(Section):
@@ -37,12 +60,27 @@ class ModelSection(Section):
     """Day of the year and of the week at the cutoff."""
     memory: bool = False
     """A decayed sum of embedded events, with learned half-lives: sees all columns of the events."""
+    foundation: FilePath | None = None
+    """A run of `mlc pretrain` that the memory starts from: its folder, relative to this file, or its name."""
+    tune: Tune = "head"
+    """What is trained of the foundation: `all` of it, nothing (`head`: only what comes after it), or all with
+    a learning rate of its own, `{trunk_learning_rate: 1.0e-4}`."""
+
+    @property
+    def sees_events(self) -> bool:
+        """Whether the columns of the events enter the model."""
+        return self.memory or self.foundation is not None
 
     @model_validator(mode="after")
     def _sees_something(self) -> "ModelSection":
-        if not (self.history or self.attributes or self.memory):
+        if not (self.history or self.attributes or self.sees_events):
             raise PydanticCustomError(
                 "blind", "at least one of history, attributes, memory must be on, however: all are off"
+            )
+        if self.memory and self.foundation is not None:
+            raise PydanticCustomError(
+                "memory",
+                "memory has no effect, however: it is on, and the foundation is the memory; remove one",
             )
         return self
 
@@ -79,6 +117,10 @@ Batches = Annotated[
         custom_error_message="must be a number of batches, such as 100, or a share of them, such as 0.1",
     ),
 ]
+
+
+def _rising(days: list[int]) -> list[int]:
+    return sorted(set(days))
 
 
 def _number_or_auto(value: object) -> str | None:
@@ -130,6 +172,35 @@ class TrainSection(Section):
     """Number format of the computation."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 7
     """Fixes initial weights, order of the batches and hold-out entities."""
+
+
+class PretrainSection(Section):
+    """How `mlc pretrain` makes a foundation model from the tables alone."""
+
+    until: Moment | None = None
+    """Nothing after this moment is seen. Default: the first validation cutoff of the scenario; the last event
+    where the file holds tables alone."""
+    horizons_days: Annotated[list[Days], Field(min_length=1), AfterValidator(_rising)] = [7, 28, 91]
+    """The values of each category are foreseen over so many days. Those longer than a third of the time are
+    left out."""
+    values: Annotated[int, Field(ge=1)] = 256
+    """The most frequent values of a field are foreseen one by one; all others share 32 outputs."""
+    preset: Literal["nano", "small", "base"] = "small"
+    """Length of the entity vectors: 32, 128 or 256."""
+    cutoffs_per_entity: Annotated[int, Field(ge=1)] = 4
+    """Random days of each entity in an epoch; each epoch draws others."""
+    epochs: Annotated[int, Field(ge=1)] = 40
+    """Epochs at most."""
+    patience: Annotated[int, Field(ge=1)] = 4
+    """Stop after this many epochs without a better validation loss."""
+    batch_size: Annotated[int, Field(ge=1)] = 256
+    """Examples in a step."""
+    learning_rate: Annotated[float, Field(gt=0.0)] = 2.0e-3
+    """Highest learning rate; it rises for a twentieth of the steps and falls along a cosine."""
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.02
+    """Decoupled weight decay (AdamW) on matrices."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 7
+    """Fixes initial weights and cutoffs."""
 
 
 class Fixed(Section):
@@ -206,10 +277,17 @@ class Scenario(Section):
     """What the model looks at."""
     train: TrainSection = TrainSection()
     """How it is trained."""
+    pretrain: PretrainSection = PretrainSection()
+    """How a foundation model is made by `mlc pretrain`; `mlc train` does not look at it."""
     thresholds: Annotated[Thresholds, ShortThresholds] = Thresholds()
     """Where a score becomes a decision: `0.5`, `max_f1`, `{Dress: 0.4}`, or `default` and `per_label`."""
 
     _origin: Origin = PrivateAttr(default_factory=lambda: Origin(Path("scenario"), "", {}, Path.cwd()))
+
+    @property
+    def has_target(self) -> bool:
+        """Whether there is a target: `mlc pretrain` needs none."""
+        return "target" in vars(self)
 
     @property
     def origin(self) -> Origin:
