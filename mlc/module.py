@@ -16,12 +16,13 @@ import pytorch_lightning
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn import functional
 from torchmetrics import Metric
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
 from mlc.atomic import replacing, write_text
 from mlc.batch import Batch
-from mlc.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear
+from mlc.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear, Trunk
 from mlc.history import ENTITY_FEATURES, LABEL_FEATURES, entity_features, label_features
 from mlc.losses import multilabel_loss
 from mlc.scenario import ModelSection, TrainSection
@@ -31,6 +32,23 @@ MONITOR = "validation_macro_ap"
 
 _SIZES = {"nano": (32, 1, 0.1), "small": (128, 1, 0.2), "base": (256, 2, 0.2)}
 """Preset → width, depth, dropout of the entity branch."""
+
+
+@dataclass(frozen=True)
+class TrunkSpec:
+    """What a network has of a foundation model.
+
+    Attributes:
+        width: Length of an event's embedding.
+        vector: Length of the entity's vector.
+        horizons: Over how many horizons values are foreseen.
+        foreseen: Labels of the values that are foreseen and belong to one.
+    """
+
+    width: int
+    vector: int
+    horizons: int
+    foreseen: list[int]
 
 
 @dataclass(frozen=True)
@@ -48,6 +66,7 @@ class NetworkSpec:
         attribute_numbers: Number of its numbers.
         memory_sizes: Vocabulary rows of the events' categories; without any field the memory is off.
         memory_numbers: Number of the events' numbers.
+        trunk: Sizes of the pre-trained memory; None for a plain one.
     """
 
     labels: int
@@ -60,6 +79,7 @@ class NetworkSpec:
     attribute_numbers: int = 0
     memory_sizes: list[int] = field(default_factory=list)
     memory_numbers: int = 0
+    trunk: TrunkSpec | None = None
 
     @classmethod
     def of(
@@ -68,14 +88,21 @@ class NetworkSpec:
         labels: int,
         attributes: tuple[list[int], int],
         memory: tuple[list[int], int],
+        trunk: TrunkSpec | None = None,
     ) -> "NetworkSpec":
         """The network of a scenario, given (category sizes, numbers) of the entities and of the events."""
         width, depth, dropout = _SIZES[model.preset]
-        return cls(labels, width, depth, dropout, model.history, model.calendar, *attributes, *memory)
+        return cls(labels, width, depth, dropout, model.history, model.calendar, *attributes, *memory, trunk)
 
     def as_json(self) -> dict[str, Any]:
         """A plain mapping."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "NetworkSpec":
+        """The inverse of `as_json`."""
+        trunk = value.get("trunk")
+        return cls(**{**value, "trunk": TrunkSpec(**trunk) if trunk else None})
 
 
 class Network(nn.Module):
@@ -102,10 +129,15 @@ class Network(nn.Module):
             PiecewiseLinear(spec.attribute_numbers, width) if spec.attribute_numbers else None
         )
         self.calendar = nn.Linear(CALENDAR, width) if spec.calendar else None
-        self.memory: DecayedMemory | None = None
+        self.memory: DecayedMemory | Trunk | None = None
+        self.foreseen: Foreseen | None = None
+        self.trunk_rate: float | None = None
         if spec.memory_sizes or spec.memory_numbers:
-            self.memory = DecayedMemory(spec.memory_sizes, spec.memory_numbers, 32)
-            self.memory_out = nn.Linear(self.memory.norm.normalized_shape[0], width)
+            self.memory = _memory(spec)
+            self.memory_out = nn.Linear(self.memory.length, width)
+        if spec.trunk is not None and spec.trunk.foreseen:
+            self.foreseen = Foreseen(spec.trunk, spec.labels)
+            self.foreseen_numbers = PiecewiseLinear(spec.trunk.horizons, width)
         self.entity_mlp = nn.Sequential(
             nn.GELU(), nn.Dropout(spec.dropout), nn.Linear(width, width), nn.GELU(), nn.Dropout(spec.dropout)
         )
@@ -124,6 +156,12 @@ class Network(nn.Module):
         entity_BF = entity_features(batch, self.spec.labels)
         return entity_BF, label_features(batch, self.spec.labels, entity_BF)
 
+    def vectors(self, batch: Batch) -> torch.Tensor:
+        """What the memory holds of each example, shape (B, length of the memory)."""
+        assert self.memory is not None
+        events = (batch.categories_M, batch.numbers_M, batch.age_M, batch.example_M)
+        return cast(torch.Tensor, self.memory(*events, len(batch)))
+
     def forward(self, batch: Batch) -> torch.Tensor:
         """See Shape above."""
         entity_BD = self.label_embedding.new_zeros(len(batch), self.spec.width)
@@ -139,10 +177,10 @@ class Network(nn.Module):
         if self.calendar is not None:
             entity_BD = entity_BD + self.calendar(batch.calendar_BC)
         if self.memory is not None:
-            memory = self.memory(
-                batch.categories_M, batch.numbers_M, batch.age_M, batch.example_M, len(batch)
-            )
+            memory = self.vectors(batch)
             entity_BD = entity_BD + self.memory_out(memory)
+            if self.foreseen is not None:
+                hidden_BKD = hidden_BKD + self.foreseen_numbers(self.foreseen(memory))
         entity_BD = self.entity_mlp(entity_BD)
         hidden_BKD = hidden_BKD + self.entity_to_label(entity_BD)[:, None, :]
         for block in self.blocks:
@@ -168,8 +206,54 @@ class Network(nn.Module):
             self.label_numbers.fit(torch.cat([label.flatten(0, 1) for _, label in features]))
         if self.attribute_numbers is not None:
             self.attribute_numbers.fit(torch.cat([batch.numbers_BN for batch in batches]))
-        if self.memory is not None and self.memory.numbers is not None:
+        if isinstance(self.memory, DecayedMemory) and self.memory.numbers is not None:
             self.memory.numbers.fit(torch.cat([batch.numbers_M for batch in batches]))
+        if self.foreseen is not None:
+            foreseen = [self.foreseen(self.vectors(batch)).flatten(0, 1) for batch in batches]
+            self.foreseen_numbers.fit(torch.cat(foreseen))
+
+    def pretrained(self) -> list[nn.Parameter]:
+        """The parameters that come from a foundation model."""
+        if not isinstance(self.memory, Trunk):
+            return []
+        return [*self.memory.parameters(), *(self.foreseen.parameters() if self.foreseen else ())]
+
+
+def _memory(spec: NetworkSpec) -> DecayedMemory | Trunk:
+    if spec.trunk is None:
+        return DecayedMemory(spec.memory_sizes, spec.memory_numbers, 32)
+    return Trunk(spec.memory_sizes, spec.memory_numbers, spec.trunk.width, spec.trunk.vector)
+
+
+class Foreseen(nn.Module):
+    """What a foundation model foresees for each label: that any of its values comes within each horizon.
+
+    Args:
+        trunk: Which values belong to which label.
+        labels: Number of labels K.
+
+    Shape:
+        vectors `(B, vector)` → log-odds `(B, K, horizons)`; NaN for a label without a value.
+    """
+
+    label_V: torch.Tensor
+
+    def __init__(self, trunk: TrunkSpec, labels: int) -> None:
+        super().__init__()
+        self.labels, self.horizons = labels, trunk.horizons
+        self.register_buffer("label_V", torch.tensor(trunk.foreseen), persistent=False)
+        self.heads = nn.Linear(trunk.vector, trunk.horizons * len(trunk.foreseen))
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        """See Shape above."""
+        logits_BHV = self.heads(vectors).view(len(vectors), self.horizons, -1)
+        # The chance that none comes, as if values came independently of each other.
+        none_BHK = logits_BHV.new_zeros(len(vectors), self.horizons, self.labels)
+        none_BHK = none_BHK.index_add(2, self.label_V, -functional.softplus(logits_BHV))
+        unknown_K = torch.ones(self.labels, dtype=torch.bool, device=vectors.device)
+        unknown_K[self.label_V] = False
+        any_BHK = torch.log(-torch.expm1(none_BHK.clamp_max(-1e-6))) - none_BHK
+        return any_BHK.masked_fill(unknown_K, torch.nan).transpose(1, 2)
 
 
 class DefinedMeans(Metric):
@@ -250,7 +334,12 @@ class Classifier(pytorch_lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with decay on matrices only, and a learning rate that rises and falls step by step."""
         train = self.train_section
-        groups = parameter_groups(self.network.parameters(), train.weight_decay)
+        pretrained = {id(parameter) for parameter in self.network.pretrained()}
+        parted = ([p for p in self.network.parameters() if (id(p) in pretrained) is own] for own in (False, True))
+        groups, trunk = (parameter_groups(part, train.weight_decay) for part in parted)
+        for group in trunk if self.network.trunk_rate is not None else ():
+            group["lr"] = self.network.trunk_rate
+        groups += [group for group in trunk if group["params"]]
         optimizer = torch.optim.AdamW(
             groups, lr=train.learning_rate, fused=self.device.type in ("cpu", "cuda")
         )
@@ -319,6 +408,6 @@ def save_network(network: Network, class_names: Sequence[str], folder: Path) -> 
 def load_network(folder: Path) -> tuple[Network, list[str]]:
     """The network of a run with its weights, and its class names."""
     described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    network = Network(NetworkSpec(**described["network"]))
+    network = Network(NetworkSpec.from_json(described["network"]))
     network.load_state_dict(load_file(folder / "model.safetensors"))
     return network, described["class_names"]

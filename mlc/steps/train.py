@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from mlc.errors import DataError
 from mlc.module import MONITOR, Classifier, Network, NetworkSpec, save_network, score_batches
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
 from mlc.scenario import Scenario, TrainSection
+from mlc.steps.foundation import Start, begin_from, open_foundation, trunk_spec
 from mlc.steps.labels import Prepared, Say, prepare, write_examples
 from mlc.steps.reporting import write_report
 from mlc.tables import (
@@ -84,15 +85,19 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     # Another rank finds the folder as rank zero has just made it.
     run = open_run(setting.runs, scenario, setting.opening) if first else Run(setting.runs / scenario.name)
     prepared = prepare(scenario, setting.runs, say)
-    vocabulary = fit_vocabulary(
-        prepared.store, prepared.cutoffs.fit_until, scenario.model.attributes, scenario.model.memory
-    )
+    fit_until = prepared.cutoffs.fit_until
+    start = open_foundation(scenario, setting.runs, fit_until, prepared.store, say)
+    vocabulary = fit_vocabulary(prepared.store, fit_until, scenario.model.attributes, scenario.model.memory)
+    if start is not None:
+        vocabulary = replace(vocabulary, events=start.events)
     if first:
         start_run(run, scenario, setting.opening)
         write_examples(prepared.examples, run / "examples.parquet", prepared.store.fingerprint)
         run.write_json("vocabulary.json", vocabulary.as_json())
     examples = example_batches(prepared, vocabulary)
-    trainer, classifier = _fit(prepared, vocabulary, examples, run, setting, say)
+    pytorch_lightning.seed_everything(scenario.train.seed, verbose=False)
+    network = fitted_network(prepared, vocabulary, examples, start)
+    trainer, classifier = _fit(prepared, network, examples, run, setting, say)
     predictions = _predict_all(prepared, examples, trainer, classifier, run)
     if predictions is None:
         return None
@@ -103,7 +108,8 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
         {
             "fingerprint": fingerprint_of(run / "model.safetensors"),
             "store": prepared.store.fingerprint,
-            "fit_until": prepared.cutoffs.fit_until.isoformat(),
+            "fit_until": fit_until.isoformat(),
+            **({"foundation": start.facts} if start else {}),
             "observed_until": prepared.cutoffs.observed_until.isoformat(),
             "seed": scenario.train.seed,
             "devices": trainer.world_size,
@@ -186,12 +192,11 @@ class _EpochLines(Callback):
 
 
 def _fit(
-    prepared: Prepared, vocabulary: Vocabulary, examples: ExampleBatches, run: Run, setting: Setting, say: Say
+    prepared: Prepared, network: Network, examples: ExampleBatches, run: Run, setting: Setting, say: Say
 ) -> tuple[pytorch_lightning.Trainer, Classifier]:
     """Train, and load the best weights."""
     scenario = prepared.scenario
-    pytorch_lightning.seed_everything(scenario.train.seed, verbose=False)
-    classifier = Classifier(fitted_network(prepared, vocabulary, examples), scenario.train)
+    classifier = Classifier(network, scenario.train)
     checkpoints = ModelCheckpoint(
         dirpath=run / "checkpoints",
         filename="best",
@@ -271,16 +276,24 @@ def _no_buffer_sync() -> dict[str, Any]:
     return {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
 
 
-def fitted_network(prepared: Prepared, vocabulary: Vocabulary, examples: ExampleBatches) -> Network:
-    """The untrained network, with bins and priors from the training examples."""
+def fitted_network(
+    prepared: Prepared, vocabulary: Vocabulary, examples: ExampleBatches, start: Start | None = None
+) -> Network:
+    """The network before its training, with bins and priors from the training examples.
+
+    With `start`, its memory is that of a foundation model.
+    """
     scenario, labels = prepared.scenario, prepared.examples.labels
     spec = NetworkSpec.of(
         scenario.model,
         len(labels.names),
         (vocabulary.attributes.sizes, len(vocabulary.attributes.numbers)),
         (vocabulary.events.sizes, len(vocabulary.events.numbers)),
+        trunk_spec(start, scenario, labels) if start else None,
     )
     network = Network(spec)
+    if start is not None:
+        begin_from(network, start, scenario, labels)
     positions = np.flatnonzero((prepared.examples.table[SPLIT] == "train").to_numpy())
     plan = BatchPlan(positions, 512, seed=scenario.train.seed)
     sample = list(islice(examples.planned(plan), _SAMPLE_BATCHES))

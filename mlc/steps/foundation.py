@@ -1,0 +1,148 @@
+"""What `mlc train` takes from a foundation model, and when it refuses one."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mlc.encoders import Trunk
+from mlc.errors import DataError
+from mlc.ingest import EventStore
+from mlc.labels import LABEL, VALUE, Labels
+from mlc.module import Network, TrunkSpec
+from mlc.pretraining import Foundation, load_foundation
+from mlc.run import Run, find_run, fingerprint_of
+from mlc.scenario import Scenario, TrunkRate
+from mlc.steps.labels import Say
+from mlc.vocabulary import FIRST, FieldRows, Vocabulary
+
+
+@dataclass(frozen=True)
+class Start:
+    """A foundation model that a training starts from.
+
+    Attributes:
+        model: Trunk and heads.
+        events: The fields and values that it knows.
+        facts: What `run.json` should say of it.
+    """
+
+    model: Foundation
+    events: FieldRows
+    facts: dict[str, str]
+
+
+def stored_foundation(run: Run) -> Start:
+    """The foundation model of a finished run.
+
+    Raises:
+        RunError: The run has none, or its files do not belong together.
+    """
+    run.read_json("model.json", itemgetter("foundation"))
+    facts = run.read_json("run.json", itemgetter("vocabulary", "fingerprint", "until"))
+    for name, expected in zip(("vocabulary.json", "model.safetensors"), facts[:2], strict=True):
+        with run.reading(name) as path:
+            if fingerprint_of(path) != expected:
+                raise ValueError(f"its fingerprint is {fingerprint_of(path)}, not {expected}")
+    vocabulary = run.read_json("vocabulary.json", Vocabulary.from_json)
+    with run.reading("model.safetensors"):
+        model = load_foundation(run.folder)
+    described = dict(zip(("vocabulary", "fingerprint", "until"), facts, strict=True))
+    return Start(model, vocabulary.events, {"name": run.folder.name, **described})
+
+
+def open_foundation(
+    scenario: Scenario, runs: Path, fit_until: datetime, store: EventStore, say: Say
+) -> Start | None:
+    """The foundation that a scenario names; None where it names none.
+
+    Args:
+        scenario: Checked scenario.
+        runs: Folder of all runs, where its name is looked up.
+        fit_until: First validation cutoff: nothing later may have been seen in the pre-training.
+        store: The event store.
+        say: Receives a line for each field that the foundation does not know, or no longer finds.
+
+    Raises:
+        RunError: There is no such run.
+        DataError: It has seen what this scenario is judged on, or knows none of its fields.
+    """
+    named = scenario.model.foundation
+    if named is None:
+        return None
+    beside = scenario.path(named)
+    start = stored_foundation(find_run(runs, str(beside) if beside.exists() else named))
+    until = datetime.fromisoformat(start.facts["until"])
+    field = "model.foundation"
+    if until > fit_until:
+        rule = (
+            f"must have seen nothing after the first validation cutoff, {fit_until:%Y-%m-%d %H:%M}, however: it "
+            f"has seen events up to {until:%Y-%m-%d %H:%M}; run mlc pretrain with "
+            f"--until {fit_until.isoformat()}"
+        )
+        raise DataError(scenario.problem(field, rule))
+    known = {*start.events.categories, *start.events.numbers}
+    here = {field.name for field in store.event_fields}
+    if not known & here:
+        rule = f"must know a field of the events, however: it knows {', '.join(sorted(known)[:6])}, none is here"
+        raise DataError(scenario.problem(field, rule))
+    for name in sorted(here - known):
+        say(f"the foundation does not know {name}: not seen by it")
+    for name in sorted(known - here):
+        say(f"the foundation knows {name}, the tables do not: taken as missing")
+    return start
+
+
+def trunk_spec(start: Start, scenario: Scenario, labels: Labels) -> TrunkSpec:
+    """Sizes of what a network takes from a foundation."""
+    spec = start.model.spec
+    foreseen = [label for label, _ in _foreseen(start, scenario, labels)]
+    return TrunkSpec(spec.width, spec.vector, len(spec.horizons_days), foreseen)
+
+
+@torch.no_grad()
+def begin_from(network: Network, start: Start, scenario: Scenario, labels: Labels) -> None:
+    """Give a new network the foundation's weights, and fix what shall stay as it is."""
+    assert isinstance(network.memory, Trunk)
+    network.memory.load_state_dict(start.model.trunk.state_dict())
+    outputs = [output for _, output in _foreseen(start, scenario, labels)]
+    if network.foreseen is not None:
+        spec = start.model.spec
+        rows = torch.tensor(
+            [h * spec.outputs + output for h in range(len(spec.horizons_days)) for output in outputs]
+        )
+        network.foreseen.heads.weight.copy_(start.model.heads.weight[rows])
+        network.foreseen.heads.bias.copy_((start.model.heads.bias + start.model.prior)[rows])
+    match scenario.model.tune:
+        case TrunkRate(trunk_learning_rate=rate):
+            network.trunk_rate = rate
+        case "head":
+            for parameter in network.pretrained():
+                parameter.requires_grad_(False)
+        case "all":
+            pass
+
+
+def _foreseen(start: Start, scenario: Scenario, labels: Labels) -> list[tuple[int, int]]:
+    """(label, output of the foundation) for each value of a label that is foreseen by itself."""
+    pairs = []
+    names = list(start.events.categories)
+    sizes = start.events.sizes
+    output_R = start.model.output_R.numpy()
+    shared = np.bincount(output_R[output_R >= 0], minlength=start.model.spec.outputs) > 1
+    for column in scenario.target.column:
+        field = column if column in names else f"{scenario.target.table}.{column}"
+        if field not in names:
+            continue
+        place = names.index(field)
+        begin = sum(sizes[:place])
+        rows = {value: begin + FIRST + row for row, value in enumerate(start.events.categories[field])}
+        for value, label in labels.values.select(VALUE, LABEL).iter_rows():
+            if value in rows:
+                output = int(output_R[rows[value]])
+                if output >= 0 and not shared[output]:
+                    pairs.append((int(label), output))
+    return sorted(set(pairs))
