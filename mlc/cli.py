@@ -284,7 +284,8 @@ def train(
 @app.command()
 def pretrain(
     scenario: Annotated[
-        Path, typer.Argument(metavar="SCENARIO", help="A scenario, or a YAML file that holds only its tables.")
+        Path,
+        typer.Argument(metavar="SCENARIO", help="A scenario, or a YAML file that holds only its tables."),
     ],
     override: Overrides = None,
     runs_dir: RunsDir = _RUNS,
@@ -305,9 +306,7 @@ def pretrain(
     overrides = [*(override or []), *([f"pretrain.until={until}"] if until else [])]
     loaded = load_scenario(scenario, overrides, tables_suffice=True)
     if not any(text.startswith("name=") for text in overrides):
-        loaded = load_scenario(
-            scenario, [*overrides, f"name={loaded.name}-foundation"], tables_suffice=True
-        )
+        loaded = load_scenario(scenario, [*overrides, f"name={loaded.name}-foundation"], tables_suffice=True)
     _trace_folders.append(runs_dir / loaded.name)
     from mlc.report import foundation_markdown
     from mlc.steps.pretrain import pretrain as step
@@ -389,6 +388,29 @@ def predict(
             f"{chosen.name}: {int(decided_NK[:, index].sum()):,} of {predictions.height:,} "
             f"at {chosen.value:.4g} ({chosen.policy})"
         )
+    print(out)
+
+
+@app.command()
+def embed(
+    run: RunName,
+    as_of: Annotated[
+        str | None, typer.Option(help="The cutoff: a date or datetime. Default: the last observed time.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="A .parquet file.")] = Path("vectors.parquet"),
+    runs_dir: RunsDir = _RUNS,
+) -> None:
+    """A vector of every entity with history, for other uses: from a foundation model or a trained memory."""
+    from mlc.run import find_run
+    from mlc.steps.labels import check_ending
+
+    check_ending(out, ".parquet")
+    moment = _moment(as_of)
+    found = find_run(runs_dir, run)
+    _trace_folders.append(found.folder)
+    from mlc.steps import embed as step
+
+    step.write_vectors(found, step.embed(found, runs_dir, moment, _say), out)
     print(out)
 
 

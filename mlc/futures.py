@@ -124,7 +124,9 @@ class FutureBatches(Dataset[FutureBatch]):
         there_B = starts_B < self.events.offsets[rows_B + 1]
         at_B = np.where(there_B, time[np.minimum(starts_B, len(time) - 1)], np.iinfo(np.int64).max)
         there_B = there_B & (at_B <= self.until)
-        lengths = np.where(there_B, self.events.ends(rows_B, np.where(there_B, at_B, cutoffs_B)) - starts_B, 0)
+        lengths = np.where(
+            there_B, self.events.ends(rows_B, np.where(there_B, at_B, cutoffs_B)) - starts_B, 0
+        )
         days_B = _days(np.where(there_B, at_B, cutoffs_B) - cutoffs_B)
         days_B[torch.from_numpy(~there_B)] = torch.inf
         return *_ranges(starts_B, lengths), days_B

@@ -335,7 +335,9 @@ class Classifier(pytorch_lightning.LightningModule):
         """AdamW with decay on matrices only, and a learning rate that rises and falls step by step."""
         train = self.train_section
         pretrained = {id(parameter) for parameter in self.network.pretrained()}
-        parted = ([p for p in self.network.parameters() if (id(p) in pretrained) is own] for own in (False, True))
+        parted = (
+            [p for p in self.network.parameters() if (id(p) in pretrained) is own] for own in (False, True)
+        )
         groups, trunk = (parameter_groups(part, train.weight_decay) for part in parted)
         for group in trunk if self.network.trunk_rate is not None else ():
             group["lr"] = self.network.trunk_rate

@@ -141,7 +141,9 @@ class Foundation(nn.Module):
         kinds = [task.kind for task in self.tasks]
         relative_L = sums_L / counts_L.clamp_min(1) / self.baseline_L.clamp_min(_SMALL)
         weight_L = torch.tensor([1.0 / kinds.count("set") if kind == "set" else 0.0 for kind in kinds])
-        weight_L += torch.tensor([0.0 if k == "set" else 1.0 / (len(kinds) - kinds.count("set")) for k in kinds])
+        weight_L += torch.tensor(
+            [0.0 if k == "set" else 1.0 / (len(kinds) - kinds.count("set")) for k in kinds]
+        )
         weight_L = weight_L.to(sums_L.device) * (counts_L > 0) * (self.baseline_L > _SMALL)
         return (relative_L * weight_L).sum() / weight_L.sum().clamp_min(1e-9)
 

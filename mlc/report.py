@@ -409,7 +409,9 @@ def foundation_markdown(report: dict[str, Any]) -> str:
     for row in report["losses"]:
         ratio = f"{row['loss'] / row['baseline']:.3f}" if row["baseline"] else "–"
         what = told[row["kind"]].format(**row)
-        lines.append(f"| {row['field'] or ''} | {what} | {row['loss']:.4f} | {row['baseline']:.4f} | {ratio} |")
+        lines.append(
+            f"| {row['field'] or ''} | {what} | {row['loss']:.4f} | {row['baseline']:.4f} | {ratio} |"
+        )
     if report["left_out_days"]:
         left = ", ".join(str(days) for days in report["left_out_days"])
         lines += ["", f"Horizons longer than a third of the time are left out: {left} days."]

@@ -40,9 +40,7 @@ STARTS = {
     "rate": ["model.foundation=base", "model.tune={trunk_learning_rate: 1.0e-4}"],
     "all": ["model.foundation=base", "model.tune=all"],
 }
-HEADER = (
-    "| scenario | labelled | start | macro AUROC | macro AP | epochs | seconds |\n|---|---:|---|---:|---:|---:|---:|"
-)
+HEADER = "| scenario | labelled | start | macro AUROC | macro AP | epochs | seconds |\n|---|---:|---|---:|---:|---:|---:|"
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,9 @@ def main() -> int:
     parser.add_argument("--shares", nargs="+", type=float, default=[0.01, 0.1, 1.0])
     parser.add_argument("--starts", nargs="+", choices=list(STARTS), default=list(STARTS))
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--runs-dir", type=Path, help="keep runs and foundations here, and use those that are there")
+    parser.add_argument(
+        "--runs-dir", type=Path, help="keep runs and foundations here, and use those that are there"
+    )
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -117,7 +117,9 @@ def one_training(
     test = (predictions[SPLIT] == "test").to_numpy()
     scores, targets = scores_of(predictions)[test], targets_of(prepared.examples.table)[test]
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    found = overall_scores(scores, targets, score_labels(scores, targets, prepared.examples.labels.names)).macro
+    found = overall_scores(
+        scores, targets, score_labels(scores, targets, prepared.examples.labels.names)
+    ).macro
     assert found.auroc is not None and found.ap is not None
     curve = [(line["seconds"], line["validation_macro_ap"]) for line in lines]
     return Outcome(found.auroc, found.ap, curve)
@@ -153,7 +155,13 @@ def row(name: str, share: float, start: str, outcomes: dict[str, list[Outcome]])
     ]
     epochs = spread([found[0] for found in reached if found], 0) if all(reached) else "–"
     seconds = spread([found[1] for found in reached if found], 0) if all(reached) else "–"
-    cells = [name, f"{share:.0%}", start, spread([one.auroc for one in ours]), spread([one.ap for one in ours])]
+    cells = [
+        name,
+        f"{share:.0%}",
+        start,
+        spread([one.auroc for one in ours]),
+        spread([one.ap for one in ours]),
+    ]
     return f"| {' | '.join([*cells, epochs, seconds])} |"
 
 

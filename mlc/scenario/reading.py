@@ -19,9 +19,7 @@ from mlc.scenario.yaml_lines import dump_yaml, parse_yaml
 _LARGEST = 10_000_000  # bytes: a scenario has thousands; a table given by mistake has more
 
 
-def load_scenario(
-    path: Path, overrides: Sequence[str] = (), *, tables_suffice: bool = False
-) -> Scenario:
+def load_scenario(path: Path, overrides: Sequence[str] = (), *, tables_suffice: bool = False) -> Scenario:
     """Read, override and check a scenario file.
 
     Args:
@@ -84,9 +82,7 @@ def _absolute(scenario: Scenario, text: str) -> str:
     return text if "://" in text else str(scenario.path(text))
 
 
-def _check(
-    value: object, origin: Origin, tables_suffice: bool
-) -> tuple[Scenario | None, list[Problem]]:
+def _check(value: object, origin: Origin, tables_suffice: bool) -> tuple[Scenario | None, list[Problem]]:
     """The scenario, if its fields are right; and what is wrong with them, alone and together."""
     try:
         scenario = Scenario.model_validate(value)

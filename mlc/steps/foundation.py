@@ -87,7 +87,9 @@ def open_foundation(
     known = {*start.events.categories, *start.events.numbers}
     here = {field.name for field in store.event_fields}
     if not known & here:
-        rule = f"must know a field of the events, however: it knows {', '.join(sorted(known)[:6])}, none is here"
+        rule = (
+            f"must know a field of the events, however: it knows {', '.join(sorted(known)[:6])}, none is here"
+        )
         raise DataError(scenario.problem(field, rule))
     for name in sorted(here - known):
         say(f"the foundation does not know {name}: not seen by it")

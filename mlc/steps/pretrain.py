@@ -94,9 +94,7 @@ def pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dict
         plan = plan_time(scenario, store)
     say(f"sees events up to {plan.until:%Y-%m-%d %H:%M}, trains up to {plan.validation_from:%Y-%m-%d %H:%M}")
     vocabulary = fit_vocabulary(store, plan.validation_from, attributes=False, memory=True)
-    outputs = choose_outputs(
-        store, vocabulary.events, microseconds(plan.validation_from), section.values
-    )
+    outputs = choose_outputs(store, vocabulary.events, microseconds(plan.validation_from), section.values)
     start_run(run, scenario, opening)
     run.write_json("vocabulary.json", vocabulary.as_json())
     learning = _learning(store, vocabulary, outputs, plan, section)
