@@ -111,7 +111,7 @@ class FutureBatches(Dataset[FutureBatch]):
     def _outputs(self, categories_XF: np.ndarray) -> np.ndarray:
         if not categories_XF.shape[1]:
             return categories_XF
-        return self.outputs.output_R[categories_XF + self._starts_F]
+        return np.asarray(self.outputs.output_R[categories_XF + self._starts_F])
 
     def _next_moment(
         self, rows_B: np.ndarray, cutoffs_B: np.ndarray, starts_B: np.ndarray

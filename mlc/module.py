@@ -246,14 +246,15 @@ class Foreseen(nn.Module):
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """See Shape above."""
-        logits_BHV = self.heads(vectors).view(len(vectors), self.horizons, -1)
+        logits_BHV: torch.Tensor = self.heads(vectors).view(len(vectors), self.horizons, -1)
         # The chance that none comes, as if values came independently of each other.
         none_BHK = logits_BHV.new_zeros(len(vectors), self.horizons, self.labels)
         none_BHK = none_BHK.index_add(2, self.label_V, -functional.softplus(logits_BHV))
         unknown_K = torch.ones(self.labels, dtype=torch.bool, device=vectors.device)
         unknown_K[self.label_V] = False
         any_BHK = torch.log(-torch.expm1(none_BHK.clamp_max(-1e-6))) - none_BHK
-        return any_BHK.masked_fill(unknown_K, torch.nan).transpose(1, 2)
+        any_BHK = any_BHK.masked_fill(unknown_K, torch.nan)
+        return any_BHK.transpose(1, 2)
 
 
 class DefinedMeans(Metric):

@@ -94,7 +94,7 @@ class Foundation(nn.Module):
         self.register_buffer("output_R", torch.zeros(sum(spec.sizes), dtype=torch.int64))
         self.register_buffer("field_V", torch.zeros(spec.outputs, dtype=torch.int64))
         horizons = len(spec.horizons_days)
-        self._parts = (horizons * spec.outputs, spec.outputs, spec.numbers * (BINS + 1), len(TIMES_DAYS))
+        self._parts = [horizons * spec.outputs, spec.outputs, spec.numbers * (BINS + 1), len(TIMES_DAYS)]
         self.register_buffer("prior", torch.zeros(sum(self._parts)))
         self.register_buffer("baseline_L", torch.ones(len(self.tasks)))
         self.dropout = nn.Dropout(0.1)
@@ -124,7 +124,7 @@ class Foundation(nn.Module):
 
     def losses(self, batch: FutureBatch, logits_BO: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The losses of given logits, shape (B, all outputs); see `forward`."""
-        sets, following, numbers, times = logits_BO.split(self._parts, dim=1)
+        sets, following, numbers, times = torch.split(logits_BO, self._parts, dim=1)
         parts = (
             self._set_losses(batch, sets),
             self._category_losses(batch, following),
@@ -134,7 +134,7 @@ class Foundation(nn.Module):
         return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
     def objective(self, sums_L: torch.Tensor, counts_L: torch.Tensor) -> torch.Tensor:
-        """One number: each loss over that of the marginal frequencies, half for the sets, half for what is next.
+        """One number: each loss over that of the marginal frequencies; half for the sets, half for the rest.
 
         1 is what one can do without looking.
         """
@@ -170,7 +170,7 @@ class Foundation(nn.Module):
         for field in range(len(self.spec.sizes)):
             outputs = torch.nonzero(self.field_V == field).flatten()
             chosen_X = batch.outputs_XF[:, field]
-            known_X = (chosen_X >= 0) & bool(len(outputs))
+            known_X = chosen_X >= 0
             if not len(outputs):
                 sums.append(logits.new_zeros(1))
                 counts.append(logits.new_zeros(1))
@@ -226,7 +226,7 @@ class Foundation(nn.Module):
         counted = [self._frequencies(batch) for batch in batches]
         hits, tries = (torch.stack(parts).sum(0) for parts in zip(*counted, strict=True))
         share = (hits + 0.5) / (tries + 1.0)
-        sets, following, numbers, times = share.split(self._parts)
+        sets, following, numbers, times = torch.split(share, self._parts)
         self.prior.copy_(torch.cat([sets.logit(), following.log(), numbers.log(), times.logit()]))
         losses = [self.losses(batch, self.prior.expand(len(batch), -1)) for batch in batches]
         sums_L, counts_L = (torch.stack(parts).sum(0) for parts in zip(*losses, strict=True))

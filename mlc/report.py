@@ -396,18 +396,18 @@ def foundation_markdown(report: dict[str, Any]) -> str:
     lines = [
         f"# {report['name']}",
         "",
-        f"Nothing after {report['until']} was seen: a scenario whose first validation cutoff lies before that "
-        f"moment cannot start from this foundation. Validation from {report['validation_from']} on, "
+        f"Nothing after {report['until']} was seen: a scenario whose first validation cutoff lies before "
+        f"that moment cannot start from this foundation. Validation from {report['validation_from']} on, "
         f"{report['validation_examples']:,} examples, {report['epochs']} epochs.",
         "",
-        "Losses in nats an example, those of a set added up over its values; the baseline gives each value its "
-        "frequency in training.",
+        "Losses in nats an example, those of a set added up over its values; the baseline gives each value "
+        "its frequency in training.",
         "",
         "| field | what | loss | baseline | loss / baseline |",
         "|---|---|---:|---:|---:|",
     ]
     for row in report["losses"]:
-        ratio = f"{row['loss'] / row['baseline']:.3f}" if row["baseline"] else "–"
+        ratio = f"{row['loss'] / row['baseline']:.3f}" if row["baseline"] else ""
         what = told[row["kind"]].format(**row)
         lines.append(
             f"| {row['field'] or ''} | {what} | {row['loss']:.4f} | {row['baseline']:.4f} | {ratio} |"

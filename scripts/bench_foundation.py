@@ -1,13 +1,13 @@
-"""Does pre-training pay? Train scenarios on 1, 10 and 100 % of the labelled entities, with a foundation and without.
+"""Does pre-training pay? Train on 1, 10 and 100 % of the labelled entities, with a foundation and without.
 
-    MLC_DATA=… python scripts/bench_foundation.py                          # two sets, all starts, two seeds
-    MLC_DATA=… python scripts/bench_foundation.py configs/online_retail.yaml --shares .01 --starts scratch head
+    MLC_DATA=… python scripts/bench_foundation.py                      # two sets, all starts, two seeds
+    MLC_DATA=… python scripts/bench_foundation.py configs/online_retail.yaml --starts scratch head
 
-Validation and test keep all entities; only the training examples are thinned. The foundation is pre-trained once a
-set, by default on everything before the first validation cutoff, as `mlc pretrain` does. Fewer examples get smaller
-batches and more epochs, alike for every start. "epochs" and "seconds" are those until the validation macro AP of
-`scratch`, same share and seed, is reached; "–" where it never is. Scores are means over the seeds; ± is half their
-range.
+Validation and test keep all entities; only the training examples are thinned. The foundation is pre-trained
+once a set on everything before the first validation cutoff, as `mlc pretrain` does. Fewer examples get
+smaller batches and more epochs, alike for every start. "epochs" and "seconds" are those until the best
+validation macro AP of `scratch`, same share and seed, is reached; "never" where some seed does not. Scores
+are means over the seeds; ± is half their range.
 """
 
 import argparse
@@ -40,7 +40,10 @@ STARTS = {
     "rate": ["model.foundation=base", "model.tune={trunk_learning_rate: 1.0e-4}"],
     "all": ["model.foundation=base", "model.tune=all"],
 }
-HEADER = "| scenario | labelled | start | macro AUROC | macro AP | epochs | seconds |\n|---|---:|---|---:|---:|---:|---:|"
+HEADER = (
+    "| scenario | labelled | start | macro AUROC | macro AP | epochs | seconds |\n"
+    "|---|---:|---|---:|---:|---:|---:|"
+)
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,8 @@ def one_training(
     found = overall_scores(
         scores, targets, score_labels(scores, targets, prepared.examples.labels.names)
     ).macro
-    assert found.auroc is not None and found.ap is not None
+    assert found.auroc is not None
+    assert found.ap is not None
     curve = [(line["seconds"], line["validation_macro_ap"]) for line in lines]
     return Outcome(found.auroc, found.ap, curve)
 
@@ -153,8 +157,8 @@ def row(name: str, share: float, start: str, outcomes: dict[str, list[Outcome]])
         until(one, max(ap for _, ap in other.curve))
         for one, other in zip(ours, outcomes.get("scratch", ours), strict=True)
     ]
-    epochs = spread([found[0] for found in reached if found], 0) if all(reached) else "–"
-    seconds = spread([found[1] for found in reached if found], 0) if all(reached) else "–"
+    epochs = spread([found[0] for found in reached if found], 0) if all(reached) else "never"
+    seconds = spread([found[1] for found in reached if found], 0) if all(reached) else "never"
     cells = [
         name,
         f"{share:.0%}",

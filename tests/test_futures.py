@@ -1,4 +1,4 @@
-"""Batches of pre-training: nothing of the future in the history, the future as it was, nothing after `until`."""
+"""Batches of pre-training: no future in the history, the future as it was, nothing after `until`."""
 
 from dataclasses import fields
 from datetime import datetime, timedelta

@@ -180,7 +180,9 @@ class PretrainSection(Section):
     until: Moment | None = None
     """Nothing after this moment is seen. Default: the first validation cutoff of the scenario; the last event
     where the file holds tables alone."""
-    horizons_days: Annotated[list[Days], Field(min_length=1), AfterValidator(_rising)] = [7, 28, 91]
+    horizons_days: Annotated[list[Days], Field(min_length=1), AfterValidator(_rising)] = Field(
+        default=[7, 28, 91]
+    )
     """The values of each category are foreseen over so many days. Those longer than a third of the time are
     left out."""
     values: Annotated[int, Field(ge=1)] = 256
@@ -189,7 +191,7 @@ class PretrainSection(Section):
     """Length of the entity vectors: 32, 128 or 256."""
     cutoffs_per_entity: Annotated[int, Field(ge=1)] = 4
     """Random days of each entity in an epoch; each epoch draws others."""
-    epochs: Annotated[int, Field(ge=1)] = 40
+    epochs: Annotated[int, Field(ge=1)] = 20
     """Epochs at most."""
     patience: Annotated[int, Field(ge=1)] = 4
     """Stop after this many epochs without a better validation loss."""

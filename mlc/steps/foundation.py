@@ -79,8 +79,8 @@ def open_foundation(
     field = "model.foundation"
     if until > fit_until:
         rule = (
-            f"must have seen nothing after the first validation cutoff, {fit_until:%Y-%m-%d %H:%M}, however: it "
-            f"has seen events up to {until:%Y-%m-%d %H:%M}; run mlc pretrain with "
+            f"must have seen nothing after the first validation cutoff, {fit_until:%Y-%m-%d %H:%M}, however: "
+            f"it has seen events up to {until:%Y-%m-%d %H:%M}; run mlc pretrain with "
             f"--until {fit_until.isoformat()}"
         )
         raise DataError(scenario.problem(field, rule))

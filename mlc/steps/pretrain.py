@@ -140,8 +140,8 @@ def plan_time(scenario: Scenario, store: EventStore) -> Plan:
     if not horizons:
         shortest = scenario.pretrain.horizons_days[0]
         rule = (
-            f"the shortest must be at most a third of the time, however: {shortest} days, and the events seen "
-            f"reach from {first:%Y-%m-%d} to {until:%Y-%m-%d}; shorten it, or choose a later pretrain.until"
+            f"the shortest must be at most a third of the time, however: {shortest} days, and events are "
+            f"seen from {first:%Y-%m-%d} to {until:%Y-%m-%d}; shorten it, or choose a later pretrain.until"
         )
         raise DataError(scenario.problem("pretrain.horizons_days", rule))
     return Plan(until, until - timedelta(days=horizons[-1]), horizons, first)
