@@ -137,7 +137,7 @@ class Network(nn.Module):
             self.memory_out = nn.Linear(self.memory.length, width)
         if spec.trunk is not None and spec.trunk.foreseen:
             self.foreseen = Foreseen(spec.trunk, spec.labels)
-            self.foreseen_numbers = PiecewiseLinear(spec.trunk.horizons, width)
+            self.foreseen_out = nn.Linear(spec.trunk.horizons, width, bias=False)
         self.entity_mlp = nn.Sequential(
             nn.GELU(), nn.Dropout(spec.dropout), nn.Linear(width, width), nn.GELU(), nn.Dropout(spec.dropout)
         )
@@ -180,7 +180,7 @@ class Network(nn.Module):
             memory = self.vectors(batch)
             entity_BD = entity_BD + self.memory_out(memory)
             if self.foreseen is not None:
-                hidden_BKD = hidden_BKD + self.foreseen_numbers(self.foreseen(memory))
+                hidden_BKD = hidden_BKD + self.foreseen_out(self.foreseen(memory))
         entity_BD = self.entity_mlp(entity_BD)
         hidden_BKD = hidden_BKD + self.entity_to_label(entity_BD)[:, None, :]
         for block in self.blocks:
@@ -208,9 +208,6 @@ class Network(nn.Module):
             self.attribute_numbers.fit(torch.cat([batch.numbers_BN for batch in batches]))
         if isinstance(self.memory, DecayedMemory) and self.memory.numbers is not None:
             self.memory.numbers.fit(torch.cat([batch.numbers_M for batch in batches]))
-        if self.foreseen is not None:
-            foreseen = [self.foreseen(self.vectors(batch)).flatten(0, 1) for batch in batches]
-            self.foreseen_numbers.fit(torch.cat(foreseen))
 
     def pretrained(self) -> list[nn.Parameter]:
         """The parameters that come from a foundation model."""
@@ -233,28 +230,31 @@ class Foreseen(nn.Module):
         labels: Number of labels K.
 
     Shape:
-        vectors `(B, vector)` → log-odds `(B, K, horizons)`; NaN for a label without a value.
+        vectors `(B, vector)` → log-odds `(B, K, horizons)`, less those of the frequencies; 0 for a label
+        without a value.
     """
 
     label_V: torch.Tensor
+    usual_HV: torch.Tensor
 
     def __init__(self, trunk: TrunkSpec, labels: int) -> None:
         super().__init__()
-        self.labels, self.horizons = labels, trunk.horizons
+        self.labels = labels
         self.register_buffer("label_V", torch.tensor(trunk.foreseen), persistent=False)
-        self.heads = nn.Linear(trunk.vector, trunk.horizons * len(trunk.foreseen))
+        self.register_buffer("usual_HV", torch.zeros(trunk.horizons, len(trunk.foreseen)))
+        self.heads = nn.Linear(trunk.vector, self.usual_HV.numel())
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """See Shape above."""
-        logits_BHV: torch.Tensor = self.heads(vectors).view(len(vectors), self.horizons, -1)
-        # The chance that none comes, as if values came independently of each other.
-        none_BHK = logits_BHV.new_zeros(len(vectors), self.horizons, self.labels)
-        none_BHK = none_BHK.index_add(2, self.label_V, -functional.softplus(logits_BHV))
-        unknown_K = torch.ones(self.labels, dtype=torch.bool, device=vectors.device)
-        unknown_K[self.label_V] = False
-        any_BHK = torch.log(-torch.expm1(none_BHK.clamp_max(-1e-6))) - none_BHK
-        any_BHK = any_BHK.masked_fill(unknown_K, torch.nan)
+        changed_BHV = self.heads(vectors).view(len(vectors), *self.usual_HV.shape)
+        any_BHK = self._any(self.usual_HV + changed_BHV) - self._any(self.usual_HV[None])
         return any_BHK.transpose(1, 2)
+
+    def _any(self, logits_BHV: torch.Tensor) -> torch.Tensor:
+        """Log-odds that any value of a label comes, as if values came independently of each other."""
+        none_BHK = logits_BHV.new_zeros(*logits_BHV.shape[:2], self.labels)
+        none_BHK = none_BHK.index_add(2, self.label_V, -functional.softplus(logits_BHV)).clamp_max(-1e-6)
+        return torch.log(-torch.expm1(none_BHK)) - none_BHK
 
 
 class DefinedMeans(Metric):

@@ -249,8 +249,9 @@ def test_options_that_make_no_sense_together_are_refused(demo, mlc, overrides, r
 
 def test_a_scenario_is_no_foundation_and_a_foundation_no_classifier(demo, runs, trained, mlc):
     flags = (*NANO, "--set", f"model.foundation={trained / NAME}")
-    assert mlc("train", demo / f"{NAME}.yaml", *flags).code == 2
-    assert mlc("predict", "base", "--runs-dir", runs).code == 2
+    assert "must be a run of mlc pretrain" in mlc("train", demo / f"{NAME}.yaml", *flags).err
+    for command in ("predict", "evaluate"):
+        assert "it is a foundation model" in mlc(command, "base", "--runs-dir", runs).err
     result = mlc("embed", NAME, "--runs-dir", trained)
     assert result.code == 2
     assert "train with model.memory: true or with a model.foundation" in result.err

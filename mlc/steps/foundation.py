@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mlc.encoders import Trunk
-from mlc.errors import DataError
+from mlc.errors import DataError, RunError
 from mlc.ingest import EventStore
 from mlc.labels import LABEL, VALUE, Labels
 from mlc.module import Network, TrunkSpec
@@ -41,7 +41,8 @@ def stored_foundation(run: Run) -> Start:
     Raises:
         RunError: The run has none, or its files do not belong together.
     """
-    run.read_json("model.json", itemgetter("foundation"))
+    if "foundation" not in run.read_json("model.json"):
+        raise RunError(f"{run.folder} must be a run of mlc pretrain, however: it is one of mlc train")
     facts = run.read_json("run.json", itemgetter("vocabulary", "fingerprint", "until"))
     for name, expected in zip(("vocabulary.json", "model.safetensors"), facts[:2], strict=True):
         with run.reading(name) as path:
@@ -117,7 +118,8 @@ def begin_from(network: Network, start: Start, scenario: Scenario, labels: Label
             [h * spec.outputs + output for h in range(len(spec.horizons_days)) for output in outputs]
         )
         network.foreseen.heads.weight.copy_(start.model.heads.weight[rows])
-        network.foreseen.heads.bias.copy_((start.model.heads.bias + start.model.prior)[rows])
+        network.foreseen.heads.bias.copy_(start.model.heads.bias[rows])
+        network.foreseen.usual_HV.copy_(start.model.prior[rows].view_as(network.foreseen.usual_HV))
     match scenario.model.tune:
         case TrunkRate(trunk_learning_rate=rate):
             network.trunk_rate = rate

@@ -94,6 +94,9 @@ def pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dict
         plan = plan_time(scenario, store)
     say(f"sees events up to {plan.until:%Y-%m-%d %H:%M}, trains up to {plan.validation_from:%Y-%m-%d %H:%M}")
     vocabulary = fit_vocabulary(store, plan.validation_from, attributes=False, memory=True)
+    if not vocabulary.events.categories and not vocabulary.events.numbers:
+        rule = "an events table must have a column that a model can see, however: none has; check encoders"
+        raise DataError(scenario.problem("data.tables", rule))
     outputs = choose_outputs(store, vocabulary.events, microseconds(plan.validation_from), section.values)
     start_run(run, scenario, opening)
     run.write_json("vocabulary.json", vocabulary.as_json())
