@@ -1,11 +1,13 @@
 """What `mlc train` takes from a foundation model, and when it refuses one."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 
 from mlc.encoders import Trunk
@@ -16,6 +18,7 @@ from mlc.module import Network, TrunkSpec
 from mlc.pretraining import Foundation, load_foundation
 from mlc.run import Run, find_run, fingerprint_of
 from mlc.scenario import Scenario, TrunkRate
+from mlc.sources import join_columns, scan_table
 from mlc.steps.labels import Say
 from mlc.vocabulary import FIRST, FieldRows, Vocabulary
 
@@ -132,21 +135,43 @@ def begin_from(network: Network, start: Start, scenario: Scenario, labels: Label
 
 def _foreseen(start: Start, scenario: Scenario, labels: Labels) -> list[tuple[int, int]]:
     """(label, output of the foundation) for each value of a label that is foreseen by itself."""
-    pairs = []
-    names = list(start.events.categories)
-    sizes = start.events.sizes
+    names, sizes = list(start.events.categories), start.events.sizes
     output_R = start.model.output_R.numpy()
-    shared = np.bincount(output_R[output_R >= 0], minlength=start.model.spec.outputs) > 1
+    shared_V = np.bincount(output_R[output_R >= 0], minlength=start.model.spec.outputs) > 1
+    pairs: set[tuple[int, int]] = set()
     for column in scenario.target.column:
-        field = column if column in names else f"{scenario.target.table}.{column}"
-        if field not in names:
-            continue
-        place = names.index(field)
-        begin = sum(sizes[:place])
-        rows = {value: begin + FIRST + row for row, value in enumerate(start.events.categories[field])}
-        for value, label in labels.values.select(VALUE, LABEL).iter_rows():
-            if value in rows:
-                output = int(output_R[rows[value]])
-                if output >= 0 and not shared[output]:
-                    pairs.append((int(label), output))
-    return sorted(set(pairs))
+        for field, values in _fields_of(scenario, column, labels, names):
+            begin = sum(sizes[: names.index(field)]) + FIRST
+            rows = {value: begin + row for row, value in enumerate(start.events.categories[field])}
+            for value, label in values.select(VALUE, LABEL).iter_rows():
+                output = int(output_R[rows[value]]) if value in rows else -1
+                if output >= 0 and not shared_V[output]:
+                    pairs.add((int(label), output))
+    return sorted(pairs)
+
+
+def _fields_of(
+    scenario: Scenario, column: str, labels: Labels, names: Sequence[str]
+) -> Iterator[tuple[str, pl.DataFrame]]:
+    """The fields that tell a label's values, and what stands there for each: `value`, `label`.
+
+    A column of a dimension that has a value of its own in each row is no field; its key then tells the same.
+    """
+    table = scenario.target.table
+    field = column if column in names else f"{table}.{column}"
+    if field in names:
+        yield field, labels.values
+        return
+    dimension, _, named = column.partition(".")
+    events = scenario.data.events[table]
+    if dimension not in events.joins:
+        return
+    pairs = join_columns(events, dimension, scenario.data.dimensions[dimension])
+    own, key = pairs[0]
+    if len(pairs) > 1 or f"{table}.{own}" not in names:
+        return
+    frame = scan_table(scenario, dimension).select(
+        pl.col(key).cast(pl.String).alias("key"), pl.col(named).cast(pl.String, strict=False).alias(VALUE)
+    )
+    known = frame.join(labels.values.lazy(), on=VALUE).select(pl.col("key").alias(VALUE), LABEL)
+    yield f"{table}.{own}", known.unique(maintain_order=True).collect()
