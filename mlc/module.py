@@ -22,7 +22,7 @@ from torchmetrics.functional.classification import binary_auroc, binary_average_
 
 from mlc.atomic import replacing, write_text
 from mlc.batch import Batch
-from mlc.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear, Trunk
+from mlc.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear, Trunk, ValueCadence
 from mlc.history import ENTITY_FEATURES, LABEL_FEATURES, entity_features, label_features
 from mlc.losses import multilabel_loss
 from mlc.scenario import ModelSection, TrainSection
@@ -42,13 +42,13 @@ class TrunkSpec:
         width: Length of an event's embedding.
         vector: Length of the entity's vector.
         horizons: Over how many horizons values are foreseen.
-        foreseen: Labels of the values that are foreseen and belong to one.
+        foreseen: Pairs of a label and a value that belongs to it; values are counted from 0.
     """
 
     width: int
     vector: int
     horizons: int
-    foreseen: list[int]
+    foreseen: list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Network(nn.Module):
             self.memory = _memory(spec)
             self.memory_out = nn.Linear(self.memory.length, width)
         if spec.trunk is not None and spec.trunk.foreseen:
-            self.foreseen = Foreseen(spec.trunk, spec.labels)
+            self.foreseen = Foreseen(spec.trunk, spec.labels, spec.memory_sizes)
             self.foreseen_out = nn.Linear(spec.trunk.horizons, width, bias=False)
         self.entity_mlp = nn.Sequential(
             nn.GELU(), nn.Dropout(spec.dropout), nn.Linear(width, width), nn.GELU(), nn.Dropout(spec.dropout)
@@ -180,7 +180,7 @@ class Network(nn.Module):
             memory = self.vectors(batch)
             entity_BD = entity_BD + self.memory_out(memory)
             if self.foreseen is not None:
-                hidden_BKD = hidden_BKD + self.foreseen_out(self.foreseen(memory))
+                hidden_BKD = hidden_BKD + self.foreseen_out(self.foreseen(batch, memory))
         entity_BD = self.entity_mlp(entity_BD)
         hidden_BKD = hidden_BKD + self.entity_to_label(entity_BD)[:, None, :]
         for block in self.blocks:
@@ -228,32 +228,45 @@ class Foreseen(nn.Module):
     Args:
         trunk: Which values belong to which label.
         labels: Number of labels K.
+        sizes: Vocabulary rows of each category field of the events.
 
     Shape:
-        vectors `(B, vector)` → log-odds `(B, K, horizons)`, less those of the frequencies; 0 for a label
-        without a value.
+        batch and vectors `(B, vector)` → log-odds `(B, K, horizons)`, less those of the frequencies; 0 for a
+        label without a value.
     """
 
-    label_V: torch.Tensor
+    label_P: torch.Tensor
+    value_P: torch.Tensor
     usual_HV: torch.Tensor
+    output_R: torch.Tensor
+    field_V: torch.Tensor
 
-    def __init__(self, trunk: TrunkSpec, labels: int) -> None:
+    def __init__(self, trunk: TrunkSpec, labels: int, sizes: list[int]) -> None:
         super().__init__()
         self.labels = labels
-        self.register_buffer("label_V", torch.tensor(trunk.foreseen), persistent=False)
-        self.register_buffer("usual_HV", torch.zeros(trunk.horizons, len(trunk.foreseen)))
-        self.heads = nn.Linear(trunk.vector, self.usual_HV.numel())
+        label_P, value_P = torch.tensor(trunk.foreseen).T
+        values = int(value_P.max()) + 1
+        self.register_buffer("label_P", label_P, persistent=False)
+        self.register_buffer("value_P", value_P, persistent=False)
+        self.register_buffer("usual_HV", torch.zeros(trunk.horizons, values))
+        self.register_buffer("output_R", torch.full((sum(sizes),), -1))
+        self.register_buffer("field_V", torch.zeros(values, dtype=torch.int64))
+        self.heads = nn.Linear(trunk.vector, trunk.horizons * values)
+        self.cadence = ValueCadence(sizes, trunk.horizons)
 
-    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+    def forward(self, batch: Batch, vectors: torch.Tensor) -> torch.Tensor:
         """See Shape above."""
-        changed_BHV = self.heads(vectors).view(len(vectors), *self.usual_HV.shape)
+        events = (batch.categories_M, batch.age_M, batch.example_M)
+        cadence_BVH = self.cadence(*events, len(batch), self.output_R, self.field_V)
+        changed_BHV = self.heads(vectors).view(len(vectors), *self.usual_HV.shape) + cadence_BVH.mT
         any_BHK = self._any(self.usual_HV + changed_BHV) - self._any(self.usual_HV[None])
         return any_BHK.transpose(1, 2)
 
     def _any(self, logits_BHV: torch.Tensor) -> torch.Tensor:
         """Log-odds that any value of a label comes, as if values came independently of each other."""
         none_BHK = logits_BHV.new_zeros(*logits_BHV.shape[:2], self.labels)
-        none_BHK = none_BHK.index_add(2, self.label_V, -functional.softplus(logits_BHV)).clamp_max(-1e-6)
+        none_BHP = -functional.softplus(logits_BHV[..., self.value_P])
+        none_BHK = none_BHK.index_add(2, self.label_P, none_BHP).clamp_max(-1e-6)
         return torch.log(-torch.expm1(none_BHK)) - none_BHK
 
 

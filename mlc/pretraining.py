@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from mlc.atomic import replacing, write_text
 from mlc.batch import Batch, FutureBatch
-from mlc.encoders import BINS, Trunk
+from mlc.encoders import BINS, Trunk, ValueCadence
 from mlc.module import learning_rate_factor, parameter_groups
 from mlc.scenario import PretrainSection
 
@@ -91,6 +91,7 @@ class Foundation(nn.Module):
         super().__init__()
         self.spec = spec
         self.trunk = Trunk(spec.sizes, spec.numbers, spec.width, spec.vector)
+        self.cadence = ValueCadence(spec.sizes, len(spec.horizons_days)) if spec.outputs else None
         self.register_buffer("output_R", torch.zeros(sum(spec.sizes), dtype=torch.int64))
         self.register_buffer("field_V", torch.zeros(spec.outputs, dtype=torch.int64))
         horizons = len(spec.horizons_days)
@@ -119,8 +120,14 @@ class Foundation(nn.Module):
 
     def forward(self, batch: FutureBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums of the losses of a batch and how often each counts, both of shape (L), in nats."""
-        heads = self.heads(self.dropout(self.vectors(batch.history)))
-        return self.losses(batch, self.prior + heads)
+        history = batch.history
+        logits_BO = self.prior + self.heads(self.dropout(self.vectors(history)))
+        if self.cadence is not None:
+            events = (history.categories_M, history.age_M, history.example_M)
+            sets_BVH = self.cadence(*events, len(batch), self.output_R, self.field_V)
+            rest = logits_BO.shape[1] - self._parts[0]
+            logits_BO = logits_BO + functional.pad(sets_BVH.transpose(1, 2).flatten(1), (0, rest))
+        return self.losses(batch, logits_BO)
 
     def losses(self, batch: FutureBatch, logits_BO: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The losses of given logits, shape (B, all outputs); see `forward`."""

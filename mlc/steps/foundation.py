@@ -105,7 +105,9 @@ def open_foundation(
 def trunk_spec(start: Start, scenario: Scenario, labels: Labels) -> TrunkSpec:
     """Sizes of what a network takes from a foundation."""
     spec = start.model.spec
-    foreseen = [label for label, _ in _foreseen(start, scenario, labels)]
+    pairs = _foreseen(start, scenario, labels)
+    outputs = sorted({output for _, output in pairs})
+    foreseen = [(label, outputs.index(output)) for label, output in pairs]
     return TrunkSpec(spec.width, spec.vector, len(spec.horizons_days), foreseen)
 
 
@@ -114,15 +116,20 @@ def begin_from(network: Network, start: Start, scenario: Scenario, labels: Label
     """Give a new network the foundation's weights, and fix what shall stay as it is."""
     assert isinstance(network.memory, Trunk)
     network.memory.load_state_dict(start.model.trunk.state_dict())
-    outputs = [output for _, output in _foreseen(start, scenario, labels)]
-    if network.foreseen is not None:
-        spec = start.model.spec
-        rows = torch.tensor(
-            [h * spec.outputs + output for h in range(len(spec.horizons_days)) for output in outputs]
-        )
-        network.foreseen.heads.weight.copy_(start.model.heads.weight[rows])
-        network.foreseen.heads.bias.copy_(start.model.heads.bias[rows])
-        network.foreseen.usual_HV.copy_(start.model.prior[rows].view_as(network.foreseen.usual_HV))
+    model, own = start.model, network.foreseen
+    if own is not None and model.cadence is not None:
+        outputs = sorted({output for _, output in _foreseen(start, scenario, labels)})
+        chosen = torch.tensor(outputs)
+        horizons = torch.arange(len(model.spec.horizons_days))[:, None]
+        rows = (horizons * model.spec.outputs + chosen).flatten()
+        own.heads.weight.copy_(model.heads.weight[rows])
+        own.heads.bias.copy_(model.heads.bias[rows])
+        own.usual_HV.copy_(model.prior[rows].view_as(own.usual_HV))
+        own.field_V.copy_(model.field_V[chosen])
+        places = torch.full((model.spec.outputs + 1,), -1)  # the last one is for no output
+        places[chosen] = torch.arange(len(chosen))
+        own.output_R.copy_(places[model.output_R])
+        own.cadence.load_state_dict(model.cadence.state_dict())
     match scenario.model.tune:
         case TrunkRate(trunk_learning_rate=rate):
             network.trunk_rate = rate
