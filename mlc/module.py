@@ -138,6 +138,8 @@ class Network(nn.Module):
         if spec.trunk is not None and spec.trunk.foreseen:
             self.foreseen = Foreseen(spec.trunk, spec.labels, spec.memory_sizes)
             self.foreseen_out = nn.Linear(spec.trunk.horizons, width, bias=False)
+            # Which horizon to believe: a new network says what the foundation says of the nearest.
+            self.foreseen_direct_KH = nn.Parameter(torch.zeros(spec.labels, spec.trunk.horizons))
         self.entity_mlp = nn.Sequential(
             nn.GELU(), nn.Dropout(spec.dropout), nn.Linear(width, width), nn.GELU(), nn.Dropout(spec.dropout)
         )
@@ -166,6 +168,7 @@ class Network(nn.Module):
         """See Shape above."""
         entity_BD = self.label_embedding.new_zeros(len(batch), self.spec.width)
         hidden_BKD = self.label_embedding.expand(len(batch), -1, -1)
+        direct_BK = self.prior_K.new_zeros(len(batch), self.spec.labels)
         if self.label_numbers is not None and self.entity_numbers is not None:
             entity_BF, label_BKF = self.features(batch)
             entity_BD = entity_BD + self.entity_numbers(entity_BF)
@@ -180,14 +183,16 @@ class Network(nn.Module):
             memory = self.vectors(batch)
             entity_BD = entity_BD + self.memory_out(memory)
             if self.foreseen is not None:
-                hidden_BKD = hidden_BKD + self.foreseen_out(self.foreseen(batch, memory))
+                foreseen_BKH = self.foreseen(batch, memory)
+                hidden_BKD = hidden_BKD + self.foreseen_out(foreseen_BKH)
+                direct_BK = (foreseen_BKH * self.foreseen_direct_KH).sum(-1)
         entity_BD = self.entity_mlp(entity_BD)
         hidden_BKD = hidden_BKD + self.entity_to_label(entity_BD)[:, None, :]
         for block in self.blocks:
             hidden_BKD = hidden_BKD + block(hidden_BKD)
         logits_BK = self.out(hidden_BKD).squeeze(-1)
         matched_BK = self.entity_vector(entity_BD) @ self.label_vector.T / math.sqrt(self.spec.width)
-        return cast(torch.Tensor, self.prior_K + logits_BK + matched_BK)
+        return cast(torch.Tensor, self.prior_K + direct_BK + logits_BK + matched_BK)
 
     @torch.no_grad()
     def fit(self, batches: list[Batch], positives_K: torch.Tensor, known_K: torch.Tensor) -> None:

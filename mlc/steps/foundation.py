@@ -130,6 +130,9 @@ def begin_from(network: Network, start: Start, scenario: Scenario, labels: Label
         places[chosen] = torch.arange(len(chosen))
         own.output_R.copy_(places[model.output_R])
         own.cadence.load_state_dict(model.cadence.state_dict())
+        for label, days in enumerate(labels.windows_days):
+            distances = [abs(days - horizon) for horizon in model.spec.horizons_days]
+            network.foreseen_direct_KH[label, distances.index(min(distances))] = 1.0
     match scenario.model.tune:
         case TrunkRate(trunk_learning_rate=rate):
             network.trunk_rate = rate
