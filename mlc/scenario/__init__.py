@@ -3,6 +3,7 @@
 from mlc.scenario.database import database_file, database_of, without_secrets
 from mlc.scenario.examples import EachEvent, ExamplesSection, RandomDays
 from mlc.scenario.fields import expand_environment
+from mlc.scenario.foundation import PretrainSection, TrunkRate, Tune
 from mlc.scenario.models import (
     Bce,
     Fixed,
@@ -11,12 +12,9 @@ from mlc.scenario.models import (
     MaxF1,
     ModelSection,
     Policy,
-    PretrainSection,
     Scenario,
     Thresholds,
     TrainSection,
-    TrunkRate,
-    Tune,
 )
 from mlc.scenario.origin import Origin
 from mlc.scenario.reading import load_scenario, resolved, scenario_yaml
