@@ -140,6 +140,7 @@ def test_tables_alone_are_enough_and_are_then_seen_to_their_end(demo, mlc, tmp_p
             file.unlink()
         assert result.code == 0, result.err
         assert f"# {name}-foundation" in result.out
+        assert "warning: it sees the tables to their end" in result.err
     until = json.loads((tmp_path / "runs/bare-foundation/run.json").read_text())["until"]
     store = Run(tmp_path / "runs/bare-foundation").scenario()
     assert not store.has_target

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
+from torch import nn
 
 from mlc.encoders import Trunk
 from mlc.errors import DataError, RunError
@@ -133,6 +134,7 @@ def begin_from(network: Network, start: Start, scenario: Scenario, labels: Label
         for label, days in enumerate(labels.windows_days):
             distances = [abs(days - horizon) for horizon in model.spec.horizons_days]
             network.foreseen_direct_KH[label, distances.index(min(distances))] = 1.0
+        nn.init.zeros_(network.out[-1].weight)  # an untrained network adds nothing to what is foreseen
     match scenario.model.tune:
         case TrunkRate(trunk_learning_rate=rate):
             network.trunk_rate = rate

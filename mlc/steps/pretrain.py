@@ -93,6 +93,8 @@ def pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dict
         store = open_store(scenario, runs, say)
         plan = plan_time(scenario, store)
     say(f"sees events up to {plan.until:%Y-%m-%d %H:%M}, trains up to {plan.validation_from:%Y-%m-%d %H:%M}")
+    if not scenario.has_target and scenario.pretrain.until is None:
+        say("warning: it sees the tables to their end, so no scenario on them can start from it; see --until")
     vocabulary = fit_vocabulary(store, plan.validation_from, attributes=False, memory=True)
     if not vocabulary.events.categories and not vocabulary.events.numbers:
         rule = "an events table must have a column that a model can see, however: none has; check encoders"
