@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -134,7 +135,9 @@ def begin_from(network: Network, start: Start, scenario: Scenario, labels: Label
         for label, days in enumerate(labels.windows_days):
             distances = [abs(days - horizon) for horizon in model.spec.horizons_days]
             network.foreseen_direct_KH[label, distances.index(min(distances))] = 1.0
-        nn.init.zeros_(network.out[-1].weight)  # an untrained network adds nothing to what is foreseen
+        nn.init.zeros_(
+            cast(nn.Linear, network.out[-1]).weight
+        )  # an untrained network adds nothing to what is foreseen
     match scenario.model.tune:
         case TrunkRate(trunk_learning_rate=rate):
             network.trunk_rate = rate
