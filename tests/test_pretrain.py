@@ -16,6 +16,7 @@ from mlc.run import Run
 from mlc.scenario import load_scenario
 from mlc.steps.pretrain import plan_time, pretrain
 from mlc.tables import ENTITY_ID
+from mlc.vocabulary import FIRST, FieldRows, Vocabulary
 from tests.conftest import NANO
 from tests.small_tables import silent
 
@@ -189,6 +190,33 @@ def test_the_whole_path_needs_the_foundation_in_training_only(demo, mlc, tmp_pat
     assert mlc("predict", NAME, "--as-of", AS_OF).code == 0
     assert mlc("embed", NAME, "--as-of", AS_OF).code == 0
     assert pl.read_parquet("vectors.parquet").columns == ["entity_id", "cutoff", "vector"]
+
+
+def test_before_its_training_a_network_says_what_the_foundation_foresees(demo, runs):
+    from mlc.steps.foundation import open_foundation
+    from mlc.steps.labels import prepare
+    from mlc.steps.train import example_batches, fitted_network
+
+    overrides = ["model.preset=nano", "target.allow_empty=true", "model.foundation=base"]
+    prepared = prepare(load_scenario(demo / f"{NAME}.yaml", overrides), runs, silent)
+    fit_until = prepared.cutoffs.fit_until
+    start = open_foundation(prepared.scenario, runs, fit_until, prepared.store, silent)
+    assert start is not None
+    examples = example_batches(prepared, Vocabulary(FieldRows({}, []), start.events))
+    network = fitted_network(prepared, Vocabulary(FieldRows({}, []), start.events), examples, start).eval()
+    batch = examples[np.arange(50)]
+    model, (field, label) = start.model.eval(), ("articles.department", "Kids")
+    assert model.cadence is not None
+    names, rows = list(start.events.categories), list(start.events.categories[field])
+    row = sum(start.events.sizes[: names.index(field)]) + FIRST + rows.index(label)
+    value = int(model.output_R[row])
+    with torch.no_grad():
+        events = (batch.categories_M, batch.age_M, batch.example_M)
+        cadence_B = model.cadence(*events, 50, model.output_R, model.field_V)[:, value, 1]  # 28 days
+        foreseen_B = cadence_B + model.heads(model.vectors(batch))[:, model.spec.outputs + value]
+        kids = prepared.examples.labels.names.index(label)
+        bias = network(batch)[:, kids] - network.prior_K[kids] - foreseen_B
+    torch.testing.assert_close(bias, bias[:1].expand(50), atol=1e-4, rtol=0)
 
 
 def test_new_columns_and_unseen_values_survive(demo, runs, mlc, tmp_path):

@@ -135,9 +135,8 @@ def begin_from(network: Network, start: Start, scenario: Scenario, labels: Label
         for label, days in enumerate(labels.windows_days):
             distances = [abs(days - horizon) for horizon in model.spec.horizons_days]
             network.foreseen_direct_KH[label, distances.index(min(distances))] = 1.0
-        nn.init.zeros_(
-            cast(nn.Linear, network.out[-1]).weight
-        )  # an untrained network adds nothing to what is foreseen
+        # Untrained, the rest adds nothing to what is foreseen.
+        nn.init.zeros_(cast(nn.Linear, network.out[-1]).weight)
     match scenario.model.tune:
         case TrunkRate(trunk_learning_rate=rate):
             network.trunk_rate = rate
