@@ -1,10 +1,11 @@
 """The tensors of one step.
 
 Shape letters, here and in the model: B examples, K labels, T label events, S active days, M events of the
-memory, A category attributes, N number attributes, C calendar values, F features, D width.
+memory, A category attributes, N number attributes, C calendar values, F features, D width; in pre-training V
+outputs (values that are foreseen), X events of the next moment.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import torch
@@ -60,3 +61,38 @@ class Batch:
             for field in fields(self)
         }
         return type(self)(**moved)
+
+
+@dataclass
+class FutureBatch:
+    """Histories up to random cutoffs, and what came next: the input and the targets of pre-training.
+
+    Attributes:
+        history: The only thing that the model sees; without labels.
+        seen_B: Days from the cutoff to the end of what may be seen, float32.
+        first_BV: Days from the cutoff to the first event with each value, float32; infinite where there is
+            none that may be seen.
+        next_B: Days to the next moment with an event, float32; infinite where there is none.
+        example_X: Example of each event of that moment, int64, rising.
+        outputs_XF: Output of each of its category fields, int64, shape (X, fields); -1 where missing.
+        numbers_XN: Its numbers, float32, NaN where missing.
+    """
+
+    history: Batch
+    seen_B: torch.Tensor
+    first_BV: torch.Tensor
+    next_B: torch.Tensor
+    example_X: torch.Tensor
+    outputs_XF: torch.Tensor
+    numbers_XN: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.seen_B)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """The same batch on another device."""
+        moved = {
+            field.name: getattr(self, field.name).to(device, non_blocking=non_blocking)
+            for field in fields(self)
+        }
+        return replace(self, **moved)

@@ -87,6 +87,10 @@ class BatchBuilder:
             numbers_M=torch.from_numpy(numbers_M),
         )
 
+    def event_fields(self, index_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Vocabulary rows, int64, (X, categories), and numbers, float32, (X, numbers), of some events."""
+        return self._memory.gather(index_X)
+
 
 class _Columns:
     """Vocabulary rows and numbers of some fields, gathered by event or by entity."""

@@ -293,6 +293,41 @@ def train(
 
 
 @app.command()
+def pretrain(
+    scenario: Annotated[
+        Path,
+        typer.Argument(metavar="SCENARIO", help="A scenario, or a YAML file that holds only its tables."),
+    ],
+    override: Overrides = None,
+    runs_dir: RunsDir = _RUNS,
+    until: Annotated[
+        str | None, typer.Option(help="See nothing after this date; short for --set pretrain.until=DATE.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Start over; the former run goes when the new one is complete."),
+    ] = False,
+) -> None:
+    """Make a foundation model from the tables alone, for `model.foundation` of any scenario on them."""
+    if resume and overwrite:
+        raise MlcError("--resume and --overwrite exclude each other: one goes on, the other starts over")
+    from mlc.scenario import load_scenario
+
+    overrides = [*(override or []), *([f"pretrain.until={until}"] if until else [])]
+    loaded = load_scenario(scenario, overrides, tables_suffice=True)
+    if not any(text.startswith("name=") for text in overrides):
+        loaded = load_scenario(scenario, [*overrides, f"name={loaded.name}-foundation"], tables_suffice=True)
+    _trace_folders.append(runs_dir / loaded.name)
+    from mlc.report import foundation_markdown
+    from mlc.steps.pretrain import pretrain as step
+
+    opening: Opening = "resume" if resume else "overwrite" if overwrite else "new"
+    print(foundation_markdown(step(loaded, runs_dir, opening, _say)))
+    print(runs_dir / loaded.name / "report.md")
+
+
+@app.command()
 def evaluate(
     run: RunName,
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="What to show.")] = "test",
@@ -412,6 +447,29 @@ def predict(
         )
     if picked_NK is not None:
         _say(f"contact: {int(picked_NK.sum()):,} pairs of {int(picked_NK.any(axis=1).sum()):,} entities")
+    print(out)
+
+
+@app.command()
+def embed(
+    run: RunName,
+    as_of: Annotated[
+        str | None, typer.Option(help="The cutoff: a date or datetime. Default: the last observed time.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="A .parquet file.")] = Path("vectors.parquet"),
+    runs_dir: RunsDir = _RUNS,
+) -> None:
+    """A vector of every entity with history, for other uses: from a foundation model or a trained memory."""
+    from mlc.run import find_run
+    from mlc.steps.labels import check_ending
+
+    check_ending(out, ".parquet")
+    moment = _moment(as_of)
+    found = find_run(runs_dir, run)
+    _trace_folders.append(found.folder)
+    from mlc.steps import embed as step
+
+    step.write_vectors(found, step.embed(found, runs_dir, moment, _say), out)
     print(out)
 
 

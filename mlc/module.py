@@ -6,7 +6,7 @@ embedding, entity vector) + ⟨entity vector, label vector⟩. Whatever is off c
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -16,13 +16,14 @@ import pytorch_lightning
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
 from mlc.atomic import replacing, write_text
 from mlc.batch import Batch
-from mlc.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear
+from mlc.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear, Trunk, ValueCadence
 from mlc.history import (
     ENTITY_FEATURES,
     LABEL_FEATURES,
@@ -41,6 +42,23 @@ _SIZES = {"nano": (32, 1, 0.1), "small": (128, 1, 0.2), "base": (256, 2, 0.2)}
 
 
 @dataclass(frozen=True)
+class TrunkSpec:
+    """What a network has of a foundation model.
+
+    Attributes:
+        width: Length of an event's embedding.
+        vector: Length of the entity's vector.
+        horizons: Over how many horizons values are foreseen.
+        foreseen: Pairs of a label and a value that belongs to it; values are counted from 0.
+    """
+
+    width: int
+    vector: int
+    horizons: int
+    foreseen: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
 class NetworkSpec:
     """All that it takes to build the network again before its weights are loaded.
 
@@ -55,6 +73,7 @@ class NetworkSpec:
         attribute_numbers: Number of its numbers.
         memory_sizes: Vocabulary rows of the events' categories; without any field the memory is off.
         memory_numbers: Number of the events' numbers.
+        trunk: Sizes of the pre-trained memory; None for a plain one.
     """
 
     labels: int
@@ -67,6 +86,7 @@ class NetworkSpec:
     attribute_numbers: int = 0
     memory_sizes: list[int] = field(default_factory=list)
     memory_numbers: int = 0
+    trunk: TrunkSpec | None = None
 
     @classmethod
     def of(
@@ -75,14 +95,21 @@ class NetworkSpec:
         labels: int,
         attributes: tuple[list[int], int],
         memory: tuple[list[int], int],
+        trunk: TrunkSpec | None = None,
     ) -> "NetworkSpec":
         """The network of a scenario, given (category sizes, numbers) of the entities and of the events."""
         width, depth, dropout = _SIZES[model.preset]
-        return cls(labels, width, depth, dropout, model.history, model.calendar, *attributes, *memory)
+        return cls(labels, width, depth, dropout, model.history, model.calendar, *attributes, *memory, trunk)
 
     def as_json(self) -> dict[str, Any]:
         """A plain mapping."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "NetworkSpec":
+        """The inverse of `as_json`."""
+        trunk = value.get("trunk")
+        return cls(**{**value, "trunk": TrunkSpec(**trunk) if trunk else None})
 
 
 class Network(nn.Module):
@@ -109,10 +136,17 @@ class Network(nn.Module):
             PiecewiseLinear(spec.attribute_numbers, width) if spec.attribute_numbers else None
         )
         self.calendar = nn.Linear(CALENDAR, width) if spec.calendar else None
-        self.memory: DecayedMemory | None = None
+        self.memory: DecayedMemory | Trunk | None = None
+        self.foreseen: Foreseen | None = None
+        self.trunk_rate: float | None = None
         if spec.memory_sizes or spec.memory_numbers:
-            self.memory = DecayedMemory(spec.memory_sizes, spec.memory_numbers, 32)
-            self.memory_out = nn.Linear(self.memory.norm.normalized_shape[0], width)
+            self.memory = _memory(spec)
+            self.memory_out = nn.Linear(self.memory.length, width)
+        if spec.trunk is not None and spec.trunk.foreseen:
+            self.foreseen = Foreseen(spec.trunk, spec.labels, spec.memory_sizes)
+            self.foreseen_out = nn.Linear(spec.trunk.horizons, width, bias=False)
+            # Which horizon to believe: a new network says what the foundation says of the nearest.
+            self.foreseen_direct_KH = nn.Parameter(torch.zeros(spec.labels, spec.trunk.horizons))
         self.entity_mlp = nn.Sequential(
             nn.GELU(), nn.Dropout(spec.dropout), nn.Linear(width, width), nn.GELU(), nn.Dropout(spec.dropout)
         )
@@ -131,10 +165,17 @@ class Network(nn.Module):
         entity_BF = entity_features(batch, self.spec.labels)
         return entity_BF, label_features(batch, self.spec.labels, entity_BF)
 
+    def vectors(self, batch: Batch) -> torch.Tensor:
+        """What the memory holds of each example, shape (B, length of the memory)."""
+        assert self.memory is not None
+        events = (batch.categories_M, batch.numbers_M, batch.age_M, batch.example_M)
+        return cast(torch.Tensor, self.memory(*events, len(batch)))
+
     def forward(self, batch: Batch) -> torch.Tensor:
         """See Shape above."""
         entity_BD = self.label_embedding.new_zeros(len(batch), self.spec.width)
         hidden_BKD = self.label_embedding.expand(len(batch), -1, -1)
+        direct_BK = self.prior_K.new_zeros(len(batch), self.spec.labels)
         if self.label_numbers is not None and self.entity_numbers is not None:
             entity_BF = entity_features(batch, self.spec.labels)
             entity_BD = entity_BD + self.entity_numbers(entity_BF)
@@ -146,17 +187,19 @@ class Network(nn.Module):
         if self.calendar is not None:
             entity_BD = entity_BD + self.calendar(batch.calendar_BC)
         if self.memory is not None:
-            memory = self.memory(
-                batch.categories_M, batch.numbers_M, batch.age_M, batch.example_M, len(batch)
-            )
+            memory = self.vectors(batch)
             entity_BD = entity_BD + self.memory_out(memory)
+            if self.foreseen is not None:
+                foreseen_BKH = self.foreseen(batch, memory)
+                hidden_BKD = hidden_BKD + self.foreseen_out(foreseen_BKH)
+                direct_BK = (foreseen_BKH * self.foreseen_direct_KH).sum(-1)
         entity_BD = self.entity_mlp(entity_BD)
         hidden_BKD = hidden_BKD + self.entity_to_label(entity_BD)[:, None, :]
         for block in self.blocks:
             hidden_BKD = hidden_BKD + block(hidden_BKD)
         logits_BK = self.out(hidden_BKD).squeeze(-1)
         matched_BK = self.entity_vector(entity_BD) @ self.label_vector.T / math.sqrt(self.spec.width)
-        return cast(torch.Tensor, self.prior_K + logits_BK + matched_BK)
+        return cast(torch.Tensor, self.prior_K + direct_BK + logits_BK + matched_BK)
 
     def _seen(self, batch: Batch, entity_BF: torch.Tensor) -> torch.Tensor:
         """What the history says of each label, (B, K, D); all labels without an event share one vector."""
@@ -183,8 +226,68 @@ class Network(nn.Module):
             self.label_numbers.fit(torch.cat([label.flatten(0, 1) for _, label in features]))
         if self.attribute_numbers is not None:
             self.attribute_numbers.fit(torch.cat([batch.numbers_BN for batch in batches]))
-        if self.memory is not None and self.memory.numbers is not None:
+        if isinstance(self.memory, DecayedMemory) and self.memory.numbers is not None:
             self.memory.numbers.fit(torch.cat([batch.numbers_M for batch in batches]))
+
+    def pretrained(self) -> list[nn.Parameter]:
+        """The parameters that come from a foundation model."""
+        if not isinstance(self.memory, Trunk):
+            return []
+        return [*self.memory.parameters(), *(self.foreseen.parameters() if self.foreseen else ())]
+
+
+def _memory(spec: NetworkSpec) -> DecayedMemory | Trunk:
+    if spec.trunk is None:
+        return DecayedMemory(spec.memory_sizes, spec.memory_numbers, 32)
+    return Trunk(spec.memory_sizes, spec.memory_numbers, spec.trunk.width, spec.trunk.vector)
+
+
+class Foreseen(nn.Module):
+    """What a foundation model foresees for each label: that any of its values comes within each horizon.
+
+    Args:
+        trunk: Which values belong to which label.
+        labels: Number of labels K.
+        sizes: Vocabulary rows of each category field of the events.
+
+    Shape:
+        batch and vectors `(B, vector)` → log-odds `(B, K, horizons)`, less those of the frequencies; 0 for a
+        label without a value.
+    """
+
+    label_P: torch.Tensor
+    value_P: torch.Tensor
+    usual_HV: torch.Tensor
+    output_R: torch.Tensor
+    field_V: torch.Tensor
+
+    def __init__(self, trunk: TrunkSpec, labels: int, sizes: list[int]) -> None:
+        super().__init__()
+        self.labels = labels
+        label_P, value_P = torch.tensor(trunk.foreseen).T
+        values = int(value_P.max()) + 1
+        self.register_buffer("label_P", label_P, persistent=False)
+        self.register_buffer("value_P", value_P, persistent=False)
+        self.register_buffer("usual_HV", torch.zeros(trunk.horizons, values))
+        self.register_buffer("output_R", torch.full((sum(sizes),), -1))
+        self.register_buffer("field_V", torch.zeros(values, dtype=torch.int64))
+        self.heads = nn.Linear(trunk.vector, trunk.horizons * values)
+        self.cadence = ValueCadence(sizes, trunk.horizons)
+
+    def forward(self, batch: Batch, vectors: torch.Tensor) -> torch.Tensor:
+        """See Shape above."""
+        events = (batch.categories_M, batch.age_M, batch.example_M)
+        cadence_BVH = self.cadence(*events, len(batch), self.output_R, self.field_V)
+        changed_BHV = self.heads(vectors).view(len(vectors), *self.usual_HV.shape) + cadence_BVH.mT
+        any_BHK = self._any(self.usual_HV + changed_BHV) - self._any(self.usual_HV[None])
+        return any_BHK.transpose(1, 2)
+
+    def _any(self, logits_BHV: torch.Tensor) -> torch.Tensor:
+        """Log-odds that any value of a label comes, as if values came independently of each other."""
+        none_BHK = logits_BHV.new_zeros(*logits_BHV.shape[:2], self.labels)
+        none_BHP = -functional.softplus(logits_BHV[..., self.value_P])
+        none_BHK = none_BHK.index_add(2, self.label_P, none_BHP).clamp_max(-1e-6)
+        return torch.log(-torch.expm1(none_BHK)) - none_BHK
 
 
 class DefinedMeans(Metric):
@@ -291,7 +394,7 @@ class Classifier(pytorch_lightning.LightningModule):
         self.validation_losses = nn.ModuleDict({"loss": MeanMetric(), "log_loss": MeanMetric()})
         self.votes = self.agreed = (False, False)
         # Sharded parameters have no shape of their own any more.
-        self._matrices = {id(p) for p in network.parameters() if p.ndim > 1}
+        self._matrices = matrices_of(network)
 
     @property
     def judged(self) -> nn.Module:
@@ -371,13 +474,15 @@ class Classifier(pytorch_lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with decay on matrices only, and a learning rate that rises and falls step by step."""
-        matrices = [p for p in self.network.parameters() if id(p) in self._matrices]
-        vectors = [p for p in self.network.parameters() if id(p) not in self._matrices]
         train = self.train_section
-        groups = [
-            {"params": matrices, "weight_decay": train.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
+        pretrained = {id(parameter) for parameter in self.network.pretrained()}
+        parted = (
+            [p for p in self.network.parameters() if (id(p) in pretrained) is own] for own in (False, True)
+        )
+        groups, trunk = (parameter_groups(part, train.weight_decay, self._matrices) for part in parted)
+        for group in trunk if self.network.trunk_rate is not None else ():
+            group["lr"] = self.network.trunk_rate
+        groups += [group for group in trunk if group["params"]]
         # With mixed precision Lightning does not clip the gradients of a fused optimiser.
         fused = self.device.type in ("cpu", "cuda") and not train.precision.endswith("mixed")
         optimizer = torch.optim.AdamW(groups, lr=train.learning_rate, fused=fused)
@@ -401,6 +506,28 @@ def _moving_average(decay: float) -> Callable[..., None]:
             average.lerp_(weight, 1 - stays)
 
     return update
+
+
+def parameter_groups(
+    parameters: Iterable[nn.Parameter], decay: float, matrices: Collection[int]
+) -> list[dict[str, Any]]:
+    """Two groups for an optimiser: matrices, which decay, and vectors, which do not; without frozen ones.
+
+    Args:
+        parameters: All of them.
+        decay: Decoupled weight decay of the matrices.
+        matrices: The `id` of each parameter that is one.
+    """
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    return [
+        {"params": [p for p in trained if id(p) in matrices], "weight_decay": decay},
+        {"params": [p for p in trained if id(p) not in matrices], "weight_decay": 0.0},
+    ]
+
+
+def matrices_of(module: nn.Module) -> set[int]:
+    """The `id` of each parameter with more than one axis; to be asked before weights are sharded."""
+    return {id(parameter) for parameter in module.parameters() if parameter.ndim > 1}
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
@@ -452,6 +579,6 @@ def save_network(network: Network, class_names: Sequence[str], folder: Path) -> 
 def load_network(folder: Path) -> tuple[Network, list[str]]:
     """The network of a run with its weights, and its class names."""
     described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    network = Network(NetworkSpec(**described["network"]))
+    network = Network(NetworkSpec.from_json(described["network"]))
     network.load_state_dict(load_file(folder / "model.safetensors"))
     return network, described["class_names"]

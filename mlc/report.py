@@ -557,3 +557,35 @@ def _aligned(rows: Sequence[Row], width: int) -> list[str]:
         + "".join(f"  {cell:>{needed}}" for cell, needed in zip(row[1:], widths, strict=True))
         for name, row in zip(names, rows, strict=True)
     ]
+
+
+def foundation_markdown(report: dict[str, Any]) -> str:
+    """The report of a pre-training: what is foreseen, and how much better than by frequencies alone."""
+    told = {
+        "set": "values within {horizon_days} days",
+        "next": "at the next moment",
+        "time": "time to the next moment",
+    }
+    lines = [
+        f"# {report['name']}",
+        "",
+        f"Nothing after {report['until']} was seen: a scenario whose first validation cutoff lies before "
+        f"that moment cannot start from this foundation. Validation from {report['validation_from']} on, "
+        f"{report['validation_examples']:,} examples, {report['epochs']} epochs.",
+        "",
+        "Losses in nats an example, those of a set added up over its values; the baseline gives each value "
+        "its frequency in training.",
+        "",
+        "| field | what | loss | baseline | loss / baseline |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for row in report["losses"]:
+        ratio = f"{row['loss'] / row['baseline']:.3f}" if row["baseline"] else ""
+        what = told[row["kind"]].format(**row)
+        lines.append(
+            f"| {row['field'] or ''} | {what} | {row['loss']:.4f} | {row['baseline']:.4f} | {ratio} |"
+        )
+    if report["left_out_days"]:
+        left = ", ".join(str(days) for days in report["left_out_days"])
+        lines += ["", f"Horizons longer than a third of the time are left out: {left} days."]
+    return "\n".join(lines) + "\n"

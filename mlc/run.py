@@ -91,7 +91,7 @@ class Run:
     def scenario(self) -> Scenario:
         """The scenario that the run was made from, defaults and paths resolved."""
         with self.reading("resolved.yaml") as path:
-            return load_scenario(path)
+            return load_scenario(path, tables_suffice=True)
 
 
 def open_run(runs: Path, scenario: Scenario, opening: Opening) -> Run:

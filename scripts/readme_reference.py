@@ -6,6 +6,7 @@ python scripts/readme_reference.py --check    exit with 1 when README.md differs
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -54,8 +55,10 @@ TABLES: dict[str, dict[str | None, str]] = {
     "`examples`": {"ExamplesSection": ""},
     "`examples.at`": {"EachEvent": "each_event", "RandomDays": "random"},
     "`model`": {"ModelSection": ""},
+    "`model.tune`": {"TrunkRate": ""},
     "`train`": {"TrainSection": ""},
     "`train.loss`": {"Bce": "bce", "Focal": "focal", "Asymmetric": "asymmetric"},
+    "`pretrain`": {"PretrainSection": ""},
     "`metrics.*`": {"MetricSection": ""},
     "`contact`": {"ContactSection": ""},
     "`thresholds`": {"Thresholds": ""},
@@ -163,7 +166,7 @@ def default_in_words(field: dict[str, Any], required: bool) -> str:
         case bool() as value:
             return f"`{str(value).lower()}`"
         case list() as value:
-            return ", ".join(f'`"{item}"`' for item in value)
+            return ", ".join(f"`{json.dumps(item)}`" for item in value)
         case float() as value:
             return f"`{value:g}`"
         case value:

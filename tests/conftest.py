@@ -11,7 +11,10 @@ import pytest
 
 from mlc.cli import main
 
-NANO = ("--set", "model.preset=nano", "--set", "train.epochs=2", "--set", "target.allow_empty=true")
+NANO = (
+    *("--set", "model.preset=nano", "--set", "train.epochs=2", "--set", "target.allow_empty=true"),
+    *("--set", "baselines=[recency]"),
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,6 @@ def demo(tmp_path_factory) -> Path:
 def trained(demo, tmp_path_factory) -> Path:
     """A runs folder with one finished run, `departments_28d`; read only."""
     folder = tmp_path_factory.mktemp("trained")
-    result = process("train", demo / "departments_28d.yaml", *NANO, folder=folder)
+    result = process("train", demo / "departments_28d.yaml", *NANO, "--set", "baselines=null", folder=folder)
     assert result.code == 0, result.err
     return folder / "runs"

@@ -78,7 +78,10 @@ def refused(mlc, shop):
         (["evaluate", "shop", "--split", "tset"], "'--split'"),
         (["check", "shop.yaml", "--set", "nonsense"], "--set nonsense: must be section.field=value"),
         (["check", "shop.yaml", "--set", "train.epochs=many"], "train.epochs: must be a whole number"),
-        (["check", "shop.yaml", "--set", "trane.epochs=1"], "trane: unknown field, did you mean train?"),
+        (
+            ["check", "shop.yaml", "--set", "trane.epochs=1"],
+            "trane: unknown field, did you mean train or pretrain?",
+        ),
         (["train", "shop.yaml", "--resume", "--overwrite"], "exclude each other"),
         (["labels", "shop.yaml", "--out", "x.csv"], "--out x.csv: must end in .parquet, however: .csv"),
         (["labels", "shop.yaml", "--out", "."], "--out .: must end in .parquet, however: it has no ending"),

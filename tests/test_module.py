@@ -12,12 +12,20 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mlc.batch import Batch
-from mlc.encoders import DecayedMemory, PiecewiseLinear, quantile_edges
+from mlc.encoders import (
+    CADENCE_HALF_LIVES_DAYS,
+    DecayedMemory,
+    PiecewiseLinear,
+    ValueCadence,
+    quantile_edges,
+)
 from mlc.module import (
     CALENDAR,
     DefinedMeans,
+    Foreseen,
     Network,
     NetworkSpec,
+    TrunkSpec,
     learning_rate_factor,
     load_network,
     save_network,
@@ -25,6 +33,7 @@ from mlc.module import (
 
 LABELS = 3
 SPEC = NetworkSpec(LABELS, 16, 1, 0.2, True, True, [4, 5], 2, [6, 3], 1)
+TRUNK = TrunkSpec(width=8, vector=12, horizons=2, foreseen=[(0, 0), (2, 1), (2, 2)])
 RAGGED = ("T", "S", "M")
 
 
@@ -99,8 +108,9 @@ def network(spec: NetworkSpec = SPEC, seed: int = 0) -> Network:
     return made.eval()
 
 
-def test_a_batch_gives_what_its_examples_give_one_by_one():
-    batch, net = random_batch(12), network()
+@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, trunk=TRUNK)])
+def test_a_batch_gives_what_its_examples_give_one_by_one(spec):
+    batch, net = random_batch(12), network(spec)
     with torch.no_grad():
         together = net(batch)
         alone = torch.cat([net(one_example(batch, which)) for which in range(12)])
@@ -138,6 +148,8 @@ def test_the_order_of_the_events_changes_nothing():
         {"memory_sizes": [], "memory_numbers": 0},
         {"memory_sizes": []},
         {"memory_numbers": 0},
+        {"trunk": TRUNK},
+        {"trunk": replace(TRUNK, foreseen=[])},
         {"labels": 3, "depth": 2, "width": 8},
     ],
 )
@@ -161,14 +173,50 @@ def test_an_untrained_network_predicts_near_the_prevalence_of_each_label():
     torch.testing.assert_close(net.prior_K.sigmoid(), torch.tensor([5.5, 20.5, 0.5]) / 65)
 
 
-def test_saved_weights_come_back_with_their_class_names(tmp_path):
-    net, batch = network(), random_batch(6)
+@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, trunk=TRUNK)])
+def test_saved_weights_come_back_with_their_class_names(tmp_path, spec):
+    net, batch = network(spec), random_batch(6)
     save_network(net, ["Dress", "Men's Wear", "Ü, |"], tmp_path)
     again, names = load_network(tmp_path)
     with torch.no_grad():
         torch.testing.assert_close(again.eval()(batch), net(batch), atol=0, rtol=0)
     assert names == ["Dress", "Men's Wear", "Ü, |"]
     assert json.loads((tmp_path / "model.json").read_text())["schema"] == "mlc/model/1"
+
+
+def test_what_is_foreseen_for_a_label_is_that_any_of_its_values_comes():
+    foreseen = Foreseen(TRUNK, LABELS, SPEC.memory_sizes)
+    with torch.no_grad():
+        foreseen.usual_HV.normal_()
+        vectors = torch.randn(5, 12)
+        found = foreseen(random_batch(5), vectors)  # an untrained cadence says nothing
+        changed = foreseen.heads(vectors).view(5, 2, 3)
+    for example, horizon in itertools.product(range(5), range(2)):
+        for label, values in enumerate(([0], [], [1, 2])):
+            odds = []
+            for logits in (foreseen.usual_HV + changed[example], foreseen.usual_HV):
+                none = np.prod([1 - float(logits[horizon, value].sigmoid()) for value in values])
+                odds.append(np.log((1 - none) / none) if values else 0.0)
+            assert float(found[example, label, horizon]) == pytest.approx(odds[0] - odds[1], abs=1e-4)
+
+
+def test_the_cadence_of_a_value_equals_a_plain_loop():
+    cadence, batch = ValueCadence([6, 3], horizons=2), random_batch(6)
+    output_R = torch.tensor([-1, 0, 1, -1, 2, 2, -1, -1, 3])
+    field_V = torch.tensor([0, 0, 0, 1])
+    with torch.no_grad():
+        cadence.outer.weight.normal_()
+        found = cadence(batch.categories_M, batch.age_M, batch.example_M, 6, output_R, field_V)
+        for example, value in itertools.product(range(6), range(4)):
+            seen, total = torch.zeros(5), torch.zeros(5)
+            for event in torch.nonzero(batch.example_M == example).flatten().tolist():
+                faded = torch.exp2(-batch.age_M[event] / torch.tensor(CADENCE_HALF_LIVES_DAYS))
+                total += faded
+                for start, row in zip((0, 6), batch.categories_M[event].tolist(), strict=True):
+                    seen += faded * (output_R[start + row] == value)
+            inner = cadence.inner(torch.log1p(torch.cat([seen, total]))) + cadence.field[field_V[value]]
+            expected = cadence.outer(torch.nn.functional.gelu(inner))
+            torch.testing.assert_close(found[example, value], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_a_batch_moves_whole():

@@ -15,7 +15,7 @@ from tests.scenario_texts import FULL, SHORTEST, problems_of, shared, shortest, 
 
 REFUSED_SECTIONS = [
     # unknown fields
-    ("trane", "{epochs: 1}", "trane: unknown field, did you mean train?"),
+    ("trane", "{epochs: 1}", "trane: unknown field, did you mean train or pretrain?"),
     ("epochs", "1", "epochs: unknown field; it belongs to train"),
     ("train", "{epcohs: 1}", "train.epcohs: unknown field, did you mean epochs?"),
     ("train", "{loss: {kind: focal, gama: 1}}", "train.loss.gama: unknown field, did you mean gamma?"),

@@ -215,7 +215,7 @@ def test_weights_of_positives_raise_the_scores(demo, trained, mlc: Command, tmp_
     balanced = ("--set", "train.loss={kind: bce, pos_weight: balanced}")
     assert mlc("train", demo / f"{NAME}.yaml", *NANO, *balanced).code == 0
     higher, usual = (
-        pl.read_parquet(runs / NAME / "predictions.parquet")["scores"].to_numpy().mean(axis=0)
+        pl.read_parquet(runs / NAME / "predictions.parquet")["raw_scores"].to_numpy().mean(axis=0)
         for runs in (tmp_path / "runs", trained)
     )
     assert (higher > usual).all()

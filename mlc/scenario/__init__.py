@@ -3,6 +3,7 @@
 from mlc.scenario.database import database_file, database_of, without_secrets
 from mlc.scenario.examples import EachEvent, ExamplesSection, RandomDays
 from mlc.scenario.fields import expand_environment, memory_bytes
+from mlc.scenario.foundation import PretrainSection, TrunkRate, Tune
 from mlc.scenario.models import (
     MetricSection,
     ModelSection,
@@ -107,6 +108,7 @@ __all__ = [
     "Policy",
     "PosWeight",
     "PrecisionAtLeast",
+    "PretrainSection",
     "RandomDays",
     "RecallAtLeast",
     "Rule",
@@ -121,6 +123,8 @@ __all__ = [
     "TopK",
     "TopN",
     "TrainSection",
+    "TrunkRate",
+    "Tune",
     "database_file",
     "database_of",
     "expand_environment",

@@ -15,7 +15,8 @@ from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, did_you_mean
 from mlc.scenario.examples import ExamplesSection, RandomDays
-from mlc.scenario.fields import Section, distinct
+from mlc.scenario.fields import FilePath, Section, distinct
+from mlc.scenario.foundation import PretrainSection, Tune
 from mlc.scenario.origin import Keys, Origin, dotted
 from mlc.scenario.source_tables import Tables
 from mlc.scenario.target import TargetSection
@@ -39,12 +40,27 @@ class ModelSection(Section):
     """Day of the year and of the week at the cutoff."""
     memory: bool = False
     """A decayed sum of embedded events, with learned half-lives: sees all columns of the events."""
+    foundation: FilePath | None = None
+    """A run of `mlc pretrain` that the memory starts from: its folder, relative to this file, or its name."""
+    tune: Tune = "head"
+    """What is trained of the foundation: `all` of it, nothing (`head`: only what comes after it), or all with
+    a learning rate of its own, `{trunk_learning_rate: 1.0e-4}`."""
+
+    @property
+    def sees_events(self) -> bool:
+        """Whether the columns of the events enter the model."""
+        return self.memory or self.foundation is not None
 
     @model_validator(mode="after")
     def _sees_something(self) -> "ModelSection":
-        if not (self.history or self.attributes or self.memory):
+        if not (self.history or self.attributes or self.sees_events):
             raise PydanticCustomError(
                 "blind", "at least one of history, attributes, memory must be on, however: all are off"
+            )
+        if self.memory and self.foundation is not None:
+            raise PydanticCustomError(
+                "memory",
+                "memory has no effect, however: it is on, and the foundation is the memory; remove one",
             )
         return self
 
@@ -100,6 +116,8 @@ class Scenario(Section):
     """What the model looks at."""
     train: TrainSection = TrainSection()
     """How it is trained."""
+    pretrain: PretrainSection = PretrainSection()
+    """How a foundation model is made by `mlc pretrain`; `mlc train` does not look at it."""
     calibration: Literal["auto", "none", "bias", "platt", "isotonic"] = "auto"
     """How scores are made to mean what they say, on the validation examples: shift their logits (`bias`),
     also stretch them (`platt`), or any increasing steps (`isotonic`). `auto` takes for each label what has
@@ -117,6 +135,11 @@ class Scenario(Section):
     (`pip install 'mlc[boost]'`)."""
 
     _origin: Origin = PrivateAttr(default_factory=lambda: Origin(Path("scenario"), "", {}, Path.cwd()))
+
+    @property
+    def has_target(self) -> bool:
+        """Whether there is a target: `mlc pretrain` needs none."""
+        return "target" in vars(self)
 
     @property
     def origin(self) -> Origin:

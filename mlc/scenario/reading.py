@@ -20,12 +20,14 @@ from mlc.scenario.yaml_lines import dump_yaml, parse_yaml
 _LARGEST = 10_000_000  # bytes: a scenario has thousands; a table given by mistake has more
 
 
-def load_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
+def load_scenario(path: Path, overrides: Sequence[str] = (), *, tables_suffice: bool = False) -> Scenario:
     """Read, override and check a scenario file.
 
     Args:
         path: The YAML file.
         overrides: `key.sub=value` texts, the value in YAML: they replace or add fields before the check.
+        tables_suffice: Whether there may be no target, and the file may hold the data section alone. The
+            scenario then has no `target`.
 
     Raises:
         ScenarioError: All problems of the file at once, each with `path:line`.
@@ -34,6 +36,10 @@ def load_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
     places: Places = {(): f"{path}:1"}
     value, problems = parse_yaml(text, str(path), (), places)
     base = path.absolute().parent
+    if isinstance(value, dict) and tables_suffice and "tables" in value:
+        places = {(): f"{path}:1"}
+        data, problems = parse_yaml(text, str(path), ("data",), places)
+        value = {"data": data}
     if isinstance(value, dict):
         # Which file `data` names is settled before its fields are overridden.
         later = [override for override in overrides if not override.startswith("data=")]
@@ -44,7 +50,7 @@ def load_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
         for override in later:
             problems = _override(value, override, places, problems)
         value.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-") or "scenario")
-    scenario, found = _check(value, Origin(path=path, text=text, places=places, base=base))
+    scenario, found = _check(value, Origin(path=path, text=text, places=places, base=base), tables_suffice)
     fields = {problem.field for problem in problems}  # what could not be read is not complained of twice
     problems += [problem for problem in found if problem.field not in fields or not problem.field]
     if problems or scenario is None:
@@ -54,13 +60,15 @@ def load_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
 
 def resolved(scenario: Scenario) -> dict[str, Any]:
     """The scenario as a mapping, with every default written out and absolute paths."""
-    value = scenario.model_dump()
+    value = scenario.model_dump(exclude=None if scenario.has_target else {"target"})
     for table in value["data"]["tables"].values():
         if table["path"] is not None:
             table["path"] = _absolute(scenario, table["path"])
         if table["format"] is not None and "uri" in table["format"]:
             table["format"]["uri"] = absolute_uri(table["format"]["uri"], scenario.origin.base)
-    if scenario.target.true_probabilities:
+    if scenario.model.foundation and scenario.path(scenario.model.foundation).exists():
+        value["model"]["foundation"] = _absolute(scenario, scenario.model.foundation)
+    if scenario.has_target and scenario.target.true_probabilities:
         value["target"]["true_probabilities"] = _absolute(scenario, scenario.target.true_probabilities)
     return value
 
@@ -84,7 +92,7 @@ def _absolute(scenario: Scenario, text: str) -> str:
     return text if "://" in text else str(scenario.path(text))
 
 
-def _check(value: object, origin: Origin) -> tuple[Scenario | None, list[Problem]]:
+def _check(value: object, origin: Origin, tables_suffice: bool) -> tuple[Scenario | None, list[Problem]]:
     """The scenario, if its fields are right; and what is wrong with them, alone and together."""
     try:
         scenario = Scenario.model_validate(value)
@@ -93,8 +101,11 @@ def _check(value: object, origin: Origin) -> tuple[Scenario | None, list[Problem
         problems = list(translate(error, value, origin))
         if not isinstance(value, dict):
             return None, problems
-        scenario = _sound_sections(value, {str(item["loc"][0]) for item in error.errors(include_url=False)})
+        wrong = [(item["type"], item["loc"]) for item in error.errors(include_url=False)]
+        scenario = _sound_sections(value, {str(place[0]) for _, place in wrong})
         scenario._origin = origin
+        if tables_suffice and wrong == [("missing", ("target",))]:
+            return scenario, list(scenario.contradictions())
         return None, [*problems, *scenario.contradictions()]
     scenario._origin = origin
     return scenario, list(scenario.contradictions())

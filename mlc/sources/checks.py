@@ -64,8 +64,9 @@ def check_tables(scenario: Scenario) -> dict[str, TableSchema]:
         problems += _where_problems(scenario, name, schema)
         problems += _column_problems(scenario, name, schema, schemas)
     problems += _entity_type_problems(scenario, schemas)
-    problems += _target_problems(scenario, schemas)
-    if not problems:
+    if scenario.has_target:
+        problems += _target_problems(scenario, schemas)
+    if scenario.has_target and not problems:
         for field, table, where in _conditions(scenario):
             problems += _condition_problems(scenario, field, table, where)
     if problems:
@@ -206,9 +207,10 @@ def _time_problems(scenario: Scenario, name: str, column: str, dtype: pl.DataTyp
 
 def _hidden_problems(scenario: Scenario, name: str, columns: Mapping[str, pl.DataType]) -> Iterator[Problem]:
     """Columns that the scenario asks for, and that our own `time` and `entity_id` hide."""
-    table, target = scenario.data.events[name], scenario.target
+    table = scenario.data.events[name]
     asked = {column for keys in table.joins.values() for column in keys} | set(table.encoders)
-    if name == target.table:
+    if scenario.has_target and name == scenario.target.table:
+        target = scenario.target
         asked |= {*target.columns_used(), *re.findall(r"\w+", target.rule.where or "")}
     for ours, used in ((TIME, table.time), (ENTITY_ID, table.entity or scenario.data.entity)):
         if ours != used and ours in columns and ours in asked:

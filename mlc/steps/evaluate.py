@@ -52,8 +52,8 @@ def evaluate(run: Run, runs: Path, say: Say) -> Evaluation:
     Raises:
         DataError: The tables no longer fit, or give other labels.
     """
-    network, names = stored_network(run)
     calibrators, thresholds = stored_calibration(run), stored_thresholds(run)
+    network, names = stored_network(run)
     before = run.read_json("report.json")
     trained_store = run.read_json("run.json", itemgetter("store"))
     vocabulary = stored_vocabulary(run)

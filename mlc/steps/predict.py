@@ -53,7 +53,7 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
     scenario = scenario_as_trained(run, vocabulary, runs, say)
     with reading_rows(scenario):
         store = open_store(scenario, runs, say)
-        cutoff = _cutoff(scenario, store, as_of)
+        cutoff = cutoff_at(scenario, store, as_of)
         labels = resolve_labels(scenario, value_counts(scenario, cutoff, store), names)
         events = label_line(scenario, labels, store)
     rows = eligible_rows(
@@ -72,7 +72,12 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
     )
 
 
-def _cutoff(scenario: Scenario, store: EventStore, as_of: datetime | None) -> datetime:
+def cutoff_at(scenario: Scenario, store: EventStore, as_of: datetime | None) -> datetime:
+    """The moment that is asked for, or the last one observed.
+
+    Raises:
+        DataError: The tables do not reach it.
+    """
     last = max(counts.last for counts in store.counts.values())
     first = min(counts.first for counts in store.counts.values())
     if as_of is None:

@@ -4,7 +4,7 @@ import inspect
 import logging
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from mlc.losses import Objective, positive_weights
 from mlc.module import Classifier, Network, NetworkSpec, monitored, save_network, score_batches
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
 from mlc.scenario import Bce, Scenario, TrainSection
+from mlc.steps.foundation import Start, begin_from, open_foundation, trunk_spec
 from mlc.steps.labels import Prepared, Say, prepare, write_examples
 from mlc.steps.ranks import devices_and_nodes, is_rank_zero, rank_zero_first
 from mlc.steps.reporting import wanted_metrics, write_report
@@ -80,10 +81,12 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     begun = time.monotonic()
     check_boosting(scenario)
     with rank_zero_first():
-        run, prepared, vocabulary = _prepare(scenario, setting, say)
+        run, prepared, vocabulary, start = _prepare(scenario, setting, say)
     check_metrics(wanted_metrics(scenario), len(prepared.examples.labels.names))
     examples = example_batches(prepared, vocabulary)
-    trainer, network = _fit(prepared, vocabulary, examples, run, setting, say)
+    pytorch_lightning.seed_everything(scenario.train.seed, verbose=False)
+    classifier = _classifier(prepared, fitted_network(prepared, vocabulary, examples, start))
+    trainer, network = _fit(prepared, classifier, examples, run, setting, say)
     raw = _predict_all(prepared, examples, trainer, network, run)
     if raw is None:
         return None
@@ -96,6 +99,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
             "fingerprint": fingerprint_of(run / "model.safetensors"),
             "store": prepared.store.fingerprint,
             "fit_until": prepared.cutoffs.fit_until.isoformat(),
+            **({"foundation": start.facts} if start else {}),
             "observed_until": prepared.cutoffs.observed_until.isoformat(),
             "seed": scenario.train.seed,
             "devices": trainer.world_size,
@@ -107,7 +111,9 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     return report
 
 
-def _prepare(scenario: Scenario, setting: Setting, say: Say) -> tuple[Run, Prepared, Vocabulary]:
+def _prepare(
+    scenario: Scenario, setting: Setting, say: Say
+) -> tuple[Run, Prepared, Vocabulary, Start | None]:
     """All that comes before the training."""
     first = is_rank_zero()
     # Another rank finds the folder as rank zero has just made it.
@@ -117,14 +123,16 @@ def _prepare(scenario: Scenario, setting: Setting, say: Say) -> tuple[Run, Prepa
             f"{run.folder} must be on a file system that all nodes share, however: it is not there"
         )
     prepared = prepare(scenario, setting.runs, say)
-    vocabulary = fit_vocabulary(
-        prepared.store, prepared.cutoffs.fit_until, scenario.model.attributes, scenario.model.memory
-    )
+    fit_until = prepared.cutoffs.fit_until
+    start = open_foundation(scenario, setting.runs, fit_until, prepared.store, say)
+    vocabulary = fit_vocabulary(prepared.store, fit_until, scenario.model.attributes, scenario.model.memory)
+    if start is not None:
+        vocabulary = replace(vocabulary, events=start.events)
     if first:
         start_run(run, scenario, setting.opening)
         write_examples(prepared.examples, run / "examples.parquet", prepared.store.fingerprint)
         run.write_json("vocabulary.json", vocabulary.as_json())
-    return run, prepared, vocabulary
+    return run, prepared, vocabulary, start
 
 
 def example_batches(prepared: Prepared, vocabulary: Vocabulary) -> ExampleBatches:
@@ -135,12 +143,10 @@ def example_batches(prepared: Prepared, vocabulary: Vocabulary) -> ExampleBatche
 
 
 def _fit(
-    prepared: Prepared, vocabulary: Vocabulary, examples: ExampleBatches, run: Run, setting: Setting, say: Say
+    prepared: Prepared, classifier: Classifier, examples: ExampleBatches, run: Run, setting: Setting, say: Say
 ) -> tuple[pytorch_lightning.Trainer, Network]:
     """Train, and give the network with the best weights."""
     scenario = prepared.scenario
-    pytorch_lightning.seed_everything(scenario.train.seed, verbose=False)
-    classifier = _classifier(prepared, vocabulary, examples)
     monitor, mode = monitored(scenario.train)
     best = ModelCheckpoint(
         dirpath=run / "checkpoints",
@@ -188,14 +194,13 @@ def _fit(
     return trainer, network.to(trainer.strategy.root_device)
 
 
-def _classifier(prepared: Prepared, vocabulary: Vocabulary, examples: ExampleBatches) -> Classifier:
+def _classifier(prepared: Prepared, network: Network) -> Classifier:
     """The untrained network, and what is minimised."""
     train, names = prepared.scenario.train, list(prepared.examples.labels.names)
     unknown = list(prepared.scenario.unknown_train_labels(names))
     if unknown:
         raise DataError(unknown)
     positives_K, known_K = _counts(prepared, "train")
-    network = fitted_network(prepared, vocabulary, examples)
     positive_K = None
     if isinstance(train.loss, Bce):
         positive_K = positive_weights(train.loss.pos_weight, names, positives_K, known_K)
@@ -277,16 +282,24 @@ def _no_buffer_sync() -> dict[str, Any]:
     return {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
 
 
-def fitted_network(prepared: Prepared, vocabulary: Vocabulary, examples: ExampleBatches) -> Network:
-    """The untrained network, with bins and priors from the training examples."""
+def fitted_network(
+    prepared: Prepared, vocabulary: Vocabulary, examples: ExampleBatches, start: Start | None = None
+) -> Network:
+    """The network before its training, with bins and priors from the training examples.
+
+    With `start`, its memory is that of a foundation model.
+    """
     scenario, labels = prepared.scenario, prepared.examples.labels
     spec = NetworkSpec.of(
         scenario.model,
         len(labels.names),
         (vocabulary.attributes.sizes, len(vocabulary.attributes.numbers)),
         (vocabulary.events.sizes, len(vocabulary.events.numbers)),
+        trunk_spec(start, scenario, labels) if start else None,
     )
     network = Network(spec)
+    if start is not None:
+        begin_from(network, start, scenario, labels)
     positions = np.flatnonzero((prepared.examples.table[SPLIT] == "train").to_numpy())
     plan = BatchPlan(positions, 512, seed=scenario.train.seed)
     sample = list(islice(examples.planned(plan), _SAMPLE_BATCHES))

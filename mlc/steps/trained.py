@@ -4,7 +4,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from mlc.calibration import Calibrator, calibration_from_json
-from mlc.errors import DataError, Problem
+from mlc.errors import DataError, Problem, RunError
 from mlc.ingest import open_store
 from mlc.module import Network, load_network
 from mlc.run import Run
@@ -16,7 +16,14 @@ from mlc.vocabulary import Vocabulary
 
 
 def stored_thresholds(run: Run) -> list[Threshold]:
-    """The thresholds that the training chose."""
+    """The thresholds that the training chose.
+
+    Raises:
+        RunError: The run is a foundation model, which has no labels.
+    """
+    if "foundation" in run.read_json("model.json"):
+        rule = "must be a run of mlc train, however: it is a foundation model; name it in model.foundation"
+        raise RunError(f"{run.folder} {rule} of a scenario, and train that")
     thresholds: list[Threshold] = run.read_json("thresholds.json", thresholds_from_json)
     return thresholds
 

@@ -1,0 +1,65 @@
+"""How a foundation model is made, and what a training does with one."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Discriminator, Field, Tag
+
+from mlc.scenario.fields import Days, Moment, Section
+
+
+class TrunkRate(Section):
+    """A learning rate of its own for what was pre-trained."""
+
+    trunk_learning_rate: Annotated[float, Field(gt=0.0)]
+    """Highest learning rate of the trunk; that of everything else is `train.learning_rate`."""
+
+
+def _word_or_rate(value: object) -> str | None:
+    if isinstance(value, dict | TrunkRate):
+        return "rate"
+    return "word" if value in ("all", "head") else None
+
+
+Tune = Annotated[
+    Annotated[Literal["all", "head"], Tag("word")] | Annotated[TrunkRate, Tag("rate")],
+    Discriminator(
+        _word_or_rate,
+        custom_error_type="tune",
+        custom_error_message="must be all, head, or a mapping with trunk_learning_rate",
+    ),
+]
+
+
+def _rising(days: list[int]) -> list[int]:
+    return sorted(set(days))
+
+
+class PretrainSection(Section):
+    """How `mlc pretrain` makes a foundation model from the tables alone."""
+
+    until: Moment | None = None
+    """Nothing after this moment is seen. Default: the first validation cutoff of the scenario; the last event
+    where the file holds tables alone."""
+    horizons_days: Annotated[list[Days], Field(min_length=1), AfterValidator(_rising)] = Field(
+        default=[7, 28, 91]
+    )
+    """The values of each category are foreseen over so many days. Those longer than a third of the time are
+    left out."""
+    values: Annotated[int, Field(ge=1)] = 256
+    """The most frequent values of a field are foreseen one by one; all others share 32 outputs."""
+    preset: Literal["nano", "small", "base"] = "small"
+    """Length of the entity vectors: 32, 128 or 256."""
+    cutoffs_per_entity: Annotated[int, Field(ge=1)] = 4
+    """Random days of each entity in an epoch; each epoch draws others."""
+    epochs: Annotated[int, Field(ge=1)] = 20
+    """Epochs at most."""
+    patience: Annotated[int, Field(ge=1)] = 4
+    """Stop after this many epochs without a better validation loss."""
+    batch_size: Annotated[int, Field(ge=1)] = 256
+    """Examples in a step."""
+    learning_rate: Annotated[float, Field(gt=0.0)] = 2.0e-3
+    """Highest learning rate; it rises for a twentieth of the steps and falls along a cosine."""
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.02
+    """Decoupled weight decay (AdamW) on matrices."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 7
+    """Fixes initial weights and cutoffs."""

@@ -1,0 +1,83 @@
+"""`mlc embed`: a vector of every entity with history, from a foundation model or a trained memory."""
+
+from collections.abc import Callable
+from datetime import datetime
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from mlc.atomic import replacing
+from mlc.batch import Batch
+from mlc.batches import ExampleBatches
+from mlc.errors import DataError, RunError
+from mlc.examples import eligible_rows
+from mlc.futures import without_labels
+from mlc.ingest import open_store
+from mlc.run import Run
+from mlc.steps.foundation import stored_foundation
+from mlc.steps.labels import Say, reading_rows
+from mlc.steps.predict import cutoff_at
+from mlc.steps.trained import scenario_as_trained, stored_network, stored_vocabulary
+from mlc.tables import CUTOFF, ENTITY_ID, array_column, microseconds
+
+VECTOR = "vector"
+
+
+def embed(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFrame:
+    """What the events up to a moment say of every entity that has any.
+
+    Args:
+        run: A finished run of `mlc pretrain`, or of `mlc train` with a memory.
+        runs: Folder of all runs, for the event store.
+        as_of: The cutoff; by default the last observed time.
+        say: Receives progress in lines.
+
+    Returns:
+        `entity_id`, `cutoff`, `vector` (an array of floats), in the order of the store.
+
+    Raises:
+        RunError: The run has no memory.
+        DataError: The tables no longer fit, do not reach the moment, or no entity has history at it.
+    """
+    vectors_of = _vectors_of(run)
+    vocabulary = stored_vocabulary(run)
+    scenario = scenario_as_trained(run, vocabulary, runs, say)
+    with reading_rows(scenario):
+        store = open_store(scenario, runs, say)
+    cutoff = cutoff_at(scenario, store, as_of)
+    rows = eligible_rows(
+        scenario, store, cutoff, lambda reason, count: say(f"{count:,} entities {reason}") if count else None
+    )
+    if not len(rows):
+        raise DataError(
+            f"--as-of {cutoff:%Y-%m-%d %H:%M}: an entity must have history then, however: none has"
+        )
+    cutoffs = np.full(len(rows), microseconds(cutoff))
+    examples = ExampleBatches(without_labels(store, vocabulary), rows, cutoffs, None)
+    with torch.inference_mode():
+        vectors = torch.cat([vectors_of(batch) for batch in examples.in_order()])
+    return pl.DataFrame({ENTITY_ID: store.entity_ids.gather(rows)}).with_columns(
+        pl.lit(cutoff).cast(pl.Datetime("us")).alias(CUTOFF), array_column(VECTOR, vectors.numpy())
+    )
+
+
+def _vectors_of(run: Run) -> Callable[[Batch], torch.Tensor]:
+    if "foundation" in run.read_json("model.json"):
+        return stored_foundation(run).model.eval().vectors
+    network, _ = stored_network(run)
+    if network.memory is None:
+        raise RunError(
+            f"{run.folder} must be of mlc pretrain, or have a memory, however: it has none; "
+            "train with model.memory: true or with a model.foundation"
+        )
+    return network.eval().vectors
+
+
+def write_vectors(run: Run, table: pl.DataFrame, path: Path) -> None:
+    """Write Parquet, whole or not at all; its metadata name the run."""
+    with replacing(path) as temporary:
+        fingerprint = run.read_json("run.json", itemgetter("fingerprint"))
+        table.write_parquet(temporary, metadata={"run": fingerprint})

@@ -1,0 +1,188 @@
+"""Does pre-training pay? Train on 1, 10 and 100 % of the labelled entities, with a foundation and without.
+
+    MLC_DATA=… python scripts/bench_foundation.py                      # two sets, all starts, two seeds
+    MLC_DATA=… python scripts/bench_foundation.py configs/online_retail.yaml --starts scratch head
+
+Validation and test keep all entities; only the training examples are thinned. The foundation is pre-trained
+once a set on everything before the first validation cutoff, as `mlc pretrain` does. Fewer examples get
+smaller batches and more epochs, alike for every start. "epochs" and "seconds" are those until the best
+validation macro AP of `scratch`, same share and seed, is reached; "never" where some seed does not. Scores
+are means over the seeds; ± is half their range.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean
+from unittest.mock import patch
+
+import numpy as np
+import polars as pl
+
+from mlc.entity_cutoffs import entity_keys
+from mlc.metrics import overall_scores, score_labels
+from mlc.run import Run
+from mlc.scenario import Scenario, load_scenario
+from mlc.steps.labels import Prepared, prepare
+from mlc.steps.pretrain import pretrain
+from mlc.steps.train import Setting, train
+from mlc.tables import SPLIT, scores_of, targets_of
+
+ROOT = Path(__file__).resolve().parent.parent
+STARTS = {
+    "scratch": [],
+    "memory": ["model.memory=true"],
+    "head": ["model.foundation=base", "model.tune=head"],
+    "rate": ["model.foundation=base", "model.tune={trunk_learning_rate: 1.0e-4}"],
+    "all": ["model.foundation=base", "model.tune=all"],
+}
+HEADER = (
+    "| scenario | labelled | start | macro AUROC | macro AP | epochs | seconds |\n"
+    "|---|---:|---|---:|---:|---:|---:|"
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One training.
+
+    Attributes:
+        auroc: Macro AUROC on the test split.
+        ap: Macro average precision on it.
+        curve: (seconds, validation macro AP) after each epoch.
+    """
+
+    auroc: float
+    ap: float
+    curve: Sequence[tuple[float, float]]
+
+
+def main() -> int:
+    """Run the command line of this script."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    default = [ROOT / "configs" / f"{name}.yaml" for name in ("nycflights13", "purchase_cards")]
+    parser.add_argument("scenarios", nargs="*", type=Path, default=default)
+    parser.add_argument("--shares", nargs="+", type=float, default=[0.01, 0.1, 1.0])
+    parser.add_argument("--starts", nargs="+", choices=list(STARTS), default=list(STARTS))
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument(
+        "--runs-dir", type=Path, help="keep runs and foundations here, and use those that are there"
+    )
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        runs = arguments.runs_dir or Path(temporary)
+        print(HEADER, flush=True)
+        for path in arguments.scenarios:
+            make_foundation(path, runs, arguments.overrides)
+            for share in arguments.shares:
+                outcomes: dict[str, list[Outcome]] = {}
+                for start in arguments.starts:
+                    outcomes[start] = [
+                        one_training(path, runs, share, start, seed, arguments.overrides)
+                        for seed in range(7, 7 + arguments.seeds)
+                    ]
+                    print(row(path.stem, share, start, outcomes), flush=True)
+    return 0
+
+
+def make_foundation(path: Path, runs: Path, overrides: Sequence[str]) -> None:
+    """Pre-train `<scenario>-base`, unless it is there."""
+    name = f"{path.stem}-base"
+    if not Run(runs / name).finished:
+        scenario = load_scenario(path, [*overrides, f"name={name}"])
+        report = pretrain(scenario, runs, "overwrite", silent)
+        print(f"{name}: {report['epochs']} epochs, loss over that of the frequencies {report['objective']}")
+
+
+def one_training(
+    path: Path, runs: Path, share: float, start: str, seed: int, overrides: Sequence[str]
+) -> Outcome:
+    """Train on a share of the labelled entities and score the test split."""
+    name = f"{path.stem}-{share:g}-{start}-{seed}"
+    begun = [text.replace("=base", f"={path.stem}-base") for text in STARTS[start]]
+    scenario = load_scenario(path, [f"name={name}", f"train.seed={seed}", *begun, *overrides])
+    prepared = thinned(prepare(scenario, runs, silent), share, seed)
+    scenario = scaled(scenario, int((prepared.examples.table[SPLIT] == "train").sum()), share)
+    prepared = replace(prepared, scenario=scenario)
+    run = Run(runs / name)
+    if not run.finished:
+        with (
+            patch("mlc.steps.train.prepare", lambda *_: prepared),
+            patch("mlc.steps.train.write_report", lambda run, *_: run.write_json("report.json", {})),
+        ):
+            train(scenario, Setting(runs, "overwrite"), silent)
+    predictions = pl.read_parquet(run / "predictions.parquet")
+    test = (predictions[SPLIT] == "test").to_numpy()
+    scores, targets = scores_of(predictions)[test], targets_of(prepared.examples.table)[test]
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    found = overall_scores(
+        scores, targets, score_labels(scores, targets, prepared.examples.labels.names)
+    ).macro
+    assert found.auroc is not None
+    assert found.ap is not None
+    curve = [(line["seconds"], line["validation_macro_ap"]) for line in lines]
+    return Outcome(found.auroc, found.ap, curve)
+
+
+def silent(_: str) -> None:
+    """Say nothing."""
+
+
+def thinned(prepared: Prepared, share: float, seed: int) -> Prepared:
+    """Training examples of a share of the entities; validation and test whole."""
+    examples = prepared.examples
+    chosen = entity_keys(prepared.store.entity_ids, seed) < np.uint64(min(int(share * 2**64), 2**64 - 1))
+    kept = (examples.table[SPLIT] != "train").to_numpy() | chosen[examples.rows]
+    return replace(
+        prepared, examples=replace(examples, table=examples.table.filter(kept), rows=examples.rows[kept])
+    )
+
+
+def scaled(scenario: Scenario, examples: int, share: float) -> Scenario:
+    """At least 16 steps an epoch where examples are few, and twice the epochs."""
+    epochs = scenario.train.epochs * (1 if share >= 1 else 2)
+    update = {"batch_size": int(np.clip(examples // 16, 16, 512)), "epochs": epochs}
+    return scenario.model_copy(update={"train": scenario.train.model_copy(update=update)})
+
+
+def row(name: str, share: float, start: str, outcomes: dict[str, list[Outcome]]) -> str:
+    """One line of the table."""
+    ours = outcomes[start]
+    reached = [
+        until(one, max(ap for _, ap in other.curve))
+        for one, other in zip(ours, outcomes.get("scratch", ours), strict=True)
+    ]
+    epochs = spread([found[0] for found in reached if found], 0) if all(reached) else "never"
+    seconds = spread([found[1] for found in reached if found], 0) if all(reached) else "never"
+    cells = [
+        name,
+        f"{share:.0%}",
+        start,
+        spread([one.auroc for one in ours]),
+        spread([one.ap for one in ours]),
+    ]
+    return f"| {' | '.join([*cells, epochs, seconds])} |"
+
+
+def until(outcome: Outcome, quality: float) -> tuple[int, float] | None:
+    """After how many epochs and seconds a validation macro AP is reached."""
+    for epoch, (seconds, ap) in enumerate(outcome.curve, start=1):
+        if ap >= quality:
+            return epoch, seconds
+    return None
+
+
+def spread(values: Iterable[float], digits: int = 4) -> str:
+    """Mean, and half the range where there are several seeds."""
+    known = list(values)
+    half = f" ± {(max(known) - min(known)) / 2:.{digits}f}" if len(known) > 1 else ""
+    return f"{mean(known):.{digits}f}{half}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
