@@ -257,9 +257,10 @@ class ValueCadence(nn.Module):
             fields,
         )
         seen_PH = self._logits(seen_PD, total_BD[example_P], field_V[pair_P % values])
-        everywhere = never_BFH[:, field_V].flatten(0, 1)
+        everywhere = never_BFH.index_select(1, field_V).flatten(0, 1)
         return everywhere.index_copy(0, pair_P, seen_PH).view(examples, values, -1)
 
     def _logits(self, seen: torch.Tensor, total: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
-        inner = self.inner(torch.log1p(torch.cat([seen, total], dim=-1))) + self.field[field]
+        # `index_select` adds up gradients in one order; indexing by brackets does so in that of the threads.
+        inner = self.inner(torch.log1p(torch.cat([seen, total], dim=-1))) + self.field.index_select(0, field)
         return cast(torch.Tensor, self.outer(functional.gelu(inner)))

@@ -285,7 +285,7 @@ class Foreseen(nn.Module):
     def _any(self, logits_BHV: torch.Tensor) -> torch.Tensor:
         """Log-odds that any value of a label comes, as if values came independently of each other."""
         none_BHK = logits_BHV.new_zeros(*logits_BHV.shape[:2], self.labels)
-        none_BHP = -functional.softplus(logits_BHV[..., self.value_P])
+        none_BHP = -functional.softplus(logits_BHV.index_select(-1, self.value_P))
         none_BHK = none_BHK.index_add(2, self.label_P, none_BHP).clamp_max(-1e-6)
         return torch.log(-torch.expm1(none_BHK)) - none_BHK
 

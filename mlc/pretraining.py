@@ -184,7 +184,8 @@ class Foundation(nn.Module):
                 continue
             scores_BV = functional.log_softmax(logits[:, outputs], dim=1)
             place_X = torch.where(known_X, chosen_X - outputs[0], 0)
-            losses_X = -scores_BV[batch.example_X, place_X] * weight_X * known_X
+            cell_X = batch.example_X * scores_BV.shape[1] + place_X
+            losses_X = -scores_BV.flatten().index_select(0, cell_X) * weight_X * known_X
             sums.append(losses_X.sum()[None])
             counts.append((weight_X * known_X).sum()[None])
         return torch.cat(sums), torch.cat(counts)
@@ -195,7 +196,7 @@ class Foundation(nn.Module):
             return logits.new_zeros(0), logits.new_zeros(0)
         scores_BNC = functional.log_softmax(logits.view(len(batch), spec.numbers, BINS + 1), dim=2)
         bins_XN, known_XN = self._bins(batch.numbers_XN)
-        losses_XN = -scores_BNC[batch.example_X].gather(2, bins_XN[..., None]).squeeze(2)
+        losses_XN = -scores_BNC.index_select(0, batch.example_X).gather(2, bins_XN[..., None]).squeeze(2)
         weight_XN = _shares(batch)[:, None] * known_XN
         return (losses_XN * weight_XN).sum(0), weight_XN.sum(0)
 

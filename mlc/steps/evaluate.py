@@ -52,7 +52,7 @@ def evaluate(run: Run, runs: Path, say: Say) -> Evaluation:
     Raises:
         DataError: The tables no longer fit, or give other labels.
     """
-    calibrators, thresholds = stored_calibration(run), stored_thresholds(run)
+    thresholds, calibrators = stored_thresholds(run), stored_calibration(run)
     network, names = stored_network(run)
     before = run.read_json("report.json")
     trained_store = run.read_json("run.json", itemgetter("store"))
