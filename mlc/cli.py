@@ -1,6 +1,6 @@
 """The door: parses the command line, calls one step, prints, and gives the exit code.
 
-Exit codes: 0 done · 1 a check failed · 2 something the user can mend · 3 a bug of ours, with a trace in the
+Exit codes: 0 done · 1 a check or a gate failed · 2 something the user can mend · 3 a bug of ours, with a trace in the
 run folder · 130 stopped by Ctrl-C. Nothing heavy is imported before a command needs it.
 """
 
@@ -297,6 +297,9 @@ def evaluate(
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="What to show.")] = "test",
     runs_dir: RunsDir = _RUNS,
     as_json: AsJson = False,
+    gated: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 when a gate of the scenario fails.")
+    ] = False,
 ) -> None:
     """The report again, from the saved model and the tables."""
     from mlc.report import report_text
@@ -305,6 +308,11 @@ def evaluate(
 
     found = find_run(runs_dir, run)
     _trace_folders.append(found.folder)
+    if gated and found.scenario().gates is None:
+        raise MlcError(
+            f"--check needs gates, however: the scenario of {run} has none; "
+            f"add gates: {{macro_ap: 0.25, beats: recency}} to {found / 'resolved.yaml'}"
+        )
     evaluation = step(found, runs_dir, _say)
     print(
         json.dumps(evaluation.report, indent=1, ensure_ascii=False)
@@ -319,6 +327,12 @@ def evaluate(
             if evaluation.same
             else "these numbers differ from those of the training"
         )
+    if gated:
+        gates = evaluation.report["gates"]
+        for gate in gates:
+            _say(f"{'passed' if gate['passed'] else 'FAILED'}: {gate['gate']}: {gate['found']}")
+        if not all(gate["passed"] for gate in gates):
+            raise typer.Exit(1)
 
 
 @app.command()

@@ -351,7 +351,12 @@ def _sections(report: Mapping[str, Any], split: Split = "test") -> list[_Section
     undefined = [(f"{row['name']}: {row['undefined']}",) for row in shown["labels"] if row["undefined"]]
     funnel = [(step["reason"], _count(step["removed"]), _count(step["kept"])) for step in report["funnel"]]
     means = ("", "macro AP", "macro AUROC", "micro AP", "micro AUROC", "weighted AP", "weighted AUROC")
+    gates = [
+        (gate["gate"], gate["found"], "passed" if gate["passed"] else "FAILED")
+        for gate in report.get("gates", ())
+    ]
     sections = [
+        _Section("Gates", ("gate", "found", ""), gates),
         _Section(f"{title}: {_described(shown)}", *_against_rivals(report, split)),
         _Section(f"{title}: each label at its threshold", *_label_rows(shown)),
         _Section(f"{title}: log-loss, low is good", *_log_losses(report, split)),

@@ -3,6 +3,7 @@
 from mlc.scenario.database import database_file, database_of, without_secrets
 from mlc.scenario.examples import EachEvent, ExamplesSection, RandomDays
 from mlc.scenario.fields import expand_environment, memory_bytes
+from mlc.scenario.gates import GatesSection
 from mlc.scenario.models import (
     Bce,
     Focal,
@@ -90,6 +91,7 @@ __all__ = [
     "Fixed",
     "Focal",
     "Format",
+    "GatesSection",
     "Iceberg",
     "Ignore",
     "IntegerType",

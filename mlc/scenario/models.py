@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 from mlc.errors import Problem, did_you_mean
 from mlc.scenario.examples import ExamplesSection, RandomDays
 from mlc.scenario.fields import Section, distinct, kind_from_text
+from mlc.scenario.gates import Baseline, GatesSection
 from mlc.scenario.origin import Keys, Origin, dotted
 from mlc.scenario.source_tables import Tables
 from mlc.scenario.target import TargetSection
@@ -161,11 +162,6 @@ Metric = Annotated[
 ]
 
 
-# ── baselines ───────────────────────────────────────────────────────────────────────────────────
-
-Baseline = Literal["prevalence", "frequency", "recency", "boosting"]
-
-
 # ── the scenario ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -199,6 +195,8 @@ class Scenario(Section):
     baselines: Annotated[list[Baseline], AfterValidator(distinct)] | None = None
     """What the report compares the model with. Default: all; boosting only where LightGBM is installed
     (`pip install 'mlc[boost]'`)."""
+    gates: GatesSection | None = None
+    """What the test split must reach: shown in the report, judged by `mlc evaluate --check`."""
 
     _origin: Origin = PrivateAttr(default_factory=lambda: Origin(Path("scenario"), "", {}, Path.cwd()))
 
@@ -241,6 +239,7 @@ class Scenario(Section):
             yield from self._examples_contradictions()
             yield from self._thresholds_contradictions()
             yield from self._contact_contradictions()
+        yield from self._gates_contradictions()
 
     def _tables_contradictions(self) -> Iterator[Problem]:
         tables = self.data
@@ -368,6 +367,14 @@ class Scenario(Section):
             if names is not None and name not in names:
                 rule = f"must be one of class_names, however: {name} is not; {did_you_mean(name, names)}"
                 yield self.problem(("contact", "value", name), rule)
+
+    def _gates_contradictions(self) -> Iterator[Problem]:
+        if {"gates", "baselines"} - set(vars(self)) or self.gates is None or self.baselines is None:
+            return
+        for name in self.gates.beats:
+            if name not in self.baselines:
+                rule = f"must be one of baselines, however: {name} is not; add it there"
+                yield self.problem("gates.beats", rule)
 
     @model_validator(mode="before")
     @classmethod

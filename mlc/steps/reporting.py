@@ -12,6 +12,7 @@ from mlc.baselines import NO_PROBABILITIES
 from mlc.calibration import Calibrator, calibrated, calibration_to_json, entity_folds, fit_calibration
 from mlc.custom_metrics import custom_scores
 from mlc.errors import DataError
+from mlc.gates import judge
 from mlc.report import build_report, report_markdown
 from mlc.run import Run
 from mlc.scenario import Scenario
@@ -118,6 +119,8 @@ def make_report(
         scores_NK, targets_NK = scores_of(predictions)[rows], targets_of(examples.table)[rows]
         decisions_NK = decide(scores_NK, thresholds)
         entry["metrics"] = custom_scores(wanted_metrics(scenario), scores_NK, decisions_NK, targets_NK)
+    if scenario.gates:
+        report["gates"] = [asdict(gate) for gate in judge(scenario.gates, report)]
     return report
 
 
