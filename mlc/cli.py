@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import traceback
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -333,6 +334,39 @@ def evaluate(
             _say(f"{'passed' if gate['passed'] else 'FAILED'}: {gate['gate']}: {gate['found']}")
         if not all(gate["passed"] for gate in gates):
             raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN", help="A run: its name, or the path of its folder.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="The run that may be better.")],
+    markdown: Annotated[bool, typer.Option("--md", help="Print Markdown, for a pull request.")] = False,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = _RUNS,
+) -> None:
+    """Two runs on the test examples that they share: which labels won, lost, or cannot be told apart."""
+    from mlc.run import find_run
+    from mlc.steps import compare as step
+
+    if markdown and as_json:
+        raise MlcError("--md and --json exclude each other: choose one")
+    compared = step.compare(find_run(runs_dir, first), find_run(runs_dir, second))
+    if as_json:
+        print(json.dumps(compared, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        print(step.markdown(compared) if markdown else "\n".join(step.lines(compared)))
+
+
+@app.command()
+def runs(runs_dir: RunsDir = _RUNS, as_json: AsJson = False) -> None:
+    """Every run with its headline numbers, the newest first."""
+    from mlc.steps import runs as step
+
+    found = step.list_runs(runs_dir)
+    if as_json:
+        print(json.dumps([asdict(run) for run in found], indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(step.lines(found)))
 
 
 @app.command()
