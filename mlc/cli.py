@@ -1,7 +1,7 @@
 """The door: parses the command line, calls one step, prints, and gives the exit code.
 
-Exit codes: 0 done · 1 a check or a gate failed · 2 something the user can mend · 3 a bug of ours, with a trace in the
-run folder · 130 stopped by Ctrl-C. Nothing heavy is imported before a command needs it.
+Exit codes: 0 done · 1 a check or a gate failed · 2 something the user can mend · 3 a bug of ours, with a
+trace in the run folder · 130 stopped by Ctrl-C. Nothing heavy is imported before a command needs it.
 """
 
 import json

@@ -12,11 +12,11 @@ def one_line(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text that Markdown shows as it is, also inside a table.
+    r"""Text that Markdown shows as it is, also inside a table.
 
     Examples:
         >>> print(escaped("a|b *c*"))
-        a\\|b \\*c\\*
+        a\|b \*c\*
     """
     return re.sub(r"([\\|*`<\[])", r"\\\1", one_line(text))
 

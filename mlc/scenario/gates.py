@@ -62,7 +62,7 @@ class GatesSection(Section):
     """Mean log-loss of the labels at most: `"<= 0.3"` or `0.3`."""
     label_auroc_min: _ShareAtLeast | None = None
     """AUROC of each label at least. Labels without a positive or a negative are counted, not judged."""
-    beats: _Rivals = []
+    beats: _Rivals = Field(default=[])
     """Baselines, one or a list: the 95 % interval of model minus baseline in macro average precision must lie
     above 0."""
 

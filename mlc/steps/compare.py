@@ -3,7 +3,7 @@
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,9 @@ SCHEMA = "mlc/compare/1"
 _KEYS = [ENTITY_ID, CUTOFF]
 _SCORES = {"ap": "AP", "auroc": "AUROC", "log_loss": "log-loss"}
 _REPLICATES = 400
+_FEW_POSITIVES = (
+    5  # with fewer, the intervals of AUROC call equal models different (scripts/bench_compare.py)
+)
 
 Outcome = Literal["better", "worse", "equal", "undecided", "undefined"]
 
@@ -49,8 +52,8 @@ def compare(first: Run, second: Run) -> dict[str, Any]:
     Returns:
         What `json.dumps(…, allow_nan=False)` takes: `schema`, `first`, `second`, `examples`, `entities`,
         `macro` (score → `outcome`, both values, difference with its 95 % interval), `labels` (`name`,
-        `support`, and the same for each score), `left_out` (sentences). The outcome says whether the second is
-        better; `equal` means not told apart.
+        `support`, and the same for each score), `left_out` (sentences). The outcome says whether the second
+        is better; `equal` means not told apart.
 
     Raises:
         RunError: The runs share no test example or no label.
@@ -71,7 +74,11 @@ def compare(first: Run, second: Run) -> dict[str, Any]:
     macro = macro_differences(b_NK, {"first": a_NK}, targets_NK, entities_N, replicates=_REPLICATES)["first"]
     differences = label_differences(b_NK, a_NK, targets_NK, entities_N, replicates=_REPLICATES)
     labels = [
-        {"name": one.name, "support": one.support, **_scores((asdict(one), asdict(two)), found)}
+        {
+            "name": one.name,
+            "support": one.support,
+            **_scores((asdict(one), asdict(two)), _judged(found, one.support)),
+        }
         for one, two, found in zip(*each, differences, strict=True)
     ]
     return {
@@ -123,7 +130,7 @@ def _common_examples(a: _Side, b: _Side) -> tuple[pl.DataFrame, list[str]]:
 def _moments(side: _Side) -> str:
     if side.table.is_empty():
         return "none"
-    first, last = (f"{moment:%Y-%m-%d}" for moment in (side.table[CUTOFF].min(), side.table[CUTOFF].max()))
+    first, last = (f"{moment:%Y-%m-%d}" for moment in side.table[CUTOFF].sort().gather([0, -1]))
     span = first if first == last else f"{first} to {last}"
     return f"{side.table.height:,} at {span}"
 
@@ -170,6 +177,13 @@ def _scores(both: Sequence[Mapping[str, Any]], found: Mapping[str, Difference]) 
     return entries
 
 
+def _judged(found: Mapping[str, Difference], support: int) -> Mapping[str, Difference]:
+    """The differences of a label, without intervals where it has hardly a positive."""
+    if support >= _FEW_POSITIVES:
+        return found
+    return {score: replace(one, low=None, high=None) for score, one in found.items()}
+
+
 def _outcome(found: Difference, sign: int) -> Outcome:
     """Whether the second is better, by the interval; `sign` is -1 where low is good."""
     if found.value is None:
@@ -200,8 +214,8 @@ def verdict(compared: Mapping[str, Any]) -> str:
     counted = _counted(compared)
     by_label = ", ".join(f"{len(names)} {outcome}" for outcome, names in counted.items() if names)
     return (
-        f"{compared['second']} is {'; '.join(clauses)}. Labels by AP: {by_label}. On {compared['examples']:,} "
-        f"shared test examples of {compared['entities']:,} entities."
+        f"{compared['second']} is {'; '.join(clauses)}. Labels by AP: {by_label}. "
+        f"On {compared['examples']:,} shared test examples of {compared['entities']:,} entities."
     )
 
 
@@ -254,7 +268,7 @@ def _difference(entry: Mapping[str, Any]) -> str:
 def _notes(compared: Mapping[str, Any]) -> list[str]:
     judged = sum(label["ap"]["low"] is not None for label in compared["labels"])
     chance = f"{0.05 * judged:.1f} of {judged} labels would be called better or worse by chance alone"
-    return [
-        f"equal means not told apart: the interval covers 0; {chance}",
-        "a low log-loss is good",
-    ]
+    few = f"undecided: fewer than {_FEW_POSITIVES} positives, or a single entity"
+    undecided = [few] if _counted(compared)["undecided"] else []
+    equal = f"equal means not told apart: the interval covers 0; {chance}"
+    return [equal, *undecided, "a low log-loss is good"]

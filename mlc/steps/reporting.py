@@ -13,6 +13,7 @@ from mlc.calibration import Calibrator, calibrated, calibration_to_json, entity_
 from mlc.custom_metrics import custom_scores
 from mlc.errors import DataError
 from mlc.gates import judge
+from mlc.model_card import model_card
 from mlc.report import build_report, report_markdown
 from mlc.run import Run
 from mlc.scenario import Scenario
@@ -54,6 +55,7 @@ def write_report(run: Run, prepared: Prepared, raw: pl.DataFrame, rivals: Rivals
     run.write_json("calibration.json", calibration_to_json(calibrators))
     run.write_json("thresholds.json", thresholds_to_json(thresholds))
     write_text(run / "report.md", report_markdown(report))
+    write_text(run / "MODEL_CARD.md", model_card(prepared.scenario, report))
     run.write_json("report.json", report)
     return report
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from mlc.errors import RunError
 from mlc.run import Run
-from mlc.text_tables import aligned
+from mlc.text_tables import Row, aligned
 
 _WORDS = {"better": "better than", "equal": "equal to", "worse": "WORSE than", "undecided": "undecided with"}
 
@@ -24,7 +24,7 @@ class ListedRun:
         finished: Likewise; None while it has not.
         macro_auroc: Of the test split; None where undefined or not there.
         macro_ap: Likewise.
-        verdict: `better`, `equal`, `worse` or `undecided` against the best baseline in macro AP; None without.
+        verdict: `better`, `equal`, `worse` or `undecided` against the best baseline in macro AP, or None.
         baseline: That baseline.
         note: What is damaged, or how to go on.
     """
@@ -83,7 +83,7 @@ def _headline(report: Any) -> tuple[float | None, float | None, str | None, str 
 
 def lines(found: Sequence[ListedRun], width: int = 120) -> list[str]:
     """The runs as a table for a terminal, then what is wrong with some."""
-    rows = [("run", "finished", "macro AUROC", "macro AP", "against the best baseline")]
+    rows: list[Row] = [("run", "finished", "macro AUROC", "macro AP", "against the best baseline")]
     for run in found:
         when = run.state if run.finished is None else run.finished[:16].replace("T", " ")
         numbers = ("-" if value is None else f"{value:.3f}" for value in (run.macro_auroc, run.macro_ap))
