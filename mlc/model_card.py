@@ -57,11 +57,11 @@ def _question(scenario: Scenario, names: Sequence[str]) -> list[str]:
     fields = target.rule.model_dump(exclude={"kind"}, exclude_none=True)
     given = f" ({', '.join(f'{name}: {value}' for name, value in fields.items())})" if fields else ""
     return [
-        f"- For each {escaped(scenario.data.entity)} and cutoff: the probability of each label in the window.",
+        f"- For each {escaped(scenario.data.entity)} and cutoff: the probability of each label in a window.",
         f"- Window: {window}{after}; open on the left, closed on the right.",
         f"- Rule `{target.rule.kind}`{escaped(given)}: {escaped(rule)}",
         f"- {len(names)} label{'' if len(names) == 1 else 's'}, by {escaped(', '.join(target.column))} of "
-        f"{escaped(target.table)}: {escaped(', '.join(names))}.",
+        f"{escaped(target.table)}: {escaped('; '.join(names))}.",
     ]
 
 

@@ -31,7 +31,12 @@ from mlc.scenario import Scenario, load_scenario, resolved, scenario_yaml
 
 Opening = Literal["new", "resume", "overwrite"]
 
-_FREE_TO_CHANGE = (("train", "devices"), ("train", "accelerator"), ("train", "strategy"))
+_FREE_TO_CHANGE = (
+    ("train", "devices"),
+    ("train", "accelerator"),
+    ("train", "strategy"),
+    ("train", "loggers"),
+)
 """Where a training runs may change between a stop and its resumption; what it computes may not."""
 _PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "polars", "numpy")
 

@@ -7,6 +7,7 @@ from mlc.scenario.gates import GatesSection
 from mlc.scenario.models import (
     Bce,
     Focal,
+    LoggerName,
     Loss,
     MetricSection,
     ModelSection,
@@ -97,6 +98,7 @@ __all__ = [
     "IntegerType",
     "LabelSpec",
     "Lapsed",
+    "LoggerName",
     "Loss",
     "MaxF1",
     "MaxFBeta",

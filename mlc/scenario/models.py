@@ -99,6 +99,9 @@ Devices = Annotated[
 ]
 
 
+LoggerName = Literal["csv", "tensorboard", "mlflow", "wandb"]
+
+
 class TrainSection(Section):
     """How the model is trained. Most names are PyTorch Lightning's."""
 
@@ -132,6 +135,10 @@ class TrainSection(Section):
     """Number format of the computation."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 7
     """Fixes initial weights, order of the batches and hold-out entities."""
+    loggers: Annotated[list[LoggerName], AfterValidator(distinct)] = Field(default=["csv"])
+    """Where the curves go beside `log.jsonl`: `csv` and `tensorboard` into `logs/` of the run, `mlflow` and
+    `wandb` to where their own environment variables say. Each but csv is an extra: `pip install
+    'mlc[tensorboard]'`."""
 
 
 _Option = bool | int | float | str | None

@@ -30,6 +30,7 @@ from mlc.module import MONITOR, Classifier, Network, NetworkSpec, save_network, 
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
 from mlc.scenario import Scenario, TrainSection
 from mlc.steps.labels import Prepared, Say, prepare, write_examples
+from mlc.steps.loggers import check_loggers, log_report, open_loggers
 from mlc.steps.reporting import wanted_metrics, write_report
 from mlc.steps.rivals import fitted_boosting, make_rivals
 from mlc.tables import (
@@ -83,6 +84,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     """
     begun = time.monotonic()
     check_boosting(scenario)
+    check_loggers(scenario)
     first = is_rank_zero()
     # Another rank finds the folder as rank zero has just made it.
     run = open_run(setting.runs, scenario, setting.opening) if first else Run(setting.runs / scenario.name)
@@ -103,6 +105,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     save_network(classifier.network, prepared.examples.labels.names, run.folder)
     rivals = make_rivals(prepared, examples, fitted_boosting(run, prepared, examples, say))
     report = write_report(run, prepared, raw, rivals)
+    log_report(trainer.loggers, report, trainer.global_step)
     finish_run(
         run,
         {
@@ -206,12 +209,15 @@ def _fit(
         enable_version_counter=False,
     )
     trainer = _trainer(scenario.train, [checkpoints, *_callbacks(scenario.train, run, setting, say)], setting)
+    trainer.loggers = open_loggers(scenario, run)
     splits = prepared.examples.table[SPLIT].to_numpy()
     try:
         with warnings.catch_warnings():
             # Batches are built by vectorised gathers: workers would only copy them.
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+            # Nothing is logged by step.
+            warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # within Lightning, by torch 2.13
             trainer.fit(
                 classifier,
