@@ -75,6 +75,7 @@ def demo(tmp_path_factory) -> Path:
 def trained(demo, tmp_path_factory) -> Path:
     """A runs folder with one finished run, `departments_28d`; read only."""
     folder = tmp_path_factory.mktemp("trained")
-    result = process("train", demo / "departments_28d.yaml", *NANO, folder=folder)
+    gates = "gates={macro_ap: '>= 0.2', beats: prevalence}"
+    result = process("train", demo / "departments_28d.yaml", *NANO, "--set", gates, folder=folder)
     assert result.code == 0, result.err
     return folder / "runs"

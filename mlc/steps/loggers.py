@@ -1,5 +1,6 @@
 """Where a training writes its curves beside `log.jsonl`: Lightning's own loggers, imported when wanted."""
 
+import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, assert_never
@@ -12,24 +13,28 @@ from mlc.scenario import LoggerName, Scenario, resolved
 
 _FOLDER = "logs"
 _PROJECT = "mlc"
+_MLFLOW_PLACE = "MLFLOW_TRACKING_URI"
 _SECTIONS = ("target", "examples", "model", "train")
 
 
 def check_loggers(scenario: Scenario) -> None:
-    """Refuse a logger whose package is missing, before anything is read.
+    """Refuse a logger whose package or address is missing, before anything is read.
 
     Raises:
-        ScenarioError: It is not installed; with the line that installs it.
+        ScenarioError: It is not installed, with the line that installs it; or MLflow does not know where to.
     """
-    missing = [name for name in scenario.train.loggers if name != "csv" and find_spec(name) is None]
-    if missing:
-        raise ScenarioError(
-            scenario.problem(
-                "train.loggers",
-                f"{name} must be installed, however: it is not; pip install 'mlc[{name}]', or leave it out",
-            )
-            for name in missing
+    wanted, rules = scenario.train.loggers, []
+    for name in wanted:
+        if name != "csv" and find_spec(name) is None:
+            install = f"pip install 'mlc[{name}]'"
+            rules.append(f"{name} must be installed, however: it is not; {install}, or leave it out")
+    if "mlflow" in wanted and not os.environ.get(_MLFLOW_PLACE):
+        rules.append(
+            f"mlflow must know where to write, however: the environment variable {_MLFLOW_PLACE} is not set; "
+            f"export {_MLFLOW_PLACE}=…"
         )
+    if rules:
+        raise ScenarioError(scenario.problem("train.loggers", rule) for rule in rules)
 
 
 def open_loggers(scenario: Scenario, run: Run) -> list[Logger]:
@@ -38,11 +43,20 @@ def open_loggers(scenario: Scenario, run: Run) -> list[Logger]:
     Args:
         scenario: Names them.
         run: Its folder `logs` is where they write, those that write to disk.
+
+    Raises:
+        ScenarioError: One cannot write: no connection, no login, no disk.
     """
-    loggers = [_logger(name, scenario, run) for name in scenario.train.loggers]
     given = resolved(scenario)
-    for logger in loggers:
-        logger.log_hyperparams({section: given[section] for section in _SECTIONS})
+    loggers = []
+    for name in scenario.train.loggers:
+        try:
+            logger = _logger(name, scenario, run)
+            logger.log_hyperparams({section: given[section] for section in _SECTIONS})
+        except Exception as error:  # each service raises what it likes
+            rule = f"{name} must be able to write, however: {error}"
+            raise ScenarioError(scenario.problem("train.loggers", rule)) from error
+        loggers.append(logger)
     return loggers
 
 
@@ -58,7 +72,7 @@ def _logger(name: LoggerName, scenario: Scenario, run: Run) -> Logger:
         case "mlflow":
             from pytorch_lightning.loggers import MLFlowLogger
 
-            return MLFlowLogger(_PROJECT, run_name=scenario.name, save_dir=str(folder / "mlruns"))
+            return MLFlowLogger(_PROJECT, run_name=scenario.name, tracking_uri=os.environ[_MLFLOW_PLACE])
         case "wandb":
             from pytorch_lightning.loggers import WandbLogger
 

@@ -105,7 +105,6 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     save_network(classifier.network, prepared.examples.labels.names, run.folder)
     rivals = make_rivals(prepared, examples, fitted_boosting(run, prepared, examples, say))
     report = write_report(run, prepared, raw, rivals)
-    log_report(trainer.loggers, report, trainer.global_step)
     finish_run(
         run,
         {
@@ -120,6 +119,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
             "parameters": sum(p.numel() for p in classifier.network.parameters()),
         },
     )
+    log_report(trainer.loggers, report, trainer.global_step)
     return report
 
 
