@@ -57,6 +57,7 @@ TABLES: dict[str, dict[str | None, str]] = {
     "`train`": {"TrainSection": ""},
     "`train.loss`": {"Bce": "bce", "Focal": "focal"},
     "`metrics.*`": {"MetricSection": ""},
+    "`gates`": {"GatesSection": ""},
     "`contact`": {"ContactSection": ""},
     "`thresholds`": {"Thresholds": ""},
     "`thresholds.default`, `thresholds.per_label.*`": {

@@ -33,12 +33,8 @@ def test_each_label_is_compared_as_if_it_were_alone(examples, labels, seed):
     distinct, codes = np.unique(entities, return_inverse=True)
     weights = [[1] * len(distinct), *differences._poisson_weights(10, len(distinct), 3).tolist()[1:]]
     for label in range(labels):
-        each = [
-            reference.macro_difference(
-                *(matrix[:, [label]].tolist() for matrix in (scores, rival, targets)), codes.tolist(), weight
-            )
-            for weight in weights
-        ]
+        alone = [matrix[:, [label]].tolist() for matrix in (scores, rival, targets)]
+        each = [reference.macro_difference(*alone, codes.tolist(), weight) for weight in weights]
         used = [value for value in each[1:] if value is not None]
         for position, name in enumerate(("auroc", "ap", "log_loss")):
             one = found[label][name]

@@ -76,5 +76,5 @@ def test_mlflow_must_be_told_where_to_write(mlc, demo, monkeypatch):
 
 def test_a_logger_that_cannot_write_is_an_error_of_the_scenario(tmp_path):
     (tmp_path / "logs").write_text("a file where the folder should be")
-    with pytest.raises(ScenarioError, match="train.loggers: csv must be able to write, however: "):
+    with pytest.raises(ScenarioError, match="csv must be able to write, however: "):
         step.open_loggers(scenario(tmp_path, "[csv]"), Run(tmp_path))
