@@ -1,7 +1,8 @@
 """The door: parses the command line, calls one step, prints, and gives the exit code.
 
-Exit codes: 0 done · 1 a check failed · 2 something the user can mend · 3 a bug of ours, with a trace in the
-run folder · 130 stopped by Ctrl-C · 143 by SIGTERM. Nothing heavy is imported before a command needs it.
+Exit codes: 0 done · 1 a check or a gate failed · 2 something the user can mend · 3 a bug of ours, with a
+trace in the run folder · 130 stopped by Ctrl-C · 143 by SIGTERM. Nothing heavy is imported before a command
+needs it.
 """
 
 import json
@@ -9,6 +10,7 @@ import os
 import signal
 import sys
 import traceback
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -333,6 +335,9 @@ def evaluate(
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="What to show.")] = "test",
     runs_dir: RunsDir = _RUNS,
     as_json: AsJson = False,
+    gated: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 when a gate of the scenario fails.")
+    ] = False,
 ) -> None:
     """The report again, from the saved model and the tables."""
     from mlc.report import report_text
@@ -341,6 +346,11 @@ def evaluate(
 
     found = find_run(runs_dir, run)
     _trace_folders.append(found.folder)
+    if gated and found.scenario().gates is None:
+        raise MlcError(
+            f"--check needs gates, however: the scenario of {run} has none; "
+            f"add gates: {{macro_ap: 0.25, beats: recency}} to {found / 'resolved.yaml'}"
+        )
     evaluation = step(found, runs_dir, _say)
     print(
         json.dumps(evaluation.report, indent=1, ensure_ascii=False)
@@ -355,6 +365,45 @@ def evaluate(
             if evaluation.same
             else "these numbers differ from those of the training"
         )
+    if gated:
+        gates = evaluation.report["gates"]
+        for gate in gates:
+            _say(f"{'passed' if gate['passed'] else 'FAILED'}: {gate['gate']}: {gate['found']}")
+        if not all(gate["passed"] for gate in gates):
+            raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN", help="A run: its name, or the path of its folder.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="The run that may be better.")],
+    markdown: Annotated[bool, typer.Option("--md", help="Print Markdown, for a pull request.")] = False,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = _RUNS,
+) -> None:
+    """Two runs on the test examples that they share: which labels won, lost, or cannot be told apart."""
+    from mlc.run import find_run
+    from mlc.steps import compare as step
+
+    if markdown and as_json:
+        raise MlcError("--md and --json exclude each other: choose one")
+    compared = step.compare(find_run(runs_dir, first), find_run(runs_dir, second))
+    if as_json:
+        print(json.dumps(compared, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        print(step.markdown(compared) if markdown else "\n".join(step.lines(compared)))
+
+
+@app.command()
+def runs(runs_dir: RunsDir = _RUNS, as_json: AsJson = False) -> None:
+    """Every run with its headline numbers, the newest first."""
+    from mlc.steps import runs as step
+
+    found = step.list_runs(runs_dir)
+    if as_json:
+        print(json.dumps([asdict(run) for run in found], indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(step.lines(found)))
 
 
 @app.command()

@@ -5,7 +5,6 @@ never NaN and never 0. The first line answers "is it good, and than what".
 """
 
 import json
-import re
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -36,6 +35,7 @@ from mlc.tables import (
     scores_of,
     targets_of,
 )
+from mlc.text_tables import Row, aligned, escaped, markdown_table, one_line
 from mlc.thresholds import Threshold, decide
 
 SCHEMA = "mlc/report/1"
@@ -44,7 +44,6 @@ _FEW_ENTITIES = 100  # with fewer, bootstrap intervals are known to be too narro
 _ORACLE = "oracle"
 _SCORES = {"ap": "AP", "auroc": "AUROC", "log_loss": "log-loss"}
 
-Row = tuple[str, ...]
 Matrix = npt.NDArray[Any]
 
 
@@ -148,15 +147,13 @@ def report_markdown(report: Mapping[str, Any]) -> str:
     Args:
         report: Of `build_report`, or read back from `report.json`.
     """
-    lines = [f"**{_escape(report['scenario'])}**: {_escape(report['verdict'])}", ""]
+    lines = [f"**{escaped(report['scenario'])}**: {escaped(report['verdict'])}", ""]
     for section in _sections(report):
         lines += [f"## {section.title}", ""]
         if section.header:
-            rule = ("---", *["---:"] * (len(section.header) - 1))
-            cells = [tuple(map(_escape, row)) for row in section.rows]
-            lines += [f"| {' | '.join(row)} |" for row in [section.header, rule, *cells]]
+            lines += markdown_table(section.header, section.rows)
         else:
-            lines += [f"- {_escape(row[0])}" for row in section.rows]
+            lines += [f"- {escaped(row[0])}" for row in section.rows]
         lines.append("")
     return "\n".join(lines)
 
@@ -169,14 +166,14 @@ def report_text(report: Mapping[str, Any], split: Split = "test", width: int = 1
         split: Whose labels to show. The verdict, and differences to rivals, are always those of the test.
         width: Columns of the terminal. Names are shortened to fit; below 90 the table of labels is wider.
     """
-    lines = [*textwrap.wrap(f"{report['scenario']}: {_one_line(report['verdict'])}", width), ""]
+    lines = [*textwrap.wrap(f"{report['scenario']}: {one_line(report['verdict'])}", width), ""]
     for section in _sections(report, split):
         lines.append(section.title)
         if section.header:
-            lines += _aligned([section.header, *section.rows], width)
+            lines += aligned([section.header, *section.rows], width)
         else:
             for row in section.rows:
-                item = _one_line(row[0])
+                item = one_line(row[0])
                 lines += textwrap.wrap(item, width, initial_indent="  ", subsequent_indent="    ")
         lines.append("")
     return "\n".join(lines)
@@ -351,7 +348,12 @@ def _sections(report: Mapping[str, Any], split: Split = "test") -> list[_Section
     undefined = [(f"{row['name']}: {row['undefined']}",) for row in shown["labels"] if row["undefined"]]
     funnel = [(step["reason"], _count(step["removed"]), _count(step["kept"])) for step in report["funnel"]]
     means = ("", "macro AP", "macro AUROC", "micro AP", "micro AUROC", "weighted AP", "weighted AUROC")
+    gates = [
+        (gate["gate"], gate["found"], "passed" if gate["passed"] else "FAILED")
+        for gate in report.get("gates", ())
+    ]
     sections = [
+        _Section("Gates", ("gate", "found", ""), gates),
         _Section(f"{title}: {_described(shown)}", *_against_rivals(report, split)),
         _Section(f"{title}: each label at its threshold", *_label_rows(shown)),
         _Section(f"{title}: log-loss, low is good", *_log_losses(report, split)),
@@ -533,30 +535,6 @@ def _interval(difference: Mapping[str, Any] | None, digits: int = 3) -> str:
     if difference["low"] is None:
         return value
     return f"{value} [{difference['low']:+.{digits}f}, {difference['high']:+.{digits}f}]"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _escape(text: str) -> str:
-    """Text that Markdown shows as it is, also inside a table."""
-    return re.sub(r"([\\|*`<\[])", r"\\\1", _one_line(text))
-
-
-def _aligned(rows: Sequence[Row], width: int) -> list[str]:
-    """Names on the left, shortened until the line fits; numbers on the right."""
-    widths = [max(len(cell) for cell in column) for column in list(zip(*rows, strict=True))[1:]]
-    room = max(8, width - 2 - sum(2 + needed for needed in widths))
-    names = [_one_line(row[0]) for row in rows]
-    names = [name if len(name) <= room else f"{name[: room - 1]}…" for name in names]
-    left = max(len(name) for name in names)
-    return [
-        "  "
-        + name.ljust(left)
-        + "".join(f"  {cell:>{needed}}" for cell, needed in zip(row[1:], widths, strict=True))
-        for name, row in zip(names, rows, strict=True)
-    ]
 
 
 def foundation_markdown(report: dict[str, Any]) -> str:

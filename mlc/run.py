@@ -7,7 +7,7 @@ runs/<name>/
     checkpoints/                  best.ckpt, last.ckpt: for --resume
     model.safetensors model.json  the weights, and what it takes to build the network again
     predictions.parquet calibration.json thresholds.json boosting.json
-    report.json report.md log.jsonl
+    report.json report.md MODEL_CARD.md log.jsonl logs/
 """
 
 import hashlib
@@ -36,6 +36,7 @@ _FREE_TO_CHANGE = (
     ("train", "accelerator"),
     ("train", "strategy"),
     ("train", "checkpoint_minutes"),
+    ("train", "loggers"),
 )
 """Where a training runs may change between a stop and its resumption; what it computes may not."""
 _PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "polars", "numpy")

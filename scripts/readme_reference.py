@@ -60,6 +60,7 @@ TABLES: dict[str, dict[str | None, str]] = {
     "`train.loss`": {"Bce": "bce", "Focal": "focal", "Asymmetric": "asymmetric"},
     "`pretrain`": {"PretrainSection": ""},
     "`metrics.*`": {"MetricSection": ""},
+    "`gates`": {"GatesSection": ""},
     "`contact`": {"ContactSection": ""},
     "`thresholds`": {"Thresholds": ""},
     "`thresholds.default`, `thresholds.per_label.*`": {

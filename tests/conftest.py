@@ -78,6 +78,7 @@ def demo(tmp_path_factory) -> Path:
 def trained(demo, tmp_path_factory) -> Path:
     """A runs folder with one finished run, `departments_28d`; read only."""
     folder = tmp_path_factory.mktemp("trained")
-    result = process("train", demo / "departments_28d.yaml", *NANO, "--set", "baselines=null", folder=folder)
+    more = ("--set", "baselines=null", "--set", "gates={macro_ap: '>= 0.2', beats: prevalence}")
+    result = process("train", demo / "departments_28d.yaml", *NANO, *more, folder=folder)
     assert result.code == 0, result.err
     return folder / "runs"

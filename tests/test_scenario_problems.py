@@ -62,6 +62,39 @@ REFUSED_SECTIONS = [
     ("train", "{devices: al}", "train.devices: must be auto or a whole number of devices, however: 'al'"),
     ("train", "{strategy: dp}", "train.strategy: must be auto, ddp or fsdp, however: 'dp'"),
     ("train", "{seed: 4294967296}", "train.seed: must be less than 4.29497e+09, however: 4294967296"),
+    (
+        "train",
+        "{loggers: [tensorbord]}",
+        "train.loggers.0: must be csv, tensorboard, mlflow or wandb, however: 'tensorbord'",
+    ),
+    (
+        "train",
+        "{loggers: [csv, csv]}",
+        "train.loggers: each name must stand once, however: csv twice; remove one",
+    ),
+    ("gates", "{macro_pa: 0.3}", "gates.macro_pa: unknown field, did you mean macro_ap or macro_auroc?"),
+    (
+        "gates",
+        "{macro_ap: '<= 0.2'}",
+        "gates.macro_ap: must be a number such as 0.25, or \">= 0.25\", however: '<= 0.2'",
+    ),
+    (
+        "gates",
+        "{macro_log_loss: '>= 0.2'}",
+        "gates.macro_log_loss: must be a number such as 0.25, or \"<= 0.25\", however: '>= 0.2'",
+    ),
+    ("gates", "{macro_auroc: 70}", "gates.macro_auroc: must be at most 1, however: 70"),
+    ("gates", "{label_auroc_min: 0}", "gates.label_auroc_min: must be greater than 0, however: 0"),
+    (
+        "gates",
+        "{beats: recent}",
+        "gates.beats: must be prevalence, frequency, recency or boosting, however: 'recent'",
+    ),
+    (
+        "gates",
+        "{beats: [recency, recency]}",
+        "gates.beats: each name must stand once, however: recency twice; remove one",
+    ),
     ("model", "{history: 1}", "model.history: must be true or false, however: 1"),
     ("model", "{history: yes}", "model.history: must be true or false, however: 'yes'"),
     (

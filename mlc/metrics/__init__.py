@@ -11,7 +11,7 @@ from mlc.metrics.decisions import (
     overall_decisions,
     score_decisions,
 )
-from mlc.metrics.differences import Difference, macro_differences
+from mlc.metrics.differences import Difference, label_differences, macro_differences
 from mlc.metrics.examples import ExampleScore, score_examples
 from mlc.metrics.intervals import Interval, ratio_interval
 from mlc.metrics.ranking import LabelScore, MeanScore, OverallScore, overall_scores, score_labels
@@ -26,6 +26,7 @@ __all__ = [
     "MeanScore",
     "OverallDecision",
     "OverallScore",
+    "label_differences",
     "macro_differences",
     "overall_decisions",
     "overall_scores",

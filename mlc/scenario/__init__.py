@@ -4,6 +4,7 @@ from mlc.scenario.database import database_file, database_of, without_secrets
 from mlc.scenario.examples import EachEvent, ExamplesSection, RandomDays
 from mlc.scenario.fields import expand_environment, memory_bytes
 from mlc.scenario.foundation import PretrainSection, TrunkRate, Tune
+from mlc.scenario.gates import GatesSection
 from mlc.scenario.models import (
     MetricSection,
     ModelSection,
@@ -62,7 +63,7 @@ from mlc.scenario.thresholds import (
     TopK,
     TopN,
 )
-from mlc.scenario.train import Asymmetric, Bce, Focal, Loss, PosWeight, TrainSection
+from mlc.scenario.train import Asymmetric, Bce, Focal, LoggerName, Loss, PosWeight, TrainSection
 
 __all__ = [
     "AnyTable",
@@ -89,11 +90,13 @@ __all__ = [
     "Fixed",
     "Focal",
     "Format",
+    "GatesSection",
     "Iceberg",
     "Ignore",
     "IntegerType",
     "LabelSpec",
     "Lapsed",
+    "LoggerName",
     "Loss",
     "MaxF1",
     "MaxFBeta",

@@ -17,6 +17,7 @@ from mlc.errors import Problem, did_you_mean
 from mlc.scenario.examples import ExamplesSection, RandomDays
 from mlc.scenario.fields import FilePath, Section, distinct
 from mlc.scenario.foundation import PretrainSection, Tune
+from mlc.scenario.gates import Baseline, GatesSection
 from mlc.scenario.origin import Keys, Origin, dotted
 from mlc.scenario.source_tables import Tables
 from mlc.scenario.target import TargetSection
@@ -93,11 +94,6 @@ Metric = Annotated[
 ]
 
 
-# ── baselines ───────────────────────────────────────────────────────────────────────────────────
-
-Baseline = Literal["prevalence", "frequency", "recency", "boosting"]
-
-
 # ── the scenario ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -133,6 +129,8 @@ class Scenario(Section):
     baselines: Annotated[list[Baseline], AfterValidator(distinct)] | None = None
     """What the report compares the model with. Default: all; boosting only where LightGBM is installed
     (`pip install 'mlc[boost]'`)."""
+    gates: GatesSection | None = None
+    """What the test split must reach: shown in the report, judged by `mlc evaluate --check`."""
 
     _origin: Origin = PrivateAttr(default_factory=lambda: Origin(Path("scenario"), "", {}, Path.cwd()))
 
@@ -182,6 +180,7 @@ class Scenario(Section):
             yield from self._contact_contradictions()
             yield from self._train_labels_contradictions()
         yield from self._train_contradictions()
+        yield from self._gates_contradictions()
 
     def _tables_contradictions(self) -> Iterator[Problem]:
         tables = self.data
@@ -334,6 +333,14 @@ class Scenario(Section):
         if train.half_life_days is not None and examples.train_cutoffs == 1 and not examples.at:
             rule = "has no effect: there is one training cutoff; raise examples.train_cutoffs, or remove this"
             yield self.problem("train.half_life_days", rule)
+
+    def _gates_contradictions(self) -> Iterator[Problem]:
+        if {"gates", "baselines"} - set(vars(self)) or self.gates is None or self.baselines is None:
+            return
+        for name in self.gates.beats:
+            if name not in self.baselines:
+                rule = f"must be one of baselines, however: {name} is not; add it there"
+                yield self.problem("gates.beats", rule)
 
     @model_validator(mode="before")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from mlc.scenario.fields import Section, Text, kind_from_text
+from mlc.scenario.fields import Section, Text, distinct, kind_from_text
 from mlc.scenario.origin import Keys
 
 
@@ -113,6 +113,9 @@ Monitor = Annotated[
 ]
 
 
+LoggerName = Literal["csv", "tensorboard", "mlflow", "wandb"]
+
+
 class TrainSection(Section):
     """How the model is trained. Most names are PyTorch Lightning's."""
 
@@ -159,6 +162,10 @@ class TrainSection(Section):
     """Number format of the computation."""
     checkpoint_minutes: _Weight = 10.0
     """Minutes between two checkpoints within an epoch: so much is trained again when a run is killed."""
+    loggers: Annotated[list[LoggerName], AfterValidator(distinct)] = Field(default=["csv"])
+    """Where the curves go beside `log.jsonl`: `csv` and `tensorboard` into `logs/` of the run, `mlflow` and
+    `wandb` to where their own environment variables say. Each but csv is an extra: `pip install
+    'mlc[tensorboard]'`."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 7
     """Fixes initial weights, order of the batches and hold-out entities."""
 

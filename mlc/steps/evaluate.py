@@ -33,7 +33,7 @@ class Evaluation:
     Attributes:
         report: The report.
         tables_changed: Whether the tables are others than those of the training.
-        same: Whether every number equals the training's report.
+        same: Whether every number equals the training's report; gates may have come since.
     """
 
     report: dict[str, Any]
@@ -69,7 +69,8 @@ def evaluate(run: Run, runs: Path, say: Say) -> Evaluation:
     rivals = make_rivals(prepared, examples, stored_boosting(run))
     predictions = with_calibration(_predictions(prepared, network, examples), calibrators)
     report = make_report(prepared, predictions, calibrators, thresholds, rivals)
-    return Evaluation(report, trained_store != prepared.store.fingerprint, report == before)
+    same = {**report, "gates": None} == {**before, "gates": None}
+    return Evaluation(report, trained_store != prepared.store.fingerprint, same)
 
 
 def _predictions(prepared: Prepared, network: Network, examples: ExampleBatches) -> pl.DataFrame:

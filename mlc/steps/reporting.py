@@ -12,6 +12,8 @@ from mlc.baselines import NO_PROBABILITIES
 from mlc.calibration import Calibrator, calibrated, calibration_to_json, entity_folds, fit_calibration
 from mlc.custom_metrics import custom_scores
 from mlc.errors import DataError
+from mlc.gates import judge
+from mlc.model_card import model_card
 from mlc.report import build_report, report_markdown
 from mlc.run import Run
 from mlc.scenario import Scenario
@@ -53,6 +55,7 @@ def write_report(run: Run, prepared: Prepared, raw: pl.DataFrame, rivals: Rivals
     run.write_json("calibration.json", calibration_to_json(calibrators))
     run.write_json("thresholds.json", thresholds_to_json(thresholds))
     write_text(run / "report.md", report_markdown(report))
+    write_text(run / "MODEL_CARD.md", model_card(prepared.scenario, report))
     run.write_json("report.json", report)
     return report
 
@@ -118,6 +121,8 @@ def make_report(
         scores_NK, targets_NK = scores_of(predictions)[rows], targets_of(examples.table)[rows]
         decisions_NK = decide(scores_NK, thresholds)
         entry["metrics"] = custom_scores(wanted_metrics(scenario), scores_NK, decisions_NK, targets_NK)
+    if scenario.gates:
+        report["gates"] = [asdict(gate) for gate in judge(scenario.gates, report)]
     return report
 
 

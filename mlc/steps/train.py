@@ -28,6 +28,7 @@ from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_ru
 from mlc.scenario import Bce, Scenario, TrainSection
 from mlc.steps.foundation import Start, begin_from, open_foundation, trunk_spec
 from mlc.steps.labels import Prepared, Say, prepare, write_examples
+from mlc.steps.loggers import check_loggers, log_report, open_loggers
 from mlc.steps.ranks import devices_and_nodes, is_rank_zero, rank_zero_first
 from mlc.steps.reporting import wanted_metrics, write_report
 from mlc.steps.rivals import fitted_boosting, make_rivals
@@ -80,6 +81,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     """
     begun = time.monotonic()
     check_boosting(scenario)
+    check_loggers(scenario)
     with rank_zero_first():
         run, prepared, vocabulary, start = _prepare(scenario, setting, say)
     check_metrics(wanted_metrics(scenario), len(prepared.examples.labels.names))
@@ -108,6 +110,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
             "parameters": sum(p.numel() for p in network.parameters()),
         },
     )
+    log_report(trainer.loggers, report, trainer.global_step)
     return report
 
 
@@ -168,10 +171,13 @@ def _fit(
     if setting.interactive:
         callbacks.append(TQDMProgressBar(refresh_rate=5))
     trainer = _trainer(scenario.train, callbacks, setting)
+    trainer.loggers = open_loggers(scenario, run)
     splits = prepared.examples.table[SPLIT].to_numpy()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+            # Nothing is logged by step.
+            warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # within Lightning, by torch 2.13
             # Ours is resumable; Lightning asks the loader, where the state is that of the data module.
             warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")

@@ -1,0 +1,75 @@
+"""What a run must reach on its test split to pass `mlc evaluate --check`."""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from mlc.scenario.fields import Section, distinct
+
+Baseline = Literal["prevalence", "frequency", "recency", "boosting"]
+
+_NUMBER = r"[0-9]*\.?[0-9]+"
+
+
+def _bound(sign: str) -> Callable[[object], object]:
+    """Reads `">= 0.25"` as 0.25, and leaves numbers as they are."""
+
+    def read(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        found = re.fullmatch(rf"{sign} ?({_NUMBER})", value)
+        if not found:
+            raise PydanticCustomError(
+                "bound", 'must be a number such as 0.25, or "{sign} 0.25"', {"sign": sign}
+            )
+        return float(found[1])
+
+    return read
+
+
+def _text(sign: str) -> type[str]:
+    return Annotated[str, Field(pattern=f"^{sign} ?{_NUMBER}$")]  # type: ignore[return-value]
+
+
+_Share = Annotated[float, Field(gt=0.0, le=1.0)]
+_ShareAtLeast = Annotated[_Share, BeforeValidator(_bound(">="), json_schema_input_type=_Share | _text(">="))]
+_Loss = Annotated[float, Field(gt=0.0)]
+_LossAtMost = Annotated[_Loss, BeforeValidator(_bound("<="), json_schema_input_type=_Loss | _text("<="))]
+
+
+def _one_or_many(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+_Rivals = Annotated[
+    list[Baseline],
+    BeforeValidator(_one_or_many, json_schema_input_type=list[Baseline] | Baseline),
+    AfterValidator(distinct),
+]
+
+
+class GatesSection(Section):
+    """What the test split must reach. A number that is undefined does not pass."""
+
+    macro_ap: _ShareAtLeast | None = None
+    """Mean average precision of the labels at least: `">= 0.25"` or `0.25`."""
+    macro_auroc: _ShareAtLeast | None = None
+    """Mean AUROC of the labels at least."""
+    macro_log_loss: _LossAtMost | None = None
+    """Mean log-loss of the labels at most: `"<= 0.3"` or `0.3`."""
+    label_auroc_min: _ShareAtLeast | None = None
+    """AUROC of each label at least. Labels without a positive or a negative are counted, not judged."""
+    beats: _Rivals = Field(default=[])
+    """Baselines, one or a list: the 95 % interval of model minus baseline in macro average precision must lie
+    above 0."""
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> "GatesSection":
+        if not self.model_dump(exclude_defaults=True):
+            raise PydanticCustomError(
+                "blind", "at least one gate must be given, however: there is none; remove gates"
+            )
+        return self

@@ -1,0 +1,97 @@
+"""Where a training writes its curves beside `log.jsonl`: Lightning's own loggers, imported when wanted."""
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any, assert_never
+
+from pytorch_lightning.loggers import CSVLogger, Logger
+
+from mlc.errors import ScenarioError
+from mlc.run import Run
+from mlc.scenario import LoggerName, Scenario, resolved
+
+_FOLDER = "logs"
+_PROJECT = "mlc"
+_MLFLOW_PLACE = "MLFLOW_TRACKING_URI"
+_SECTIONS = ("target", "examples", "model", "train")
+
+
+def check_loggers(scenario: Scenario) -> None:
+    """Refuse a logger whose package or address is missing, before anything is read.
+
+    Raises:
+        ScenarioError: It is not installed, with the line that installs it; or MLflow does not know where to.
+    """
+    wanted, rules = scenario.train.loggers, []
+    for name in wanted:
+        if name != "csv" and find_spec(name) is None:
+            install = f"pip install 'mlc[{name}]'"
+            rules.append(f"{name} must be installed, however: it is not; {install}, or leave it out")
+    if "mlflow" in wanted and not os.environ.get(_MLFLOW_PLACE):
+        rules.append(
+            f"mlflow must know where to write, however: the environment variable {_MLFLOW_PLACE} is not set; "
+            f"export {_MLFLOW_PLACE}=…"
+        )
+    if rules:
+        raise ScenarioError(scenario.problem("train.loggers", rule) for rule in rules)
+
+
+def open_loggers(scenario: Scenario, run: Run) -> list[Logger]:
+    """A logger for each name in the scenario, which knows how the run was set up.
+
+    Args:
+        scenario: Names them.
+        run: Its folder `logs` is where they write, those that write to disk.
+
+    Raises:
+        ScenarioError: One cannot write: no connection, no login, no disk.
+    """
+    given = resolved(scenario)
+    loggers = []
+    for name in scenario.train.loggers:
+        try:
+            logger = _logger(name, scenario, run)
+            logger.log_hyperparams({section: given[section] for section in _SECTIONS})
+        except Exception as error:  # each service raises what it likes
+            rule = f"{name} must be able to write, however: {error}"
+            raise ScenarioError(scenario.problem("train.loggers", rule)) from error
+        loggers.append(logger)
+    return loggers
+
+
+def _logger(name: LoggerName, scenario: Scenario, run: Run) -> Logger:
+    folder = run / _FOLDER
+    match name:
+        case "csv":
+            return CSVLogger(folder, name="csv")
+        case "tensorboard":
+            from pytorch_lightning.loggers import TensorBoardLogger
+
+            return TensorBoardLogger(folder, name="tensorboard")
+        case "mlflow":
+            from pytorch_lightning.loggers import MLFlowLogger
+
+            return MLFlowLogger(_PROJECT, run_name=scenario.name, tracking_uri=os.environ[_MLFLOW_PLACE])
+        case "wandb":
+            from pytorch_lightning.loggers import WandbLogger
+
+            return WandbLogger(project=_PROJECT, name=scenario.name, save_dir=folder)
+        case unreachable:
+            assert_never(unreachable)
+
+
+def log_report(loggers: Sequence[Logger], report: Mapping[str, Any], steps: int) -> None:
+    """Write the headline numbers of the test split, so that runs can be sorted by them.
+
+    Args:
+        loggers: Of the training.
+        report: Of `build_report`.
+        steps: How many the training took: where on the axis to put them.
+    """
+    macro = report["splits"]["test"]["macro"]
+    scores = {f"test_macro_{score}": macro[score] for score in ("auroc", "ap", "log_loss")}
+    defined = {name: value for name, value in scores.items() if value is not None}
+    for logger in loggers:
+        logger.log_metrics(defined, step=steps)
+        logger.finalize("success")

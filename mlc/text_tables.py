@@ -1,0 +1,47 @@
+"""Tables of text: for a terminal, and in Markdown."""
+
+import re
+from collections.abc import Sequence
+
+Row = tuple[str, ...]
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks and runs of blanks."""
+    return " ".join(text.split())
+
+
+def escaped(text: str) -> str:
+    r"""Text that Markdown shows as it is, also inside a table.
+
+    Examples:
+        >>> print(escaped("a|b *c*"))
+        a\|b \*c\*
+    """
+    return re.sub(r"([\\|*`<\[])", r"\\\1", one_line(text))
+
+
+def markdown_table(header: Row, rows: Sequence[Row]) -> list[str]:
+    """A table in Markdown, a line a row: names on the left, numbers on the right.
+
+    Examples:
+        >>> markdown_table(("label", "AP"), [("Dress", ".3")])
+        ['| label | AP |', '| --- | ---: |', '| Dress | .3 |']
+    """
+    rule = ("---", *["---:"] * (len(header) - 1))
+    return [f"| {' | '.join(row)} |" for row in [header, rule, *(tuple(map(escaped, row)) for row in rows)]]
+
+
+def aligned(rows: Sequence[Row], width: int) -> list[str]:
+    """Names on the left, shortened until the line fits; numbers on the right."""
+    widths = [max(len(cell) for cell in column) for column in list(zip(*rows, strict=True))[1:]]
+    room = max(8, width - 2 - sum(2 + needed for needed in widths))
+    names = [one_line(row[0]) for row in rows]
+    names = [name if len(name) <= room else f"{name[: room - 1]}…" for name in names]
+    left = max(len(name) for name in names)
+    return [
+        "  "
+        + name.ljust(left)
+        + "".join(f"  {cell:>{needed}}" for cell, needed in zip(row[1:], widths, strict=True))
+        for name, row in zip(names, rows, strict=True)
+    ]
