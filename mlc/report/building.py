@@ -1,14 +1,8 @@
-"""The report: one dict with every number, and two texts that are written from it alone.
-
-`report.json` is the dict, `report.md` is for a pull request, the text for a terminal. Undefined is null,
-never NaN and never 0. The first line answers "is it good, and than what".
-"""
+"""The dict of a report: every number of a run, and the verdict that rests on them."""
 
 import json
-import re
-import textwrap
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy.typing as npt
@@ -24,6 +18,7 @@ from mlc.metrics import (
     score_examples,
     score_labels,
 )
+from mlc.report.cells import ORACLE, score_text
 from mlc.tables import (
     CUTOFF,
     ENTITY_ID,
@@ -41,10 +36,8 @@ from mlc.thresholds import Threshold, decide
 SCHEMA = "mlc/report/1"
 
 _FEW_ENTITIES = 100  # with fewer, bootstrap intervals are known to be too narrow
-_ORACLE = "oracle"
 _SCORES = {"ap": "AP", "auroc": "AUROC", "log_loss": "log-loss"}
 
-Row = tuple[str, ...]
 Matrix = npt.NDArray[Any]
 
 
@@ -110,7 +103,7 @@ def build_report(
     """
     if [cut.name for cut in thresholds] != list(class_names):
         raise DataError("thresholds must be one a label, in order, however: they are of other labels")
-    rival_tables = {**baselines, **({} if oracle is None else {_ORACLE: oracle})}
+    rival_tables = {**baselines, **({} if oracle is None else {ORACLE: oracle})}
     splits: dict[str, Any] = {}
     rivals: dict[str, dict[str, Any]] = {name: {} for name in rival_tables}
     for split in SPLITS:
@@ -125,7 +118,7 @@ def build_report(
         for name, rival_NK in rival_scores.items():
             entry = _rival_entry(class_names, part, rival_NK) | differences.get(name, {})
             rivals[name][split] = _without_log_loss(entry) if name in no_probabilities else entry
-    best_possible = {_ORACLE: rivals.pop(_ORACLE)} if oracle is not None else {}
+    best_possible = {ORACLE: rivals.pop(ORACLE)} if oracle is not None else {}
     comparison = {score: _compare(score, splits["test"], rivals) for score in _SCORES}
     return {
         "schema": SCHEMA,
@@ -140,46 +133,6 @@ def build_report(
         "funnel": [dict(step) for step in funnel],
         "warnings": [*warnings, *_own_warnings(splits["test"], thresholds)],
     }
-
-
-def report_markdown(report: Mapping[str, Any]) -> str:
-    """The report for a pull request.
-
-    Args:
-        report: Of `build_report`, or read back from `report.json`.
-    """
-    lines = [f"**{_escape(report['scenario'])}**: {_escape(report['verdict'])}", ""]
-    for section in _sections(report):
-        lines += [f"## {section.title}", ""]
-        if section.header:
-            rule = ("---", *["---:"] * (len(section.header) - 1))
-            cells = [tuple(map(_escape, row)) for row in section.rows]
-            lines += [f"| {' | '.join(row)} |" for row in [section.header, rule, *cells]]
-        else:
-            lines += [f"- {_escape(row[0])}" for row in section.rows]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def report_text(report: Mapping[str, Any], split: Split = "test", width: int = 100) -> str:
-    """The report for a terminal: what `report_markdown` says, in aligned columns.
-
-    Args:
-        report: Of `build_report`, or read back from `report.json`.
-        split: Whose labels to show. The verdict, and differences to rivals, are always those of the test.
-        width: Columns of the terminal. Names are shortened to fit; below 90 the table of labels is wider.
-    """
-    lines = [*textwrap.wrap(f"{report['scenario']}: {_one_line(report['verdict'])}", width), ""]
-    for section in _sections(report, split):
-        lines.append(section.title)
-        if section.header:
-            lines += _aligned([section.header, *section.rows], width)
-        else:
-            for row in section.rows:
-                item = _one_line(row[0])
-                lines += textwrap.wrap(item, width, initial_indent="  ", subsequent_indent="    ")
-        lines.append("")
-    return "\n".join(lines)
 
 
 def _scores(
@@ -296,7 +249,7 @@ def _verdict(test: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
             f"{test['examples']:,} test examples, so that neither AUROC nor average precision is defined."
         )
     if comparison["ap"] is None:
-        scores = f"macro AP {_score(macro['ap'])}, macro AUROC {_score(macro['auroc'])}"
+        scores = f"macro AP {score_text(macro['ap'])}, macro AUROC {score_text(macro['auroc'])}"
         return f"No verdict: there is no baseline to compare with. Test split: {scores}."
     compared = {score: comparison[score] for score in _SCORES if comparison[score] is not None}
     named = [None, *(each["baseline"] for each in compared.values())]
@@ -333,227 +286,3 @@ def _own_warnings(test: Mapping[str, Any], thresholds: Sequence[Threshold]) -> l
         found.append(f"the test split has only {test['entities']} entities: its intervals are too narrow")
     found += [f"threshold of {cut.name}: {cut.note}" for cut in thresholds if cut.note]
     return found
-
-
-@dataclass(frozen=True)
-class _Section:
-    """A table, or a list of sentences where the header is empty."""
-
-    title: str
-    header: Row
-    rows: Sequence[Row]
-
-
-def _sections(report: Mapping[str, Any], split: Split = "test") -> list[_Section]:
-    """What both texts show after the verdict, in order; empty lists are left out."""
-    shown, title = report["splits"][split], split.capitalize()
-    others = [other for other in SPLITS[::-1] if other != split]
-    undefined = [(f"{row['name']}: {row['undefined']}",) for row in shown["labels"] if row["undefined"]]
-    funnel = [(step["reason"], _count(step["removed"]), _count(step["kept"])) for step in report["funnel"]]
-    means = ("", "macro AP", "macro AUROC", "micro AP", "micro AUROC", "weighted AP", "weighted AUROC")
-    sections = [
-        _Section(f"{title}: {_described(shown)}", *_against_rivals(report, split)),
-        _Section(f"{title}: each label at its threshold", *_label_rows(shown)),
-        _Section(f"{title}: log-loss, low is good", *_log_losses(report, split)),
-        _Section("Baselines", (), [(note,) for note in _baseline_notes(report)]),
-        _Section(f"{title}: labels without AUROC", (), undefined),
-        _Section(f"{title}: 95 % intervals, and lift among the highest scores", *_interval_rows(shown)),
-        _Section(f"{title}: what the thresholds gave, and 95 % range promised", *_promise_rows(shown)),
-        _Section(f"{title}: probabilities before and after calibration", *_calibration_rows(shown)),
-        _Section(f"{title}: all labels together", (), _together(shown)),
-        _Section(f"{title}: other means", means, _mean_rows(report, split)),
-        *(
-            _Section(
-                f"{other.capitalize()}: {_described(report['splits'][other])}",
-                means,
-                _mean_rows(report, other),
-            )
-            for other in others
-        ),
-        _Section("Examples", ("reason", "removed", "kept"), funnel),
-        _Section("Warnings", (), [(warning,) for warning in report["warnings"]]),
-    ]
-    return [section for section in sections if section.rows]
-
-
-def _competitors(report: Mapping[str, Any], split: Split) -> list[tuple[str, Mapping[str, Any]]]:
-    """Model, baselines and oracle, by the name to show."""
-    named = [("model", report["splits"][split])]
-    named += [(name, entry[split]) for name, entry in report["baselines"].items()]
-    return named + ([("best possible", report[_ORACLE][split])] if _ORACLE in report else [])
-
-
-def _against_rivals(report: Mapping[str, Any], split: Split) -> tuple[Row, list[Row]]:
-    rows = []
-    for name, entry in _competitors(report, split):
-        difference = entry.get("difference", {})
-        intervals = [_interval(difference.get(score)) for score in ("ap", "auroc")]
-        rows.append((name, _score(entry["macro"]["ap"]), _score(entry["macro"]["auroc"]), *intervals))
-    return ("", "macro AP", "macro AUROC", "model minus it: AP", "model minus it: AUROC"), rows
-
-
-def _log_losses(report: Mapping[str, Any], split: Split) -> tuple[Row, list[Row]]:
-    """Model and rivals whose scores are probabilities."""
-    rows: list[Row] = []
-    for name, entry in _competitors(report, split):
-        if entry["macro"]["log_loss"] is not None:
-            difference = _interval(entry.get("difference", {}).get("log_loss"), 4)
-            rows.append((name, _number(entry["macro"]["log_loss"], ".4f"), difference))
-    return ("", "macro log-loss", "model minus it"), rows
-
-
-def _baseline_notes(report: Mapping[str, Any]) -> list[str]:
-    ranking = [
-        name
-        for name, entry in report["baselines"].items()
-        if entry["test"]["macro"]["log_loss"] is None and entry["test"]["macro"]["ap"] is not None
-    ]
-    reason = f"{' and '.join(ranking)}: scores that rank and are no probabilities, so without log-loss"
-    return [*report["baseline_notes"], *report["missing_baselines"], *([reason] if ranking else [])]
-
-
-def _mean_rows(report: Mapping[str, Any], split: Split) -> list[Row]:
-    rows: list[Row] = []
-    for name, entry in _competitors(report, split):
-        means = [entry[mean][score] for mean in ("macro", "micro", "weighted") for score in ("ap", "auroc")]
-        rows.append((name, *map(_score, means)))
-    return rows
-
-
-def _label_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
-    header = ("label", "support", "prevalence", "AUROC", "AP", "AP/prevalence")
-    rows: list[Row] = []
-    for label in test["labels"]:
-        counted = _count(label["support"]), _number(label["prevalence"], ".4f")
-        ranked = _score(label["auroc"]), _score(label["ap"]), _number(label["lift"], ".1f")
-        decided = [_score(label[key]) for key in ("threshold", "precision", "recall")]
-        rows.append((label["name"], *counted, *ranked, *decided))
-    return (*header, "threshold", "precision", "recall"), rows
-
-
-def _interval_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
-    rows: list[Row] = []
-    for label in test["labels"]:
-        lifts = (_number(label[f"lift_{percent}"], ".1f") for percent in (1, 5, 10))
-        ranges = (_range(label[f"{score}_interval"]) for score in ("auroc", "ap"))
-        rows.append((label["name"], *ranges, *lifts))
-    return ("label", "AUROC", "AP", "lift at 1 %", "at 5 %", "at 10 %"), rows
-
-
-def _promise_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
-    rows: list[Row] = []
-    for label in test["labels"]:
-        estimate, examples = label["threshold_estimate"], label["examples"]
-        if estimate is None or not examples:
-            continue
-        cells = []
-        for name in ("precision", "recall"):
-            promised = estimate[name]
-            cells += [_score(label[name]), _range(promised and (promised["low"], promised["high"]))]
-        low, high = (round(estimate["yes"][end] * examples) for end in ("low", "high"))
-        rows.append((label["name"], *cells, _count(label["volume"]), f"{low:,}-{high:,}"))
-    return ("label", "precision", "promised", "recall", "promised", "volume", "promised"), rows
-
-
-def _calibration_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
-    rows: list[Row] = []
-    for label in test["labels"]:
-        if "calibration" in label:
-            numbers = (
-                f"{name}{when}" for name in ("log_loss", "calibration_error") for when in ("_before", "")
-            )
-            rows.append((label["name"], label["calibration"], *(_number(label[n], ".4f") for n in numbers)))
-    return ("label", "method", "log-loss before", "after", "error before", "after"), rows
-
-
-def _together(test: Mapping[str, Any]) -> list[Row]:
-    """Sentences on all labels and decisions at once."""
-    ranked, decided, macro = test["per_example"], test["decisions"], test["macro"]
-    if decided["hamming"] is None:
-        return []
-    found = [
-        f"macro AP {_score(macro['ap'])} ({_range(macro['ap_interval'])}), "
-        f"macro AUROC {_score(macro['auroc'])} ({_range(macro['auroc_interval'])}), "
-        f"over {macro['labels_defined']} of {macro['labels']} labels",
-        f"labels of an example, over the {ranked['examples']:,} with a positive: "
-        f"LRAP {_score(ranked['lrap'])}, coverage error {_score(ranked['coverage_error'])}, "
-        f"ranking loss {_score(ranked['ranking_loss'])}",
-    ]
-    for depth in ranked["precision_at"]:
-        found.append(
-            f"the {depth} highest: precision {_score(ranked['precision_at'][depth])}, "
-            f"recall {_score(ranked['recall_at'][depth])}, nDCG {_score(ranked['ndcg_at'][depth])}"
-        )
-    for name in ("macro", "micro", "weighted"):
-        mean = decided[name]
-        found.append(
-            f"decisions, {name}: precision {_score(mean['precision'])} ({mean['precision_labels']} labels), "
-            f"recall {_score(mean['recall'])} and F1 {_score(mean['f1'])} ({mean['recall_labels']} labels)"
-        )
-    found.append(
-        f"decisions: Hamming loss {_score(decided['hamming'])}, subset accuracy "
-        f"{_score(decided['subset_accuracy'])}, yes an example {_score(decided['labels_predicted'])} where "
-        f"{_score(decided['labels_true'])} are positive, without a yes {_score(decided['empty'])}"
-    )
-    for metric in test.get("metrics", ()):
-        options = "".join(f", {name} {value}" for name, value in metric["options"].items())
-        values = metric["value"] if isinstance(metric["value"], list) else [metric["value"]]
-        shown = metric["undefined"] or " ".join(map(_score, values))
-        found.append(f"{metric['name']}{options}: {shown} ({metric['labels']} labels)")
-    return [(sentence,) for sentence in found]
-
-
-def _range(ends: Sequence[float] | None) -> str:
-    return "-" if ends is None else f"{ends[0]:.3f}-{ends[1]:.3f}"
-
-
-def _described(entry: Mapping[str, Any]) -> str:
-    number = entry["cutoffs"]["number"]
-    first, last = (str(entry["cutoffs"][word]).removesuffix("T00:00:00") for word in ("first", "last"))
-    moments = f", cutoff {first}" if number == 1 else f", {number:,} cutoffs {first} to {last}"
-    return f"{entry['examples']:,} examples of {entry['entities']:,} entities{moments if number else ''}"
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
-
-
-def _score(value: float | None) -> str:
-    return _number(value, ".3f")
-
-
-def _count(value: int) -> str:
-    return f"{value:,}"
-
-
-def _interval(difference: Mapping[str, Any] | None, digits: int = 3) -> str:
-    if difference is None or difference["value"] is None:
-        return "" if difference is None else "-"
-    value = f"{difference['value']:+.{digits}f}"
-    if difference["low"] is None:
-        return value
-    return f"{value} [{difference['low']:+.{digits}f}, {difference['high']:+.{digits}f}]"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _escape(text: str) -> str:
-    """Text that Markdown shows as it is, also inside a table."""
-    return re.sub(r"([\\|*`<\[])", r"\\\1", _one_line(text))
-
-
-def _aligned(rows: Sequence[Row], width: int) -> list[str]:
-    """Names on the left, shortened until the line fits; numbers on the right."""
-    widths = [max(len(cell) for cell in column) for column in list(zip(*rows, strict=True))[1:]]
-    room = max(8, width - 2 - sum(2 + needed for needed in widths))
-    names = [_one_line(row[0]) for row in rows]
-    names = [name if len(name) <= room else f"{name[: room - 1]}…" for name in names]
-    left = max(len(name) for name in names)
-    return [
-        "  "
-        + name.ljust(left)
-        + "".join(f"  {cell:>{needed}}" for cell, needed in zip(row[1:], widths, strict=True))
-        for name, row in zip(names, rows, strict=True)
-    ]

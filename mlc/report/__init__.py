@@ -1,0 +1,10 @@
+"""The report: one dict with every number, and two texts and a page that are written from it.
+
+`report.json` is the dict, `report.md` is for a pull request, the text for a terminal, `report.html`
+for people. Undefined is null, never NaN and never 0. The first line answers "is it good, and than what".
+"""
+
+from mlc.report.building import SCHEMA, build_report
+from mlc.report.texts import report_markdown, report_text
+
+__all__ = ["SCHEMA", "build_report", "report_markdown", "report_text"]

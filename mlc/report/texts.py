@@ -1,0 +1,249 @@
+"""The report as two texts: Markdown for a pull request, aligned columns for a terminal."""
+
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlc.report.cells import (
+    competitors,
+    count_text,
+    described,
+    difference_text,
+    number_text,
+    range_text,
+    score_text,
+)
+from mlc.tables import SPLITS, Split
+
+Row = tuple[str, ...]
+
+
+def report_markdown(report: Mapping[str, Any]) -> str:
+    """The report for a pull request.
+
+    Args:
+        report: Of `build_report`, or read back from `report.json`.
+    """
+    lines = [f"**{_escape(report['scenario'])}**: {_escape(report['verdict'])}", ""]
+    for section in _sections(report):
+        lines += [f"## {section.title}", ""]
+        if section.header:
+            rule = ("---", *["---:"] * (len(section.header) - 1))
+            cells = [tuple(map(_escape, row)) for row in section.rows]
+            lines += [f"| {' | '.join(row)} |" for row in [section.header, rule, *cells]]
+        else:
+            lines += [f"- {_escape(row[0])}" for row in section.rows]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def report_text(report: Mapping[str, Any], split: Split = "test", width: int = 100) -> str:
+    """The report for a terminal: what `report_markdown` says, in aligned columns.
+
+    Args:
+        report: Of `build_report`, or read back from `report.json`.
+        split: Whose labels to show. The verdict, and differences to rivals, are always those of the test.
+        width: Columns of the terminal. Names are shortened to fit; below 90 the table of labels is wider.
+    """
+    lines = [*textwrap.wrap(f"{report['scenario']}: {_one_line(report['verdict'])}", width), ""]
+    for section in _sections(report, split):
+        lines.append(section.title)
+        if section.header:
+            lines += _aligned([section.header, *section.rows], width)
+        else:
+            for row in section.rows:
+                item = _one_line(row[0])
+                lines += textwrap.wrap(item, width, initial_indent="  ", subsequent_indent="    ")
+        lines.append("")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A table, or a list of sentences where the header is empty."""
+
+    title: str
+    header: Row
+    rows: Sequence[Row]
+
+
+def _sections(report: Mapping[str, Any], split: Split = "test") -> list[_Section]:
+    """What both texts show after the verdict, in order; empty lists are left out."""
+    shown, title = report["splits"][split], split.capitalize()
+    others = [other for other in SPLITS[::-1] if other != split]
+    undefined = [(f"{row['name']}: {row['undefined']}",) for row in shown["labels"] if row["undefined"]]
+    funnel = [
+        (step["reason"], count_text(step["removed"]), count_text(step["kept"])) for step in report["funnel"]
+    ]
+    means = ("", "macro AP", "macro AUROC", "micro AP", "micro AUROC", "weighted AP", "weighted AUROC")
+    sections = [
+        _Section(f"{title}: {described(shown)}", *_against_rivals(report, split)),
+        _Section(f"{title}: each label at its threshold", *_label_rows(shown)),
+        _Section(f"{title}: log-loss, low is good", *_log_losses(report, split)),
+        _Section("Baselines", (), [(note,) for note in _baseline_notes(report)]),
+        _Section(f"{title}: labels without AUROC", (), undefined),
+        _Section(f"{title}: 95 % intervals, and lift among the highest scores", *_interval_rows(shown)),
+        _Section(f"{title}: what the thresholds gave, and 95 % range promised", *_promise_rows(shown)),
+        _Section(f"{title}: probabilities before and after calibration", *_calibration_rows(shown)),
+        _Section(f"{title}: all labels together", (), _together(shown)),
+        _Section(f"{title}: other means", means, _mean_rows(report, split)),
+        *(
+            _Section(
+                f"{other.capitalize()}: {described(report['splits'][other])}",
+                means,
+                _mean_rows(report, other),
+            )
+            for other in others
+        ),
+        _Section("Examples", ("reason", "removed", "kept"), funnel),
+        _Section("Warnings", (), [(warning,) for warning in report["warnings"]]),
+    ]
+    return [section for section in sections if section.rows]
+
+
+def _against_rivals(report: Mapping[str, Any], split: Split) -> tuple[Row, list[Row]]:
+    rows = []
+    for name, entry in competitors(report, split):
+        difference = entry.get("difference", {})
+        intervals = [difference_text(difference.get(score)) for score in ("ap", "auroc")]
+        rows.append((name, score_text(entry["macro"]["ap"]), score_text(entry["macro"]["auroc"]), *intervals))
+    return ("", "macro AP", "macro AUROC", "model minus it: AP", "model minus it: AUROC"), rows
+
+
+def _log_losses(report: Mapping[str, Any], split: Split) -> tuple[Row, list[Row]]:
+    """Model and rivals whose scores are probabilities."""
+    rows: list[Row] = []
+    for name, entry in competitors(report, split):
+        if entry["macro"]["log_loss"] is not None:
+            difference = difference_text(entry.get("difference", {}).get("log_loss"), 4)
+            rows.append((name, number_text(entry["macro"]["log_loss"], ".4f"), difference))
+    return ("", "macro log-loss", "model minus it"), rows
+
+
+def _baseline_notes(report: Mapping[str, Any]) -> list[str]:
+    ranking = [
+        name
+        for name, entry in report["baselines"].items()
+        if entry["test"]["macro"]["log_loss"] is None and entry["test"]["macro"]["ap"] is not None
+    ]
+    reason = f"{' and '.join(ranking)}: scores that rank and are no probabilities, so without log-loss"
+    return [*report["baseline_notes"], *report["missing_baselines"], *([reason] if ranking else [])]
+
+
+def _mean_rows(report: Mapping[str, Any], split: Split) -> list[Row]:
+    rows: list[Row] = []
+    for name, entry in competitors(report, split):
+        means = [entry[mean][score] for mean in ("macro", "micro", "weighted") for score in ("ap", "auroc")]
+        rows.append((name, *map(score_text, means)))
+    return rows
+
+
+def _label_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
+    header = ("label", "support", "prevalence", "AUROC", "AP", "AP/prevalence")
+    rows: list[Row] = []
+    for label in test["labels"]:
+        counted = count_text(label["support"]), number_text(label["prevalence"], ".4f")
+        ranked = score_text(label["auroc"]), score_text(label["ap"]), number_text(label["lift"], ".1f")
+        decided = [score_text(label[key]) for key in ("threshold", "precision", "recall")]
+        rows.append((label["name"], *counted, *ranked, *decided))
+    return (*header, "threshold", "precision", "recall"), rows
+
+
+def _interval_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
+    rows: list[Row] = []
+    for label in test["labels"]:
+        lifts = (number_text(label[f"lift_{percent}"], ".1f") for percent in (1, 5, 10))
+        ranges = (range_text(label[f"{score}_interval"]) for score in ("auroc", "ap"))
+        rows.append((label["name"], *ranges, *lifts))
+    return ("label", "AUROC", "AP", "lift at 1 %", "at 5 %", "at 10 %"), rows
+
+
+def _promise_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
+    rows: list[Row] = []
+    for label in test["labels"]:
+        estimate, examples = label["threshold_estimate"], label["examples"]
+        if estimate is None or not examples:
+            continue
+        cells = []
+        for name in ("precision", "recall"):
+            promised = estimate[name]
+            cells += [score_text(label[name]), range_text(promised and (promised["low"], promised["high"]))]
+        low, high = (round(estimate["yes"][end] * examples) for end in ("low", "high"))
+        rows.append((label["name"], *cells, count_text(label["volume"]), f"{low:,}-{high:,}"))
+    return ("label", "precision", "promised", "recall", "promised", "volume", "promised"), rows
+
+
+def _calibration_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
+    rows: list[Row] = []
+    for label in test["labels"]:
+        if "calibration" in label:
+            numbers = (
+                f"{name}{when}" for name in ("log_loss", "calibration_error") for when in ("_before", "")
+            )
+            cells = (number_text(label[number], ".4f") for number in numbers)
+            rows.append((label["name"], label["calibration"], *cells))
+    return ("label", "method", "log-loss before", "after", "error before", "after"), rows
+
+
+def _together(test: Mapping[str, Any]) -> list[Row]:
+    """Sentences on all labels and decisions at once."""
+    ranked, decided, macro = test["per_example"], test["decisions"], test["macro"]
+    if decided["hamming"] is None:
+        return []
+    found = [
+        f"macro AP {score_text(macro['ap'])} ({range_text(macro['ap_interval'])}), "
+        f"macro AUROC {score_text(macro['auroc'])} ({range_text(macro['auroc_interval'])}), "
+        f"over {macro['labels_defined']} of {macro['labels']} labels",
+        f"labels of an example, over the {ranked['examples']:,} with a positive: "
+        f"LRAP {score_text(ranked['lrap'])}, coverage error {score_text(ranked['coverage_error'])}, "
+        f"ranking loss {score_text(ranked['ranking_loss'])}",
+    ]
+    for depth in ranked["precision_at"]:
+        found.append(
+            f"the {depth} highest: precision {score_text(ranked['precision_at'][depth])}, "
+            f"recall {score_text(ranked['recall_at'][depth])}, nDCG {score_text(ranked['ndcg_at'][depth])}"
+        )
+    for name in ("macro", "micro", "weighted"):
+        mean = decided[name]
+        found.append(
+            f"decisions, {name}: precision {score_text(mean['precision'])} ({mean['precision_labels']} "
+            f"labels), recall {score_text(mean['recall'])} and F1 {score_text(mean['f1'])} "
+            f"({mean['recall_labels']} labels)"
+        )
+    found.append(
+        f"decisions: Hamming loss {score_text(decided['hamming'])}, subset accuracy "
+        f"{score_text(decided['subset_accuracy'])}, yes an example {score_text(decided['labels_predicted'])} "
+        f"where {score_text(decided['labels_true'])} are positive, without a yes {score_text(decided['empty'])}"
+    )
+    for metric in test.get("metrics", ()):
+        options = "".join(f", {name} {value}" for name, value in metric["options"].items())
+        values = metric["value"] if isinstance(metric["value"], list) else [metric["value"]]
+        shown = metric["undefined"] or " ".join(map(score_text, values))
+        found.append(f"{metric['name']}{options}: {shown} ({metric['labels']} labels)")
+    return [(sentence,) for sentence in found]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _escape(text: str) -> str:
+    """Text that Markdown shows as it is, also inside a table."""
+    return re.sub(r"([\\|*`<\[])", r"\\\1", _one_line(text))
+
+
+def _aligned(rows: Sequence[Row], width: int) -> list[str]:
+    """Names on the left, shortened until the line fits; numbers on the right."""
+    widths = [max(len(cell) for cell in column) for column in list(zip(*rows, strict=True))[1:]]
+    room = max(8, width - 2 - sum(2 + needed for needed in widths))
+    names = [_one_line(row[0]) for row in rows]
+    names = [name if len(name) <= room else f"{name[: room - 1]}…" for name in names]
+    left = max(len(name) for name in names)
+    return [
+        "  "
+        + name.ljust(left)
+        + "".join(f"  {cell:>{needed}}" for cell, needed in zip(row[1:], widths, strict=True))
+        for name, row in zip(names, rows, strict=True)
+    ]
