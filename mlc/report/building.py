@@ -19,6 +19,8 @@ from mlc.metrics import (
     score_labels,
 )
 from mlc.report.cells import ORACLE, score_text
+from mlc.report.parts import backtest, sliced
+from mlc.report.trust import trust
 from mlc.tables import (
     CUTOFF,
     ENTITY_ID,
@@ -54,6 +56,7 @@ def build_report(
     thresholds: Sequence[Threshold],
     calibrators: Sequence[Calibrator] = (),
     oracle: pl.DataFrame | None = None,
+    slices: Mapping[str, pl.Series] | None = None,
     funnel: Sequence[Mapping[str, Any]] = (),
     warnings: Sequence[str] = (),
     replicates: int = 200,
@@ -74,6 +77,7 @@ def build_report(
         thresholds: One a label, in order.
         calibrators: What made the scores of the raw ones, one a label, in order; or none.
         oracle: True probabilities in the shape of predictions, for generated tables.
+        slices: What examples are told apart by → the value of each, Enum in the order to show.
         funnel: `reason`, `removed`, `kept` of each filter on the way to the examples.
         warnings: What other steps want to be read here.
         replicates: Resamples of the test entities for the intervals.
@@ -81,9 +85,10 @@ def build_report(
 
     Returns:
         What `json.dumps(…, allow_nan=False)` takes: `schema`, `scenario`, `verdict`, `comparison` (what the
-        verdict rests on), `splits`, `baselines`, `baseline_notes`, `missing_baselines`, `oracle` where given,
-        `funnel`, `warnings`. `difference` is model minus rival in a macro score of the test split, with its
-        95 % interval.
+        verdict rests on), `trust`, `splits`, `baselines`, `baseline_notes`, `missing_baselines`, `oracle`
+        where given, `backtest` (the test cutoff by cutoff, where there are several), `slices`, `funnel`,
+        `warnings`. `difference` is model minus rival in a macro score of the test split, with its 95 %
+        interval.
 
     Raises:
         DataError: Predictions do not have each example once, or are no probabilities;
@@ -120,19 +125,28 @@ def build_report(
             rivals[name][split] = _without_log_loss(entry) if name in no_probabilities else entry
     best_possible = {ORACLE: rivals.pop(ORACLE)} if oracle is not None else {}
     comparison = {score: _compare(score, splits["test"], rivals) for score in _SCORES}
+    test = examples.filter(pl.col(SPLIT) == "test")
+    test_NK = _scores("predictions", predictions, test, "test")
     return {
         "schema": SCHEMA,
         "scenario": scenario,
         "verdict": " ".join([_verdict(splits["test"], comparison), *map(_not_compared, missing_baselines)]),
         "comparison": comparison,
+        "trust": trust(splits["test"]["labels"]),
         "splits": splits,
         "baselines": rivals,
         "baseline_notes": list(baseline_notes),
         "missing_baselines": list(missing_baselines),
         **best_possible,
+        "backtest": backtest(test, test_NK, class_names),
+        "slices": sliced(test, test_NK, class_names, _of_test(examples, slices or {})),
         "funnel": [dict(step) for step in funnel],
         "warnings": [*warnings, *_own_warnings(splits["test"], thresholds)],
     }
+
+
+def _of_test(examples: pl.DataFrame, slices: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
+    return {by: values.filter(examples[SPLIT] == "test") for by, values in slices.items()}
 
 
 def _scores(

@@ -19,6 +19,8 @@ from mlc.tables import SPLITS, Split
 
 Row = tuple[str, ...]
 
+_MOST_NAMED = 12
+
 
 def report_markdown(report: Mapping[str, Any]) -> str:
     """The report for a pull request.
@@ -81,6 +83,7 @@ def _sections(report: Mapping[str, Any], split: Split = "test") -> list[_Section
     sections = [
         _Section(f"{title}: {described(shown)}", *_against_rivals(report, split)),
         _Section(f"{title}: each label at its threshold", *_label_rows(shown)),
+        *([_Section("Labels that can be trusted", (), _trust_rows(report))] if split == "test" else []),
         _Section(f"{title}: log-loss, low is good", *_log_losses(report, split)),
         _Section("Baselines", (), [(note,) for note in _baseline_notes(report)]),
         _Section(f"{title}: labels without AUROC", (), undefined),
@@ -101,6 +104,16 @@ def _sections(report: Mapping[str, Any], split: Split = "test") -> list[_Section
         _Section("Warnings", (), [(warning,) for warning in report["warnings"]]),
     ]
     return [section for section in sections if section.rows]
+
+
+def _trust_rows(report: Mapping[str, Any]) -> list[Row]:
+    found: list[Row] = []
+    for kind, word in (("trusted", "trusted"), ("weak", "weak"), ("not_evaluable", "not evaluable")):
+        names = report["trust"][kind]
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        if names:
+            found.append((f"{word}, {len(names)}: {', '.join(names[:_MOST_NAMED])}{more}",))
+    return [*found, (report["trust"]["rule"],)]
 
 
 def _against_rivals(report: Mapping[str, Any], split: Split) -> tuple[Row, list[Row]]:
@@ -215,7 +228,8 @@ def _together(test: Mapping[str, Any]) -> list[Row]:
     found.append(
         f"decisions: Hamming loss {score_text(decided['hamming'])}, subset accuracy "
         f"{score_text(decided['subset_accuracy'])}, yes an example {score_text(decided['labels_predicted'])} "
-        f"where {score_text(decided['labels_true'])} are positive, without a yes {score_text(decided['empty'])}"
+        f"where {score_text(decided['labels_true'])} are positive, "
+        f"without a yes {score_text(decided['empty'])}"
     )
     for metric in test.get("metrics", ()):
         options = "".join(f", {name} {value}" for name, value in metric["options"].items())

@@ -200,6 +200,10 @@ class Scenario(Section):
     """What the report compares the model with. Default: all; boosting only where LightGBM is installed
     (`pip install 'mlc[boost]'`)."""
 
+    slices: Annotated[list[str], AfterValidator(distinct)] = Field(default=[])
+    """Columns of entities tables; the report says how good the scores are for each of their values:
+    `[customers.club]`."""
+
     _origin: Origin = PrivateAttr(default_factory=lambda: Origin(Path("scenario"), "", {}, Path.cwd()))
 
     @property

@@ -30,8 +30,9 @@ from mlc.module import MONITOR, Classifier, Network, NetworkSpec, save_network, 
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
 from mlc.scenario import Scenario, TrainSection
 from mlc.steps.labels import Prepared, Say, prepare, write_examples
-from mlc.steps.reporting import wanted_metrics, write_report
+from mlc.steps.reporting import wanted_metrics, write_page, write_report
 from mlc.steps.rivals import fitted_boosting, make_rivals
+from mlc.steps.slices import check_slices
 from mlc.tables import (
     SCORES,
     SPLIT,
@@ -88,6 +89,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     run = open_run(setting.runs, scenario, setting.opening) if first else Run(setting.runs / scenario.name)
     prepared = prepare(scenario, setting.runs, say)
     check_metrics(wanted_metrics(scenario), len(prepared.examples.labels.names))
+    check_slices(scenario, prepared.store)
     vocabulary = fit_vocabulary(
         prepared.store, prepared.cutoffs.fit_until, scenario.model.attributes, scenario.model.memory
     )
@@ -117,6 +119,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
             "parameters": sum(p.numel() for p in classifier.network.parameters()),
         },
     )
+    write_page(run)
     return report
 
 
