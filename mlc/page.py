@@ -180,6 +180,7 @@ th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--rule); ver
 th { color: var(--faint); font-weight: 500; }
 .text { text-align: left; min-width: 9rem; max-width: 22rem; overflow-wrap: break-word; }
 .number { text-align: right; white-space: nowrap; }
+th { vertical-align: bottom; } th.number { white-space: normal; }
 th:first-child, td:first-child { position: sticky; left: 0; background: var(--paper); }
 .bar { display: inline-block; width: 10rem; height: .6rem; border-radius: .3rem; background: var(--rule); }
 .bar > span { display: block; height: 100%; border-radius: .3rem; background: var(--colour-0); }
@@ -194,7 +195,7 @@ th:first-child, td:first-child { position: sticky; left: 0; background: var(--pa
   --least: 17rem; display: grid; gap: .75rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, var(--least)), 1fr));
 }
-.grid.large { --least: 30rem; }
+.grid.large { --least: 30rem; } .grid.small { --least: 15rem; }
 figure {
   margin: 0; padding: .75rem; min-width: 0; border: 1px solid var(--rule); border-radius: .5rem;
   background: var(--card);
@@ -212,6 +213,7 @@ svg .mark { stroke: var(--ink); stroke-width: 1.25; } svg .area { fill: var(--co
 svg .other { fill: var(--card); stroke: var(--faint); }
 .cards { display: flex; flex-wrap: wrap; gap: .75rem; margin-bottom: 1rem; }
 .cards > figure { flex: 1 1 14rem; } .large-number { font-size: 1.75rem; line-height: 1.3; }
+section > h3, .own, .explorer { margin-top: 1.25rem; } .wide + .wide { margin-top: 1rem; }
 .faint { color: var(--faint); font-size: .875rem; } figure p { margin: .25rem 0 0; }
 details { border-bottom: 1px solid var(--rule); padding: .4rem 0; }
 summary { cursor: pointer; overflow-wrap: anywhere; } details[open] > summary { margin-bottom: .75rem; }

@@ -11,6 +11,7 @@ import polars as pl
 from markupsafe import Markup
 
 from mlc.page import Section, element, joined, legend, page, scrolling, share_bar, table
+from mlc.prevalence import prevalence_chart, prevalence_points
 from mlc.report.cells import (
     competitors,
     count_text,
@@ -55,7 +56,7 @@ def report_page(
     sections = [
         _at_a_glance(report),
         _labels(report),
-        _panels(report, _Part.of(examples, predictions, "validation"), test),
+        _panels(report, examples, _Part.of(examples, predictions, "validation"), test),
         _rivals(report),
         *_together(report, test),
         *_backtest(report),
@@ -118,9 +119,9 @@ def _card(title: str, number: str, said: object) -> Markup:
 
 def _listed(names: Sequence[str], most: int = 12) -> object:
     if len(names) <= most:
-        return ", ".join(names) or "none"
-    rest = element("details", element("summary", f"and {len(names) - most} more"), ", ".join(names[most:]))
-    return joined([", ".join(names[:most]), rest])
+        return " · ".join(names) or "none"
+    rest = element("details", element("summary", f"and {len(names) - most} more"), " · ".join(names[most:]))
+    return joined([" · ".join(names[:most]), rest])
 
 
 # ── labels ──────────────────────────────────────────────────────────────────────────────────────
@@ -135,8 +136,8 @@ def _labels(report: Mapping[str, Any]) -> Section:
     rows = [_label_row(label) for label in report["splits"]["test"]["labels"]]
     return Section(
         "Labels",
-        "The test split; a click on a heading sorts. Each threshold was chosen on validation, with a 95 % range "
-        "of precision and recall to expect; kept where neither is below its range on the test.",
+        "The test split; a click on a heading sorts. Each threshold was chosen on validation, with a 95 % "
+        "range of precision and recall to expect; kept where neither is below its range on the test.",
         [table(head, rows, class_="sortable")],
     )
 
@@ -175,11 +176,16 @@ def _promise(label: Mapping[str, Any]) -> list[str]:
     return [*ranges, ("yes" if all(kept) else "no") if kept else "-"]
 
 
-def _panels(report: Mapping[str, Any], validation: _Part, test: _Part) -> Section:
+def _panels(report: Mapping[str, Any], examples: pl.DataFrame, validation: _Part, test: _Part) -> Section:
     labels = report["splits"]["test"]["labels"]
     some = f" The first {_MOST_PANELS} of {len(labels):,} labels." if len(labels) > _MOST_PANELS else ""
+    points = prevalence_points(examples)
+    cutoffs = [point.cutoff for point in points]
+    x = time_axis(min(cutoffs), max(cutoffs))
     panels = (
-        label_panel(label, validation.label(k), test.label(k))
+        label_panel(
+            label, validation.label(k), test.label(k), prevalence_chart("Prevalence over time", k, points, x)
+        )
         for k, label in enumerate(labels[:_MOST_PANELS])
     )
     own = element(
@@ -193,7 +199,7 @@ def _panels(report: Mapping[str, Any], validation: _Part, test: _Part) -> Sectio
             placeholder="Move a threshold above: the YAML for the scenario appears here.",
         ),
         element("button", "Copy YAML", id="copy-thresholds", type="button", class_="action"),
-        class_="explorer-yaml",
+        class_="own",
     )
     return Section(
         "Label by label",

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from mlc.page import element, joined, legend, table
 from mlc.report.cells import count_text, number_text, range_text, score_text
-from mlc.svg import Axis, Curve, curves, odds_axis, share_axis
+from mlc.svg import Curve, curves, odds_axis, share_axis
 from mlc.tables import UNKNOWN
 
 Matrix = npt.NDArray[Any]
@@ -50,22 +50,23 @@ class Scored:
         return yes_C, np.concatenate([[0], np.cumsum(self.targets_M, dtype=np.int64)])[yes_C]
 
 
-def label_panel(label: Mapping[str, Any], validation: Scored, test: Scored) -> Markup:
+def label_panel(label: Mapping[str, Any], validation: Scored, test: Scored, prevalence: Markup) -> Markup:
     """All that is known of one label.
 
     Args:
         label: Its row of the report's test split.
         validation: Its scores there; calibration and thresholds were chosen on these.
         test: Its scores there.
+        prevalence: Drawing of its prevalence over time.
     """
     name = label["name"]
     told = f"{name}: {count_text(label['support'])} positives"
     if label["ap"] is not None:
         told += f", AUROC {score_text(label['auroc'])} ({range_text(label['auroc_interval'])})"
         told += f", AP {score_text(label['ap'])} ({range_text(label['ap_interval'])})"
-    charts = [*_ranking(label, test), *_calibration(label, test), *_histogram(name, test)]
-    content = [element("div", *charts, class_="grid")] if charts else []
-    return element("details", element("summary", told), *content, _explorer(label, validation, test))
+    charts = [*_ranking(label, test), *_calibration(label, test), *_histogram(name, test), prevalence]
+    grid = element("div", *charts, class_="grid small")
+    return element("details", element("summary", told), grid, _explorer(label, validation, test))
 
 
 # ── ROC, precision and recall ───────────────────────────────────────────────────────────────────
@@ -85,7 +86,7 @@ def _ranking(label: Mapping[str, Any], test: Scored) -> list[Markup]:
     yes, hits = int(at[0]), int(right[0])
     note = f"cut {label['threshold']:.4g}: {yes:,} yes, {hits:,} right"
     roc_mark, pr_mark = [], []
-    if yes and not label["threshold_policy"] == "top_k":
+    if yes and label["threshold_policy"] != "top_k":
         roc_mark = [Curve(1, [((yes - hits) / negatives, hits / positives)], [note])]
         pr_mark = [Curve(1, [(hits / positives, hits / yes)], [note])]
     chance = Curve(3, [(0.0, 0.0), (1.0, 1.0)])
