@@ -218,8 +218,8 @@ section > h3, .own, .explorer { margin-top: 1.25rem; } .wide + .wide { margin-to
 details { border-bottom: 1px solid var(--rule); padding: .4rem 0; }
 summary { cursor: pointer; overflow-wrap: anywhere; } details[open] > summary { margin-bottom: .75rem; }
 th button { all: unset; cursor: pointer; } th button:focus-visible { outline: 2px solid var(--colour-0); }
-th[aria-sort=ascending] button::after { content: " \u2191"; }
-th[aria-sort=descending] button::after { content: " \u2193"; }
+th[aria-sort=ascending] button::after { content: " \u2191" / ""; }
+th[aria-sort=descending] button::after { content: " \u2193" / ""; }
 input[type=range] { width: 100%; accent-color: var(--colour-0); }
 textarea { width: 100%; min-height: 6rem; font: .75rem/1.4 ui-monospace, monospace; color: inherit;
   background: var(--card); border: 1px solid var(--rule); border-radius: .3rem; padding: .5rem; }

@@ -6,6 +6,7 @@ for people. Undefined is null, never NaN and never 0. The first line answers "is
 
 from mlc.report.building import SCHEMA, build_report
 from mlc.report.html import report_page
+from mlc.report.schema import report_schema
 from mlc.report.texts import report_markdown, report_text
 
-__all__ = ["SCHEMA", "build_report", "report_markdown", "report_page", "report_text"]
+__all__ = ["SCHEMA", "build_report", "report_markdown", "report_page", "report_schema", "report_text"]
