@@ -534,8 +534,15 @@ def _moment(text: str | None, option: str = "--as-of") -> datetime | None:
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    report: Annotated[bool, typer.Option("--report", help="That of report.json instead.")] = False,
+) -> None:
     """Print the JSON schema of the scenario, for editors: mlc schema > schema.json."""
+    if report:
+        from mlc.report import report_schema
+
+        print(json.dumps(report_schema(), indent=1, ensure_ascii=False))
+        return
     print(_schema_text(), end="")
 
 

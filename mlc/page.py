@@ -1,15 +1,18 @@
 """Pages for people: one HTML file that opens from disk, by day and by night, on a wide screen and a phone.
 
-A page loads nothing and runs nothing: its Content-Security-Policy forbids both. Text becomes a page only
-through `element`, which escapes it, so that a label called `<b>` is shown as it is. Drawings are in `svg`.
+A page loads nothing, and runs nothing but the one script it was given, if any: its Content-Security-Policy
+forbids the rest. Text becomes a page only through `element`, which escapes it, so that a label called `<b>`
+is shown as it is. Drawings are in `svg`.
 """
 
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from markupsafe import Markup, escape
 
-_VOID = ("meta", "rect", "line", "circle", "polyline")
+_VOID = ("meta", "input", "rect", "line", "circle", "polyline")
 
 
 def element(name: str, /, *children: object, **attributes: object) -> Markup:
@@ -44,13 +47,16 @@ def _short(value: object) -> object:
 # ── tables ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def table(head: Sequence[object], rows: Iterable[Sequence[object]], texts: int = 1) -> Markup:
+def table(
+    head: Sequence[object], rows: Iterable[Sequence[object]], texts: int = 1, **attributes: object
+) -> Markup:
     """A table that scrolls sideways where it is too wide; its first column stays.
 
     Args:
         head: A heading a column.
         rows: A value a column.
         texts: So many columns from the left hold text, the others numbers.
+        attributes: Of the table: `class_="sortable"` where the page's script sorts it.
     """
 
     def cells(kind: str, values: Sequence[object]) -> Markup:
@@ -59,9 +65,8 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]], texts: int =
         )
 
     body = (element("tr", cells("td", row)) for row in rows)
-    return scrolling(
-        element("table", element("thead", element("tr", cells("th", head))), element("tbody", joined(body)))
-    )
+    parts = element("thead", element("tr", cells("th", head))), element("tbody", joined(body))
+    return scrolling(element("table", *parts, **attributes))
 
 
 def share_bar(share: float) -> Markup:
@@ -103,14 +108,19 @@ class Section:
     content: Sequence[Markup] = ()
 
 
-def page(title: str, lead: object, sections: Sequence[Section] = ()) -> str:
+def page(title: str, lead: object, sections: Sequence[Section] = (), script: str = "") -> str:
     """The whole file.
 
     Args:
         title: Of the window, and the first line.
         lead: What matters most.
         sections: Its parts.
+        script: What it runs: JavaScript without `<` and `&`, so that the page stays well-formed XML.
     """
+    allowed = "default-src 'none'; style-src 'unsafe-inline'"
+    if script:
+        digest = b64encode(sha256(script.encode()).digest()).decode()
+        allowed += f"; script-src 'sha256-{digest}'"
     links = (element("a", part.title, href=f"#part-{at}") for at, part in enumerate(sections))
     parts = (
         element(
@@ -126,10 +136,7 @@ def page(title: str, lead: object, sections: Sequence[Section] = ()) -> str:
         "head",
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        Markup(
-            '<meta http-equiv="Content-Security-Policy" '
-            "content=\"default-src 'none'; style-src 'unsafe-inline'\"/>"
-        ),
+        Markup(f'<meta http-equiv="Content-Security-Policy" content="{allowed}"/>'),
         element("title", title),
         element("style", Markup(_STYLE)),
     )
@@ -137,6 +144,7 @@ def page(title: str, lead: object, sections: Sequence[Section] = ()) -> str:
         "body",
         element("header", element("h1", title), element("p", lead, class_="lead"), element("nav", *links)),
         element("main", *parts),
+        *([element("script", Markup(script))] if script else []),
     )
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
@@ -145,12 +153,12 @@ _STYLE = """
 :root {
   color-scheme: light dark;
   --paper: #fbfaf8; --card: #fff; --ink: #1d2126; --faint: #626a73; --rule: #e2e0db;
-  --colour-0: #2f6fb0; --colour-1: #c98500; --colour-2: #1a8a66; --heat: #2f6fb0;
+  --colour-0: #2f6fb0; --colour-1: #c98500; --colour-2: #1a8a66; --colour-3: #9aa2ab; --heat: #2f6fb0;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #14171a; --card: #1c2024; --ink: #e7e5e1; --faint: #9aa2ab; --rule: #31373d;
-    --colour-0: #6aa9e4; --colour-1: #e6b04a; --colour-2: #4cc29b; --heat: #6aa9e4;
+    --colour-0: #6aa9e4; --colour-1: #e6b04a; --colour-2: #4cc29b; --colour-3: #626a73; --heat: #6aa9e4;
   }
 }
 * { box-sizing: border-box; }
@@ -172,11 +180,12 @@ th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--rule); ver
 th { color: var(--faint); font-weight: 500; }
 .text { text-align: left; min-width: 9rem; max-width: 22rem; overflow-wrap: break-word; }
 .number { text-align: right; white-space: nowrap; }
+th { vertical-align: bottom; } th.number { white-space: normal; }
 th:first-child, td:first-child { position: sticky; left: 0; background: var(--paper); }
 .bar { display: inline-block; width: 10rem; height: .6rem; border-radius: .3rem; background: var(--rule); }
 .bar > span { display: block; height: 100%; border-radius: .3rem; background: var(--colour-0); }
 .colour-0 { --colour: var(--colour-0); } .colour-1 { --colour: var(--colour-1); }
-.colour-2 { --colour: var(--colour-2); }
+.colour-2 { --colour: var(--colour-2); } .colour-3 { --colour: var(--colour-3); }
 .legend { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: 0 0 .75rem; font-size: .875rem; }
 .key > i {
   display: inline-block; width: .7rem; height: .7rem; margin-right: .4rem; border-radius: 50%;
@@ -186,7 +195,7 @@ th:first-child, td:first-child { position: sticky; left: 0; background: var(--pa
   --least: 17rem; display: grid; gap: .75rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, var(--least)), 1fr));
 }
-.grid.large { --least: 30rem; }
+.grid.large { --least: 30rem; } .grid.small { --least: 15rem; }
 figure {
   margin: 0; padding: .75rem; min-width: 0; border: 1px solid var(--rule); border-radius: .5rem;
   background: var(--card);
@@ -202,4 +211,25 @@ svg .cell { fill: var(--heat); } svg .cell-frame { fill: none; stroke: var(--rul
 svg .strong { fill: var(--ink); }
 svg .mark { stroke: var(--ink); stroke-width: 1.25; } svg .area { fill: var(--colour); opacity: .16; }
 svg .other { fill: var(--card); stroke: var(--faint); }
+.cards { display: flex; flex-wrap: wrap; gap: .75rem; margin-bottom: 1rem; }
+.cards > figure { flex: 1 1 14rem; } .large-number { font-size: 1.75rem; line-height: 1.3; }
+section > h3, .own, .explorer { margin-top: 1.25rem; } .wide + .wide { margin-top: 1rem; }
+.faint { color: var(--faint); font-size: .875rem; } figure p { margin: .25rem 0 0; }
+details { border-bottom: 1px solid var(--rule); padding: .4rem 0; }
+summary { cursor: pointer; overflow-wrap: anywhere; } details[open] > summary { margin-bottom: .75rem; }
+th button { all: unset; cursor: pointer; } th button:focus-visible { outline: 2px solid var(--colour-0); }
+th[aria-sort=ascending] button::after { content: " \u2191" / ""; }
+th[aria-sort=descending] button::after { content: " \u2193" / ""; }
+input[type=range] { width: 100%; accent-color: var(--colour-0); }
+textarea { width: 100%; min-height: 6rem; font: .75rem/1.4 ui-monospace, monospace; color: inherit;
+  background: var(--card); border: 1px solid var(--rule); border-radius: .3rem; padding: .5rem; }
+main button.action { padding: .3rem .8rem; font: inherit; font-size: .875rem; color: inherit; cursor: pointer;
+  background: var(--card); border: 1px solid var(--rule); border-radius: .3rem; }
+@media print {
+  :root { --paper: #fff; --card: #fff; --ink: #000; --faint: #444; --rule: #bbb; color-scheme: light;
+    --colour-0: #2f6fb0; --colour-1: #a66d00; --colour-2: #12704f; --colour-3: #888; --heat: #2f6fb0; }
+  body { max-width: none; padding: 0; font-size: .8rem; } nav, .explorer, .action, textarea { display: none; }
+  .wide { overflow: visible; } figure, tr { break-inside: avoid; } h2, summary { break-after: avoid; }
+  table { font-size: .65rem; } th, td { padding-right: .4rem; } .text { min-width: 0; }
+}
 """

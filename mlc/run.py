@@ -7,7 +7,7 @@ runs/<name>/
     checkpoints/                  best.ckpt, last.ckpt: for --resume
     model.safetensors model.json  the weights, and what it takes to build the network again
     predictions.parquet calibration.json thresholds.json boosting.json
-    report.json report.md MODEL_CARD.md log.jsonl logs/
+    report.json report.md report.html MODEL_CARD.md log.jsonl logs/
 """
 
 import hashlib

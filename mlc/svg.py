@@ -52,6 +52,37 @@ def share_axis(highest: float) -> Axis:
     return Axis(0.0, values[-1], [(value, f"{100 * value:.6g}%") for value in values])
 
 
+def number_axis(low: float, high: float) -> Axis:
+    """From a round number below to one above.
+
+    Examples:
+        >>> [text for _, text in number_axis(0.31, 0.52).ticks]
+        ['0.3', '0.4', '0.5', '0.6']
+    """
+    rough = max(high - low, 1e-9 + 1e-3 * abs(high)) / 3
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    values = [round(index * step, 12) for index in range(first, max(last, first + 1) + 1)]
+    return Axis(values[0], values[-1], [(value, f"{value:.6g}") for value in values])
+
+
+def odds_axis(low: float, high: float) -> Axis:
+    """Probabilities by their log-odds: 0.1 % and 1 % are as far apart as 99 % and 99.9 %.
+
+    Args:
+        low: Least log-odds.
+        high: Largest log-odds.
+
+    Examples:
+        >>> [text for _, text in odds_axis(-5, 1).ticks]
+        ['1%', '10%', '50%']
+    """
+    shares = (1e-5, 1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+    places = [(math.log(share / (1 - share)), f"{100 * share:g}%") for share in shares]
+    return Axis(low, max(high, low + 1e-6), [(at, text) for at, text in places if low <= at <= high])
+
+
 def time_axis(first: datetime, last: datetime) -> Axis:
     """From a moment to another, with at most five ticks at days, months or years; a day at least.
 
@@ -91,16 +122,16 @@ class Curve:
     Attributes:
         colour: Which of the page's colours.
         points: x and y of each, by rising x.
-        notes: What hovering over each tells.
+        notes: What hovering over each tells; without any, the points have no dots.
     """
 
     colour: int
     points: Sequence[tuple[float, float]]
-    notes: Sequence[str]
+    notes: Sequence[str] = ()
 
 
 def curves(told: str, drawn: Sequence[Curve], x: Axis, y: Axis, size: tuple[int, int] = (300, 130)) -> Markup:
-    """Curves with a dot at each point.
+    """Curves with a dot at each point that has a note.
 
     Args:
         told: What is drawn, for those who do not see it.
@@ -134,7 +165,7 @@ def curves(told: str, drawn: Sequence[Curve], x: Axis, y: Axis, size: tuple[int,
         line = " ".join(f"{across:.1f},{down:.1f}" for across, down in places)
         dots = (
             element("circle", element("title", note), class_="dot", cx=across, cy=down, r=2.5)
-            for (across, down), note in zip(places, curve.notes, strict=True)
+            for (across, down), note in zip(places if curve.notes else (), curve.notes, strict=True)
         )
         parts.append(
             element(

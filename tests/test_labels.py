@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlc.errors import DataError
+from mlc.prevalence import prevalence_points
 from mlc.steps.explain import explain, explain_positives
-from mlc.steps.label_tables import label_pairs, prevalence_points, spark
+from mlc.steps.label_tables import label_pairs, spark
 from mlc.steps.labels import prepare
 from mlc.tables import targets_of
 from tests.reference import joined, target
@@ -90,7 +91,7 @@ def test_the_spark_line_tells_prevalence_from_least_to_most(mlc, shop_file, tmp_
         float(np.mean(targets_of(part)[:, 0] == 1))
         for _, part in sorted(table.group_by("cutoff"), key=lambda pair: pair[0])
     ]
-    points = prevalence_points(prepared.examples)
+    points = prevalence_points(prepared.examples.table)
     assert [point.prevalence[0] for point in points] == pytest.approx(shares)
     line = next(line for line in result.out.splitlines() if line.startswith("Dress") and "█" in line)
     assert line.split()[1] == spark(shares)

@@ -132,6 +132,10 @@ class Scenario(Section):
     gates: GatesSection | None = None
     """What the test split must reach: shown in the report, judged by `mlc evaluate --check`."""
 
+    slices: Annotated[list[str], AfterValidator(distinct)] = Field(default=[])
+    """Columns of entities tables; the report says how good the scores are for each of their values:
+    `[customers.club]`."""
+
     _origin: Origin = PrivateAttr(default_factory=lambda: Origin(Path("scenario"), "", {}, Path.cwd()))
 
     @property

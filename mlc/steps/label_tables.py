@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import polars as pl
 
 from mlc.errors import MlcError
 from mlc.examples import Examples
+from mlc.prevalence import MOST_POINTS, prevalence_points
 from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, TARGETS, UNKNOWN, targets_of
 
-_MOST_POINTS = 60
 _BARS = "▁▂▃▄▅▆▇█"
 _LONGEST_NAME = 40
 _MOST_PERIODS = 60
@@ -19,51 +18,6 @@ _FEWEST_TOGETHER = 5
 
 
 # ── prevalence over time ────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Point:
-    """Examples of one split at one cutoff, or in one period of many cutoffs.
-
-    Attributes:
-        split: Name of the split.
-        cutoff: The cutoff, or the first of them.
-        examples: How many.
-        positives_K: Positive targets of each label, int64.
-        known_K: Known targets of each label, int64.
-    """
-
-    split: str
-    cutoff: datetime
-    examples: int
-    positives_K: np.ndarray
-    known_K: np.ndarray
-
-    @property
-    def prevalence(self) -> np.ndarray:
-        """Share of positives among known targets; NaN where none is known."""
-        return np.where(self.known_K > 0, self.positives_K / np.maximum(self.known_K, 1), np.nan)
-
-
-def prevalence_points(examples: Examples) -> list[Point]:
-    """A point a split and cutoff, in the order of the splits, by rising cutoff.
-
-    More than `_MOST_POINTS` cutoffs, as where each entity has its own, are put into as many equal periods.
-    """
-    targets_NK = targets_of(examples.table)
-    cutoffs_N = examples.cutoffs
-    period_N, distinct = cutoffs_N, len(np.unique(cutoffs_N))
-    if distinct > _MOST_POINTS:
-        first, last = cutoffs_N.min(), cutoffs_N.max()
-        period_N = (cutoffs_N - first) * _MOST_POINTS // (last - first + 1)
-    table = examples.table.select(SPLIT, CUTOFF, period=pl.Series(period_N)).with_row_index("rows")
-    groups = table.group_by(SPLIT, "period").agg("rows", pl.col(CUTOFF).min()).sort(SPLIT, "period")
-    points = []
-    for split, cutoff, rows_n in zip(groups[SPLIT], groups[CUTOFF], groups["rows"], strict=True):
-        chosen = targets_NK[rows_n.to_numpy()]
-        positives_K, known_K = (chosen == 1).sum(axis=0), (chosen != UNKNOWN).sum(axis=0)
-        points.append(Point(split, cutoff, len(chosen), positives_K, known_K))
-    return points
 
 
 def spark(values: Sequence[float]) -> str:
@@ -82,11 +36,11 @@ def spark(values: Sequence[float]) -> str:
 
 def spark_lines(examples: Examples) -> Iterator[str]:
     """A line a label: prevalence over the cutoffs, its least and its most."""
-    points = sorted(prevalence_points(examples), key=lambda point: point.cutoff)
+    points = sorted(prevalence_points(examples.table), key=lambda point: point.cutoff)
     prevalence_CK = np.stack([point.prevalence for point in points])
     cutoffs = examples.table[CUTOFF].unique().sort()
     what = f"each of {len(cutoffs)} cutoffs"
-    if len(cutoffs) > _MOST_POINTS:
+    if len(cutoffs) > MOST_POINTS:
         what = f"{len(cutoffs):,} cutoffs in {len(points)} periods"
     yield f"prevalence at {what}, {cutoffs[0]:%Y-%m-%d} to {cutoffs[-1]:%Y-%m-%d}"
     names = examples.labels.names

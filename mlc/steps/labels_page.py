@@ -8,10 +8,10 @@ from markupsafe import Markup
 
 from mlc.examples import Examples
 from mlc.page import Section, element, legend, page, scrolling, share_bar, table
+from mlc.prevalence import Point, prevalence_chart, prevalence_points
 from mlc.steps.explain import Explanation, timeline_text
-from mlc.steps.label_tables import Point, prevalence_points
 from mlc.steps.labels import Prepared, SplitCounts, dropped_rows, funnel_line, split_counts
-from mlc.svg import Axis, Curve, curves, heat_map, seconds, share_axis, time_axis, timeline
+from mlc.svg import heat_map, seconds, time_axis, timeline
 from mlc.tables import SPLIT, SPLITS, targets_of
 
 _MOST_CHARTS = 200
@@ -35,7 +35,7 @@ def labels_page(prepared: Prepared, explained: Sequence[tuple[str, Explanation]]
         f"{len(names):,} labels of {', '.join(target.column)} in {target.table} · rule {target.rule.kind} · "
         f"{window}{gap} · {funnel_line(examples)}"
     )
-    points = prevalence_points(examples)
+    points = prevalence_points(examples.table)
     parts = [
         _funnel(prepared),
         _splits(prepared),
@@ -98,29 +98,13 @@ def _over_time(names: Sequence[str], points: Sequence[Point]) -> Section:
     cutoffs = [point.cutoff for point in points]
     x = time_axis(min(cutoffs), max(cutoffs))
     some = f" The first {_MOST_CHARTS} of {len(names):,} labels." if len(names) > _MOST_CHARTS else ""
-    charts = (_prevalence_chart(name, k, points, x) for k, name in enumerate(names[:_MOST_CHARTS]))
+    charts = (prevalence_chart(name, k, points, x) for k, name in enumerate(names[:_MOST_CHARTS]))
     return Section(
         "Prevalence over time",
         "A dot a cutoff, or a stretch of time where there are many: its examples with the label, as a share. "
         "Each label has an axis of its own, from 0." + some,
         [legend(SPLITS), element("div", *charts, class_="grid")],
     )
-
-
-def _prevalence_chart(name: str, k: int, points: Sequence[Point], x: Axis) -> Markup:
-    drawn, highest = [], 0.0
-    for colour, split in enumerate(SPLITS):
-        known = [point for point in points if point.split == split and point.known_K[k]]
-        shares = [float(point.positives_K[k] / point.known_K[k]) for point in known]
-        notes = [
-            f"{split} {point.cutoff:%Y-%m-%d}: {share:.2%}, {point.positives_K[k]:,} of {point.known_K[k]:,}"
-            for point, share in zip(known, shares, strict=True)
-        ]
-        highest = max([highest, *shares])
-        places = [(seconds(point.cutoff), share) for point, share in zip(known, shares, strict=True)]
-        drawn.append(Curve(colour, places, notes))
-    chart = curves(f"prevalence of {name} over the cutoffs", drawn, x, share_axis(highest))
-    return element("figure", element("h3", name), chart)
 
 
 # ── what comes together ─────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,6 @@
 """From scores to calibration, thresholds and the report; the same for `mlc train` and `mlc evaluate`."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,12 +15,13 @@ from mlc.custom_metrics import custom_scores
 from mlc.errors import DataError
 from mlc.gates import judge
 from mlc.model_card import model_card
-from mlc.report import build_report, report_markdown
+from mlc.report import build_report, report_markdown, report_page
 from mlc.run import Run
 from mlc.scenario import Scenario
 from mlc.sources import entity_expr
 from mlc.steps.labels import Prepared
 from mlc.steps.rivals import Rivals
+from mlc.steps.slices import slices_of
 from mlc.tables import (
     CUTOFF,
     ENTITY_ID,
@@ -58,6 +60,21 @@ def write_report(run: Run, prepared: Prepared, raw: pl.DataFrame, rivals: Rivals
     write_text(run / "MODEL_CARD.md", model_card(prepared.scenario, report))
     run.write_json("report.json", report)
     return report
+
+
+def write_page(run: Run) -> None:
+    """`report.html`, from the files of a finished run."""
+    with run.reading("examples.parquet") as path:
+        examples = pl.read_parquet(path)
+    with run.reading("predictions.parquet") as path:
+        predictions = pl.read_parquet(path)
+    with run.reading("log.jsonl") as path:
+        log = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    with run.reading("scenario.yaml") as path:
+        scenario = path.read_text(encoding="utf-8")
+    made, report = run.read_json("run.json"), run.read_json("report.json")
+    shown = report_page(report, examples, predictions, made=made, log=log, scenario=scenario)
+    write_text(run / "report.html", shown)
 
 
 def decide_on_validation(
@@ -111,6 +128,7 @@ def make_report(
         thresholds=thresholds,
         calibrators=calibrators,
         oracle=oracle_predictions(scenario, examples.table, examples.labels.names),
+        slices=slices_of(prepared),
         funnel=[asdict(step) for step in examples.funnel],
         warnings=_warnings(scenario, calibrators),
         seed=scenario.train.seed,

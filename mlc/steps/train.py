@@ -30,8 +30,9 @@ from mlc.steps.foundation import Start, begin_from, open_foundation, trunk_spec
 from mlc.steps.labels import Prepared, Say, prepare, write_examples
 from mlc.steps.loggers import check_loggers, log_report, open_loggers
 from mlc.steps.ranks import devices_and_nodes, is_rank_zero, rank_zero_first
-from mlc.steps.reporting import wanted_metrics, write_report
+from mlc.steps.reporting import wanted_metrics, write_page, write_report
 from mlc.steps.rivals import fitted_boosting, make_rivals
+from mlc.steps.slices import check_slices
 from mlc.steps.stopping import EpochLines, Loaders, Stopping
 from mlc.tables import (
     MICROSECONDS_PER_DAY,
@@ -84,6 +85,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     check_loggers(scenario)
     with rank_zero_first():
         run, prepared, vocabulary, start = _prepare(scenario, setting, say)
+    check_slices(scenario, prepared.store)
     check_metrics(wanted_metrics(scenario), len(prepared.examples.labels.names))
     examples = example_batches(prepared, vocabulary)
     pytorch_lightning.seed_everything(scenario.train.seed, verbose=False)
@@ -111,6 +113,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
         },
     )
     log_report(trainer.loggers, report, trainer.global_step)
+    write_page(run)
     return report
 
 

@@ -1,0 +1,97 @@
+"use strict";
+// Sorts tables and moves thresholds. Written without the two letters that XML reserves.
+
+const number = text => {
+  const found = text.replaceAll(",", "").match(/^[+-]?\d[\d.]*(e[+-]?\d+)?/);
+  return found ? Number(found[0]) : null;
+};
+
+const compare = (one, other, sign) => {
+  const [a, b] = [number(one), number(other)];
+  if (a === null ? b === null : false) return sign * one.localeCompare(other);
+  if (a === null) return 1; // what is not defined comes last, either way
+  return b === null ? -1 : sign * (a - b);
+};
+
+for (const table of document.querySelectorAll("table.sortable")) {
+  const [heads, body] = [[...table.tHead.rows[0].cells], table.tBodies[0]];
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const text = column === 0;
+      const before = head.getAttribute("aria-sort");
+      const rising = before ? before === "descending" : text;
+      heads.forEach(each => each.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", rising ? "ascending" : "descending");
+      const value = row => row.cells[column].textContent;
+      const sign = rising ? 1 : -1;
+      const order = (a, b) => text
+        ? sign * value(a).localeCompare(value(b)) : compare(value(a), value(b), sign);
+      body.append(...[...body.rows].sort(order));
+    });
+  });
+}
+
+const chosen = new Map();
+const yaml = document.querySelector("#thresholds-yaml");
+
+const writeYaml = () => {
+  const lines = [...chosen].map(([label, cut]) => `    ${JSON.stringify(label)}: ${cut}`);
+  yaml.value = lines.length ? ["thresholds:", "  per_label:", ...lines, ""].join("\n") : "";
+};
+
+const percent = (part, whole) => whole ? `${(100 * part / whole).toFixed(1)}%` : "-";
+
+for (const explorer of document.querySelectorAll(".explorer")) {
+  const told = explorer.dataset;
+  const [slider, output] = [explorer.querySelector("input"), explorer.querySelector("output")];
+  const cuts = told.cuts.split(" ");
+  const series = name => told[name].split(" ").map(Number);
+  const splits = ["validation", "test"].map((split, at) => ({
+    yes: series(`${split}Yes`), hits: series(`${split}Hits`),
+    known: Number(told[`${split}Known`]), positives: Number(told[`${split}Positives`]),
+    cells: explorer.querySelectorAll("tbody tr")[at].cells,
+  }));
+  const show = () => {
+    const at = Number(slider.value);
+    output.value = cuts[at];
+    slider.setAttribute("aria-valuetext", cuts[at]);
+    for (const split of splits) {
+      const [yes, hits] = [split.yes[at], split.hits[at]];
+      const texts = [yes.toLocaleString("en"), percent(yes, split.known), percent(hits, yes),
+        percent(hits, split.positives)];
+      texts.forEach((text, column) => { split.cells[column + 1].textContent = text; });
+    }
+  };
+  slider.addEventListener("input", () => {
+    show();
+    chosen.set(told.label, cuts[Number(slider.value)]);
+    writeYaml();
+  });
+  show();
+}
+
+const copy = document.querySelector("#copy-thresholds");
+if (copy) {
+  copy.addEventListener("click", async () => {
+    yaml.select();
+    try {
+      await navigator.clipboard.writeText(yaml.value);
+    } catch {
+      document.execCommand("copy"); // where a page from disk may not reach the clipboard
+    }
+    copy.textContent = "Copied";
+    setTimeout(() => { copy.textContent = "Copy YAML"; }, 1500);
+  });
+}
+
+// Paper cannot be unfolded.
+let folded = [];
+addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("details:not([open])")];
+  folded.forEach(each => { each.open = true; });
+});
+addEventListener("afterprint", () => folded.forEach(each => { each.open = false; }));

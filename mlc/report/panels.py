@@ -1,0 +1,246 @@
+"""A panel a label: ROC, precision and recall, calibration, scores by class, and cuts to try out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+from mlc.page import element, joined, legend, table
+from mlc.report.cells import count_text, number_text, range_text, score_text
+from mlc.svg import Curve, curves, odds_axis, share_axis
+from mlc.tables import UNKNOWN
+
+Matrix = npt.NDArray[Any]
+
+_MOST_POINTS = 100
+_CUTS = 80
+_GROUPS = 10
+_BINS = 24
+_SQUARE = (300, 220)
+_WHOLE = share_axis(1.0)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The known examples of one label in one split, by falling score.
+
+    Attributes:
+        scores_M: float32.
+        raw_M: The scores before calibration, in the same order.
+        targets_M: 0 or 1.
+    """
+
+    scores_M: Matrix
+    raw_M: Matrix
+    targets_M: Matrix
+
+    @classmethod
+    def of(cls, scores_N: Matrix, raw_N: Matrix, targets_N: Matrix) -> "Scored":
+        """Leave out unknown targets, and sort."""
+        known_N = targets_N != UNKNOWN
+        order_M = np.argsort(-scores_N[known_N], kind="stable")
+        return cls(scores_N[known_N][order_M], raw_N[known_N][order_M], targets_N[known_N][order_M])
+
+    def counts(self, cuts_C: Matrix) -> tuple[Matrix, Matrix]:
+        """How many scores reach each cut, and how many of these are positive."""
+        yes_C = len(self.scores_M) - np.searchsorted(self.scores_M[::-1], cuts_C, side="left")
+        return yes_C, np.concatenate([[0], np.cumsum(self.targets_M, dtype=np.int64)])[yes_C]
+
+
+def label_panel(label: Mapping[str, Any], validation: Scored, test: Scored, prevalence: Markup) -> Markup:
+    """All that is known of one label.
+
+    Args:
+        label: Its row of the report's test split.
+        validation: Its scores there; calibration and thresholds were chosen on these.
+        test: Its scores there.
+        prevalence: Drawing of its prevalence over time.
+    """
+    name = label["name"]
+    told = f"{name}: {count_text(label['support'])} positives"
+    if label["ap"] is not None:
+        told += f", AUROC {score_text(label['auroc'])} ({range_text(label['auroc_interval'])})"
+        told += f", AP {score_text(label['ap'])} ({range_text(label['ap_interval'])})"
+    charts = [*_ranking(label, test), *_calibration(label, test), *_histogram(name, test), prevalence]
+    grid = element("div", *charts, class_="grid small")
+    return element("details", element("summary", told), grid, _explorer(label, validation, test))
+
+
+# ── ROC, precision and recall ───────────────────────────────────────────────────────────────────
+
+
+def _ranking(label: Mapping[str, Any], test: Scored) -> list[Markup]:
+    positives = int(test.targets_M.sum())
+    negatives = len(test.targets_M) - positives
+    if not positives or not negatives:
+        return []
+    cuts_C = _spread(test)
+    yes_C, hits_C = test.counts(cuts_C)
+    roc = np.stack([(yes_C - hits_C) / negatives, hits_C / positives], axis=1).tolist()
+    pr = np.stack([hits_C / positives, hits_C / np.maximum(yes_C, 1)], axis=1).tolist()
+    prevalence = positives / len(test.targets_M)
+    at, right = test.counts(np.array([label["threshold"]], np.float32))
+    yes, hits = int(at[0]), int(right[0])
+    note = f"cut {label['threshold']:.4g}: {yes:,} yes, {hits:,} right"
+    roc_mark, pr_mark = [], []
+    if yes and label["threshold_policy"] != "top_k":
+        roc_mark = [Curve(1, [((yes - hits) / negatives, hits / positives)], [note])]
+        pr_mark = [Curve(1, [(hits / positives, hits / yes)], [note])]
+    chance = Curve(3, [(0.0, 0.0), (1.0, 1.0)])
+    level = Curve(3, [(0.0, prevalence), (1.0, prevalence)])
+    name = label["name"]
+    return [
+        _figure(
+            "ROC",
+            "Share of the negatives passed (across) and of the positives found (up). Grey: chance. "
+            "Dot: the threshold.",
+            curves(f"ROC of {name}", [chance, Curve(0, [(0, 0), *roc]), *roc_mark], _WHOLE, _WHOLE, _SQUARE),
+        ),
+        _figure(
+            "Precision and recall",
+            "Recall (across) and precision (up). Grey: the prevalence.",
+            curves(
+                f"precision and recall of {name}", [level, Curve(0, pr), *pr_mark], _WHOLE, _WHOLE, _SQUARE
+            ),
+        ),
+    ]
+
+
+def _spread(scored: Scored) -> Matrix:
+    """Cuts at equal steps of the positives, of the negatives, and of the log of the rank; falling."""
+    positive_M = scored.targets_M == 1
+    share = _MOST_POINTS // 3
+    ranks = [
+        np.flatnonzero(rows_M)[np.linspace(0, rows_M.sum() - 1, share).astype(np.int64)]
+        for rows_M in (positive_M, ~positive_M)
+    ]
+    ranks.append(np.geomspace(1, len(positive_M), share).astype(np.int64) - 1)
+    return np.unique(scored.scores_M[np.concatenate(ranks)])[::-1]
+
+
+# ── calibration ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _calibration(label: Mapping[str, Any], test: Scored) -> list[Markup]:
+    if not len(test.targets_M):
+        return []
+    after, before = _groups(test.scores_M, test.targets_M), _groups(test.raw_M, test.targets_M)
+    drawn = [(0, "after", after)]
+    if "calibration" in label and label["calibration"] != "none":
+        drawn.insert(0, (1, "before", before))
+    highest = max(max(point) for _, _, points in drawn for point in points)
+    axis = share_axis(max(highest, 1e-4))
+    lines = [Curve(3, [(0.0, 0.0), (axis.high, axis.high)])]
+    for colour, when, points in drawn:
+        notes = [f"{when}: mean score {score:.2%}, positive {share:.2%}" for score, share in points]
+        lines.append(Curve(colour, points, notes))
+    said = f"Calibration error {number_text(label['calibration_error'], '.4f')}"
+    if len(drawn) > 1:
+        said += f", {number_text(label['calibration_error_before'], '.4f')} before ({label['calibration']})"
+    return [
+        _figure(
+            "Calibration",
+            f"Mean score (across) and share of positives (up) in {_GROUPS} groups of equal size. {said}.",
+            curves(f"calibration of {label['name']}", lines, axis, axis, _SQUARE),
+            [name for _, name, _ in sorted(drawn)],
+        )
+    ]
+
+
+def _groups(scores_M: Matrix, targets_M: Matrix) -> list[tuple[float, float]]:
+    """Mean score and share of positives of groups of equal size, by rising score."""
+    order_M = np.argsort(scores_M, kind="stable")
+    groups = np.array_split(order_M, min(_GROUPS, len(order_M)))
+    return [(float(scores_M[rows].mean()), float(targets_M[rows].mean())) for rows in groups]
+
+
+# ── scores by class ─────────────────────────────────────────────────────────────────────────────
+
+
+def _histogram(name: str, test: Scored) -> list[Markup]:
+    if not len(test.scores_M):
+        return []
+    odds_M = _log_odds(test.scores_M)
+    low, high = float(odds_M.min()), float(odds_M.max())
+    edges = np.linspace(low, max(high, low + 1e-6), _BINS + 1)
+    lines, names = [], []
+    for colour, (target, called) in enumerate(((0, "negative"), (1, "positive"))):
+        chosen = odds_M[test.targets_M == target]
+        if len(chosen):
+            share = np.histogram(chosen, edges)[0] / len(chosen)
+            steps = list(zip(np.repeat(edges, 2)[1:-1].tolist(), np.repeat(share, 2).tolist(), strict=True))
+            lines.append(Curve(colour, steps))
+            names.append((colour, called))
+    top = max(height for line in lines for _, height in line.points)
+    x = odds_axis(float(edges[0]), float(edges[-1]))
+    return [
+        _figure(
+            "Scores by class",
+            "Share of each class (up) by score (across, in log-odds).",
+            curves(f"scores of {name} by class", lines, x, share_axis(top), _SQUARE),
+            ["negative", "positive"],
+        )
+    ]
+
+
+def _log_odds(scores_M: Matrix) -> Matrix:
+    safe_M = np.clip(scores_M.astype(np.float64), 1e-5, 1 - 1e-5)
+    return np.log(safe_M / (1 - safe_M))
+
+
+# ── cuts to try out ─────────────────────────────────────────────────────────────────────────────
+
+
+def _explorer(label: Mapping[str, Any], validation: Scored, test: Scored) -> Markup:
+    """A slider over cuts; what each gives stands in the attributes, for the page's script."""
+    name = label["name"]
+    both = np.concatenate([validation.scores_M, test.scores_M])
+    if not len(both):
+        return Markup()
+    shares = np.concatenate([np.geomspace(1 / len(both), 1, _CUTS // 2), np.linspace(0, 1, _CUTS // 2)])
+    near = np.quantile(both, 1 - np.unique(shares))
+    chosen = np.float32(label["threshold"])
+    rounded = np.array([float(f"{cut:.3g}") for cut in near.tolist()], np.float32)
+    cuts_C = np.unique(np.append(rounded, chosen))[::-1]
+    counted = {
+        word: " ".join(map(str, values.tolist()))
+        for split, scored in (("validation", validation), ("test", test))
+        for word, values in zip(
+            (f"data_{split}_yes", f"data_{split}_hits"), scored.counts(cuts_C), strict=True
+        )
+    }
+    sizes = {
+        f"data_{split}_{what}": int(number)
+        for split, scored in (("validation", validation), ("test", test))
+        for what, number in (("known", len(scored.targets_M)), ("positives", scored.targets_M.sum()))
+    }
+    slider = element(
+        "input",
+        type="range",
+        min=0,
+        max=len(cuts_C) - 1,
+        step=1,
+        value=int(np.flatnonzero(cuts_C == chosen)[0]),
+        aria_label=f"threshold of {name}",
+        autocomplete="off",
+    )
+    rows = [[split, "", "", "", ""] for split in ("validation", "test")]
+    return element(
+        "div",
+        element("h3", "Try a threshold: ", element("output")),
+        slider,
+        table(["", "yes", "share of yes", "precision", "recall"], rows),
+        class_="explorer",
+        data_label=name,
+        data_cuts=" ".join(f"{cut:.9g}" if cut == chosen else f"{cut:.3g}" for cut in cuts_C.tolist()),
+        **counted,
+        **sizes,
+    )
+
+
+def _figure(title: str, said: str, drawing: Markup, names: Sequence[str] = ()) -> Markup:
+    keys = [legend(names)] if names else []
+    return element("figure", element("h3", title), drawing, joined(keys), element("p", said, class_="faint"))
