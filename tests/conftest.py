@@ -12,6 +12,7 @@ import pytest
 from mlc.cli import main
 
 NANO = ("--set", "model.preset=nano", "--set", "train.epochs=2", "--set", "target.allow_empty=true")
+GATES = "gates={macro_ap: '>= 0.2', beats: prevalence}"
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,6 @@ def demo(tmp_path_factory) -> Path:
 def trained(demo, tmp_path_factory) -> Path:
     """A runs folder with one finished run, `departments_28d`; read only."""
     folder = tmp_path_factory.mktemp("trained")
-    gates = "gates={macro_ap: '>= 0.2', beats: prevalence}"
-    result = process("train", demo / "departments_28d.yaml", *NANO, "--set", gates, folder=folder)
+    result = process("train", demo / "departments_28d.yaml", *NANO, "--set", GATES, folder=folder)
     assert result.code == 0, result.err
     return folder / "runs"
