@@ -162,11 +162,13 @@ def _decisions(test: Mapping[str, Any]) -> list[str]:
 def _limits(scenario: Scenario, report: Mapping[str, Any]) -> list[str]:
     test = report["splits"]["test"]
     cutoffs, least = test["cutoffs"]["number"], scenario.examples.min_history_events
+    active = scenario.examples.active_within_days
+    recent = f", or none in the last {_days(active)}," if active is not None else ""
     found = [
         f"The figures are of {cutoffs} test cutoff{'' if cutoffs == 1 else 's'}. Intervals know chance among "
         f"the entities; they do not know that the world changes.",
-        f"Entities with fewer than {least:,} event{'' if least == 1 else 's'} of history were left out of "
-        f"training and figures.",
+        f"Entities with fewer than {least:,} event{'' if least == 1 else 's'} of history{recent} were left out "
+        f"of training and figures.",
     ]
     if scenario.model.attributes and scenario.data.entities:
         found.append(

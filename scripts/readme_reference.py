@@ -126,6 +126,8 @@ def _alternatives(schema: dict[str, Any]) -> list[str]:
             words += [f"`{value}`" for value in member["enum"]]
         elif member.get("type") == "object" and _repeats(member, words):
             words.append("a mapping to such")
+        elif member.get("type") == "array" and len(words) > 1 and in_words(member["items"]) == _or(words):
+            words.append("a list of such")
         elif member.get("type") != "null":
             words.append(in_words(member))
     return list(dict.fromkeys(words))

@@ -15,6 +15,7 @@ NANO = (
     *("--set", "model.preset=nano", "--set", "train.epochs=2", "--set", "target.allow_empty=true"),
     *("--set", "baselines=[recency]"),
 )
+GATES = "gates={macro_ap: '>= 0.2', beats: prevalence}"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def demo(tmp_path_factory) -> Path:
 def trained(demo, tmp_path_factory) -> Path:
     """A runs folder with one finished run, `departments_28d`; read only."""
     folder = tmp_path_factory.mktemp("trained")
-    more = ("--set", "baselines=null", "--set", "gates={macro_ap: '>= 0.2', beats: prevalence}")
+    more = ("--set", "baselines=null", "--set", GATES)
     result = process("train", demo / "departments_28d.yaml", *NANO, *more, folder=folder)
     assert result.code == 0, result.err
     return folder / "runs"

@@ -33,19 +33,18 @@ def test_each_label_is_compared_as_if_it_were_alone(examples, labels, seed):
     distinct, codes = np.unique(entities, return_inverse=True)
     weights = [[1] * len(distinct), *differences._poisson_weights(10, len(distinct), 3).tolist()[1:]]
     for label in range(labels):
-        one_scores, one_rival, one_targets = (m[:, [label]].tolist() for m in (scores, rival, targets))
-        each = [
-            reference.macro_difference(one_scores, one_rival, one_targets, codes.tolist(), weight)
-            for weight in weights
-        ]
+        one, other, truth = (matrix[:, [label]].tolist() for matrix in (scores, rival, targets))
+        each = [reference.macro_difference(one, other, truth, codes.tolist(), weight) for weight in weights]
         used = [value for value in each[1:] if value is not None]
         for position, name in enumerate(("auroc", "ap", "log_loss")):
-            one = found[label][name]
-            assert one.value == (None if each[0] is None else pytest.approx(each[0][position], abs=1e-9))
+            difference = found[label][name]
+            assert difference.value == (
+                None if each[0] is None else pytest.approx(each[0][position], abs=1e-9)
+            )
             if each[0] is None or not used or len(distinct) < 2:
                 continue
             ends = 2 * each[0][position] - np.percentile([value[position] for value in used], [97.5, 2.5])
-            assert (one.low, one.high) == pytest.approx(tuple(ends), abs=1e-9)
+            assert (difference.low, difference.high) == pytest.approx(tuple(ends), abs=1e-9)
 
 
 def test_the_mean_over_labels_is_the_macro_difference():

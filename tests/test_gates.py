@@ -9,6 +9,7 @@ import pytest
 
 from mlc.gates import judge
 from mlc.scenario import GatesSection
+from tests.scenario_texts import problems_of, shortest
 
 NAME = "departments_28d"
 
@@ -51,6 +52,18 @@ def test_a_gate_passes_or_fails_and_tells_its_value(gates, given, passed, value,
     [gate] = judge(GatesSection(**gates), report(**given))
     assert (gate.passed, gate.value) == (passed, value)
     assert gate.found.startswith(found)
+
+
+def test_a_baseline_to_beat_must_be_one_of_those_that_the_report_has(tmp_path):
+    text = shortest(baselines="[recency]", gates="{beats: [recency, boosting]}")
+    assert problems_of(tmp_path, text) == [
+        "scenario.yaml:11: gates.beats: must be one of baselines, however: boosting is not; add it there"
+    ]
+
+
+def test_gates_without_a_gate_are_refused(tmp_path):
+    [problem] = problems_of(tmp_path, shortest(gates="{}"))
+    assert problem.endswith("gates: at least one gate must be given, however: there is none; remove gates")
 
 
 def with_gates(trained, folder, text: str):

@@ -12,7 +12,7 @@ import pytest
 from mlc.run import Run
 from mlc.scenario import load_scenario
 from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, scores_of
-from tests.conftest import NANO, process
+from tests.conftest import GATES, NANO, process
 
 NAME = "departments_28d"
 TEST_CUTOFF = "2025-09-03"
@@ -188,7 +188,7 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(demo, tmp_path):
 
 
 def test_the_resolved_scenario_of_a_run_gives_the_same_scenario(trained, demo):
-    flags = [flag for flag in (*NANO, "baselines=null") if flag != "--set"]
+    flags = [flag for flag in (*NANO, "baselines=null", GATES) if flag != "--set"]
     given = load_scenario(demo / f"{NAME}.yaml", flags)
     resolved = load_scenario(trained / NAME / "resolved.yaml")
     assert resolved.model_dump(exclude={"data", "target"}) == given.model_dump(exclude={"data", "target"})

@@ -46,7 +46,7 @@ def _one_or_many(value: object) -> object:
 
 _Rivals = Annotated[
     list[Baseline],
-    BeforeValidator(_one_or_many, json_schema_input_type=list[Baseline] | Baseline),
+    BeforeValidator(_one_or_many, json_schema_input_type=Baseline | list[Baseline]),
     AfterValidator(distinct),
 ]
 

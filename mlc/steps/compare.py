@@ -58,7 +58,8 @@ def compare(first: Run, second: Run) -> dict[str, Any]:
     Raises:
         RunError: The runs share no test example or no label.
     """
-    a, b = _side(first), _side(second)
+    same = first.folder.name == second.folder.name
+    a, b = (_side(run, str(run.folder) if same else run.folder.name) for run in (first, second))
     common, left_out = _common_examples(a, b)
     names, dropped = _common_labels(a, b, common)
     places = [[side.names.index(name) for name in names] for side in (a, b)]
@@ -96,7 +97,7 @@ def compare(first: Run, second: Run) -> dict[str, Any]:
     }
 
 
-def _side(run: Run) -> _Side:
+def _side(run: Run, name: str) -> _Side:
     with run.reading("predictions.parquet") as path:
         names = json.loads(pl.read_parquet_metadata(path)["class_names"])
         predictions = pl.read_parquet(path, columns=[*_KEYS, SPLIT, SCORES])
@@ -104,7 +105,7 @@ def _side(run: Run) -> _Side:
         examples = pl.read_parquet(path, columns=[*_KEYS, SPLIT, TARGETS])
         test = [table.filter(pl.col(SPLIT) == "test").drop(SPLIT) for table in (examples, predictions)]
         table = test[0].join(test[1], on=_KEYS, validate="1:1", maintain_order="left")
-    return _Side(run.folder.name, names, table)
+    return _Side(name, names, table)
 
 
 def _common_examples(a: _Side, b: _Side) -> tuple[pl.DataFrame, list[str]]:
@@ -228,7 +229,7 @@ def _counted(compared: Mapping[str, Any]) -> dict[Outcome, list[str]]:
     }
 
 
-def lines(compared: Mapping[str, Any], width: int = 100) -> list[str]:
+def lines(compared: Mapping[str, Any], width: int = 110) -> list[str]:
     """The comparison for a terminal."""
     found = textwrap.wrap(verdict(compared), width)
     found += ["", f"{compared['second']} minus {compared['first']}, with 95 % intervals"]
@@ -253,16 +254,19 @@ def _rows(compared: Mapping[str, Any]) -> list[Row]:
         compared["labels"],
         key=lambda label: (order.index(label["ap"]["outcome"]), -abs(label["ap"]["value"] or 0.0)),
     ):
-        cells = (_difference(label[score]) for score in _SCORES)
-        rows.append((label["name"], f"{label['support']:,}", label["ap"]["outcome"], *cells))
+        ranked, loss = (_difference(label[score], 3) for score in ("ap", "auroc")), label["log_loss"]["value"]
+        counted = label["name"], f"{label['support']:,}", label["ap"]["outcome"]
+        rows.append((*counted, *ranked, "-" if loss is None else f"{loss:+.4f}"))
     return rows
 
 
-def _difference(entry: Mapping[str, Any]) -> str:
+def _difference(entry: Mapping[str, Any], digits: int = 4) -> str:
+    """The value with its interval, where there is one."""
     if entry["value"] is None:
         return "-"
-    value = f"{entry['value']:+.4f}"
-    return value if entry["low"] is None else f"{value} [{entry['low']:+.4f}, {entry['high']:+.4f}]"
+    keys = ("value",) if entry["low"] is None else ("value", "low", "high")
+    value, *ends = (f"{entry[key]:+.{digits}f}" for key in keys)
+    return f"{value} [{', '.join(ends)}]" if ends else value
 
 
 def _notes(compared: Mapping[str, Any]) -> list[str]:

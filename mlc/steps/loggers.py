@@ -68,7 +68,7 @@ def _logger(name: LoggerName, scenario: Scenario, run: Run) -> Logger:
         case "tensorboard":
             from pytorch_lightning.loggers import TensorBoardLogger
 
-            return TensorBoardLogger(folder, name="tensorboard")
+            return TensorBoardLogger(folder, name="tensorboard", default_hp_metric=False)
         case "mlflow":
             from pytorch_lightning.loggers import MLFlowLogger
 
