@@ -213,7 +213,7 @@ svg .mark { stroke: var(--ink); stroke-width: 1.25; } svg .area { fill: var(--co
 svg .other { fill: var(--card); stroke: var(--faint); }
 .cards { display: flex; flex-wrap: wrap; gap: .75rem; margin-bottom: 1rem; }
 .cards > figure { flex: 1 1 14rem; } .large-number { font-size: 1.75rem; line-height: 1.3; }
-section > h3, .own, .explorer { margin-top: 1.25rem; } .wide + .wide { margin-top: 1rem; }
+section > h3, .own, .explorer { margin-top: 1.25rem; } .wide + .wide, figure + .wide { margin-top: 1rem; }
 .faint { color: var(--faint); font-size: .875rem; } figure p { margin: .25rem 0 0; }
 details { border-bottom: 1px solid var(--rule); padding: .4rem 0; }
 summary { cursor: pointer; overflow-wrap: anywhere; } details[open] > summary { margin-bottom: .75rem; }
