@@ -195,7 +195,7 @@ th:first-child, td:first-child { position: sticky; left: 0; background: var(--pa
   --least: 17rem; display: grid; gap: .75rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, var(--least)), 1fr));
 }
-.grid.large { --least: 30rem; } .grid.small { --least: 15rem; }
+.grid.large { --least: 30rem; }
 figure {
   margin: 0; padding: .75rem; min-width: 0; border: 1px solid var(--rule); border-radius: .5rem;
   background: var(--card);
@@ -213,10 +213,11 @@ svg .mark { stroke: var(--ink); stroke-width: 1.25; } svg .area { fill: var(--co
 svg .other { fill: var(--card); stroke: var(--faint); }
 .cards { display: flex; flex-wrap: wrap; gap: .75rem; margin-bottom: 1rem; }
 .cards > figure { flex: 1 1 14rem; } .large-number { font-size: 1.75rem; line-height: 1.3; }
-section > h3, .own, .explorer { margin-top: 1.25rem; } .wide + .wide { margin-top: 1rem; }
+section > h3, .own, .explorer { margin-top: 1.25rem; } .wide + .wide, figure + .wide { margin-top: 1rem; }
 .faint { color: var(--faint); font-size: .875rem; } figure p { margin: .25rem 0 0; }
 details { border-bottom: 1px solid var(--rule); padding: .4rem 0; }
 summary { cursor: pointer; overflow-wrap: anywhere; } details[open] > summary { margin-bottom: .75rem; }
+.cards details { border: 0; }
 th button { all: unset; cursor: pointer; } th button:focus-visible { outline: 2px solid var(--colour-0); }
 th[aria-sort=ascending] button::after { content: " \u2191" / ""; }
 th[aria-sort=descending] button::after { content: " \u2193" / ""; }
@@ -225,6 +226,7 @@ textarea { width: 100%; min-height: 6rem; font: .75rem/1.4 ui-monospace, monospa
   background: var(--card); border: 1px solid var(--rule); border-radius: .3rem; padding: .5rem; }
 main button.action { padding: .3rem .8rem; font: inherit; font-size: .875rem; color: inherit; cursor: pointer;
   background: var(--card); border: 1px solid var(--rule); border-radius: .3rem; }
+@page { size: landscape; margin: 1cm; }
 @media print {
   :root { --paper: #fff; --card: #fff; --ink: #000; --faint: #444; --rule: #bbb; color-scheme: light;
     --colour-0: #2f6fb0; --colour-1: #a66d00; --colour-2: #12704f; --colour-3: #888; --heat: #2f6fb0; }

@@ -328,3 +328,13 @@ def test_the_yaml_of_the_page_is_a_scenario_section(opened, trained):
     body = "{" + ", ".join(line.strip() for line in text.splitlines()[2:]) + "}"
     per_label = load_scenario(path, [f"thresholds={{per_label: {body}}}"]).thresholds.per_label
     assert len(per_label) == len(names)
+
+
+def test_a_sheet_of_paper_is_wide_enough_and_every_panel_is_unfolded(opened, trained):
+    page = (trained / "departments_28d/report.html").read_text(encoding="utf-8")
+    shown = opened(page, viewport={"width": 1047, "height": 700}, color_scheme="dark")  # A4, landscape
+    shown.emulate_media(media="print")
+    shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert shown.evaluate("document.documentElement.scrollWidth") == 1047
+    assert shown.locator("details:not([open])").count() == 0
+    assert shown.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

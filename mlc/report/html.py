@@ -22,7 +22,7 @@ from mlc.report.cells import (
     score_text,
 )
 from mlc.report.panels import Scored, label_panel
-from mlc.svg import Curve, curves, heat_map, number_axis, seconds, share_axis, time_axis
+from mlc.svg import Curve, curves, heat_map, number_axis, seconds, time_axis
 from mlc.tables import RAW_SCORES, SCORES, SPLIT, UNKNOWN, Split, scores_of, targets_of
 
 Matrix = npt.NDArray[Any]
@@ -314,7 +314,7 @@ def _backtest(report: Mapping[str, Any]) -> list[Section]:
         notes = [f"{name} {moment:%Y-%m-%d}: {value:.3f}" for moment, value in defined if value is not None]
         lines.append(Curve(colour, points, notes))
         highest = max([highest, *(value for _, value in points)])
-    chart = curves("scores over the test cutoffs", lines, x, share_axis(highest), (600, 200))
+    chart = curves("scores over the test cutoffs", lines, x, number_axis(0, highest), (600, 160))
     rows = [[_moments(period), *_part_cells(period)] for period in periods]
     return [
         Section(

@@ -65,7 +65,7 @@ def label_panel(label: Mapping[str, Any], validation: Scored, test: Scored, prev
         told += f", AUROC {score_text(label['auroc'])} ({range_text(label['auroc_interval'])})"
         told += f", AP {score_text(label['ap'])} ({range_text(label['ap_interval'])})"
     charts = [*_ranking(label, test), *_calibration(label, test), *_histogram(name, test), prevalence]
-    grid = element("div", *charts, class_="grid small")
+    grid = element("div", *charts, class_="grid")
     return element("details", element("summary", told), grid, _explorer(label, validation, test))
 
 
@@ -145,7 +145,7 @@ def _calibration(label: Mapping[str, Any], test: Scored) -> list[Markup]:
             "Calibration",
             f"Mean score (across) and share of positives (up) in {_GROUPS} groups of equal size. {said}.",
             curves(f"calibration of {label['name']}", lines, axis, axis, _SQUARE),
-            [name for _, name, _ in sorted(drawn)],
+            ["after", "before"] if len(drawn) > 1 else [],
         )
     ]
 

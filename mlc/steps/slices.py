@@ -39,8 +39,13 @@ def check_slices(scenario: Scenario, store: EventStore) -> None:
 
 
 def slices_of(prepared: Prepared) -> dict[str, pl.Series]:
-    """The value of each example, Enum in the order to show, by what tells them apart."""
+    """The value of each example, Enum in the order to show, by what tells them apart.
+
+    Raises:
+        DataError: As `check_slices`, which `mlc train` asks before it trains.
+    """
     examples, store = prepared.examples, prepared.store
+    check_slices(prepared.scenario, store)
     rows = examples.rows
     lengths_N = store.events.ends(rows, examples.cutoffs) - store.events.offsets[rows]
     history = [name for _, name in _HISTORY] + [_LONG]
