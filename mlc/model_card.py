@@ -167,8 +167,8 @@ def _limits(scenario: Scenario, report: Mapping[str, Any]) -> list[str]:
     found = [
         f"The figures are of {cutoffs} test cutoff{'' if cutoffs == 1 else 's'}. Intervals know chance among "
         f"the entities; they do not know that the world changes.",
-        f"Entities with fewer than {least:,} event{'' if least == 1 else 's'} of history{recent} were left out "
-        f"of training and figures.",
+        f"Entities with fewer than {least:,} event{'' if least == 1 else 's'} of history{recent} were left "
+        f"out of training and figures.",
     ]
     if scenario.model.attributes and scenario.data.entities:
         found.append(
