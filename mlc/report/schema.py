@@ -40,6 +40,7 @@ def report_schema() -> Json:
         _object({**means, "labels": _list(rival_label), "difference": differences}, optional={"difference"})
     )
     macro = {"ap": _NUMBER, "auroc": _NUMBER, "log_loss": _NUMBER, "labels_defined": _COUNT, "labels": _COUNT}
+    gate = {"gate": _TEXT, "passed": {"type": "boolean"}, "value": _NUMBER, "found": _TEXT}
     part = {"examples": _COUNT, "positives": _COUNT, "macro": _object(macro)}
     properties: Json = {
         "schema": {"const": SCHEMA},
@@ -65,7 +66,9 @@ def report_schema() -> Json:
         "slices": _list(_object({"by": _TEXT, "parts": _list(_object({"value": _TEXT, **part}))})),
         "funnel": _list(_object({"reason": _TEXT, "removed": _COUNT, "kept": _COUNT})),
         "warnings": _list(_TEXT),
-        "gates": _list(_object({"gate": _TEXT, "passed": {"type": "boolean"}, "value": _NUMBER, "found": _TEXT})),
+        "gates": _list(
+            _object({"gate": _TEXT, "passed": {"type": "boolean"}, "value": _NUMBER, "found": _TEXT})
+        ),
     }
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA}
     return {**head, **_object(properties, optional={"oracle", "gates"})}
