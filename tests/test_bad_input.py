@@ -295,7 +295,7 @@ def test_ctrl_c_in_a_training_leaves_the_former_run_and_can_be_resumed(shop, mlc
         while not running.stderr.readline().startswith("epoch 1"):
             assert running.poll() is None
         running.send_signal(signal.SIGINT)
-        told, errors = running.communicate(timeout=60)
+        told, errors = running.communicate(timeout=240)
     assert (running.returncode, told) == (130, "")
     assert "Traceback" not in errors
     assert "stopped\nruns/shop is unfinished: mlc train with --resume goes on; the former run is in" in errors

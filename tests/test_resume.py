@@ -59,7 +59,7 @@ def interrupted(scenario: Path, folder: Path, number: int) -> Result:
                 break
             time.sleep(0.02)
         training.send_signal(number)
-        out, err = training.communicate(timeout=60)
+        out, err = training.communicate(timeout=240)
     assert run.last_checkpoint, err
     assert not run.finished
     return Result(training.returncode, out, err)

@@ -163,7 +163,7 @@ def test_the_reference_names_every_field_without_python_in_it(script):
     for definition in [SCHEMA, *SCHEMA["definitions"].values()]:
         assert all(f"| `{field}`" in reference for field in definition["properties"] if field != "kind")
     assert not re.search(r"None|True|False|Annotated|<class|\{'", reference)
-    assert len(reference.splitlines()) < 300
+    assert len(reference.splitlines()) < 400
 
 
 def test_the_reference_is_written_between_its_marks_and_checked(script, tmp_path, monkeypatch, capsys):

@@ -117,7 +117,7 @@ def memory_bytes(text: str) -> int:
 def _memory_size(text: str) -> str:
     if re.fullmatch(MEMORY_PATTERN, text):
         return text
-    raise PydanticCustomError("memory", "must be a size of memory such as 8GB or 500MB")
+    raise PydanticCustomError("memory_size", "must be a size of memory such as 8GB or 500MB")
 
 
 Text = Annotated[str, Field(min_length=1)]
