@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import polars as pl
 import pytest
@@ -288,8 +289,10 @@ def test_ctrl_c_in_a_training_leaves_the_former_run_and_can_be_resumed(shop, mlc
     former = snapshot(shop / "runs" / "shop")
     arguments = ["train", "shop.yaml", *QUICK, "--set", "train.epochs=9", "--set", "train.patience=9"]
     command = [sys.executable, "-m", "mlc", *arguments, "--overwrite"]
+    # Where the tests run in the background of a shell, children would ignore Ctrl-C.
+    listens = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=shop
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=shop, preexec_fn=listens
     ) as running:
         assert running.stderr is not None
         while not running.stderr.readline().startswith("epoch 1"):

@@ -66,9 +66,7 @@ def report_schema() -> Json:
         "slices": _list(_object({"by": _TEXT, "parts": _list(_object({"value": _TEXT, **part}))})),
         "funnel": _list(_object({"reason": _TEXT, "removed": _COUNT, "kept": _COUNT})),
         "warnings": _list(_TEXT),
-        "gates": _list(
-            _object({"gate": _TEXT, "passed": {"type": "boolean"}, "value": _NUMBER, "found": _TEXT})
-        ),
+        "gates": _list(_object(gate)),
     }
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA}
     return {**head, **_object(properties, optional={"oracle", "gates"})}
