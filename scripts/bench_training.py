@@ -35,7 +35,8 @@ from mlc.batch import Batch
 from mlc.batches import BatchPlan, ExampleBatches, Loader
 from mlc.demo import write_demo
 from mlc.history import label_features
-from mlc.module import Classifier, Network, score_batches
+from mlc.module import Classifier
+from mlc.network import Network, score_batches
 from mlc.run import peak_memory_mb
 from mlc.scenario import Scenario, load_scenario
 from mlc.steps.labels import prepare

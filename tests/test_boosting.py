@@ -10,7 +10,7 @@ import pytest
 from mlc.batches import ExampleBatches
 from mlc.boosting import COLUMNS, Boosting, boosting_scores, feature_rows, fit_boosting
 from mlc.history import ENTITY_FEATURES, LABEL_FEATURES
-from mlc.module import Network, NetworkSpec
+from mlc.network import Network, NetworkSpec
 from mlc.scenario import load_scenario
 from mlc.steps.labels import prepare
 from mlc.steps.train import example_batches

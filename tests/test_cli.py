@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mlc.cli import app
+from mlc.cli.arguments import app
 
 
 def test_help_loads_neither_torch_nor_polars():

@@ -19,17 +19,8 @@ from mlc.encoders import (
     ValueCadence,
     quantile_edges,
 )
-from mlc.module import (
-    CALENDAR,
-    DefinedMeans,
-    Foreseen,
-    Network,
-    NetworkSpec,
-    TrunkSpec,
-    learning_rate_factor,
-    load_network,
-    save_network,
-)
+from mlc.module import DefinedMeans, learning_rate_factor
+from mlc.network import CALENDAR, Foreseen, Network, NetworkSpec, TrunkSpec, load_network, save_network
 
 LABELS = 3
 SPEC = NetworkSpec(LABELS, 16, 1, 0.2, True, True, [4, 5], 2, [6, 3], 1)

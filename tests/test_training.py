@@ -19,7 +19,8 @@ from torch.utils.data import DataLoader
 
 from mlc.batch import Batch
 from mlc.errors import ScenarioError
-from mlc.module import Classifier, Network, monitored
+from mlc.module import Classifier, monitored
+from mlc.network import Network
 from mlc.scenario import TrainSection, load_scenario
 from tests.conftest import NANO, Command
 from tests.test_module import SPEC, random_batch

@@ -10,7 +10,7 @@ import polars as pl
 from mlc.baselines import check_boosting
 from mlc.batches import ExampleBatches
 from mlc.errors import DataError
-from mlc.module import Network, score_batches
+from mlc.network import Network, score_batches
 from mlc.run import Run
 from mlc.steps.labels import Prepared, Say, prepare
 from mlc.steps.reporting import make_report, with_calibration

@@ -16,7 +16,7 @@ from mlc.encoders import Trunk
 from mlc.errors import DataError, RunError
 from mlc.ingest import EventStore
 from mlc.labels import LABEL, VALUE, Labels
-from mlc.module import Network, TrunkSpec
+from mlc.network import Network, TrunkSpec
 from mlc.pretraining import Foundation, load_foundation
 from mlc.run import Run, find_run, fingerprint_of
 from mlc.scenario import Scenario, TrunkRate

@@ -17,7 +17,7 @@ from mlc.errors import DataError, MlcError, Problem, ScenarioError
 from mlc.examples import eligible_rows
 from mlc.ingest import EventStore, open_store
 from mlc.labels import label_line, resolve_labels, value_counts
-from mlc.module import score_batches
+from mlc.network import score_batches
 from mlc.run import Run
 from mlc.scenario import Scenario, load_scenario
 from mlc.steps.labels import Say, reading_rows

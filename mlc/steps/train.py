@@ -23,7 +23,8 @@ from mlc.batches import BatchBuilder, BatchPlan, ExampleBatches
 from mlc.custom_metrics import check_metrics
 from mlc.errors import DataError, RunError, Terminated
 from mlc.losses import Objective, positive_weights
-from mlc.module import Classifier, Network, NetworkSpec, monitored, save_network, score_batches
+from mlc.module import Classifier, monitored
+from mlc.network import Network, NetworkSpec, save_network, score_batches
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
 from mlc.scenario import Bce, Scenario, TrainSection
 from mlc.steps.foundation import Start, begin_from, open_foundation, trunk_spec

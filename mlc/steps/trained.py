@@ -6,7 +6,7 @@ from pathlib import Path
 from mlc.calibration import Calibrator, calibration_from_json
 from mlc.errors import DataError, Problem, RunError
 from mlc.ingest import open_store
-from mlc.module import Network, load_network
+from mlc.network import Network, load_network
 from mlc.run import Run
 from mlc.scenario import Category, Number, Scenario
 from mlc.sources import check_tables

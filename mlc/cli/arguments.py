@@ -1,0 +1,66 @@
+"""What the commands share: the application, its arguments, progress, and where a trace goes."""
+
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlc.errors import MlcError
+
+if TYPE_CHECKING:
+    from mlc.scenario import Scenario
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help=(
+        "Which of these K things will each customer do in the next N days? "
+        "One YAML scenario, one command, per-label AUROC and average precision next to honest baselines."
+    ),
+)
+
+ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="The scenario, a YAML file.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run: its name, or the path of its folder.")]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of the runs and of the event store.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a field: --set train.epochs=1. Repeatable."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+RUNS = Path("runs")
+trace_folders = [Path()]
+"""Where the trace of a bug goes: the run's folder, as soon as there is one."""
+
+
+def say(line: str) -> None:
+    """Progress goes to standard error: standard output holds results alone. Only the first rank speaks."""
+    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
+        print(line, file=sys.stderr, flush=True)
+
+
+def load(path: Path, overrides: list[str] | None) -> "Scenario":
+    """The checked scenario, its fields overridden by `--set`."""
+    from mlc.scenario import load_scenario
+
+    return load_scenario(path, overrides or [])
+
+
+def given_moment(text: str | None, option: str = "--as-of") -> datetime | None:
+    """A date or datetime of the command line.
+
+    Raises:
+        MlcError: It is neither.
+    """
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise MlcError(
+            f"{option} must be a date such as 2024-03-31 or 2024-03-31T12:00, however: {text}"
+        ) from None

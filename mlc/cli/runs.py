@@ -1,0 +1,301 @@
+"""Commands that make runs, and those on runs that there are."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mlc.cli.arguments import (
+    RUNS,
+    AsJson,
+    Overrides,
+    RunName,
+    RunsDir,
+    ScenarioFile,
+    app,
+    given_moment,
+    load,
+    say,
+    trace_folders,
+)
+from mlc.errors import MlcError
+
+if TYPE_CHECKING:
+    from mlc.run import Opening
+
+_SMOKE = (
+    "model.preset=nano",
+    "train.epochs=1",
+    "train.limit_train_batches=20",
+    "examples.train_cutoffs=2",
+    "examples.max_entities=2000",
+    "target.allow_empty=true",
+)
+"""A slice that shows in seconds whether the whole path works; its numbers say nothing."""
+
+
+@app.command()
+def train(
+    scenario: ScenarioFile,
+    override: Overrides = None,
+    runs_dir: RunsDir = RUNS,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Start over; the former run goes when the new one is complete."),
+    ] = False,
+    devices: Annotated[
+        int | None, typer.Option(help="Number of devices; short for --set train.devices=N.", min=1)
+    ] = None,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="The whole path on a small slice, in a run of its own.")
+    ] = False,
+) -> None:
+    """Train a scenario: labels, model, predictions, baselines, report."""
+    if resume and overwrite:
+        raise MlcError("--resume and --overwrite exclude each other: one goes on, the other starts over")
+    overrides = [*(override or []), *([f"train.devices={devices}"] if devices else [])]
+    loaded = load(scenario, overrides)
+    if smoke:
+        loaded = load(scenario, [*_SMOKE, *overrides, f"name={loaded.name}-smoke"])
+    trace_folders.append(runs_dir / loaded.name)
+    from mlc.report import report_text
+    from mlc.steps.train import Setting
+    from mlc.steps.train import train as step
+
+    opening: Opening = "resume" if resume else "overwrite" if overwrite or smoke else "new"
+    report = step(loaded, Setting(runs_dir, opening, interactive=sys.stdout.isatty()), say)
+    if report is not None:
+        print(report_text(report))
+        print(f"\n{runs_dir / loaded.name / 'report.md'}")
+
+
+@app.command()
+def pretrain(
+    scenario: Annotated[
+        Path,
+        typer.Argument(metavar="SCENARIO", help="A scenario, or a YAML file that holds only its tables."),
+    ],
+    override: Overrides = None,
+    runs_dir: RunsDir = RUNS,
+    until: Annotated[
+        str | None, typer.Option(help="See nothing after this date; short for --set pretrain.until=DATE.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Start over; the former run goes when the new one is complete."),
+    ] = False,
+) -> None:
+    """Make a foundation model from the tables alone, for `model.foundation` of any scenario on them."""
+    if resume and overwrite:
+        raise MlcError("--resume and --overwrite exclude each other: one goes on, the other starts over")
+    from mlc.scenario import load_scenario
+
+    overrides = [*(override or []), *([f"pretrain.until={until}"] if until else [])]
+    loaded = load_scenario(scenario, overrides, tables_suffice=True)
+    if not any(text.startswith("name=") for text in overrides):
+        loaded = load_scenario(scenario, [*overrides, f"name={loaded.name}-foundation"], tables_suffice=True)
+    trace_folders.append(runs_dir / loaded.name)
+    from mlc.report import foundation_markdown
+    from mlc.steps.pretrain import pretrain as step
+
+    opening: Opening = "resume" if resume else "overwrite" if overwrite else "new"
+    print(foundation_markdown(step(loaded, runs_dir, opening, say)))
+    print(runs_dir / loaded.name / "report.md")
+
+
+@app.command()
+def evaluate(
+    run: RunName,
+    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="What to show.")] = "test",
+    runs_dir: RunsDir = RUNS,
+    as_json: AsJson = False,
+    gated: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 when a gate of the scenario fails.")
+    ] = False,
+) -> None:
+    """The report again, from the saved model and the tables."""
+    from mlc.report import report_text
+    from mlc.run import find_run
+    from mlc.steps.evaluate import evaluate as step
+
+    found = find_run(runs_dir, run)
+    trace_folders.append(found.folder)
+    if gated and found.scenario().gates is None:
+        raise MlcError(
+            f"--check needs gates, however: the scenario of {run} has none; "
+            f"add gates: {{macro_ap: 0.25, beats: recency}} to {found / 'resolved.yaml'}"
+        )
+    evaluation = step(found, runs_dir, say)
+    print(
+        json.dumps(evaluation.report, indent=1, ensure_ascii=False)
+        if as_json
+        else report_text(evaluation.report, split=split)
+    )
+    if evaluation.tables_changed:
+        say("the tables have changed since the training: these numbers are of the new ones")
+    else:
+        say(
+            "the same numbers as in training"
+            if evaluation.same
+            else "these numbers differ from those of the training"
+        )
+    if gated:
+        gates = evaluation.report["gates"]
+        for gate in gates:
+            say(f"{'passed' if gate['passed'] else 'FAILED'}: {gate['gate']}: {gate['found']}")
+        if not all(gate["passed"] for gate in gates):
+            raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN", help="A run: its name, or the path of its folder.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="The run that may be better.")],
+    markdown: Annotated[bool, typer.Option("--md", help="Print Markdown, for a pull request.")] = False,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = RUNS,
+) -> None:
+    """Two runs on the test examples that they share: which labels won, lost, or cannot be told apart."""
+    from mlc.run import find_run
+    from mlc.steps import compare as step
+
+    if markdown and as_json:
+        raise MlcError("--md and --json exclude each other: choose one")
+    compared = step.compare(find_run(runs_dir, first), find_run(runs_dir, second))
+    if as_json:
+        print(json.dumps(compared, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        print(step.markdown(compared) if markdown else "\n".join(step.lines(compared)))
+
+
+@app.command()
+def runs(runs_dir: RunsDir = RUNS, as_json: AsJson = False) -> None:
+    """Every run with its headline numbers, the newest first."""
+    from mlc.steps import runs as step
+
+    found = step.list_runs(runs_dir)
+    if as_json:
+        print(json.dumps([asdict(run) for run in found], indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(step.lines(found)))
+
+
+@app.command()
+def thresholds(
+    run: RunName,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="For every label: max_f1, 0.4, precision_at_least=.8, top_n=500 … Default: as trained."
+        ),
+    ] = None,
+    per_label: Annotated[
+        list[str] | None,
+        typer.Option("--per-label", metavar="LABEL=POLICY", help="For one label. Repeatable."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the cuts as YAML, for mlc predict --threshold.")
+    ] = None,
+    runs_dir: RunsDir = RUNS,
+) -> None:
+    """Choose the cuts of a run again, without training, and show what to expect of them."""
+    from mlc.run import find_run
+    from mlc.steps import thresholds as step
+    from mlc.steps.labels import check_ending
+
+    if out is not None:
+        check_ending(out, ".yaml", ".yml")
+    found = find_run(runs_dir, run)
+    trace_folders.append(found.folder)
+    chosen = step.choose(found, policy, per_label or [])
+    for line in step.lines(chosen):
+        print(line)
+    if out is not None:
+        step.write_thresholds(chosen, found, out)
+        say(f"{out} is written; next: mlc predict {run} --threshold {out}")
+
+
+@app.command()
+def predict(
+    run: RunName,
+    as_of: Annotated[
+        str | None, typer.Option(help="The cutoff: a date or datetime. Default: the last observed time.")
+    ] = None,
+    threshold: Annotated[
+        str,
+        typer.Option(help="stored, 0.4, Dress=.3,Skirt=.5 (others as stored), or a file of mlc thresholds."),
+    ] = "stored",
+    out: Annotated[Path, typer.Option(help="A .parquet or .csv file.")] = Path("scores.parquet"),
+    long: Annotated[
+        bool, typer.Option("--long", help="A row an (entity, label) instead of a column a label.")
+    ] = False,
+    contact: Annotated[
+        str | None,
+        typer.Option(
+            help="A budget: {per_entity: 2, total: 500, value: {Dress: 3}}. Default: the scenario's."
+        ),
+    ] = None,
+    runs_dir: RunsDir = RUNS,
+) -> None:
+    """Scores and decisions for every entity with history; with a budget, whom to contact for what."""
+    from mlc.run import find_run
+    from mlc.steps.labels import check_ending
+
+    check_ending(out, ".parquet", ".csv")
+    moment = given_moment(as_of)
+    found = find_run(runs_dir, run)
+    trace_folders.append(found.folder)
+    from mlc.steps import predict as step
+    from mlc.steps.thresholds import thresholds_for
+
+    thresholds = thresholds_for(found, threshold)
+    names = [t.name for t in thresholds]
+    if not long:
+        step.check_names(names)
+    predictions = step.predict(found, runs_dir, moment, say)
+    decided_NK = step.decisions(predictions, thresholds)
+    table = (
+        step.long(found, predictions, decided_NK, thresholds)
+        if long
+        else step.wide(found, predictions, decided_NK, names)
+    )
+    picked_NK = step.contacts(found, predictions, names, contact)
+    if picked_NK is not None:
+        table = step.with_contacts(table, picked_NK, names, long=long)
+    step.write_scores(table, out, names)
+    for index, chosen in enumerate(thresholds):
+        say(
+            f"{chosen.name}: {int(decided_NK[:, index].sum()):,} of {predictions.height:,} "
+            f"at {chosen.value:.4g} ({chosen.policy})"
+        )
+    if picked_NK is not None:
+        say(f"contact: {int(picked_NK.sum()):,} pairs of {int(picked_NK.any(axis=1).sum()):,} entities")
+    print(out)
+
+
+@app.command()
+def embed(
+    run: RunName,
+    as_of: Annotated[
+        str | None, typer.Option(help="The cutoff: a date or datetime. Default: the last observed time.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="A .parquet file.")] = Path("vectors.parquet"),
+    runs_dir: RunsDir = RUNS,
+) -> None:
+    """A vector of every entity with history, for other uses: from a foundation model or a trained memory."""
+    from mlc.run import find_run
+    from mlc.steps.labels import check_ending
+
+    check_ending(out, ".parquet")
+    moment = given_moment(as_of)
+    found = find_run(runs_dir, run)
+    trace_folders.append(found.folder)
+    from mlc.steps import embed as step
+
+    step.write_vectors(found, step.embed(found, runs_dir, moment, say), out)
+    print(out)

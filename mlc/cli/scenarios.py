@@ -1,0 +1,228 @@
+"""Commands on tables and scenarios, before anything is trained."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlc.cli.arguments import (
+    RUNS,
+    AsJson,
+    Overrides,
+    RunsDir,
+    ScenarioFile,
+    app,
+    given_moment,
+    load,
+    say,
+)
+from mlc.errors import MlcError
+
+if TYPE_CHECKING:
+    from mlc.findings import Severity
+    from mlc.steps.check import Checked
+    from mlc.steps.labels import Prepared
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write tables and scenarios.")],
+    customers: Annotated[int, typer.Option(help="How many customers.")] = 4000,
+    seed: Annotated[int, typer.Option(help="Another seed, other customers.")] = 7,
+) -> None:
+    """Write generated retail tables, whose true probabilities are known, and scenarios that use them."""
+    from mlc.atomic import write_text
+    from mlc.demo import write_demo
+
+    paths = write_demo(folder, customers, seed, say)
+    write_text(folder / "schema.json", _schema_text())  # the scenarios name it for editors
+    for path in paths:
+        print(path)
+
+
+@app.command()
+def init(
+    tables: Annotated[
+        list[Path], typer.Argument(metavar="TABLE…", help="Parquet or CSV files, folders or globs.")
+    ],
+    entity: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Whom to predict for. Default: guessed.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The scenario to write.")] = Path("scenario.yaml"),
+) -> None:
+    """Write a first scenario from tables: guesses entity, time, joins, target and labels, and says why."""
+    from mlc.steps.init import init as step
+
+    print(step(tables, entity, out), end="")
+    say(f"{out} is written; next: mlc check {out}")
+
+
+@app.command()
+def check(
+    scenario: ScenarioFile,
+    override: Overrides = None,
+    runs_dir: RunsDir = RUNS,
+    as_json: AsJson = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there is a warning.")] = False,
+) -> None:
+    """Check a scenario and its tables: everything that costs people days, at once, each with what to do."""
+    from mlc.steps.check import Checked
+    from mlc.steps.check import check as step
+
+    try:
+        checked = step(load(scenario, override), runs_dir)
+    except MlcError as error:
+        checked = Checked(error.problems)
+    if as_json:
+        print(json.dumps(checked.as_json(), indent=1, ensure_ascii=False, default=str))
+    elif checked.problems:
+        _print_problems(checked)
+    else:
+        _print_checked(scenario, checked)
+    if checked.problems:
+        raise typer.Exit(2)
+    if strict and checked.count("warning"):
+        raise typer.Exit(1)
+
+
+def _print_problems(checked: "Checked") -> None:
+    """What stops a training, then what else is likely wrong, a line each, to standard error."""
+    for problem in checked.problems:
+        print(problem, file=sys.stderr)
+    for finding in checked.findings:
+        if finding.severity == "warning":
+            print(f"{finding.place}: warning: {finding.found}; {finding.advice}", file=sys.stderr)
+
+
+def _print_checked(path: Path, checked: "Checked") -> None:
+    expected = checked.expected
+    assert expected is not None  # there are no problems
+    print(f"{path}: no errors, {_number(checked, 'warning')}, {_number(checked, 'note')}")
+    for join in checked.joins:
+        print(f"join {join.table} → {join.dimension}: {join.matched:,} of {join.events:,} events match")
+    print(expected.funnel)
+    names = expected.class_names
+    _print_counts(names, [(s.split, s.examples, s.positives) for s in expected.splits])
+    sizes = expected.sizes
+    print("memory: " + ", ".join(f"{name} {size:,.1f} MiB" for name, size in sizes.memory_mb.items()))
+    if sizes.training_minutes is not None:
+        minutes = max(0.1, sizes.training_minutes)
+        print(f"training: all epochs take roughly {minutes:,.1f} minutes on this CPU")
+    for finding in checked.findings:
+        print(f"\n{finding.severity}: {finding.found}\n  → {finding.advice}  ({finding.place})")
+
+
+def _number(checked: "Checked", severity: "Severity") -> str:
+    count = checked.count(severity)
+    return f"{count} {severity}{'' if count == 1 else 's'}"
+
+
+def _print_counts(names: list[str], splits: list[tuple[str, int, list[int]]]) -> None:
+    """Positives and prevalence of every label in every split."""
+    width = min(40, max(len("label"), *(len(name) for name in names)))
+    print(f"{'label':<{width}}" + "".join(f"{split:>22}" for split, _, _ in splits))
+    print(f"{'examples':<{width}}" + "".join(f"{examples:>22,}" for _, examples, _ in splits))
+    for index, name in enumerate(names):
+        cells = [
+            f"{positives[index]:,} {positives[index] / max(examples, 1):>8.2%}"
+            for _, examples, positives in splits
+        ]
+        shown = name if len(name) <= width else name[: width - 1] + "…"
+        print(f"{shown:<{width}}" + "".join(f"{cell:>22}" for cell in cells))
+
+
+@app.command()
+def compile(scenario: ScenarioFile, override: Overrides = None) -> None:
+    """Show the task as a picture in words, and the optimised Polars plan of each query."""
+    from mlc.steps.compile import compile_task
+
+    print(compile_task(load(scenario, override)))
+
+
+@app.command()
+def labels(
+    scenario: ScenarioFile,
+    override: Overrides = None,
+    runs_dir: RunsDir = RUNS,
+    out: Annotated[Path, typer.Option(help="Where to write the examples table.")] = Path("examples.parquet"),
+    long: Annotated[bool, typer.Option("--long", help="Write a row an (entity, cutoff, label).")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Write a column a label, not an array of K.")] = False,
+    explain: Annotated[
+        str | None, typer.Option(metavar="ENTITY", help="Write nothing: show what set this one's targets.")
+    ] = None,
+    cutoff: Annotated[
+        str | None, typer.Option(help="With --explain: a date or datetime. Default: the newest test cutoff.")
+    ] = None,
+    examples: Annotated[int, typer.Option(help="Also show so many random positives.", min=0)] = 0,
+    html: Annotated[
+        Path | None, typer.Option(help="Where to write the page. Default: beside --out, ending in .html.")
+    ] = None,
+) -> None:
+    """Build the examples with their targets; show what was left out, prevalence over time, examples."""
+    from mlc.atomic import write_text
+    from mlc.steps.labels import check_ending, dropped_rows, prepare, split_counts, write_examples
+
+    if long and wide:
+        raise MlcError("--long and --wide exclude each other: a row a label, or a column a label")
+    if explain is None and cutoff is not None:
+        raise MlcError("--cutoff must come with --explain ENTITY, however: it stands alone")
+    moment = given_moment(cutoff, "--cutoff")
+    check_ending(out, ".parquet")
+    html = html or out.with_suffix(".html")
+    check_ending(html, ".html", option="--html")
+    prepared = prepare(load(scenario, override), runs_dir, lambda _: None)
+    from mlc.steps import explain as explaining
+    from mlc.steps import label_tables
+    from mlc.steps.labels_page import labels_page
+
+    if explain is not None:
+        print(explaining.timeline_text(explaining.explain(prepared, explain, moment)))
+        return
+    found = prepared.examples
+    table = label_tables.long(found) if long else label_tables.wide(found) if wide else found.table
+    write_examples(found, out, prepared.store.fingerprint, table)
+    for line in dropped_rows(prepared.store):
+        say(f"warning: {line}")
+    _print_funnel(prepared)
+    _print_counts(
+        list(found.labels.names), [(s.split, s.examples, s.positives) for s in split_counts(prepared)]
+    )
+    for line in (*label_tables.spark_lines(found), *label_tables.pair_lines(found)):
+        print(line)
+    explained = explaining.explain_positives(prepared, examples)
+    for name, shown in explained:
+        print("\n" + explaining.timeline_text(shown, history=3, label=name))
+    write_text(html, labels_page(prepared, explained))
+    print(html)
+    print(out)
+
+
+def _print_funnel(prepared: "Prepared") -> None:
+    for step in prepared.examples.funnel:
+        removed = f"-{step.removed:,}" if step.removed else ""
+        print(f"{removed:>14} {step.kept:>14,}  {step.reason}")
+    for split, (first, last) in prepared.cutoffs.spans.items():
+        count = len(prepared.cutoffs.splits[split])
+        what = f"{count} cutoff{'' if count == 1 else 's'}" if count else "the entities' own cutoffs"
+        print(f"{split}: {what}, {first:%Y-%m-%d} to {last:%Y-%m-%d}")
+
+
+@app.command()
+def schema(
+    report: Annotated[bool, typer.Option("--report", help="That of report.json instead.")] = False,
+) -> None:
+    """Print the JSON schema of the scenario, for editors: mlc schema > schema.json."""
+    if report:
+        from mlc.report import report_schema
+
+        print(json.dumps(report_schema(), indent=1, ensure_ascii=False))
+        return
+    print(_schema_text(), end="")
+
+
+def _schema_text() -> str:
+    from mlc.scenario import scenario_schema
+
+    return json.dumps(scenario_schema(), indent=1, ensure_ascii=False) + "\n"
