@@ -70,7 +70,7 @@ def train(
     report = step(loaded, Setting(runs_dir, opening, interactive=sys.stdout.isatty()), say)
     if report is not None:
         print(report_text(report))
-        print(f"\n{runs_dir / loaded.name / 'report.md'}")
+        print(f"\n{runs_dir / loaded.name / 'report.html'}")
 
 
 @app.command()
