@@ -14,7 +14,7 @@ from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
 from mlc.errors import DataError, RunError
-from mlc.tables import UNKNOWN
+from mlc.tables import UNKNOWN, check_scores_of_labels
 
 Floats = npt.NDArray[np.float64]
 Matrix = npt.NDArray[Any]
@@ -106,13 +106,7 @@ def fit_calibration(
         >>> bool(abs(calibrated(np.array([[0.5]]), maps)[0, 0] - targets.mean()) < 0.01)
         True
     """
-    if scores_NK.shape != targets_NK.shape or scores_NK.shape[1:] != (len(class_names),):
-        raise DataError(
-            f"scores and targets must have the shape (examples, {len(class_names)}), however: "
-            f"{scores_NK.shape} and {targets_NK.shape}"
-        )
-    if not bool(np.all((scores_NK >= 0.0) & (scores_NK <= 1.0))):
-        raise DataError("scores must be probabilities in [0, 1], however: some are outside or NaN")
+    check_scores_of_labels(scores_NK, targets_NK, len(class_names))
     calibrators, outside_NK = [], scores_NK.astype(np.float32)
     for label, name in enumerate(class_names):
         known_N = targets_NK[:, label] != UNKNOWN

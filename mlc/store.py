@@ -79,11 +79,24 @@ class Timeline:
         starts, ends = self.offsets[rows_B], self.ends(rows_B, cutoffs_B)
         if most is not None:
             starts = np.maximum(starts, ends - most)
-        lengths = ends - starts
-        example_T = np.repeat(np.arange(len(rows_B)), lengths)
-        firsts = np.cumsum(lengths) - lengths
-        index_T = np.arange(int(lengths.sum())) + np.repeat(starts - firsts, lengths)
-        return example_T, index_T
+        return packed(starts, ends)
+
+
+def packed(starts_B: np.ndarray, ends_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ranges `[start, end)`, end to end.
+
+    Returns:
+        `example_T`, which range it is (rising), and `index_T`, the position in it; int64, shape (T).
+
+    Examples:
+        >>> example_T, index_T = packed(np.array([2, 7]), np.array([4, 8]))
+        >>> example_T.tolist(), index_T.tolist()
+        ([0, 0, 1], [2, 3, 7])
+    """
+    lengths_B = ends_B - starts_B
+    firsts_B = np.cumsum(lengths_B) - lengths_B
+    example_T = np.repeat(np.arange(len(lengths_B)), lengths_B)
+    return example_T, np.arange(int(lengths_B.sum())) + np.repeat(starts_B - firsts_B, lengths_B)
 
 
 def bisect(low_B: np.ndarray, high_B: np.ndarray, passes: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -155,15 +168,6 @@ def first_of_day(timeline: Timeline, group: np.ndarray | None = None) -> np.ndar
     result = np.empty(len(order), dtype=bool)
     result[order] = new
     return result
-
-
-def write_timeline(timeline: Timeline, folder: Path) -> None:
-    """Write one `.npy` a column."""
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "offsets.npy", timeline.offsets)
-    np.save(folder / "time.npy", timeline.time)
-    for name, values in timeline.columns.items():
-        write_column(folder, name, values)
 
 
 def open_timeline(folder: Path) -> Timeline:

@@ -84,6 +84,28 @@ def check_predictions(predictions: pl.DataFrame, examples: pl.DataFrame) -> None
             f"predictions must have each of the {examples.height} examples once, however: "
             f"{predictions.height} rows, {doubled} doubled, {missing} missing"
         )
-    scores = scores_of(predictions)
+    check_probabilities(scores_of(predictions))
+
+
+def check_scores_of_labels(scores_NK: np.ndarray, targets_NK: np.ndarray, labels: int) -> None:
+    """Scores and targets must have a row an example and a column a label, and scores be probabilities.
+
+    Raises:
+        DataError: They have another shape, or a score is NaN or outside [0, 1].
+    """
+    if scores_NK.shape != targets_NK.shape or scores_NK.shape[1:] != (labels,):
+        raise DataError(
+            f"scores and targets must have the shape (examples, {labels}), however: "
+            f"{scores_NK.shape} and {targets_NK.shape}"
+        )
+    check_probabilities(scores_NK)
+
+
+def check_probabilities(scores: np.ndarray) -> None:
+    """Refuse what is no probability.
+
+    Raises:
+        DataError: A score is NaN or outside [0, 1].
+    """
     if not bool(np.all((scores >= 0.0) & (scores <= 1.0))):
         raise DataError("scores must be probabilities in [0, 1], however: some are outside or NaN")

@@ -14,7 +14,7 @@ import polars as pl
 
 from mlc.labels import AMOUNT, LABEL, ROW, Labels
 from mlc.scenario import CountAtLeast, Exists, Lapsed, New, Rule, Scenario, SumAtLeast
-from mlc.store import Timeline
+from mlc.store import Timeline, packed
 from mlc.tables import MICROSECONDS_PER_DAY, TIME
 from mlc.windows import closes, opens
 
@@ -133,15 +133,14 @@ def own_pairs(
         days_T = windows_K[window[LABEL].to_numpy()]
         closes_T = closes(target, cutoffs_N[window[ROW].to_numpy()], days_T)
         window = window.filter(pl.Series(window[TIME].to_numpy() <= closes_T))
-    past = _between(line, rows_N, _past_from(target.rule, cutoffs_N), cutoffs_N)
+    past = window.clear()
+    if _past_days(target.rule):
+        past = _between(line, rows_N, _past_from(target.rule, cutoffs_N), cutoffs_N)
     return positive_pairs(target.rule, window.lazy(), past.lazy()).collect()
 
 
 def _between(line: Timeline, rows_N: np.ndarray, after_N: np.ndarray, until_N: np.ndarray) -> pl.DataFrame:
     """The label events of each example in `(after, until]`: `row` (its position), `time`, all columns."""
-    starts, ends = line.ends(rows_N, after_N), line.ends(rows_N, until_N)
-    lengths = ends - starts
-    example_T = np.repeat(np.arange(len(rows_N)), lengths)
-    index_T = np.arange(int(lengths.sum())) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    example_T, index_T = packed(line.ends(rows_N, after_N), line.ends(rows_N, until_N))
     columns = {name: column[index_T] for name, column in line.columns.items()}
     return pl.DataFrame({ROW: example_T, TIME: line.time[index_T], **columns})

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlc.store import Timeline, first_of_day, open_timeline, pack, read_columns, write_column, write_timeline
+from mlc.store import Timeline, first_of_day, open_timeline, pack, read_columns, write_column
 from mlc.tables import MICROSECONDS_PER_DAY
 from tests import reference
 from tests.small_tables import many
@@ -22,6 +22,15 @@ timelines = st.lists(
     ),
     max_size=6,
 )
+
+
+def write_timeline(timeline, folder):
+    """One `.npy` a column, as in a store."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "offsets.npy", timeline.offsets)
+    np.save(folder / "time.npy", timeline.time)
+    for name, values in timeline.columns.items():
+        write_column(folder, name, values)
 
 
 def packed(entities: list[list[tuple[int, int]]]) -> Timeline:

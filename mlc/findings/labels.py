@@ -184,12 +184,8 @@ def _fading_findings(scenario: Scenario, examples: Examples) -> Iterator[Finding
     was_K = before_K / np.maximum(before_K + others_K, 1)
     known_K = now_K + not_now_K
     is_K = now_K / np.maximum(known_K, 1)
-    faded_K = (is_K < _FADED * was_K) & (was_K * known_K >= _EXPECTED)
-    if faded_K.any():
-        names = [
-            f"{examples.labels.names[k]} ({was_K[k]:.2%} → {is_K[k]:.2%})"
-            for k in np.flatnonzero(faded_K).tolist()
-        ]
+    names = _faded(examples.labels.names, was_K, is_K, known_K)
+    if names:
         yield Subject(scenario, "labels")(
             "warning",
             "target.class_names",
@@ -197,6 +193,12 @@ def _fading_findings(scenario: Scenario, examples: Examples) -> Iterator[Finding
             "ended or seasonal: leave them out if they ended; fewer train_cutoffs look more like today, "
             "cutoffs a year back know the season",
         )
+
+
+def _faded(names: Sequence[str], was_K: np.ndarray, is_K: np.ndarray, of_K: np.ndarray | int) -> list[str]:
+    """Labels whose share is far below the former one, where that would have made enough of `of_K`."""
+    faded_K = (is_K < _FADED * was_K) & (was_K * of_K >= _EXPECTED)
+    return [f"{names[k]} ({was_K[k]:.2%} → {is_K[k]:.2%})" for k in np.flatnonzero(faded_K).tolist()]
 
 
 def _former_findings(
@@ -211,12 +213,8 @@ def _former_findings(
     names, labels = examples.labels.names, label_line.columns[LABEL][label_line.time <= until]
     was_K, is_K = (np.bincount(labels[part], minlength=len(names)) for part in (time <= since, time > since))
     was_share_K, is_share_K = was_K / max(was_K.sum(), 1), is_K / max(is_K.sum(), 1)
-    faded_K = (is_share_K < _FADED * was_share_K) & (was_share_K * is_K.sum() >= _EXPECTED)
-    if faded_K.any():
-        told = [
-            f"{names[k]} ({was_share_K[k]:.2%} → {is_share_K[k]:.2%})"
-            for k in np.flatnonzero(faded_K).tolist()
-        ]
+    told = _faded(names, was_share_K, is_share_K, is_K.sum())
+    if told:
         yield Subject(scenario, "labels")(
             "warning",
             "target.class_names",

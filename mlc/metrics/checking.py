@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlc.errors import DataError
-from mlc.tables import UNKNOWN
+from mlc.tables import UNKNOWN, check_probabilities
 
 Matrix = npt.NDArray[Any]
 
@@ -24,8 +24,7 @@ def check_scores(values_NK: Matrix, targets_NK: Matrix, names: Sequence[object] 
     labels = targets_NK.shape[1]
     if names is not None and len(names) != labels:
         raise DataError(f"class names must be one a label, however: {len(names)} for {labels} labels")
-    if not bool(np.all((values_NK >= 0.0) & (values_NK <= 1.0))):
-        raise DataError("scores must be probabilities in [0, 1], however: some are outside or NaN")
+    check_probabilities(values_NK)
     if not bool(np.all((targets_NK <= 1) | (targets_NK == UNKNOWN))):
         raise DataError(f"targets must be 0, 1 or {UNKNOWN} (unknown), however: some are not")
 

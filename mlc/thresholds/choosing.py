@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlc.calibration import entity_folds
-from mlc.errors import DataError, Problem, ScenarioError, did_you_mean
+from mlc.errors import Problem, ScenarioError, did_you_mean
 from mlc.metrics import ratio_interval
 from mlc.scenario import (
     Auto,
@@ -28,7 +28,7 @@ from mlc.scenario import (
     TopK,
     TopN,
 )
-from mlc.tables import UNKNOWN
+from mlc.tables import UNKNOWN, check_scores_of_labels
 from mlc.thresholds.deciding import Estimate, Expected, Threshold, places
 
 Matrix = npt.NDArray[Any]
@@ -71,13 +71,7 @@ def choose_thresholds(
         >>> cut.value, cut.policy, cut.note
         (0.625, 'max_f1', 'only 1 positive validation example')
     """
-    if scores_NK.shape != targets_NK.shape or scores_NK.shape[1:] != (len(class_names),):
-        raise DataError(
-            f"scores and targets must have the shape (examples, {len(class_names)}), however: "
-            f"{scores_NK.shape} and {targets_NK.shape}"
-        )
-    if not bool(np.all((scores_NK >= 0.0) & (scores_NK <= 1.0))):
-        raise DataError("scores must be probabilities in [0, 1], however: some are outside or NaN")
+    check_scores_of_labels(scores_NK, targets_NK, len(class_names))
     unknown = [
         Problem(
             f"must be a label, however: it is not; {did_you_mean(name, class_names)}", f"thresholds.{name}"
