@@ -35,16 +35,17 @@ def check_metrics(wanted: Sequence[tuple[str, Mapping[str, Any]]], labels: int) 
     """
     problems = []
     even_NK = np.indices((8, max(labels, 2))).sum(axis=0) % 2
-    for name, options in wanted:
+    for place, (name, options) in enumerate(wanted):
+        field = f"metrics.{place}"
         known = [found for found in dir(classification) if found.startswith(_PREFIX)]
         if name not in known:
             rule = f"must be a multilabel class of torchmetrics, however: {name} is not"
-            problems.append(Problem(f"{rule}; {did_you_mean(name, known)}", "metrics"))
+            problems.append(Problem(f"{rule}; {did_you_mean(name, known)}", field))
             continue
         try:
             _value(name, options, even_NK * 0.8 + 0.1, even_NK, even_NK)
         except Exception as error:  # torchmetrics raises whatever it likes
-            problems.append(Problem(f"must fit torchmetrics, however: {name}: {error}", "metrics"))
+            problems.append(Problem(f"must fit torchmetrics, however: {name}: {error}", field))
     if labels < 2 and wanted:
         problems.append(Problem("needs two labels, as torchmetrics does, however: there is one", "metrics"))
     if problems:

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -7,6 +9,8 @@ from sklearn.metrics import fbeta_score, hamming_loss, roc_auc_score
 
 from mlc.custom_metrics import check_metrics, custom_scores
 from mlc.errors import ScenarioError
+from tests.large_shop import write_shop
+from tests.shop_tables import SCENARIO
 
 
 def made_up() -> Any:
@@ -76,3 +80,29 @@ def test_a_scenario_names_metrics_and_the_report_has_them_for_every_split(demo, 
         assert f_beta["options"] == {"beta": 2.0}
     refused = mlc("train", scenario, "--set", "metrics=[MultilabelRoc]", "--set", "name=refused")
     assert (refused.code, "did you mean MultilabelROC" in refused.err) == (2, True)
+
+
+def test_a_check_tells_every_metric_that_does_not_fit_with_its_line(mlc, tmp_path):
+    metrics = "metrics:\n  - MultilabelHamming\n  - {name: MultilabelFBetaScore, bta: 2}\n"
+    path = write_shop(tmp_path, SCENARIO + metrics)
+    line = len(SCENARIO.splitlines()) + 2
+    told = mlc("check", path)
+    first, second = told.err.splitlines()
+    assert told.code == 2
+    assert first.startswith(f"{path}:{line}: metrics.0: must be a multilabel class of torchmetrics, however")
+    assert second.startswith(f"{path}:{line + 1}: metrics.1: must fit torchmetrics, however: MultilabelFBeta")
+    sound = write_shop(tmp_path, SCENARIO + "metrics: [MultilabelHammingDistance]\n")
+    assert mlc("check", sound).code == 0
+
+
+def test_a_check_without_metrics_does_not_load_torch(tmp_path):
+    path = write_shop(tmp_path)
+    code = (
+        "import sys\n"
+        "from mlc.cli import main\n"
+        f"sys.argv = ['mlc', 'check', {str(path)!r}]\n"
+        "try: main()\n"
+        "except SystemExit as stopped: assert not stopped.code, stopped.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)

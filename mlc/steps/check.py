@@ -35,6 +35,8 @@ from mlc.scenario import Scenario, TopClasses
 from mlc.sources import POLARS_ERRORS, JoinRate, check_tables, duplicate_keys, join_rates
 from mlc.steps.labels import Prepared, SplitCounts, funnel_line, prepare, reading_rows, split_counts
 
+_ANY_LABELS = 2  # torchmetrics takes no fewer
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -116,8 +118,9 @@ def check(scenario: Scenario, runs: Path) -> Checked:
                 problems += error.problems
         if problems:
             problems += [*_label_problems(scenario), *unmatched_problems(scenario, joins)]
+        problems += _metric_problems(scenario, prepared)
         findings = worst_first(_findings(scenario, joins, prepared))
-    expected = _expected(prepared) if prepared else None
+    expected = _expected(prepared) if prepared and not problems else None
     return Checked(list(dict.fromkeys(problems)), findings, joins, expected)
 
 
@@ -166,6 +169,20 @@ def _label_problems(scenario: Scenario) -> Sequence[Problem]:
         resolve_labels(scenario, value_counts(scenario, datetime.max))
     except MlcError as error:
         return error.problems
+    return ()
+
+
+def _metric_problems(scenario: Scenario, prepared: Prepared | None) -> Sequence[Problem]:
+    """Metrics that torchmetrics does not have, or that do not fit."""
+    if not scenario.metrics:
+        return ()
+    from mlc.custom_metrics import check_metrics  # loads torch, which takes seconds
+
+    labels = len(prepared.examples.labels.names) if prepared else _ANY_LABELS
+    try:
+        check_metrics([(metric.name, metric.options) for metric in scenario.metrics], labels)
+    except MlcError as error:
+        return [scenario.problem(problem.field, problem.rule) for problem in error.problems]
     return ()
 
 

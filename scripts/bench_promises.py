@@ -1,0 +1,246 @@
+"""Whether a run keeps its word on the test split: promised precision, volumes, the first sentence.
+
+    MLC_DATA=… python scripts/bench_promises.py                           # configs/*.yaml and the demo
+    MLC_DATA=… python scripts/bench_promises.py --runs-dir checked --scenarios configs/nycflights13.yaml
+
+Each scenario is trained with `precision_at_least: 0.5` for every label; a run that `--runs-dir` holds
+already is taken as it is. Then: of the labels whose goal was promised, how many have a precision on the test
+split within the stated range, or above; whether `mlc predict` at the test cutoff says yes as often as the
+report; whether the verdict is true by scikit-learn and another bootstrap. Exit code 1 when one of the last
+two is not so.
+"""
+
+import argparse
+import html
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
+
+from mlc.baselines import NO_PROBABILITIES
+from mlc.run import Run
+from mlc.steps.labels import prepare
+from mlc.steps.rivals import make_rivals, stored_boosting
+from mlc.steps.train import example_batches
+from mlc.steps.trained import scenario_as_trained, stored_vocabulary
+from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, UNKNOWN, scores_of, targets_of
+
+ROOT = Path(__file__).resolve().parent.parent
+GOAL = "thresholds={default: {kind: precision_at_least, precision: 0.5}}"
+HEADER = (
+    "| scenario | labels | promised | in their range | above | below | volumes repeated | first sentence |\n"
+    "|---|---:|---:|---:|---:|---:|---:|---|"
+)
+SCORES = {"AP": average_precision_score, "AUROC": roc_auc_score, "log-loss": log_loss}
+CLAUSE = re.compile(
+    r"((?i:better than|equal to|worse than|not decided against)) (?:the best baseline, (\w+),|it) "
+    r"in macro (AP|AUROC|log-loss): ([\d.]+) against ([\d.]+)"
+)
+RESAMPLES = 200
+NEAR = 0.1  # two bootstraps of so many resamples place an end within about so much of the interval's width
+
+Matrix = Any
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What one run said and did.
+
+    Attributes:
+        labels: How many there are.
+        promised: Labels whose goal was not said to be out of reach or likely missed.
+        inside: Of these, how many have a precision on the test split within the stated range.
+        above: How many lie above it; the rest lie below, or said yes to nobody.
+        repeated: Labels with the same volume in `mlc predict` as in the report.
+        untrue: What is not true of the verdict, a sentence each.
+    """
+
+    labels: int
+    promised: int
+    inside: int
+    above: int
+    repeated: int
+    untrue: list[str]
+
+    @property
+    def sound(self) -> bool:
+        """Whether volumes and verdict are right; a promise may fail by chance."""
+        return self.repeated == self.labels and not self.untrue
+
+    def row(self, name: str) -> str:
+        """A line of the table."""
+        counts = (self.promised, self.inside, self.above, self.promised - self.inside - self.above)
+        cells = [name, self.labels, *counts, f"{self.repeated} of {self.labels}"]
+        return f"| {' | '.join(map(str, [*cells, '; '.join(self.untrue) or 'true']))} |"
+
+
+def main() -> int:
+    """Run the command line of this script."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scenarios", nargs="*", type=Path, help="default: configs/*.yaml and the demo")
+    parser.add_argument("--runs-dir", type=Path, help="keep the runs here; default: a temporary folder")
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        runs = (arguments.runs_dir or Path(temporary)).resolve()
+        runs.mkdir(parents=True, exist_ok=True)
+        scenarios = arguments.scenarios or [*sorted((ROOT / "configs").glob("*.yaml")), demo(runs)]
+        print(HEADER, flush=True)
+        sound = True
+        for scenario in scenarios:
+            run = trained(scenario, runs, arguments.overrides)
+            kept = examined(run, runs)
+            print(kept.row(run.folder.name), flush=True)
+            sound &= kept.sound
+    return 0 if sound else 1
+
+
+def demo(folder: Path) -> Path:
+    """The generated scenario."""
+    if not (folder / "demo").exists():
+        mlc("demo", folder / "demo")
+    return folder / "demo" / "departments_28d.yaml"
+
+
+def mlc(*arguments: object) -> None:
+    """One command of the tool, as a user runs it; what it says is shown where it fails."""
+    command = [sys.executable, "-m", "mlc", *map(str, arguments)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
+
+
+def trained(scenario: Path, runs: Path, overrides: Sequence[str]) -> Run:
+    """The run of a scenario, trained where there is none. Its name must be that of the file."""
+    run = Run(runs / scenario.stem)
+    if not run.folder.exists():
+        flags = [flag for override in (GOAL, *overrides) for flag in ("--set", override)]
+        mlc("train", scenario.resolve(), "--runs-dir", runs, *flags)
+    return run
+
+
+def examined(run: Run, runs: Path) -> Kept:
+    """Everything that one run said, against what is."""
+    report = run.read_json("report.json")
+    labels = report["splits"]["test"]["labels"]
+    # A note says that the goal is out of reach or likely missed, or that there are few positives.
+    promised = [label for label in labels if "precision" not in (label["threshold_note"] or "")]
+    ranges = [label["threshold_estimate"]["precision"] for label in promised]
+    found = list(zip([label["precision"] for label in promised], ranges, strict=True))
+    return Kept(
+        len(labels),
+        len(promised),
+        sum(value is not None and told["low"] <= value <= told["high"] for value, told in found),
+        sum(value is not None and value > told["high"] for value, told in found),
+        repeated_volumes(run, runs, report),
+        untrue(run, runs, report),
+    )
+
+
+def repeated_volumes(run: Run, runs: Path, report: dict[str, Any]) -> int:
+    """Labels to which `mlc predict` at the only test cutoff says yes as often as the report."""
+    test = report["splits"]["test"]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "scores.parquet"
+        as_of = ("--as-of", test["cutoffs"]["first"], "--threshold", "stored")
+        mlc("predict", run.folder.name, "--runs-dir", runs, *as_of, "--out", out)
+        scored = pl.read_parquet(out)
+    if scored.height != test["examples"]:
+        return 0
+    return sum(int(scored[f"{label['name']}: decision"].sum()) == label["volume"] for label in test["labels"])
+
+
+def untrue(run: Run, runs: Path, report: dict[str, Any]) -> list[str]:
+    """What is not true of the first sentence, by scikit-learn on the saved predictions and rivals' scores."""
+    sentence = report["verdict"]
+    examples, predictions = (pl.read_parquet(run / f"{name}.parquet") for name in ("examples", "predictions"))
+    assert examples.select(ENTITY_ID, CUTOFF).equals(predictions.select(ENTITY_ID, CUTOFF))
+    test = (examples[SPLIT] == "test").to_numpy()
+    entities_N = examples.filter(test)[ENTITY_ID].rank("dense").to_numpy().astype(np.int64) - 1
+    targets_NK, scores_NK = targets_of(examples)[test], scores_of(predictions)[test]
+    rivals = {name: scores[test] for name, scores in rival_scores(run, runs).items()}
+    page = html.unescape((run / "report.html").read_text(encoding="utf-8"))
+    wrong = [] if sentence in page else ["report.html has another sentence"]
+    clauses, named = CLAUSE.findall(sentence), ""
+    if {SCORES[score] for _, _, score, _, _ in clauses} != {average_precision_score, roc_auc_score, log_loss}:
+        wrong.append("a score is missing")
+    for outcome, rival, score, *told in clauses:
+        named = rival or named
+        sign = -1.0 if score == "log-loss" else 1.0
+        means = {
+            name: macro(score, rival_NK, targets_NK)
+            for name, rival_NK in rivals.items()
+            if score != "log-loss" or name not in NO_PROBABILITIES
+        }
+        model = macro(score, scores_NK, targets_NK)
+        digits = len(told[0]) - 2
+        if [f"{value:.{digits}f}" for value in (model, means[named])] != told:
+            wrong.append(f"{score} is {model:.{digits}f} against {means[named]:.{digits}f}")
+        if sign * means[named] < max(sign * mean for mean in means.values()):
+            wrong.append(f"{named} is not the best baseline in {score}")
+        low, high = difference_interval(score, scores_NK, rivals[named], targets_NK, entities_N)
+        allowed = outcomes(sign, low, high)
+        if outcome.lower() not in allowed:
+            wrong.append(f"{score} is {allowed[0]} it by {low:+.4f} to {high:+.4f}, not {outcome.lower()} it")
+    return wrong
+
+
+def rival_scores(run: Run, runs: Path) -> dict[str, Matrix]:
+    """What each rival gives for every example of the run."""
+    vocabulary = stored_vocabulary(run)
+    prepared = prepare(scenario_as_trained(run, vocabulary, runs, lambda _: None), runs, lambda _: None)
+    rivals = make_rivals(prepared, example_batches(prepared, vocabulary), stored_boosting(run))
+    return {name: scores_of(table) for name, table in rivals.predictions.items()}
+
+
+def macro(score: str, scores_NK: Matrix, targets_NK: Matrix, weights_N: Matrix | None = None) -> float:
+    """The mean over the labels with both classes, by scikit-learn."""
+    weights_N = np.ones(len(targets_NK)) if weights_N is None else weights_N
+    if score == "log-loss":
+        scores_NK = np.clip(
+            scores_NK.astype(np.float64), np.finfo(np.float32).eps, 1 - np.finfo(np.float32).eps
+        )
+    values = []
+    for scores_N, targets_N in zip(scores_NK.T, targets_NK.T, strict=True):
+        known = (targets_N != UNKNOWN) & (weights_N > 0)
+        if len(np.unique(targets_N[known])) == 2:
+            values.append(SCORES[score](targets_N[known], scores_N[known], sample_weight=weights_N[known]))
+    return float(np.mean(values))
+
+
+def difference_interval(
+    score: str, scores_NK: Matrix, rival_NK: Matrix, targets_NK: Matrix, entities_N: Matrix
+) -> tuple[float, float]:
+    """The basic bootstrap interval of model minus rival: as many entities drawn as there are."""
+    generator, drawn = np.random.default_rng(11), []
+    entities = int(entities_N.max()) + 1
+    for _ in range(RESAMPLES):
+        weights_N = generator.multinomial(entities, np.full(entities, 1 / entities))[entities_N].astype(float)
+        model, rival = (macro(score, each, targets_NK, weights_N) for each in (scores_NK, rival_NK))
+        drawn.append(model - rival)
+    value = macro(score, scores_NK, targets_NK) - macro(score, rival_NK, targets_NK)
+    low, high = 2 * value - np.percentile(drawn, [97.5, 2.5])
+    return float(low), float(high)
+
+
+def outcomes(sign: float, low: float, high: float) -> list[str]:
+    """The words that an interval allows, the right one first: an end next to 0 may lie on its other side."""
+    words = []
+    for shift in (0.0, NEAR, -NEAR):
+        ends = low + shift * (high - low), high + shift * (high - low)
+        equal = ends[0] <= 0 <= ends[1]
+        words.append("equal to" if equal else "better than" if sign * ends[0] > 0 else "worse than")
+    return words
+
+
+if __name__ == "__main__":
+    sys.exit(main())
