@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 from sklearn import metrics as sklearn
 
 from mlc.errors import DataError
@@ -98,8 +99,6 @@ def test_the_mean_of_one_label_has_the_interval_of_that_label():
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
     """The full table is that of scripts/bench_intervals.py; here one cell of it, fast."""
-    from scipy.stats import norm
-
     at = np.linspace(-8.0, 10.0, 20001)
     recall, alarms = norm.sf(at - 1.5), norm.sf(at)
     precision = 0.1 * recall / (0.1 * recall + 0.9 * alarms)
@@ -226,7 +225,6 @@ def test_unknown_cells_are_neither_right_nor_wrong():
     [
         ([0, 0], [0.1, 0.2]),
         ([1, 1], [0.1, 0.2]),
-        ([1, 0], [0.9, 0.1]),
         ([1, 0, 0], [0.5] * 3),
         ([], []),
         ([1], [0.5]),
@@ -257,6 +255,21 @@ def test_the_interval_for_few_positives_is_newcombes():
     for end in interval:
         variance = end * (1 - end) / 480 * (1 + 33 * ((1 - end) / (2 - end) + end / (1 + end)))
         assert abs(found.value - end) >= 1.9599 * np.sqrt(variance)  # more where DeLong's is the larger
+
+
+def test_the_interval_of_a_mean_of_independent_labels_is_made_of_their_own_intervals():
+    generator = np.random.default_rng(4)
+    targets = (generator.random((60_000, 2)) < [0.0005, 0.1]).astype(np.uint8)
+    scores = generator.normal(size=targets.shape) + 1.2 * targets
+    scores = 1 / (1 + np.exp(-scores))
+    labels: Any = score_labels(scores, targets, ["rare", "frequent"])
+    mean: Any = overall_scores(scores, targets, labels).macro
+    assert labels[0].support < 50
+    for end, *each in zip(mean.auroc_interval, *(label.auroc_interval for label in labels), strict=True):
+        distances = [one - label.auroc for one, label in zip(each, labels, strict=True)]
+        assert abs(end - mean.auroc) == pytest.approx(np.hypot(*distances) / 2, rel=0.02)
+    low, high = mean.auroc_interval
+    assert mean.auroc - low > 1.2 * (high - mean.auroc)  # lopsided, as that of the rare label
 
 
 def test_constant_scores_are_an_auroc_of_one_half_and_a_lift_of_one():

@@ -26,6 +26,7 @@ _TAIL = 0.975
 _ENOUGH = 50  # with fewer positives, their own spread says too little of the variance of AUROC
 _BISECTIONS = 50
 _NORMAL = 1.959964
+_NO_SPREAD = 1e-12
 
 
 @dataclass(frozen=True)
@@ -179,16 +180,15 @@ def auroc_interval(auroc: Influence, positives: int, negatives: int) -> Interval
     Returns:
         With 50 of each DeLong's, on the logit scale. With fewer, the values from which the one found lies
         less than 1.96 deviations away, the variance being a model's at that value, or DeLong's where that is
-        larger. None with a single positive, negative or entity, or with constant scores.
+        larger. None with a single entity, or with constant scores.
 
     Source: Newcombe (2006), Confidence intervals for an effect size measure based on the Mann-Whitney
     statistic, part 2, method 5.
     """
     variance = float(np.sum(auroc.each_E**2))
-    few = min(positives, negatives)
-    if few < 2 or len(auroc.each_E) < 2 or (variance < 1e-24 and 0.0 < auroc.value < 1.0):
+    if len(auroc.each_E) < 2 or (variance < _NO_SPREAD**2 and 0.0 < auroc.value < 1.0):
         return None
-    if few >= _ENOUGH and variance > 0.0:
+    if min(positives, negatives) >= _ENOUGH and variance > 0.0:
         return auroc.interval()
     pairs, half = positives * negatives, (positives + negatives) / 2 - 1
 
@@ -205,6 +205,41 @@ def auroc_interval(auroc: Influence, positives: int, negatives: int) -> Interval
             inside, outside = (middle, outside) if near else (inside, middle)
         ends.append(inside)
     return ends[0], ends[1]
+
+
+def mean_interval(parts: "list[Influence]", intervals: "list[Interval]", weights: "list[float]") -> Interval:
+    """The 95 % interval of a weighted mean over labels, from that of each label.
+
+    The distance to each end is the square root of a sum of squares, as for variances, of the distances that
+    the labels have to their own ends; labels go together as their influences do. A rare label's lopsided
+    interval so makes that of the mean lopsided, where a single variance would make it too narrow.
+
+    Args:
+        parts: One a label, over the same entities.
+        intervals: Of these labels. One without is taken as certain, such as constant scores.
+        weights: Of the labels, fixed; they need not add up to 1.
+
+    Returns:
+        None where no label has an interval.
+
+    Source: Zou and Donner (2008), Construction of confidence limits about effect measures: a general
+    approach.
+    """
+    shares = np.array(weights) / np.sum(weights)
+    value = float(np.sum(shares * [part.value for part in parts]))
+    ends = []
+    for side in (0, 1):
+        each_E, alone = np.zeros_like(parts[0].each_E), 0.0
+        for part, interval, share in zip(parts, intervals, shares, strict=True):
+            distance = 0.0 if interval is None else share * (interval[side] - part.value)
+            spread = float(np.sqrt(np.sum(part.each_E**2)))
+            if spread > _NO_SPREAD:
+                each_E += distance / spread * part.each_E
+            else:  # all positives above all negatives: what the interval says comes from no example
+                alone += distance**2
+        reach = float(np.sqrt(np.sum(each_E**2) + alone))
+        ends.append(value + reach if side else value - reach)
+    return (max(0.0, ends[0]), min(1.0, ends[1])) if any(intervals) else None
 
 
 def logit_interval(center: float, each_E: Floats, freedom: float) -> Interval:
@@ -224,7 +259,7 @@ def logit_interval(center: float, each_E: Floats, freedom: float) -> Interval:
         (0.22, 0.78)
     """
     spread = float(np.sqrt(np.sum(each_E**2)))
-    if freedom < 1 or np.count_nonzero(each_E) < 2 or spread < 1e-12 or not 0.0 < center < 1.0:
+    if freedom < 1 or np.count_nonzero(each_E) < 2 or spread < _NO_SPREAD or not 0.0 < center < 1.0:
         return None
     reach = float(student.ppf(_TAIL, freedom)) * spread / (center * (1.0 - center))
     low, high = expit(logit(center) + np.array([-reach, reach]))

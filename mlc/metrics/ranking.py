@@ -17,6 +17,7 @@ from mlc.metrics.intervals import (
     auroc_influence,
     auroc_interval,
     mean_influence,
+    mean_interval,
 )
 from mlc.tables import UNKNOWN
 
@@ -41,9 +42,10 @@ class LabelScore:
         brier: Mean squared distance of score and target.
         log_loss: Mean negative log-likelihood in nats.
         undefined: None, or why `auroc` is: 'no example', 'no positive example', 'no negative example'.
-        auroc_interval: Ends of the 95 % interval, inclusive; None without two entities, positives and
-            negatives, or with constant scores.
-        ap_interval: The same for `ap`; also None where all positives stand above all negatives.
+        auroc_interval: Ends of the 95 % interval, inclusive; None without two entities, or with constant
+            scores.
+        ap_interval: The same for `ap`; also None without two positives and two negatives, or where all
+            positives stand above all negatives.
         calibration_error: Mean distance of mean score and share of positives, over ten groups of equal size.
         lift_1: Share of positives among the 1 % with the highest scores, over the prevalence; at least one.
         lift_5: The same for 5 %.
@@ -228,11 +230,18 @@ def _score_label(name: str, judged: _Judged) -> LabelScore:
         brier,
         log_loss,
         undefined,
-        auroc_interval(judged.auroc, support, examples - support) if judged.auroc else None,
+        _auroc_interval(judged),
         judged.ap.interval() if judged.ap else None,
         calibration_error(scores_M, ties),
         *lifts,
     )
+
+
+def _auroc_interval(judged: _Judged) -> Interval:
+    if judged.auroc is None:
+        return None
+    positives = int(np.sum(judged.targets_M == 1))
+    return auroc_interval(judged.auroc, positives, len(judged.targets_M) - positives)
 
 
 def _distances(scores_M: Floats, targets_M: Matrix) -> tuple[float, float]:
@@ -260,20 +269,22 @@ def calibration_error(scores_M: Floats, ties: TieGroups, groups: int = _CALIBRAT
 
 def _mean(judged: Sequence[_Judged], weights: Sequence[float], labels: int) -> MeanScore:
     """The mean of each score over the labels for which it is defined."""
-    found = []
-    for parts in ([one.auroc for one in judged], [one.ap for one in judged]):
-        defined = [(part, weight) for part, weight in zip(parts, weights, strict=True) if part is not None]
-        found.append(mean_influence(*map(list, zip(*defined, strict=True))) if defined else None)
-    auroc, ap = found
-    known = [index for index, one in enumerate(judged) if len(one.targets_M)]
-    loss_K = [_distances(judged[index].scores_M, judged[index].targets_M)[1] for index in known]
-    weight_K = [weights[index] for index in known]
+    weighted = list(zip(judged, weights, strict=True))
+    aurocs = [(one.auroc, _auroc_interval(one), weight) for one, weight in weighted if one.auroc is not None]
+    aps = [(one.ap, weight) for one, weight in weighted if one.ap is not None]
+    ap = mean_influence(*map(list, zip(*aps, strict=True))) if aps else None
+    losses_K = [(_distances(one.scores_M, one.targets_M)[1], w) for one, w in weighted if len(one.targets_M)]
     return MeanScore(
-        auroc.value if auroc else None,
+        _average([(part.value, weight) for part, _, weight in aurocs]),
         ap.value if ap else None,
-        float(np.average(loss_K, weights=weight_K)) if known else None,
+        _average(losses_K),
         len(judged),
         labels,
-        auroc.interval() if auroc else None,
+        mean_interval(*map(list, zip(*aurocs, strict=True))) if aurocs else None,
         ap.interval() if ap else None,
     )
+
+
+def _average(weighted: Sequence[tuple[float, float]]) -> float | None:
+    values, weights = zip(*weighted, strict=True) if weighted else ((), ())
+    return float(np.average(values, weights=weights)) if weighted else None
