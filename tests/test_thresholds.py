@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlc.errors import DataError, MlcError, RunError, ScenarioError
+from mlc.metrics import score_decisions
 from mlc.scenario import (
     Auto,
     Cost,
@@ -24,6 +25,7 @@ from mlc.thresholds import (
     Estimate,
     Expected,
     Threshold,
+    Windows,
     choose_thresholds,
     decide,
     pick_pairs,
@@ -31,6 +33,7 @@ from mlc.thresholds import (
     thresholds_from_json,
     thresholds_to_json,
 )
+from mlc.thresholds.drifting import Drift, beyond_chance, drifts
 from tests import reference_metrics as reference
 
 relaxed = settings(deadline=None, max_examples=80)
@@ -422,6 +425,59 @@ def test_the_range_of_an_estimate_holds_new_figures_about_as_often_as_it_says():
             assert promise is not None
             held.append(bool(promise.low <= given_value <= promise.high))
     assert 0.92 <= np.mean(held) <= 0.99
+
+
+def shifting(seed, deviation, periods=14, size=4000):
+    """Calibrated scores of one label; in each window the log-odds of the targets are shifted."""
+    generator = np.random.default_rng(seed)
+    scores = generator.beta(1, 6, periods * size).astype(np.float32)
+    period_N = np.repeat(np.arange(periods), size)
+    shift_N = np.repeat(generator.normal(0, deviation, periods // 2), 2 * size)
+    targets = (generator.random(len(scores)) < 1 / (1 + np.exp(-shift_N) * (1 / scores - 1))).astype(np.uint8)
+    return scores[:, None], targets[:, None], period_N
+
+
+@pytest.mark.parametrize(("deviation", "widening"), [(0.0, (1.0, 1.3)), (0.3, (2.0, 8.0))])
+def test_ranges_know_how_much_windows_differ_and_hold_in_the_next_one(deviation, widening):
+    policy = Thresholds(default=PrecisionAtLeast(kind="precision_at_least", precision=0.3))
+    held, widths = [0, 0], [0.0, 0.0]
+    for seed in range(40):
+        scores, targets, period_N = shifting(seed, deviation)
+        new, last = period_N == 0, period_N == 2
+        past = period_N > 1
+        windows = Windows(scores[past], targets[past], np.arange(past.sum()) % 4000, period_N[past] - 2)
+        for way, known in enumerate((None, windows)):
+            [cut] = choose_thresholds(policy, ["Dress"], scores[last], targets[last], windows=known)
+            [given_new] = score_decisions(decide(scores[new], [cut]), targets[new], ["Dress"])
+            assert cut.estimate
+            assert cut.estimate.precision
+            assert given_new.precision is not None
+            promised = cut.estimate.precision
+            held[way] += promised.low <= given_new.precision <= promised.high
+            widths[way] += promised.high - promised.low
+    assert widening[0] <= widths[1] / widths[0] <= widening[1]
+    assert held[1] >= 35
+    assert held[0] < 30 or not deviation
+
+
+def test_windows_that_do_not_lie_a_window_apart_say_nothing():
+    scores, targets, _ = shifting(1, 0.5, periods=2)
+    policies = Thresholds(default=Auto())
+    for periods in (np.zeros(len(scores), int), np.repeat([0, 1], 4000), np.repeat([0, 3], 4000)):
+        windows = Windows(scores, targets, np.arange(len(scores)), periods)
+        known = choose_thresholds(policies, ["a"], scores, targets, windows=windows)
+        assert known == choose_thresholds(policies, ["a"], scores, targets)
+
+
+def test_the_variance_beyond_chance_is_found_again():
+    generator = np.random.default_rng(2)
+    by_chance = generator.uniform(0.01, 0.2, 4000)
+    changes = generator.normal(0, np.sqrt(by_chance + 0.09))
+    cut = Threshold("a", 0.5, "fixed")
+    assert beyond_chance(np.stack([changes**2, by_chance], axis=1)) == pytest.approx(0.09, rel=0.1)
+    assert beyond_chance(np.stack([0.5 * by_chance, by_chance], axis=1)) == 0.0
+    none = Windows(np.zeros((0, 1)), np.zeros((0, 1), np.uint8), np.zeros(0), np.zeros(0))
+    assert drifts([cut], none) == [Drift()]
 
 
 def test_an_entity_is_never_on_both_sides_of_a_fold():

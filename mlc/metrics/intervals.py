@@ -266,13 +266,16 @@ def logit_interval(center: float, each_E: Floats, freedom: float) -> Interval:
     return float(low), float(high)
 
 
-def ratio_interval(parts_E: Matrix, wholes_E: Matrix, *, new_as_well: bool = False) -> Interval:
+def ratio_interval(
+    parts_E: Matrix, wholes_E: Matrix, *, new_as_well: bool = False, drift: float = 0.0
+) -> Interval:
     """The 95 % interval of a share, `sum(parts) / sum(wholes)`, where an entity may add several to both.
 
     Args:
         parts_E: What each entity adds to the part: right decisions, for precision.
         wholes_E: What it adds to the whole: decisions.
         new_as_well: Not where the true share lies, but the share among as many new entities.
+        drift: Variance by which the log-odds of the true share may have changed until then.
 
     Returns:
         Wilson's interval, with as many trials as a share of this variance has; None where the whole is 0.
@@ -281,6 +284,9 @@ def ratio_interval(parts_E: Matrix, wholes_E: Matrix, *, new_as_well: bool = Fal
         >>> low, high = ratio_interval(np.ones(8), np.ones(8))
         >>> round(low, 3), high
         (0.589, 1.0)
+        >>> hits = np.arange(100) % 2
+        >>> [round(end, 2) for end in ratio_interval(hits, np.ones(100), drift=0.25)]
+        [0.26, 0.74]
 
     Source: Wilson (1927), Probable inference; effective trials: Korn and Graubard (1998), Confidence
     intervals for proportions with small expected number of positive counts.
@@ -293,6 +299,7 @@ def ratio_interval(parts_E: Matrix, wholes_E: Matrix, *, new_as_well: bool = Fal
     trials = share * (1.0 - share) / variance if variance > 0.0 else float(np.count_nonzero(wholes_E))
     trials /= 2.0 if new_as_well else 1.0
     z = float(student.ppf(_TAIL, max(trials - 1.0, 1.0)))
+    trials /= 1.0 + drift * share * (1.0 - share) * trials
     center = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     reach = z / (1 + z**2 / trials) * float(np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)))
     return max(0.0, center - reach), min(1.0, center + reach)

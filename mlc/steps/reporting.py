@@ -25,6 +25,7 @@ from mlc.steps.slices import slices_of
 from mlc.tables import (
     CUTOFF,
     ENTITY_ID,
+    MICROSECONDS_PER_DAY,
     RAW_SCORES,
     SCORES,
     SPLIT,
@@ -34,7 +35,14 @@ from mlc.tables import (
     targets_of,
     with_class_names,
 )
-from mlc.thresholds import Threshold, choose_thresholds, decide, thresholds_to_json
+from mlc.thresholds import (
+    PERIODS_A_WINDOW,
+    Threshold,
+    Windows,
+    choose_thresholds,
+    decide,
+    thresholds_to_json,
+)
 
 
 def write_report(run: Run, prepared: Prepared, raw: pl.DataFrame, rivals: Rivals) -> dict[str, Any]:
@@ -94,11 +102,26 @@ def decide_on_validation(
     calibrators, outside_NK = fit_calibration(
         scenario.calibration, names, scores_NK, targets_NK, entity_folds(entities_N)
     )
-    cutoffs = max(1, part[CUTOFF].n_unique())
     thresholds = choose_thresholds(
-        scenario.thresholds, names, outside_NK, targets_NK, entities_N, cutoffs=cutoffs
+        scenario.thresholds,
+        names,
+        outside_NK,
+        targets_NK,
+        entities_N,
+        cutoffs=max(1, part[CUTOFF].n_unique()),
+        windows=_windows(scenario, examples, calibrated(raw_NK, calibrators)),
     )
     return calibrators, thresholds
+
+
+def _windows(scenario: Scenario, examples: pl.DataFrame, scores_NK: np.ndarray) -> Windows:
+    """The examples of training and validation, by half windows."""
+    known = (examples[SPLIT] != "test").to_numpy()
+    part = examples.filter(known)
+    cutoffs_N = part[CUTOFF].cast(pl.Int64).to_numpy()
+    period = scenario.target.longest_days * MICROSECONDS_PER_DAY // PERIODS_A_WINDOW
+    back_N = (cutoffs_N.max(initial=0) - cutoffs_N) // period
+    return Windows(scores_NK[known], targets_of(part), part[ENTITY_ID].rank("dense").to_numpy(), back_N)
 
 
 def with_calibration(raw: pl.DataFrame, calibrators: Sequence[Calibrator]) -> pl.DataFrame:

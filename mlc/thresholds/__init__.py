@@ -15,11 +15,14 @@ from mlc.thresholds.deciding import (
     thresholds_from_json,
     thresholds_to_json,
 )
+from mlc.thresholds.drifting import PERIODS_A_WINDOW, Windows
 
 __all__ = [
+    "PERIODS_A_WINDOW",
     "Estimate",
     "Expected",
     "Threshold",
+    "Windows",
     "choose_thresholds",
     "decide",
     "pick_pairs",

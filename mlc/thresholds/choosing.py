@@ -6,7 +6,7 @@ what came out is said by an estimate on entities that had no part in the choice.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 import numpy as np
@@ -30,6 +30,7 @@ from mlc.scenario import (
 )
 from mlc.tables import UNKNOWN, check_scores_of_labels
 from mlc.thresholds.deciding import Estimate, Expected, Threshold, places
+from mlc.thresholds.drifting import Counts, Drift, Windows, drifts
 
 Matrix = npt.NDArray[Any]
 
@@ -46,6 +47,7 @@ def choose_thresholds(
     entities_N: Matrix | None = None,
     *,
     cutoffs: int = 1,
+    windows: Windows | None = None,
 ) -> list[Threshold]:
     """The cut of each label by its policy, from the validation examples alone.
 
@@ -57,6 +59,8 @@ def choose_thresholds(
         targets_NK: 0, 1 or 255 (unknown, left out), uint8, same shape.
         entities_N: The entity of each example. Default: each is one.
         cutoffs: How many moments the examples are of: `top_n` counts for one.
+        windows: Examples of several windows, for ranges that know how much figures change from one to the
+            next. Default: they know chance alone.
 
     Returns:
         One entry a label, in order.
@@ -86,7 +90,7 @@ def choose_thresholds(
     folds_N = entity_folds(entities_N)
     scores_NK = scores_NK.astype(np.float32, copy=False)
     places_NK = places(scores_NK) if _ranks(thresholds) else None
-    chosen = []
+    columns, policies, cuts = [], [], []
     for label, name in enumerate(class_names):
         known_N = targets_NK[:, label] != UNKNOWN
         column = _Column(
@@ -100,9 +104,15 @@ def choose_thresholds(
         policy = thresholds.per_label.get(name, thresholds.default)
         value, note = _choose(policy, column)
         top_k = policy.k if isinstance(policy, TopK) else None
-        estimate = _estimate(policy, column, value)
-        note = note or _few(policy, column) or _missed(policy, estimate)
-        chosen.append(Threshold(name, value, policy.kind, note, top_k, estimate))
+        columns.append(column)
+        policies.append(policy)
+        cuts.append(Threshold(name, value, policy.kind, note, top_k))
+    changes = drifts(cuts, windows) if windows else [Drift()] * len(cuts)
+    chosen = []
+    for cut, policy, column, drift in zip(cuts, policies, columns, changes, strict=True):
+        estimate = _estimate(policy, column, cut.value, drift)
+        note = cut.note or _few(policy, column) or _missed(policy, estimate)
+        chosen.append(replace(cut, note=note, estimate=estimate))
     return chosen
 
 
@@ -263,7 +273,7 @@ def _missed(policy: Policy, estimate: Estimate | None) -> str | None:
     return f"{name} {goal:g} is likely missed: about {found.value:.2g} is expected"
 
 
-def _estimate(policy: Policy, column: _Column, value: float) -> Estimate | None:
+def _estimate(policy: Policy, column: _Column, value: float, drift: Drift) -> Estimate | None:
     """What the cut gives where each fold is decided by the cut of the others."""
     if not len(column.scores_M):
         return None
@@ -279,21 +289,17 @@ def _estimate(policy: Policy, column: _Column, value: float) -> Estimate | None:
     if isinstance(policy, TopK):
         assert column.places_M is not None
         yes_M &= column.places_M < policy.k
-    positive_M = column.targets_M == 1
-    hits_E, yes_E, positives_E, all_E = (
-        np.bincount(column.codes_M, weights=part)
-        for part in (yes_M & positive_M, yes_M, positive_M, np.ones(len(yes_M)))
-    )
-    return Estimate(
-        _expected(hits_E, yes_E),
-        _expected(hits_E, positives_E),
-        _expected(2 * hits_E, yes_E + positives_E) if positives_E.any() else None,
-        _expected(yes_E, all_E),
-    )
+    counts = Counts.of(yes_M, column.targets_M == 1, column.codes_M)
+    figures = {
+        name: _expected(*shares, getattr(drift, name)) for name, shares in counts.parts_and_wholes().items()
+    }
+    if not counts.positives_E.any():
+        figures["f1"] = None
+    return Estimate(**figures)
 
 
-def _expected(parts_E: Matrix, wholes_E: Matrix) -> Expected | None:
-    interval = ratio_interval(parts_E, wholes_E, new_as_well=True)
+def _expected(parts_E: Matrix, wholes_E: Matrix, drift: float) -> Expected | None:
+    interval = ratio_interval(parts_E, wholes_E, new_as_well=True, drift=drift)
     return None if interval is None else Expected(float(parts_E.sum() / wholes_E.sum()), *interval)
 
 
