@@ -171,7 +171,7 @@ h1 { margin: .5rem 0; font-size: 1.75rem; line-height: 1.2; overflow-wrap: anywh
 h2 { margin: 2.5rem 0 .25rem; font-size: 1.25rem; }
 h3 { margin: 0; font-size: .875rem; overflow-wrap: anywhere; }
 .lead { margin: 0 0 1rem; max-width: 48rem; color: var(--faint); text-wrap: pretty; }
-header .lead { font-size: 1.125rem; }
+header .lead { font-size: 1.125rem; color: var(--ink); }
 nav { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; font-size: .875rem; }
 a { color: var(--colour-0); }
 .wide { overflow-x: auto; max-width: 100%; }

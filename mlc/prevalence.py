@@ -63,8 +63,8 @@ def prevalence_points(examples: pl.DataFrame) -> list[Point]:
     return points
 
 
-def prevalence_chart(name: str, k: int, points: Sequence[Point], x: Axis) -> Markup:
-    """Prevalence of label k over the cutoffs, a colour a split, on an axis of its own from 0."""
+def prevalence_chart(name: str, k: int, points: Sequence[Point], x: Axis, *below: Markup) -> Markup:
+    """Prevalence of label k over the cutoffs, a colour a split, on an axis of its own from 0; `below` it."""
     drawn, highest = [], 0.0
     for colour, split in enumerate(SPLITS):
         known = [point for point in points if point.split == split and point.known_K[k]]
@@ -77,4 +77,4 @@ def prevalence_chart(name: str, k: int, points: Sequence[Point], x: Axis) -> Mar
         places = [(seconds(point.cutoff), share) for point, share in zip(known, shares, strict=True)]
         drawn.append(Curve(colour, places, notes))
     chart = curves(f"prevalence of {name} over the cutoffs", drawn, x, share_axis(highest))
-    return element("figure", element("h3", name), chart)
+    return element("figure", element("h3", name), chart, *below)

@@ -191,7 +191,7 @@ def heat_map(
     """
     cell = 30 if len(names) <= 16 else 18
     shown = [name if len(name) <= _NAME else name[: _NAME - 1] + "…" for name in names]
-    left = 10 + _LETTER * max(len(name) for name in shown)
+    left = 14 + _LETTER * max(len(name) for name in shown)
     top = 10 + _LETTER * 0.75 * max(len(name) for name in shown)
     side = cell * len(names)
     parts: list[Markup] = []

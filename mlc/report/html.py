@@ -23,7 +23,7 @@ from mlc.report.cells import (
 )
 from mlc.report.panels import Scored, label_panel
 from mlc.svg import Curve, curves, heat_map, number_axis, seconds, time_axis
-from mlc.tables import RAW_SCORES, SCORES, SPLIT, UNKNOWN, Split, scores_of, targets_of
+from mlc.tables import RAW_SCORES, SCORES, SPLIT, SPLITS, UNKNOWN, Split, scores_of, targets_of
 
 Matrix = npt.NDArray[Any]
 
@@ -67,7 +67,8 @@ def report_page(
         _made(made, scenario),
     ]
     script = files("mlc.report").joinpath("explore.js").read_text(encoding="utf-8")
-    return page(report["scenario"], report["verdict"], sections, script)
+    begun, colon, rest = report["verdict"].partition(":")
+    return page(report["scenario"], joined([element("strong", begun), colon, rest]), sections, script)
 
 
 class _Part:
@@ -130,8 +131,8 @@ def _listed(names: Sequence[str], most: int = 12) -> object:
 def _labels(report: Mapping[str, Any]) -> Section:
     head = [
         *("label", "support", "prevalence", "AUROC", "95 %", "AP", "95 %", "AP/prevalence"),
-        *("calibration error before", "after", "threshold", "precision", "recall", "F1", "yes"),
-        *("precision promised", "recall promised", "kept"),
+        *("threshold", "yes", "precision", "promised", "recall", "promised", "kept", "F1"),
+        *("calibration error before", "after"),
     ]
     rows = [_label_row(label) for label in report["splits"]["test"]["labels"]]
     return Section(
@@ -153,27 +154,25 @@ def _label_row(label: Mapping[str, Any]) -> list[str]:
         score_text(label["ap"]),
         range_text(label["ap_interval"]),
         number_text(label["lift"], ".1f"),
+        "top k" if top else f"{label['threshold']:.4g}",
+        count_text(label["volume"]),
+        *_promises(label),
+        score_text(label["f1"]),
         number_text(label.get("calibration_error_before"), ".4f"),
         number_text(label["calibration_error"], ".4f"),
-        "top k" if top else f"{label['threshold']:.4g}",
-        score_text(label["precision"]),
-        score_text(label["recall"]),
-        score_text(label["f1"]),
-        count_text(label["volume"]),
-        *_promise(label),
     ]
 
 
-def _promise(label: Mapping[str, Any]) -> list[str]:
-    """Ranges of precision and recall that were promised, and whether the test kept them."""
+def _promises(label: Mapping[str, Any]) -> list[str]:
+    """Precision and recall, each with the range that was promised, and whether the test kept them."""
     estimate = label["threshold_estimate"] or {}
-    ranges, kept = [], []
+    cells, kept = [], []
     for name in ("precision", "recall"):
         promised = estimate.get(name)
-        ranges.append(range_text(promised and (promised["low"], promised["high"])))
+        cells += [score_text(label[name]), range_text(promised and (promised["low"], promised["high"]))]
         if promised and label[name] is not None:
             kept.append(label[name] >= promised["low"])
-    return [*ranges, ("yes" if all(kept) else "no") if kept else "-"]
+    return [*cells, ("yes" if all(kept) else "no") if kept else "-"]
 
 
 def _panels(report: Mapping[str, Any], examples: pl.DataFrame, validation: _Part, test: _Part) -> Section:
@@ -184,7 +183,10 @@ def _panels(report: Mapping[str, Any], examples: pl.DataFrame, validation: _Part
     x = time_axis(min(cutoffs), max(cutoffs))
     panels = (
         label_panel(
-            label, validation.label(k), test.label(k), prevalence_chart("Prevalence over time", k, points, x)
+            label,
+            validation.label(k),
+            test.label(k),
+            prevalence_chart("Prevalence over time", k, points, x, legend(SPLITS)),
         )
         for k, label in enumerate(labels[:_MOST_PANELS])
     )
