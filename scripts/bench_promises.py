@@ -168,7 +168,7 @@ def untrue(run: Run, runs: Path, report: dict[str, Any]) -> list[str]:
     entities_N = examples.filter(test)[ENTITY_ID].rank("dense").to_numpy().astype(np.int64) - 1
     targets_NK, scores_NK = targets_of(examples)[test], scores_of(predictions)[test]
     rivals = {name: scores[test] for name, scores in rival_scores(run, runs).items()}
-    page = html.unescape((run / "report.html").read_text(encoding="utf-8"))
+    page = html.unescape(re.sub("<[^>]*>", "", (run / "report.html").read_text(encoding="utf-8")))
     wrong = [] if sentence in page else ["report.html has another sentence"]
     clauses, named = CLAUSE.findall(sentence), ""
     if {SCORES[score] for _, _, score, _, _ in clauses} != {average_precision_score, roc_auc_score, log_loss}:
