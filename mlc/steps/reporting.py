@@ -20,6 +20,7 @@ from mlc.run import Run
 from mlc.scenario import Scenario
 from mlc.sources import entity_expr
 from mlc.steps.labels import Prepared
+from mlc.steps.refit import REFIT_NOTE
 from mlc.steps.rivals import Rivals
 from mlc.steps.slices import slices_of
 from mlc.tables import (
@@ -200,6 +201,8 @@ def _warnings(scenario: Scenario, calibrators: Sequence[Calibrator]) -> list[str
             "Examples without any positive target were left out (drop_all_negative): prevalence and "
             "precision are higher than among all entities."
         )
+    if scenario.train.refit:
+        warnings.append(REFIT_NOTE)
     raw = [one.name for one in calibrators if one.method == "none"]
     if scenario.train.loss.kind != "bce" and raw:
         warnings.append(
