@@ -76,7 +76,7 @@ def test_the_score_of_an_ensemble_is_the_mean_of_its_members_scores(scale):
     ensemble = Ensemble(SPEC, 3).eval()
     with torch.no_grad():
         for member in members_of(ensemble):
-            member.out[-1].weight.mul_(scale)  # type: ignore[union-attr, operator]
+            member.out[-1].weight.mul_(scale)  # type: ignore[operator]
     batch = random_batch(7)
     _, together = score_batches(ensemble, [batch])
     each = [score_batches(member, [batch])[1] for member in members_of(ensemble)]

@@ -143,7 +143,8 @@ def test_a_member_of_an_ensemble_learns_what_it_would_learn_alone(more):
     first, second, _ = members_of(several.network)
     kept, expected = several.judged_weights(several.state_dict()), alone.judged_weights(alone.state_dict())
     for name, weight in expected.items():
-        torch.testing.assert_close(kept[f"members.0.{name}"], weight, atol=0, rtol=0)
+        # The norm of the gradient is summed in another order.
+        torch.testing.assert_close(kept[f"members.0.{name}"], weight, atol=1e-6, rtol=1e-5)
     assert not torch.equal(first.entity_to_label.weight, second.entity_to_label.weight)
     assert several.epoch_sums[1] == alone.epoch_sums[1]
 

@@ -6,17 +6,16 @@ from operator import itemgetter
 import numpy as np
 import polars as pl
 from scipy.optimize import minimize_scalar
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from mlc.baselines import blends
-from mlc.calibration import entity_folds, fit_calibration
+from mlc.calibration import entity_folds, fit_calibration, logits
 from mlc.errors import DataError
 from mlc.run import Run
 from mlc.steps.labels import Prepared
 from mlc.tables import ENTITY_ID, SCORES, SPLIT, UNKNOWN, array_column, scores_of, targets_of
 
 _FILE = "blend.json"
-_SMALLEST = 1e-7
 
 
 def blended(network_NK: np.ndarray, boosted_NK: np.ndarray, weight: float) -> np.ndarray:
@@ -34,7 +33,7 @@ def blended(network_NK: np.ndarray, boosted_NK: np.ndarray, weight: float) -> np
         >>> blended(np.array([[0.2]]), np.array([[0.8]]), 0.5).tolist()
         [[0.5]]
     """
-    mixed_NK = weight * _logits(network_NK) + (1.0 - weight) * _logits(boosted_NK)
+    mixed_NK = weight * logits(network_NK) + (1.0 - weight) * logits(boosted_NK)
     return np.asarray(expit(mixed_NK), np.float32)
 
 
@@ -62,7 +61,7 @@ def choose_weight(
         return 0.5
     folds_N = entity_folds(validation[ENTITY_ID].rank("dense").to_numpy())
     network, boosted = (
-        _logits(fit_calibration("bias", names, scores_NK, targets_NK, folds_N)[1])[known_NK]
+        logits(fit_calibration("bias", names, scores_NK, targets_NK, folds_N)[1])[known_NK]
         for scores_NK in (network_NK, boosted_NK)
     )
     signs = np.where(targets_NK[known_NK] == 1, -1.0, 1.0)
@@ -119,13 +118,7 @@ def blend_note(weight: float) -> str:
 
     Examples:
         >>> blend_note(0.62)
-        'the model is a blend: in logits 0.620 of the network and 0.380 of boosting, chosen on validation'
+        'the model is a blend: in logits 0.620 of the network, 0.380 of boosting, chosen on validation'
     """
-    own, other = (f"{share:.3f}" for share in (weight, 1.0 - weight))
-    return (
-        f"the model is a blend: in logits {own} of the network and {other} of boosting, chosen on validation"
-    )
-
-
-def _logits(scores: np.ndarray) -> np.ndarray:
-    return np.asarray(logit(np.clip(scores.astype(np.float64), _SMALLEST, 1.0 - _SMALLEST)))
+    shares = f"{weight:.3f} of the network, {1.0 - weight:.3f} of boosting"
+    return f"the model is a blend: in logits {shares}, chosen on validation"
