@@ -33,7 +33,7 @@ AS_OF = datetime(2025, 9, 3)
 FLAGS = (
     *(flag for flag in NANO if flag != "--set"),
     *("model.members=2", "model.blend=boosting", "model.memory=true", "baselines=[boosting]"),
-    *("train.learning_rate=0.01", "train.epochs=3"),
+    *("train.learning_rate=0.01", "examples.train_cutoffs=4"),
 )
 
 

@@ -54,9 +54,8 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
         DataError: The tables no longer fit, do not reach the moment, or no entity has history at it; or the
             model is a blend and LightGBM is not installed.
     """
-    trained = run.scenario()
-    check_boosting(trained)
-    refit = trained.train.refit
+    check_boosting(run.scenario())
+    refit = run.scenario().train.refit
     network, names = stored_network(run, REFIT if refit else WEIGHTS)
     vocabulary = stored_vocabulary(run)
     scenario = scenario_as_trained(run, vocabulary, runs, say)
@@ -86,9 +85,11 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
 
 def _with_blend(run: Run, examples: ExampleBatches, raw_NK: np.ndarray) -> np.ndarray:
     """The network's scores, mixed with those of boosting where the run is a blend."""
-    weight, boosting = stored_blend(run), stored_boosting(run)
-    if weight is None or boosting is None:
+    weight = stored_blend(run)
+    if weight is None:
         return raw_NK
+    boosting = stored_boosting(run)
+    assert boosting is not None  # it is there, or an error
     return blended(raw_NK, boosting_scores(boosting, examples), weight)
 
 

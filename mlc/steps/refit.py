@@ -57,7 +57,8 @@ class UpTo(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Enough?"""
         del pl_module
-        trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
+        if trainer.current_epoch + 1 >= self.epochs:
+            trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """All ranks together: weights may be sharded."""

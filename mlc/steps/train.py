@@ -194,14 +194,8 @@ def _fit(
         callbacks.append(TQDMProgressBar(refresh_rate=5))
     trainer = _trainer(scenario.train, callbacks, setting)
     trainer.loggers = open_loggers(scenario, run)
-    _run(
-        trainer,
-        classifier,
-        prepared,
-        examples,
-        stopping,
-        run.last_checkpoint if setting.opening == "resume" else None,
-    )
+    checkpoint = run.last_checkpoint if setting.opening == "resume" else None
+    _run(trainer, classifier, prepared, examples, stopping, checkpoint)
     state = torch.load(best.best_model_path or best.last_model_path, weights_only=True)
     epochs = state["epoch"] + 1
     say(f"best epoch {epochs}")
