@@ -13,6 +13,7 @@ from torchmetrics import MeanMetric, Metric
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
 from mlc.batch import Batch
+from mlc.ensemble import AnyNetwork, members_of
 from mlc.losses import Objective
 from mlc.network import Network
 from mlc.scenario import Bce, TrainSection
@@ -75,14 +76,14 @@ def monitored(train: TrainSection) -> tuple[str, Literal["min", "max"]]:
 
 
 class Classifier(pytorch_lightning.LightningModule):
-    """Trains a `Network`.
+    """Trains a `Network`, or several side by side, each of them as if it were alone.
 
     The gradient of a step is that of the mean over all known (example, label) cells of all its batches on all
     ranks. What is random in a step depends on (seed, epoch, batch, rank) alone, so that a training that was
     stopped goes on as if it had not been.
 
     Args:
-        network: Fitted network.
+        network: Fitted network or ensemble.
         train: How to train it.
         objective: What is minimised; by default the scenario's loss, all labels alike.
         weights_N: Weight of each example of the examples table, float32; ones by default.
@@ -99,7 +100,7 @@ class Classifier(pytorch_lightning.LightningModule):
 
     def __init__(
         self,
-        network: Network,
+        network: AnyNetwork,
         train: TrainSection,
         objective: Objective | None = None,
         weights_N: torch.Tensor | None = None,
@@ -125,6 +126,11 @@ class Classifier(pytorch_lightning.LightningModule):
         self._matrices = matrices_of(network)
 
     @property
+    def members(self) -> list[Network]:
+        """The networks that are trained."""
+        return members_of(self.network)
+
+    @property
     def judged(self) -> nn.Module:
         """The weights that are validated and kept: the moving average, where there is one."""
         return self.network if self.averaged is None else self.averaged
@@ -140,9 +146,10 @@ class Classifier(pytorch_lightning.LightningModule):
         position = (train.seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(position).generate_state(1)[0]))
         weights_B = None if self.weights_N is None else self.weights_N[batch.index_B]
-        total, weight = self.objective(self.network(batch), batch.targets_BK, weights_B)
-        self.step_sums += torch.stack([total.detach(), weight])
-        return cast(torch.Tensor, total / self._scale)
+        losses = [self.objective(member(batch), batch.targets_BK, weights_B) for member in self.members]
+        total, weight = torch.stack([total for total, _ in losses]), losses[0][1]
+        self.step_sums += torch.stack([total.detach().mean(), weight])
+        return total.sum() / self._scale
 
     @property
     def _scale(self) -> int:
@@ -166,6 +173,19 @@ class Classifier(pytorch_lightning.LightningModule):
                 parameter.grad.mul_(factor)
         self.epoch_sums += sums[:2]
         self.step_sums.zero_()
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Each network of an ensemble by its own norm: one must not slow the others down."""
+        if len(self.members) == 1:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val is not None:
+            for member in self.members:
+                nn.utils.clip_grad_norm_(member.parameters(), gradient_clip_val)
 
     def optimizer_step(self, *arguments: Any, **keywords: Any) -> None:
         """A step, and that of the moving average."""
@@ -203,13 +223,14 @@ class Classifier(pytorch_lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with decay on matrices only, and a learning rate that rises and falls step by step."""
         train = self.train_section
-        pretrained = {id(parameter) for parameter in self.network.pretrained()}
+        pretrained = {id(parameter) for member in self.members for parameter in member.pretrained()}
         parted = (
             [p for p in self.network.parameters() if (id(p) in pretrained) is own] for own in (False, True)
         )
         groups, trunk = (parameter_groups(part, train.weight_decay, self._matrices) for part in parted)
-        for group in trunk if self.network.trunk_rate is not None else ():
-            group["lr"] = self.network.trunk_rate
+        trunk_rate = self.members[0].trunk_rate
+        for group in trunk if trunk_rate is not None else ():
+            group["lr"] = trunk_rate
         groups += [group for group in trunk if group["params"]]
         # With mixed precision Lightning does not clip the gradients of a fused optimiser.
         fused = self.device.type in ("cpu", "cuda") and not train.precision.endswith("mixed")

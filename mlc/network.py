@@ -4,20 +4,14 @@ Logit of label k = prior log-odds + shared multilayer perceptron over (features 
 embedding, entity vector) + ⟨entity vector, label vector⟩. Whatever is off contributes nothing.
 """
 
-import json
 import math
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
-from mlc.atomic import replacing, write_text
 from mlc.batch import Batch
 from mlc.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear, Trunk, ValueCadence
 from mlc.history import (
@@ -283,44 +277,3 @@ class Foreseen(nn.Module):
         none_BHP = -functional.softplus(logits_BHV.index_select(-1, self.value_P))
         none_BHK = none_BHK.index_add(2, self.label_P, none_BHP).clamp_max(-1e-6)
         return torch.log(-torch.expm1(none_BHK)) - none_BHK
-
-
-@torch.inference_mode()
-def score_batches(network: Network, batches: Iterable[Batch]) -> tuple[np.ndarray, np.ndarray]:
-    """The probabilities of the examples in some batches.
-
-    Args:
-        network: On any device.
-        batches: Each example once.
-
-    Returns:
-        Their positions in the examples, int64, shape (n), and the scores, float32, shape (n, K).
-    """
-    network.eval()
-    device = network.prior_K.device
-    positions = [np.zeros(0, dtype=np.int64)]
-    scores = [np.zeros((0, network.spec.labels), dtype=np.float32)]
-    for batch in batches:
-        logits_BK = network(batch.to(device)).float()
-        positions.append(batch.index_B.numpy())
-        scores.append(torch.sigmoid(logits_BK).cpu().numpy())
-    return np.concatenate(positions), np.concatenate(scores)
-
-
-def save_network(network: Network, class_names: Sequence[str], folder: Path) -> None:
-    """Write `model.safetensors` and `model.json`: no pickled code, labels by name."""
-    with replacing(folder / "model.safetensors") as temporary:
-        # A safetensors file holds no shared or strided memory.
-        save_file(
-            {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}, temporary
-        )
-    described = {"schema": "mlc/model/1", "class_names": list(class_names), "network": network.spec.as_json()}
-    write_text(folder / "model.json", json.dumps(described, indent=1, ensure_ascii=False) + "\n")
-
-
-def load_network(folder: Path) -> tuple[Network, list[str]]:
-    """The network of a run with its weights, and its class names."""
-    described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    network = Network(NetworkSpec.from_json(described["network"]))
-    network.load_state_dict(load_file(folder / "model.safetensors"))
-    return network, described["class_names"]

@@ -6,7 +6,8 @@ runs/<name>/
     examples.parquet vocabulary.json
     checkpoints/                  best.ckpt, last.ckpt: for --resume
     model.safetensors model.json  the weights, and what it takes to build the network again
-    predictions.parquet calibration.json thresholds.json boosting.json
+    refit.safetensors             those of train.refit
+    predictions.parquet calibration.json thresholds.json boosting.json blend.json
     report.json report.md report.html MODEL_CARD.md log.jsonl logs/
 """
 

@@ -34,9 +34,10 @@ from torch.profiler import ProfilerActivity, profile
 from mlc.batch import Batch
 from mlc.batches import BatchPlan, ExampleBatches, Loader
 from mlc.demo import write_demo
+from mlc.ensemble import members_of, score_batches
 from mlc.history import label_features
 from mlc.module import Classifier
-from mlc.network import Network, score_batches
+from mlc.network import Network
 from mlc.run import peak_memory_mb
 from mlc.scenario import Scenario, load_scenario
 from mlc.steps.labels import prepare
@@ -157,7 +158,7 @@ def task(customers: int, *overrides: str) -> Task:
         prepared.store, prepared.cutoffs.fit_until, scenario.model.attributes, scenario.model.memory
     )
     examples = example_batches(prepared, vocabulary)
-    network = fitted_network(prepared, vocabulary, examples)
+    (network,) = members_of(fitted_network(prepared, vocabulary, examples))
     positions = np.flatnonzero((prepared.examples.table[SPLIT] == "train").to_numpy())
     return Task(scenario, examples, network, positions, time.perf_counter() - begun)
 

@@ -19,8 +19,9 @@ from mlc.encoders import (
     ValueCadence,
     quantile_edges,
 )
+from mlc.ensemble import load_network, save_network
 from mlc.module import DefinedMeans, learning_rate_factor
-from mlc.network import CALENDAR, Foreseen, Network, NetworkSpec, TrunkSpec, load_network, save_network
+from mlc.network import CALENDAR, Foreseen, Network, NetworkSpec, TrunkSpec
 
 LABELS = 3
 SPEC = NetworkSpec(LABELS, 16, 1, 0.2, True, True, [4, 5], 2, [6, 3], 1)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mlc.ensemble import members_of
 from mlc.errors import RunError
 from mlc.pretraining import load_foundation
 from mlc.run import Run
@@ -203,7 +204,8 @@ def test_before_its_training_a_network_says_what_the_foundation_foresees(demo, r
     start = open_foundation(prepared.scenario, runs, fit_until, prepared.store, silent)
     assert start is not None
     examples = example_batches(prepared, Vocabulary(FieldRows({}, []), start.events))
-    network = fitted_network(prepared, Vocabulary(FieldRows({}, []), start.events), examples, start).eval()
+    vocabulary = Vocabulary(FieldRows({}, []), start.events)
+    (network,) = members_of(fitted_network(prepared, vocabulary, examples, start).eval())
     batch = examples[np.arange(50)]
     model, (field, label) = start.model.eval(), ("articles.department", "Kids")
     assert model.cadence is not None

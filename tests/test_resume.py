@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from mlc.run import Run
+from mlc.steps.refit import UpTo
 from mlc.steps.stopping import Stopping
 from tests.conftest import Result, in_process, process
 
@@ -90,6 +92,19 @@ class CutError(Exception):
     """The process dies here."""
 
 
+def cut_after(times: int, original: Callable[..., None]) -> Callable[..., None]:
+    """A hook that works so many times."""
+    seen = []
+
+    def hooked(*arguments: object) -> None:
+        original(*arguments)
+        seen.append(arguments)
+        if len(seen) == times:
+            raise CutError
+
+    return hooked
+
+
 @pytest.mark.parametrize(
     ("hook", "times"),
     [("on_train_batch_end", 9), ("on_validation_batch_end", 2), ("on_validation_end", 2)],
@@ -99,24 +114,35 @@ def test_it_goes_on_exactly_from_every_part_of_an_epoch(
     demo, whole, tmp_path, monkeypatch, capfd, hook, times
 ):
     monkeypatch.chdir(tmp_path)
-    seen = []
-
-    def cut(original):
-        def hooked(*arguments):
-            original(*arguments)
-            seen.append(hook)
-            if len(seen) == times:
-                raise CutError
-
-        return hooked
-
     command = ("train", demo / f"{NAME}.yaml", *FLAGS)
     with monkeypatch.context() as patched:
-        patched.setattr(Stopping, hook, cut(getattr(Stopping, hook)))
+        patched.setattr(Stopping, hook, cut_after(times, getattr(Stopping, hook)))
         assert in_process(monkeypatch, capfd, *command).code == 3
     resumed = in_process(monkeypatch, capfd, *command, "--resume")
     assert resumed.code == 0, resumed.err
     assert_alike(tmp_path / "runs" / NAME, whole)
+
+
+def test_several_networks_go_on_exactly_and_a_refit_that_was_stopped_starts_over(
+    demo, tmp_path, monkeypatch, capfd
+):
+    several = ("--set", "model.members=2", "--set", "train.refit=true", "--set", "baselines=[recency]")
+    command = ("train", demo / f"{NAME}.yaml", *FLAGS, *several)
+    for folder, cuts in (("whole", ()), ("cut", ((Stopping, "on_train_batch_end"), (UpTo, "on_train_end")))):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        for place, hook in cuts:
+            with monkeypatch.context() as patched:
+                patched.setattr(place, hook, cut_after(9 if place is Stopping else 1, getattr(place, hook)))
+                resumed = () if place is Stopping else ("--resume",)
+                assert in_process(monkeypatch, capfd, *command, *resumed).code == 3
+        result = in_process(monkeypatch, capfd, *command, *(("--resume",) if cuts else ()))
+        assert result.code == 0, result.err
+    runs = [tmp_path / folder / "runs" / NAME for folder in ("cut", "whole")]
+    assert_alike(*runs)
+    one, two = ((run / "refit.safetensors").read_bytes() for run in runs)
+    assert one == two != (runs[0] / "model.safetensors").read_bytes()
+    assert {path.name for path in (runs[0] / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
 
 
 def test_a_checkpoint_of_the_last_epoch_does_not_train_one_more(demo, whole, tmp_path, monkeypatch, capfd):

@@ -47,6 +47,13 @@ class ModelSection(Section):
     """What is trained of the foundation: `all` of it, nothing (`head`: only what comes after it), or all with
     a learning rate of its own, `{trunk_learning_rate: 1.0e-4}`."""
 
+    members: Annotated[int, Field(ge=1)] = 1
+    """So many networks, trained side by side from different first weights; the score is the mean of theirs.
+    Costs as many times the training and the scoring."""
+    blend: Literal["none", "boosting"] = "none"
+    """`boosting`: the score is a weighted mean, in logits, of the network's and of LightGBM's (`pip install
+    'mlc[boost]'`); validation chooses the weight by log-loss."""
+
     @property
     def sees_events(self) -> bool:
         """Whether the columns of the events enter the model."""
@@ -333,6 +340,9 @@ class Scenario(Section):
             if train.ema_decay is not None:
                 rule = "needs all weights on each device, however: strategy is fsdp; use ddp, or remove this"
                 yield self.problem("train.ema_decay", rule)
+            if vars(self).get("model", ModelSection()).members > 1:
+                rule = "several networks need ddp, however: train.strategy is fsdp; change one of them"
+                yield self.problem("model.members", rule)
         examples = vars(self).get("examples", ExamplesSection())
         if train.half_life_days is not None and examples.train_cutoffs == 1 and not examples.at:
             rule = "has no effect: there is one training cutoff; raise examples.train_cutoffs, or remove this"

@@ -12,6 +12,7 @@ import torch
 from mlc.atomic import replacing
 from mlc.batch import Batch
 from mlc.batches import ExampleBatches
+from mlc.ensemble import members_of
 from mlc.errors import DataError, RunError
 from mlc.examples import eligible_rows
 from mlc.futures import without_labels
@@ -27,7 +28,7 @@ VECTOR = "vector"
 
 
 def embed(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFrame:
-    """What the events up to a moment say of every entity that has any.
+    """What the events up to a moment say of every entity that has any; of several networks, to the first.
 
     Args:
         run: A finished run of `mlc pretrain`, or of `mlc train` with a memory.
@@ -67,7 +68,7 @@ def embed(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFram
 def _vectors_of(run: Run) -> Callable[[Batch], torch.Tensor]:
     if "foundation" in run.read_json("model.json"):
         return stored_foundation(run).model.eval().vectors
-    network, _ = stored_network(run)
+    network = members_of(stored_network(run)[0])[0]
     if network.memory is None:
         raise RunError(
             f"{run.folder} must be of mlc pretrain, or have a memory, however: it has none; "

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import math
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -20,17 +21,29 @@ from torch.nn.parallel import DistributedDataParallel
 from mlc.atomic import replacing
 from mlc.baselines import check_boosting
 from mlc.batches import BatchBuilder, BatchPlan, ExampleBatches
+from mlc.boosting import boosting_scores
 from mlc.custom_metrics import check_metrics
+from mlc.ensemble import (
+    WEIGHTS,
+    AnyNetwork,
+    make_network,
+    members_of,
+    save_network,
+    save_weights,
+    score_batches,
+)
 from mlc.errors import DataError, RunError, Terminated
 from mlc.losses import Objective, positive_weights
 from mlc.module import Classifier, monitored
-from mlc.network import Network, NetworkSpec, save_network, score_batches
+from mlc.network import NetworkSpec
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
 from mlc.scenario import Bce, Scenario, TrainSection
+from mlc.steps.blend import fitted_blend, with_blend
 from mlc.steps.foundation import Start, begin_from, open_foundation, trunk_spec
 from mlc.steps.labels import Prepared, Say, prepare, write_examples
 from mlc.steps.loggers import check_loggers, log_report, open_loggers
 from mlc.steps.ranks import devices_and_nodes, is_rank_zero, rank_zero_first
+from mlc.steps.refit import REFIT, UpTo, all_for_training
 from mlc.steps.reporting import wanted_metrics, write_page, write_report
 from mlc.steps.rivals import fitted_boosting, make_rivals
 from mlc.steps.slices import check_slices
@@ -89,19 +102,24 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     check_slices(scenario, prepared.store)
     check_metrics(wanted_metrics(scenario), len(prepared.examples.labels.names))
     examples = example_batches(prepared, vocabulary)
-    pytorch_lightning.seed_everything(scenario.train.seed, verbose=False)
     classifier = _classifier(prepared, fitted_network(prepared, vocabulary, examples, start))
-    trainer, network = _fit(prepared, classifier, examples, run, setting, say)
+    trainer, network, epochs = _fit(prepared, classifier, examples, run, setting, say)
     raw = _predict_all(prepared, examples, trainer, network, run)
+    if scenario.train.refit:  # now, while all ranks are here
+        _refit(prepared, vocabulary, examples, start, epochs, run, setting, say)
     if raw is None:
         return None
     save_network(network, prepared.examples.labels.names, run.folder)
-    rivals = make_rivals(prepared, examples, fitted_boosting(run, prepared, examples, say))
-    report = write_report(run, prepared, raw, rivals)
+    boosting = fitted_boosting(run, prepared, examples, say)
+    boosted_NK = boosting_scores(boosting, examples) if boosting else None
+    weight = fitted_blend(run, prepared, raw, boosted_NK)
+    rivals = make_rivals(prepared, boosting, boosted_NK, weight)
+    report = write_report(run, prepared, with_blend(raw, boosted_NK, weight), rivals)
     finish_run(
         run,
         {
-            "fingerprint": fingerprint_of(run / "model.safetensors"),
+            "fingerprint": fingerprint_of(run / WEIGHTS),
+            **({"refit": fingerprint_of(run / REFIT)} if scenario.train.refit else {}),
             "store": prepared.store.fingerprint,
             "fit_until": prepared.cutoffs.fit_until.isoformat(),
             **({"foundation": start.facts} if start else {}),
@@ -151,8 +169,8 @@ def example_batches(prepared: Prepared, vocabulary: Vocabulary) -> ExampleBatche
 
 def _fit(
     prepared: Prepared, classifier: Classifier, examples: ExampleBatches, run: Run, setting: Setting, say: Say
-) -> tuple[pytorch_lightning.Trainer, Network]:
-    """Train, and give the network with the best weights."""
+) -> tuple[pytorch_lightning.Trainer, AnyNetwork, int]:
+    """Train, and give the network with the best weights, and after how many epochs they were that."""
     scenario = prepared.scenario
     monitor, mode = monitored(scenario.train)
     best = ModelCheckpoint(
@@ -176,6 +194,35 @@ def _fit(
         callbacks.append(TQDMProgressBar(refresh_rate=5))
     trainer = _trainer(scenario.train, callbacks, setting)
     trainer.loggers = open_loggers(scenario, run)
+    checkpoint = run.last_checkpoint if setting.opening == "resume" else None
+    _run(trainer, classifier, prepared, examples, stopping, checkpoint)
+    state = torch.load(best.best_model_path or best.last_model_path, weights_only=True)
+    epochs = state["epoch"] + 1
+    say(f"best epoch {epochs}")
+    return trainer, _judged_network(classifier, state).to(trainer.strategy.root_device), epochs
+
+
+def _judged_network(classifier: Classifier, checkpoint: dict[str, Any]) -> AnyNetwork:
+    """A network of its own with the weights of a checkpoint."""
+    network = make_network(classifier.network.spec, len(classifier.members))
+    network.load_state_dict(classifier.judged_weights(checkpoint["state_dict"]))
+    return network
+
+
+def _run(
+    trainer: pytorch_lightning.Trainer,
+    classifier: Classifier,
+    prepared: Prepared,
+    examples: ExampleBatches,
+    stopping: Stopping,
+    checkpoint: Path | None = None,
+) -> None:
+    """Let the trainer run, from a checkpoint where there is one.
+
+    Raises:
+        KeyboardInterrupt: The user stopped it.
+        Terminated: The system did.
+    """
     splits = prepared.examples.table[SPLIT].to_numpy()
     try:
         with warnings.catch_warnings():
@@ -187,8 +234,8 @@ def _fit(
             warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
             trainer.fit(
                 classifier,
-                datamodule=Loaders(examples, splits, scenario.train),
-                ckpt_path=run.last_checkpoint if setting.opening == "resume" else None,
+                datamodule=Loaders(examples, splits, prepared.scenario.train),
+                ckpt_path=checkpoint,
                 weights_only=True,
             )
     except SystemExit:  # Lightning turns Ctrl-C into an exit
@@ -197,14 +244,40 @@ def _fit(
         if trainer.interrupted:
             raise KeyboardInterrupt from None
         raise
-    state = torch.load(best.best_model_path or best.last_model_path, weights_only=True)
-    network = Network(classifier.network.spec)
-    network.load_state_dict(classifier.judged_weights(state["state_dict"]))
-    say(f"best epoch {state['epoch'] + 1}")
-    return trainer, network.to(trainer.strategy.root_device)
 
 
-def _classifier(prepared: Prepared, network: Network) -> Classifier:
+def _refit(
+    prepared: Prepared,
+    vocabulary: Vocabulary,
+    examples: ExampleBatches,
+    start: Start | None,
+    epochs: int,
+    run: Run,
+    setting: Setting,
+    say: Say,
+) -> None:
+    """Train the same once more, on all examples, for as many epochs as were best; stopped, it starts over."""
+    whole = all_for_training(prepared)
+    say(f"refit: {epochs} epoch{'' if epochs == 1 else 's'} on all {len(examples):,} examples")
+    classifier = _classifier(whole, fitted_network(whole, vocabulary, examples, start))
+    path = run / "checkpoints" / "refit.ckpt"
+    stopping = Stopping(path, math.inf)
+    trainer = _trainer(
+        whole.scenario.train,
+        [UpTo(epochs, path), stopping],
+        setting,
+        limit_val_batches=0,
+        enable_checkpointing=False,
+    )
+    _run(trainer, classifier, whole, examples, stopping)
+    if stopping.terminated:  # in the last step
+        raise Terminated
+    if trainer.is_global_zero:
+        save_weights(_judged_network(classifier, torch.load(path, weights_only=True)), run / REFIT)
+        path.unlink()
+
+
+def _classifier(prepared: Prepared, network: AnyNetwork) -> Classifier:
     """The untrained network, and what is minimised."""
     train, names = prepared.scenario.train, list(prepared.examples.labels.names)
     unknown = list(prepared.scenario.unknown_train_labels(names))
@@ -214,7 +287,8 @@ def _classifier(prepared: Prepared, network: Network) -> Classifier:
     positive_K = None
     if isinstance(train.loss, Bce):
         positive_K = positive_weights(train.loss.pos_weight, names, positives_K, known_K)
-        network.prior_K += positive_K.log()  # where the loss is least, before anything is learned
+        for member in members_of(network):
+            member.prior_K += positive_K.log()  # where the loss is least, before anything is learned
     objective = Objective(
         train.loss, torch.tensor([train.label_weights.get(name, 1.0) for name in names]), positive_K
     )
@@ -248,7 +322,9 @@ def _example_weights(prepared: Prepared) -> torch.Tensor | None:
     return torch.from_numpy(np.exp2(-age_N / half_life).astype(np.float32))
 
 
-def _trainer(train: TrainSection, callbacks: list[Callback], setting: Setting) -> pytorch_lightning.Trainer:
+def _trainer(
+    train: TrainSection, callbacks: list[Callback], setting: Setting, **more: Any
+) -> pytorch_lightning.Trainer:
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     gpus = train.accelerator != "cpu" and torch.cuda.is_available()
@@ -272,13 +348,13 @@ def _trainer(train: TrainSection, callbacks: list[Callback], setting: Setting) -
         gradient_clip_val=train.gradient_clip_val,
         accumulate_grad_batches=train.accumulate_grad_batches,
         limit_train_batches=train.limit_train_batches,
-        limit_val_batches=train.limit_val_batches,
         callbacks=callbacks,
         logger=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         enable_progress_bar=setting.interactive,
         enable_model_summary=False,
+        **{"limit_val_batches": train.limit_val_batches, **more},
     )
 
 
@@ -294,10 +370,11 @@ def _no_buffer_sync() -> dict[str, Any]:
 
 def fitted_network(
     prepared: Prepared, vocabulary: Vocabulary, examples: ExampleBatches, start: Start | None = None
-) -> Network:
+) -> AnyNetwork:
     """The network before its training, with bins and priors from the training examples.
 
-    With `start`, its memory is that of a foundation model.
+    With `start`, its memory is that of a foundation model. Its first weights depend on the seed alone, and
+    those of the first of several members are those of a network alone.
     """
     scenario, labels = prepared.scenario, prepared.examples.labels
     spec = NetworkSpec.of(
@@ -307,13 +384,15 @@ def fitted_network(
         (vocabulary.events.sizes, len(vocabulary.events.numbers)),
         trunk_spec(start, scenario, labels) if start else None,
     )
-    network = Network(spec)
-    if start is not None:
-        begin_from(network, start, scenario, labels)
+    pytorch_lightning.seed_everything(scenario.train.seed, verbose=False)
+    network = make_network(spec, scenario.model.members)
     positions = np.flatnonzero((prepared.examples.table[SPLIT] == "train").to_numpy())
     plan = BatchPlan(positions, 512, seed=scenario.train.seed)
     sample = list(islice(examples.planned(plan), _SAMPLE_BATCHES))
-    network.fit(sample, *_counts(prepared, "train"))
+    for member in members_of(network):
+        if start is not None:
+            begin_from(member, start, scenario, labels)
+        member.fit(sample, *_counts(prepared, "train"))
     return network
 
 
@@ -321,7 +400,7 @@ def _predict_all(
     prepared: Prepared,
     examples: ExampleBatches,
     trainer: pytorch_lightning.Trainer,
-    network: Network,
+    network: AnyNetwork,
     run: Run,
 ) -> pl.DataFrame | None:
     """Every example scored once: each rank its share, merged and counted by rank zero; None on the others."""
