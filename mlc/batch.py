@@ -1,7 +1,8 @@
 """The tensors of one step.
 
 Shape letters, here and in the model: B examples, K labels, T label events, S active days, M events of the
-memory, A category attributes, N number attributes, C calendar values, F features, D width; in pre-training V
+memory, A category attributes, N number attributes, C calendar values, F features, P of
+popularity, D width; in pre-training V
 outputs (values that are foreseen), X events of the next moment.
 """
 
@@ -19,6 +20,7 @@ class Batch:
         index_B: Position of each example in the examples table, int64.
         targets_BK: 0, 1 or 255 (unknown), uint8; all 255 where the future is not known.
         calendar_BC: Sine and cosine of the year and the week at the cutoff, float32.
+        popularity_BKP: Popularity of each label at the cutoff, float32, NaN where unknown; P is 0 when it is off.
         label_T: Label of each label event up to the cutoff, int64.
         example_T: Its example, int64, rising.
         age_T: Days from the event to the cutoff, float32, at least 0.
@@ -37,6 +39,7 @@ class Batch:
     index_B: torch.Tensor
     targets_BK: torch.Tensor
     calendar_BC: torch.Tensor
+    popularity_BKP: torch.Tensor
     label_T: torch.Tensor
     example_T: torch.Tensor
     age_T: torch.Tensor

@@ -13,6 +13,7 @@ from mlc.batch import Batch
 from mlc.errors import DataError
 from mlc.ingest import EventStore
 from mlc.labels import LABEL
+from mlc.popularity import Popularity
 from mlc.store import Timeline, first_of_day
 from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN
 from mlc.vocabulary import FieldRows, Vocabulary, code_rows
@@ -33,10 +34,19 @@ class BatchBuilder:
         label_line: Label events by entity, from `labels.label_line`.
         vocabulary: Which columns and values the model knows.
         labels: Number of labels K.
+        popularity: Of the labels; None where the model does not look at it.
     """
 
-    def __init__(self, store: EventStore, label_line: Timeline, vocabulary: Vocabulary, labels: int) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        label_line: Timeline,
+        vocabulary: Vocabulary,
+        labels: int,
+        popularity: Popularity | None = None,
+    ) -> None:
         self.store = store
+        self._popularity = popularity
         self.labels = labels
         self.label_line = label_line
         self._label_first = first_of_day(label_line, label_line.columns[LABEL]).astype(np.float32)
@@ -70,6 +80,7 @@ class BatchBuilder:
             index_B=torch.from_numpy(index_B),
             targets_BK=torch.from_numpy(targets_BK),
             calendar_BC=torch.from_numpy(calendar(cutoffs_B)),
+            popularity_BKP=torch.from_numpy(self._popularity_at(cutoffs_B)),
             label_T=torch.from_numpy(self.label_line.columns[LABEL][index_T].astype(np.int64)),
             example_T=torch.from_numpy(example_T),
             age_T=_ages(cutoffs_B, example_T, self.label_line.time, index_T),
@@ -86,6 +97,11 @@ class BatchBuilder:
             categories_M=torch.from_numpy(categories_M),
             numbers_M=torch.from_numpy(numbers_M),
         )
+
+    def _popularity_at(self, cutoffs_B: np.ndarray) -> np.ndarray:
+        if self._popularity is None:
+            return np.zeros((len(cutoffs_B), self.labels, 0), dtype=np.float32)
+        return self._popularity.at(cutoffs_B)
 
     def event_fields(self, index_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vocabulary rows, int64, (X, categories), and numbers, float32, (X, numbers), of some events."""

@@ -31,6 +31,7 @@ from mlc.history import (
 from mlc.scenario import ModelSection
 
 CALENDAR = 6
+POPULARITY = 4
 
 _SIZES = {"nano": (32, 1, 0.1), "small": (128, 1, 0.2), "base": (256, 2, 0.2)}
 """Preset → width, depth, dropout of the entity branch."""
@@ -64,6 +65,7 @@ class NetworkSpec:
         dropout: Dropout on the entity's side, which sees customers again at many cutoffs.
         history: Whether the label histories are seen.
         calendar: Whether the calendar is seen.
+        popularity: Whether the popularity of the labels is seen.
         attribute_sizes: Vocabulary rows of the entity's categories.
         attribute_numbers: Number of its numbers.
         memory_sizes: Vocabulary rows of the events' categories; without any field the memory is off.
@@ -82,6 +84,7 @@ class NetworkSpec:
     memory_sizes: list[int] = field(default_factory=list)
     memory_numbers: int = 0
     trunk: TrunkSpec | None = None
+    popularity: bool = False
 
     @classmethod
     def of(
@@ -94,7 +97,10 @@ class NetworkSpec:
     ) -> "NetworkSpec":
         """The network of a scenario, given (category sizes, numbers) of the entities and of the events."""
         width, depth, dropout = _SIZES[model.preset]
-        return cls(labels, width, depth, dropout, model.history, model.calendar, *attributes, *memory, trunk)
+        seen = (model.history, model.calendar)
+        return cls(
+            labels, width, depth, dropout, *seen, *attributes, *memory, trunk, popularity=model.popularity
+        )
 
     def as_json(self) -> dict[str, Any]:
         """A plain mapping."""
@@ -131,6 +137,8 @@ class Network(nn.Module):
             PiecewiseLinear(spec.attribute_numbers, width) if spec.attribute_numbers else None
         )
         self.calendar = nn.Linear(CALENDAR, width) if spec.calendar else None
+        # One bin: a line within what training saw, level beyond it.
+        self.popularity = PiecewiseLinear(POPULARITY, width, 1) if spec.popularity else None
         self.memory: DecayedMemory | Trunk | None = None
         self.foreseen: Foreseen | None = None
         self.trunk_rate: float | None = None
@@ -175,6 +183,8 @@ class Network(nn.Module):
             entity_BF = entity_features(batch, self.spec.labels)
             entity_BD = entity_BD + self.entity_numbers(entity_BF)
             hidden_BKD = hidden_BKD + self._seen(batch, entity_BF)
+        if self.popularity is not None:
+            hidden_BKD = hidden_BKD + self.popularity(batch.popularity_BKP)
         if self.attributes is not None:
             entity_BD = entity_BD + self.attributes(batch.categories_BA)
         if self.attribute_numbers is not None:
@@ -221,6 +231,8 @@ class Network(nn.Module):
             self.label_numbers.fit(torch.cat([label.flatten(0, 1) for _, label in features]))
         if self.attribute_numbers is not None:
             self.attribute_numbers.fit(torch.cat([batch.numbers_BN for batch in batches]))
+        if self.popularity is not None:
+            self.popularity.fit(torch.cat([batch.popularity_BKP.flatten(0, 1) for batch in batches]))
         if isinstance(self.memory, DecayedMemory) and self.memory.numbers is not None:
             self.memory.numbers.fit(torch.cat([batch.numbers_M for batch in batches]))
 

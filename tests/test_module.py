@@ -20,10 +20,19 @@ from mlc.encoders import (
     quantile_edges,
 )
 from mlc.module import DefinedMeans, learning_rate_factor
-from mlc.network import CALENDAR, Foreseen, Network, NetworkSpec, TrunkSpec, load_network, save_network
+from mlc.network import (
+    CALENDAR,
+    POPULARITY,
+    Foreseen,
+    Network,
+    NetworkSpec,
+    TrunkSpec,
+    load_network,
+    save_network,
+)
 
 LABELS = 3
-SPEC = NetworkSpec(LABELS, 16, 1, 0.2, True, True, [4, 5], 2, [6, 3], 1)
+SPEC = NetworkSpec(LABELS, 16, 1, 0.2, True, True, [4, 5], 2, [6, 3], 1, popularity=True)
 TRUNK = TrunkSpec(width=8, vector=12, horizons=2, foreseen=[(0, 0), (2, 1), (2, 2)])
 RAGGED = ("T", "S", "M")
 
@@ -56,6 +65,7 @@ def random_batch(examples: int, seed: int = 0) -> Batch:
         index_B=torch.arange(examples),
         targets_BK=torch.from_numpy(generator.integers(0, 2, (examples, LABELS)).astype(np.uint8)),
         calendar_BC=torch.from_numpy(generator.normal(size=(examples, CALENDAR)).astype(np.float32)),
+        popularity_BKP=numbers(examples, LABELS, POPULARITY),
         label_T=torch.from_numpy(generator.integers(0, LABELS, len(example_T))),
         example_T=example_T,
         age_T=age_T,
@@ -133,6 +143,7 @@ def test_the_order_of_the_events_changes_nothing():
     "off",
     [
         {"history": False},
+        {"popularity": False},
         {"calendar": False},
         {"attribute_sizes": [], "attribute_numbers": 0},
         {"attribute_sizes": []},
