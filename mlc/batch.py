@@ -20,7 +20,8 @@ class Batch:
         index_B: Position of each example in the examples table, int64.
         targets_BK: 0, 1 or 255 (unknown), uint8; all 255 where the future is not known.
         calendar_BC: Sine and cosine of the year and the week at the cutoff, float32.
-        popularity_BKP: Popularity of each label at the cutoff, float32, NaN where unknown; P is 0 when it is off.
+        popularity_BKP: Popularity of each label at the cutoff, float32, NaN where unknown; without any column
+            when it is off.
         label_T: Label of each label event up to the cutoff, int64.
         example_T: Its example, int64, rising.
         age_T: Days from the event to the cutoff, float32, at least 0.

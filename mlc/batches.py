@@ -123,8 +123,8 @@ class _Columns:
                         f"set encoders: {{{name.split('.', 1)[-1]}: {kind}}} of its table"
                     )
         self._categories = [
-            (fields.get(name), code_rows(store, name, values) if name in fields else np.zeros(1, np.int64))
-            for name, values in known.categories.items()
+            (fields.get(name), code_rows(store, known, name) if name in fields else np.zeros(1, np.int64))
+            for name in known.categories
         ]
         self._numbers = [fields.get(name) for name in known.numbers]
 

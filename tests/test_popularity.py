@@ -59,7 +59,9 @@ def test_ratios_stay_when_everything_doubles():
 
 def test_a_label_that_comes_at_one_time_of_the_year_has_a_season():
     events = [(START + timedelta(days=day), 0) for day in range(900)]
-    events += [(START + timedelta(days=year * 364 + day), 1) for year in (0, 1) for day in range(200, 207)] * 9
+    events += [
+        (START + timedelta(days=year * 364 + day), 1) for year in (0, 1) for day in range(200, 207)
+    ] * 9
     before, after = (features(events, [START + timedelta(days=day)])[0] for day in (364 + 199, 364 + 300))
     season = POPULARITY_FEATURES.index("season of a year ago")
     assert before[1, season] > 1 > 0 > after[1, season]

@@ -23,13 +23,15 @@ class Field:
     Attributes:
         name: `table.column`.
         kind: How it enters the model.
-        min_count: For a category, values seen less often share a row.
+        min_count: For a category, values seen less often share rows.
+        hash_rows: For a category, how many rows these share; 0 for a single one.
         joined_by: For a dimension's column, the dimension; the events' column `>dimension` holds its row.
     """
 
     name: str
     kind: Literal["number", "category"]
     min_count: int = 0
+    hash_rows: int = 0
     joined_by: str = ""
 
 

@@ -105,8 +105,8 @@ def table_fields(
         ):
             case Number():
                 found.append((Field(f"{name}.{column}", "number"), column))
-            case Category(min_count=min_count):
-                found.append((Field(f"{name}.{column}", "category", min_count), column))
+            case Category(min_count=min_count, hash_rows=hash_rows):
+                found.append((Field(f"{name}.{column}", "category", min_count, hash_rows), column))
             case Ignore():
                 pass
             case unreachable:

@@ -136,6 +136,9 @@ class Category(Section):
     kind: Literal["category"] = "category"
     min_count: Annotated[int, Field(ge=1)] = 20
     """Values seen in fewer rows of the training period share one row."""
+    hash_rows: Annotated[int, Field(ge=0)] = 0
+    """Instead of one, let these rarer values share so many rows, dealt out by a hash of their text. One that
+    was never seen, or once, still has the row of all others."""
 
 
 class Ignore(Section):
