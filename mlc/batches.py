@@ -9,13 +9,14 @@ from itertools import islice
 import numpy as np
 import torch
 
-from mlc.batch import Batch
+from mlc.batch import Batch, Texts
 from mlc.errors import DataError
 from mlc.ingest import EventStore
 from mlc.labels import LABEL
 from mlc.popularity import Popularity
 from mlc.store import Timeline, first_of_day
 from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN
+from mlc.text import Bags, joined
 from mlc.vocabulary import FieldRows, Vocabulary, code_rows
 
 FIRST = "first"
@@ -52,7 +53,8 @@ class BatchBuilder:
         self._label_first = first_of_day(label_line, label_line.columns[LABEL]).astype(np.float32)
         self._activity = active_days(store.events)
         rows = np.arange(len(store.entity_ids))
-        self._categories_EA, self._numbers_EN = _Columns(store, vocabulary.attributes).gather(rows)
+        self._attributes = _Columns(store, vocabulary.attributes)
+        self._categories_EA, self._numbers_EN = self._attributes.gather(rows)
         self._memory = _Columns(store, vocabulary.events)
 
     def build(
@@ -96,6 +98,8 @@ class BatchBuilder:
             age_M=_ages(cutoffs_B, example_M, events.time, index_M),
             categories_M=torch.from_numpy(categories_M),
             numbers_M=torch.from_numpy(numbers_M),
+            attribute_texts=self._attributes.texts(rows_B),
+            memory_texts=self._memory.texts(index_M),
         )
 
     def _popularity_at(self, cutoffs_B: np.ndarray) -> np.ndarray:
@@ -115,7 +119,11 @@ class _Columns:
         self._store = store
         # A column that has left the tables since training is missing everywhere.
         fields = {field.name: field for field in (*store.event_fields, *store.entity_fields)}
-        for kind, names in (("category", known.categories), ("number", known.numbers)):
+        for kind, names in (
+            ("category", known.categories),
+            ("number", known.numbers),
+            ("text", known.texts),
+        ):
             for name in names:
                 if name in fields and fields[name].kind != kind:
                     raise DataError(
@@ -127,11 +135,16 @@ class _Columns:
             for name in known.categories
         ]
         self._numbers = [fields.get(name) for name in known.numbers]
+        self._texts = [fields.get(name) for name in known.texts]
+        # The first text of each field is the missing one.
+        texts = [["", *(store.values(name) if name in fields else ())] for name in known.texts]
+        self._first_text_F = np.cumsum([0, *map(len, texts)])[:-1]
+        self._bags = joined([Bags.of(values) for values in texts])
 
     @property
     def empty(self) -> bool:
         """Whether there is no field at all."""
-        return not self._categories and not self._numbers
+        return not self._categories and not self._numbers and not self._texts
 
     def gather(self, index_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vocabulary rows, int64, shape (X, categories), and numbers, float32, shape (X, numbers)."""
@@ -144,6 +157,25 @@ class _Columns:
             if field is not None:
                 numbers[:, place] = self._store.field_column(field, index_X)
         return categories, numbers
+
+    def texts(self, index_X: np.ndarray) -> Texts | None:
+        """The texts of some events or entities, each distinct one once; None where no field is a text."""
+        if not self._texts:
+            return None
+        codes_XF = np.tile(self._first_text_F, (len(index_X), 1))
+        for place, field in enumerate(self._texts):
+            if field is not None:
+                codes_XF[:, place] += self._store.field_column(field, index_X)
+        there = np.zeros(len(self._bags.starts) - 1, dtype=bool)
+        there[codes_XF] = True
+        distinct_U = np.flatnonzero(there)
+        place_of = np.cumsum(there) - 1
+        bags = self._bags.chosen(distinct_U)
+        return Texts(
+            torch.from_numpy(place_of[codes_XF]),
+            torch.from_numpy(bags.starts[:-1]),
+            torch.from_numpy(bags.buckets),
+        )
 
 
 def active_days(events: Timeline) -> Timeline:

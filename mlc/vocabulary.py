@@ -30,12 +30,19 @@ class FieldRows:
         numbers: Fields that are numbers.
         hash_rows: Category → how many rows its rarer values share, after those of the frequent ones.
         rarer: Category → `digest` of each value that has a share in them.
+        texts: Fields that are texts; nothing is kept of these.
     """
 
     categories: Mapping[str, Sequence[str]]
     numbers: Sequence[str]
     hash_rows: Mapping[str, int] = field(default_factory=dict)
     rarer: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    texts: Sequence[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """All fields."""
+        return [*self.categories, *self.numbers, *self.texts]
 
     @property
     def sizes(self) -> list[int]:
@@ -99,8 +106,8 @@ def _frequent(store: EventStore, fields: Sequence[Field], seen: np.ndarray) -> F
             rare = [digest(value) for value, count in counted if _LEAST <= count < one.min_count]
             if rare and one.hash_rows:
                 hash_rows[one.name], rarer[one.name] = one.hash_rows, sorted(set(rare))
-    numbers = [one.name for one in fields if one.kind == "number"]
-    return FieldRows(categories, numbers, hash_rows, rarer)
+    numbers, texts = ([one.name for one in fields if one.kind == kind] for kind in ("number", "text"))
+    return FieldRows(categories, numbers, hash_rows, rarer, texts)
 
 
 def code_rows(store: EventStore, known: FieldRows, name: str) -> np.ndarray:

@@ -141,15 +141,21 @@ class Category(Section):
     was never seen, or once, still has the row of all others."""
 
 
+class FreeText(Section):
+    """Words: one that was never seen still says something by its parts, hashed three letters at a time."""
+
+    kind: Literal["text"] = "text"
+
+
 class Ignore(Section):
     """Not used by the model."""
 
     kind: Literal["ignore"] = "ignore"
 
 
-Encoder = Annotated[Number | Category | Ignore, Discriminator("kind")]
+Encoder = Annotated[Number | Category | FreeText | Ignore, Discriminator("kind")]
 ShortEncoder = BeforeValidator(
-    kind_from_text, json_schema_input_type=Encoder | Literal["number", "category", "ignore"]
+    kind_from_text, json_schema_input_type=Encoder | Literal["number", "category", "text", "ignore"]
 )
 
 

@@ -308,6 +308,7 @@ def fitted_network(
         (vocabulary.attributes.sizes, len(vocabulary.attributes.numbers)),
         (vocabulary.events.sizes, len(vocabulary.events.numbers)),
         trunk_spec(start, scenario, labels) if start else None,
+        (len(vocabulary.attributes.texts), len(vocabulary.events.texts)),
     )
     network = Network(spec)
     if start is not None:
