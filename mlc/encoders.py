@@ -188,7 +188,8 @@ class DecayedMemory(nn.Module):
             event_MD = event_MD + self.fields(categories_MF)
         if self.numbers is not None:
             event_MD = event_MD + self.numbers(numbers_MF)
-        if self.texts is not None and texts is not None:
+        if self.texts is not None:
+            assert texts is not None
             event_MD = event_MD + self.texts(texts)
         weights_MH = torch.exp2(-age_M[:, None] * self.log_rates.exp())
         faded = (weights_MH[:, :, None] * event_MD[:, None, :]).flatten(1)

@@ -200,15 +200,36 @@ def test_an_untrained_network_predicts_near_the_prevalence_of_each_label():
     torch.testing.assert_close(net.prior_K.sigmoid(), torch.tensor([5.5, 20.5, 0.5]) / 65)
 
 
-@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, trunk=TRUNK)])
+@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, trunk=TRUNK), TEXTS])
 def test_saved_weights_come_back_with_their_class_names(tmp_path, spec):
-    net, batch = network(spec), random_batch(6)
+    net, batch = network(spec), with_texts(random_batch(6))
     save_network(net, ["Dress", "Men's Wear", "Ü, |"], tmp_path)
     again, names = load_network(tmp_path)
     with torch.no_grad():
         torch.testing.assert_close(again.eval()(batch), net(batch), atol=0, rtol=0)
     assert names == ["Dress", "Men's Wear", "Ü, |"]
     assert json.loads((tmp_path / "model.json").read_text())["schema"] == "mlc/model/1"
+
+
+def test_popularity_beyond_what_training_saw_counts_as_its_edge():
+    net, batch = network(), random_batch(6)
+    edge, beyond = (
+        replace(batch, popularity_BKP=torch.full_like(batch.popularity_BKP, v)) for v in (90.0, 9e9)
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(net(edge), net(beyond), atol=0, rtol=0)
+
+
+def test_a_model_of_before_popularity_and_texts_still_loads(tmp_path):
+    net, batch = network(replace(SPEC, popularity=False)), random_batch(6)
+    save_network(net, ["a", "b", "c"], tmp_path)
+    described = json.loads((tmp_path / "model.json").read_text())
+    for name in ("popularity", "attribute_texts", "memory_texts"):
+        del described["network"][name]
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    again, _ = load_network(tmp_path)
+    with torch.no_grad():
+        torch.testing.assert_close(again.eval()(batch), net(batch), atol=0, rtol=0)
 
 
 def test_what_is_foreseen_for_a_label_is_that_any_of_its_values_comes():

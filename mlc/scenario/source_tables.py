@@ -131,7 +131,7 @@ class Number(Section):
 
 
 class Category(Section):
-    """One of several values: an embedding row for each frequent one, one row for all others."""
+    """One of several values: an embedding row for each frequent one; the others share one row, or several."""
 
     kind: Literal["category"] = "category"
     min_count: Annotated[int, Field(ge=1)] = 20
@@ -182,8 +182,9 @@ class Table(Section):
     """Keep only the rows for which this SQL expression on the table's own and computed columns is true:
     `quantity > 0`."""
     encoders: dict[Text, Annotated[Encoder, ShortEncoder]] = Field(default={})
-    """How a column enters the model: `{year: category, note: ignore}`. By default text, booleans and whole
-    numbers with few values are categories, other numbers are numbers, identifiers and dates are left out."""
+    """How a column enters the model: `{year: category, description: text, note: ignore}`. By default text,
+    booleans and whole numbers with few values are categories, other numbers are numbers; identifiers, dates
+    and texts that hardly ever repeat are left out."""
 
     @model_validator(mode="after")
     def _has_one_source(self) -> "Table":
