@@ -9,12 +9,14 @@ from itertools import islice
 import numpy as np
 import torch
 
-from mlc.batch import Batch
+from mlc.batch import Batch, Texts
 from mlc.errors import DataError
 from mlc.ingest import EventStore
 from mlc.labels import LABEL
+from mlc.popularity import Popularity
 from mlc.store import Timeline, first_of_day
 from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN
+from mlc.text import Bags, joined
 from mlc.vocabulary import FieldRows, Vocabulary, code_rows
 
 FIRST = "first"
@@ -33,16 +35,26 @@ class BatchBuilder:
         label_line: Label events by entity, from `labels.label_line`.
         vocabulary: Which columns and values the model knows.
         labels: Number of labels K.
+        popularity: Of the labels; None where the model does not look at it.
     """
 
-    def __init__(self, store: EventStore, label_line: Timeline, vocabulary: Vocabulary, labels: int) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        label_line: Timeline,
+        vocabulary: Vocabulary,
+        labels: int,
+        popularity: Popularity | None = None,
+    ) -> None:
         self.store = store
+        self._popularity = popularity
         self.labels = labels
         self.label_line = label_line
         self._label_first = first_of_day(label_line, label_line.columns[LABEL]).astype(np.float32)
         self._activity = active_days(store.events)
         rows = np.arange(len(store.entity_ids))
-        self._categories_EA, self._numbers_EN = _Columns(store, vocabulary.attributes).gather(rows)
+        self._attributes = _Columns(store, vocabulary.attributes)
+        self._categories_EA, self._numbers_EN = self._attributes.gather(rows)
         self._memory = _Columns(store, vocabulary.events)
 
     def build(
@@ -70,6 +82,7 @@ class BatchBuilder:
             index_B=torch.from_numpy(index_B),
             targets_BK=torch.from_numpy(targets_BK),
             calendar_BC=torch.from_numpy(calendar(cutoffs_B)),
+            popularity_BKP=torch.from_numpy(self._popularity_at(cutoffs_B)),
             label_T=torch.from_numpy(self.label_line.columns[LABEL][index_T].astype(np.int64)),
             example_T=torch.from_numpy(example_T),
             age_T=_ages(cutoffs_B, example_T, self.label_line.time, index_T),
@@ -85,7 +98,14 @@ class BatchBuilder:
             age_M=_ages(cutoffs_B, example_M, events.time, index_M),
             categories_M=torch.from_numpy(categories_M),
             numbers_M=torch.from_numpy(numbers_M),
+            attribute_texts=self._attributes.texts(rows_B),
+            memory_texts=self._memory.texts(index_M),
         )
+
+    def _popularity_at(self, cutoffs_B: np.ndarray) -> np.ndarray:
+        if self._popularity is None:
+            return np.zeros((len(cutoffs_B), self.labels, 0), dtype=np.float32)
+        return self._popularity.at(cutoffs_B)
 
     def event_fields(self, index_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vocabulary rows, int64, (X, categories), and numbers, float32, (X, numbers), of some events."""
@@ -99,7 +119,11 @@ class _Columns:
         self._store = store
         # A column that has left the tables since training is missing everywhere.
         fields = {field.name: field for field in (*store.event_fields, *store.entity_fields)}
-        for kind, names in (("category", known.categories), ("number", known.numbers)):
+        for kind, names in (
+            ("category", known.categories),
+            ("number", known.numbers),
+            ("text", known.texts),
+        ):
             for name in names:
                 if name in fields and fields[name].kind != kind:
                     raise DataError(
@@ -107,15 +131,20 @@ class _Columns:
                         f"set encoders: {{{name.split('.', 1)[-1]}: {kind}}} of its table"
                     )
         self._categories = [
-            (fields.get(name), code_rows(store, name, values) if name in fields else np.zeros(1, np.int64))
-            for name, values in known.categories.items()
+            (fields.get(name), code_rows(store, known, name) if name in fields else np.zeros(1, np.int64))
+            for name in known.categories
         ]
         self._numbers = [fields.get(name) for name in known.numbers]
+        self._texts = [fields.get(name) for name in known.texts]
+        # The first text of each field is the missing one.
+        texts = [["", *(store.values(name) if name in fields else ())] for name in known.texts]
+        self._first_text_F = np.cumsum([0, *map(len, texts)])[:-1]
+        self._bags = joined([Bags.of(values) for values in texts])
 
     @property
     def empty(self) -> bool:
         """Whether there is no field at all."""
-        return not self._categories and not self._numbers
+        return not self._categories and not self._numbers and not self._texts
 
     def gather(self, index_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vocabulary rows, int64, shape (X, categories), and numbers, float32, shape (X, numbers)."""
@@ -128,6 +157,25 @@ class _Columns:
             if field is not None:
                 numbers[:, place] = self._store.field_column(field, index_X)
         return categories, numbers
+
+    def texts(self, index_X: np.ndarray) -> Texts | None:
+        """The texts of some events or entities, each distinct one once; None where no field is a text."""
+        if not self._texts:
+            return None
+        codes_XF = np.tile(self._first_text_F, (len(index_X), 1))
+        for place, field in enumerate(self._texts):
+            if field is not None:
+                codes_XF[:, place] += self._store.field_column(field, index_X)
+        there = np.zeros(len(self._bags.starts) - 1, dtype=bool)
+        there[codes_XF] = True
+        distinct_U = np.flatnonzero(there)
+        place_of = np.cumsum(there) - 1
+        bags = self._bags.chosen(distinct_U)
+        return Texts(
+            torch.from_numpy(place_of[codes_XF]),
+            torch.from_numpy(bags.starts[:-1]),
+            torch.from_numpy(bags.buckets),
+        )
 
 
 def active_days(events: Timeline) -> Timeline:

@@ -43,8 +43,8 @@ def choose_outputs(store: EventStore, known: FieldRows, until: int, most: int) -
     fields = {field.name: field for field in store.event_fields}
     past_T = np.asarray(store.events.time) <= until
     output_R, field_V, used = [], [], 0
-    for place, (name, values) in enumerate(known.categories.items()):
-        rows_T = code_rows(store, name, values)[store.field_column(fields[name])[past_T]]
+    for place, name in enumerate(known.categories):
+        rows_T = code_rows(store, known, name)[store.field_column(fields[name])[past_T]]
         counts = np.bincount(rows_T, minlength=known.sizes[place])
         counts[MISSING] = 0
         order = np.argsort(-counts, kind="stable")

@@ -5,7 +5,7 @@ embedding, entity vector) + ⟨entity vector, label vector⟩. Whatever is off c
 """
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
 import torch
@@ -13,7 +13,14 @@ from torch import nn
 from torch.nn import functional
 
 from mlc.batch import Batch
-from mlc.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear, Trunk, ValueCadence
+from mlc.encoders import (
+    DecayedMemory,
+    FieldEmbedding,
+    PiecewiseLinear,
+    TextEmbedding,
+    Trunk,
+    ValueCadence,
+)
 from mlc.history import (
     ENTITY_FEATURES,
     LABEL_FEATURES,
@@ -25,6 +32,7 @@ from mlc.history import (
 from mlc.scenario import ModelSection
 
 CALENDAR = 6
+POPULARITY = 4
 
 _SIZES = {"nano": (32, 1, 0.1), "small": (128, 1, 0.2), "base": (256, 2, 0.2)}
 """Preset → width, depth, dropout of the entity branch."""
@@ -58,6 +66,9 @@ class NetworkSpec:
         dropout: Dropout on the entity's side, which sees customers again at many cutoffs.
         history: Whether the label histories are seen.
         calendar: Whether the calendar is seen.
+        popularity: Whether the popularity of the labels is seen.
+        attribute_texts: Number of the entity's texts.
+        memory_texts: Number of the events' texts.
         attribute_sizes: Vocabulary rows of the entity's categories.
         attribute_numbers: Number of its numbers.
         memory_sizes: Vocabulary rows of the events' categories; without any field the memory is off.
@@ -76,6 +87,9 @@ class NetworkSpec:
     memory_sizes: list[int] = field(default_factory=list)
     memory_numbers: int = 0
     trunk: TrunkSpec | None = None
+    popularity: bool = False
+    attribute_texts: int = 0
+    memory_texts: int = 0
 
     @classmethod
     def of(
@@ -85,10 +99,22 @@ class NetworkSpec:
         attributes: tuple[list[int], int],
         memory: tuple[list[int], int],
         trunk: TrunkSpec | None = None,
+        texts: tuple[int, int] = (0, 0),
     ) -> "NetworkSpec":
-        """The network of a scenario, given (category sizes, numbers) of the entities and of the events."""
+        """The network of a scenario, given (category sizes, numbers) of the entities and of the events.
+
+        `texts` are the text fields of both.
+        """
         width, depth, dropout = _SIZES[model.preset]
-        return cls(labels, width, depth, dropout, model.history, model.calendar, *attributes, *memory, trunk)
+        seen = (model.history, model.calendar)
+        sized = cls(labels, width, depth, dropout, *seen, *attributes, *memory, trunk)
+        attribute_texts, memory_texts = texts
+        return replace(
+            sized,
+            popularity=model.popularity,
+            attribute_texts=attribute_texts,
+            memory_texts=memory_texts,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """A plain mapping."""
@@ -124,11 +150,14 @@ class Network(nn.Module):
         self.attribute_numbers = (
             PiecewiseLinear(spec.attribute_numbers, width) if spec.attribute_numbers else None
         )
+        self.attribute_texts = TextEmbedding(spec.attribute_texts, width) if spec.attribute_texts else None
         self.calendar = nn.Linear(CALENDAR, width) if spec.calendar else None
+        # One bin: a line within what training saw, level beyond it.
+        self.popularity = PiecewiseLinear(POPULARITY, width, 1) if spec.popularity else None
         self.memory: DecayedMemory | Trunk | None = None
         self.foreseen: Foreseen | None = None
         self.trunk_rate: float | None = None
-        if spec.memory_sizes or spec.memory_numbers:
+        if spec.memory_sizes or spec.memory_numbers or spec.memory_texts:
             self.memory = _memory(spec)
             self.memory_out = nn.Linear(self.memory.length, width)
         if spec.trunk is not None and spec.trunk.foreseen:
@@ -158,7 +187,7 @@ class Network(nn.Module):
         """What the memory holds of each example, shape (B, length of the memory)."""
         assert self.memory is not None
         events = (batch.categories_M, batch.numbers_M, batch.age_M, batch.example_M)
-        return cast(torch.Tensor, self.memory(*events, len(batch)))
+        return cast(torch.Tensor, self.memory(*events, len(batch), batch.memory_texts))
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """See Shape above."""
@@ -169,10 +198,14 @@ class Network(nn.Module):
             entity_BF = entity_features(batch, self.spec.labels)
             entity_BD = entity_BD + self.entity_numbers(entity_BF)
             hidden_BKD = hidden_BKD + self._seen(batch, entity_BF)
+        if self.popularity is not None:
+            hidden_BKD = hidden_BKD + self.popularity(batch.popularity_BKP)
         if self.attributes is not None:
             entity_BD = entity_BD + self.attributes(batch.categories_BA)
         if self.attribute_numbers is not None:
             entity_BD = entity_BD + self.attribute_numbers(batch.numbers_BN)
+        if self.attribute_texts is not None:
+            entity_BD = entity_BD + self.attribute_texts(batch.attribute_texts)
         if self.calendar is not None:
             entity_BD = entity_BD + self.calendar(batch.calendar_BC)
         if self.memory is not None:
@@ -215,6 +248,8 @@ class Network(nn.Module):
             self.label_numbers.fit(torch.cat([label.flatten(0, 1) for _, label in features]))
         if self.attribute_numbers is not None:
             self.attribute_numbers.fit(torch.cat([batch.numbers_BN for batch in batches]))
+        if self.popularity is not None:
+            self.popularity.fit(torch.cat([batch.popularity_BKP.flatten(0, 1) for batch in batches]))
         if isinstance(self.memory, DecayedMemory) and self.memory.numbers is not None:
             self.memory.numbers.fit(torch.cat([batch.numbers_M for batch in batches]))
 
@@ -227,8 +262,9 @@ class Network(nn.Module):
 
 def _memory(spec: NetworkSpec) -> DecayedMemory | Trunk:
     if spec.trunk is None:
-        return DecayedMemory(spec.memory_sizes, spec.memory_numbers, 32)
-    return Trunk(spec.memory_sizes, spec.memory_numbers, spec.trunk.width, spec.trunk.vector)
+        return DecayedMemory(spec.memory_sizes, spec.memory_numbers, 32, texts=spec.memory_texts)
+    sizes = (spec.trunk.width, spec.trunk.vector, spec.memory_texts)
+    return Trunk(spec.memory_sizes, spec.memory_numbers, *sizes)
 
 
 class Foreseen(nn.Module):

@@ -43,6 +43,7 @@ class FoundationSpec:
         vector: Length of the entity's vector.
         horizons_days: Horizons H over which values are foreseen.
         outputs: Values V that are foreseen.
+        texts: Number of text fields, which are seen and not foreseen.
     """
 
     sizes: list[int]
@@ -51,13 +52,19 @@ class FoundationSpec:
     vector: int
     horizons_days: list[int]
     outputs: int
+    texts: int = 0
 
     @classmethod
     def of(
-        cls, section: PretrainSection, sizes: list[int], numbers: int, horizons_days: list[int], outputs: int
+        cls,
+        section: PretrainSection,
+        fields: tuple[list[int], int, int],
+        horizons_days: list[int],
+        outputs: int,
     ) -> "FoundationSpec":
-        """The foundation of a scenario."""
-        return cls(sizes, numbers, *_SIZES[section.preset], horizons_days, outputs)
+        """The foundation of a scenario, given category sizes, numbers and texts of the events."""
+        sizes, numbers, texts = fields
+        return cls(sizes, numbers, *_SIZES[section.preset], horizons_days, outputs, texts)
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,7 @@ class Foundation(nn.Module):
     def __init__(self, spec: FoundationSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.trunk = Trunk(spec.sizes, spec.numbers, spec.width, spec.vector)
+        self.trunk = Trunk(spec.sizes, spec.numbers, spec.width, spec.vector, spec.texts)
         self.cadence = ValueCadence(spec.sizes, len(spec.horizons_days)) if spec.outputs else None
         self.register_buffer("output_R", torch.zeros(sum(spec.sizes), dtype=torch.int64))
         self.register_buffer("field_V", torch.zeros(spec.outputs, dtype=torch.int64))
@@ -115,8 +122,8 @@ class Foundation(nn.Module):
 
     def vectors(self, batch: Batch) -> torch.Tensor:
         """The entities' vectors, shape (B, vector)."""
-        trunk = self.trunk(batch.categories_M, batch.numbers_M, batch.age_M, batch.example_M, len(batch))
-        return cast(torch.Tensor, trunk)
+        events = (batch.categories_M, batch.numbers_M, batch.age_M, batch.example_M)
+        return cast(torch.Tensor, self.trunk(*events, len(batch), batch.memory_texts))
 
     def forward(self, batch: FutureBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums of the losses of a batch and how often each counts, both of shape (L), in nats."""

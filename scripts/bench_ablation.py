@@ -1,18 +1,17 @@
-"""What does each part of the model pay? Switch one at a time, on every set, and print the change in the scores.
+"""What does each part of the model pay? Switch one at a time, on every set, and print what changes.
 
     MLC_DATA=… python scripts/bench_ablation.py                              # configs/*.yaml and the demo
     MLC_DATA=… python scripts/bench_ablation.py --seeds 2 --variants "model.memory=true" "model.members=4"
     MLC_DATA=… python scripts/bench_ablation.py --write                      # also into DECISIONS.md
 
-Each cell is macro AUROC / macro AP / macro log-loss on the test split, minus that of the default with the same
-seed and test cutoff; ± is half the distance between the best and the worst of them.
+Each cell is macro AUROC / macro AP / macro log-loss on the test split, minus that of the default with
+the same seed and test cutoff; ± is half the distance between the best and the worst of them.
 """
 
 import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from itertools import product
 from pathlib import Path
 from statistics import mean
 
@@ -47,9 +46,7 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scenarios = arguments.scenarios or scenarios_of(Path(folder))
-        table = list(
-            lines(scenarios, Path(folder), arguments.variants, arguments.seeds, arguments.cutoffs)
-        )
+        table = list(lines(scenarios, Path(folder), arguments.variants, arguments.seeds, arguments.cutoffs))
     print("\n".join(table))
     if arguments.write:
         between_marks(ROOT / "DECISIONS.md", MARKS, "\n".join(table))
@@ -86,7 +83,9 @@ def scores(trained: Sequence[Trained], score: str) -> list[float]:
 
 def change(trained: Sequence[Trained], default: Sequence[Trained], score: str) -> str:
     """The mean of the differences, and half their range."""
-    found = [ours - theirs for ours, theirs in zip(scores(trained, score), scores(default, score), strict=True)]
+    found = [
+        ours - theirs for ours, theirs in zip(scores(trained, score), scores(default, score), strict=True)
+    ]
     half = f" ± {(max(found) - min(found)) / 2:.4f}" if len(found) > 1 else ""
     return f"{mean(found):+.4f}{half}"
 

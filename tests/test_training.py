@@ -8,6 +8,7 @@ import sys
 import warnings
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -33,17 +34,17 @@ STILL = replace(SPEC, dropout=0.0)
 def joined(batches: list[Batch]) -> Batch:
     """One batch of the examples of several."""
     starts = np.cumsum([0, *(len(batch) for batch in batches)])
-    return Batch(
-        **{
-            field.name: torch.cat(
-                [
-                    getattr(batch, field.name) + (int(start) if field.name.startswith("example_") else 0)
-                    for batch, start in zip(batches, starts, strict=False)
-                ]
-            )
-            for field in fields(Batch)
-        }
-    )
+    there = [field.name for field in fields(Batch) if getattr(batches[0], field.name) is not None]
+    tensors: dict[str, Any] = {
+        name: torch.cat(
+            [
+                getattr(batch, name) + (int(start) if name.startswith("example_") else 0)
+                for batch, start in zip(batches, starts, strict=False)
+            ]
+        )
+        for name in there
+    }
+    return Batch(**tensors)
 
 
 def part(seed: int, unknown: float) -> Batch:

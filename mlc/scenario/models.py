@@ -39,6 +39,8 @@ class ModelSection(Section):
     """Columns of the entities tables."""
     calendar: bool = True
     """Day of the year and of the week at the cutoff."""
+    popularity: bool = False
+    """Per label, at the cutoff, among all entities: its share, its trend, its season of a year ago."""
     memory: bool = False
     """A decayed sum of embedded events, with learned half-lives: sees all columns of the events."""
     foundation: FilePath | None = None

@@ -23,7 +23,7 @@ from mlc.labels import label_line, resolve_labels, value_counts
 from mlc.run import Run
 from mlc.scenario import Scenario, load_scenario
 from mlc.steps.blend import blended, stored_blend
-from mlc.steps.labels import Say, reading_rows
+from mlc.steps.labels import Say, label_popularity, reading_rows
 from mlc.steps.refit import REFIT, SCORED
 from mlc.steps.rivals import stored_boosting
 from mlc.steps.trained import (
@@ -71,7 +71,8 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
         raise DataError(
             f"--as-of {cutoff:%Y-%m-%d %H:%M}: an entity must have history then, however: none has"
         )
-    builder = BatchBuilder(store, events, vocabulary, len(names))
+    popularity = label_popularity(scenario, labels, events)
+    builder = BatchBuilder(store, events, vocabulary, len(names), popularity)
     examples = ExampleBatches(builder, rows, np.full(len(rows), microseconds(cutoff)), None)
     _, raw_NK = score_batches(network, examples.in_order())
     raw_NK = _with_blend(run, examples, raw_NK)

@@ -185,9 +185,8 @@ def _fitted(
 ) -> Foundation:
     """The untrained foundation, with bins and marginal frequencies from training batches."""
     events = vocabulary.events
-    spec = FoundationSpec.of(
-        section, events.sizes, len(events.numbers), plan.horizons_days, len(outputs.field_V)
-    )
+    fields = (events.sizes, len(events.numbers), len(events.texts))
+    spec = FoundationSpec.of(section, fields, plan.horizons_days, len(outputs.field_V))
     foundation = Foundation(spec)
     sample = [learning.training[pairs] for pairs in islice(learning.cutoffs, _SAMPLE_BATCHES)]
     foundation.fit(torch.from_numpy(outputs.output_R), torch.from_numpy(outputs.field_V), sample)

@@ -40,7 +40,7 @@ from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_ru
 from mlc.scenario import Bce, Scenario, TrainSection
 from mlc.steps.blend import fitted_blend, with_blend
 from mlc.steps.foundation import Start, begin_from, open_foundation, trunk_spec
-from mlc.steps.labels import Prepared, Say, prepare, write_examples
+from mlc.steps.labels import Prepared, Say, label_popularity, prepare, write_examples
 from mlc.steps.loggers import check_loggers, log_report, open_loggers
 from mlc.steps.ranks import devices_and_nodes, is_rank_zero, rank_zero_first
 from mlc.steps.refit import REFIT, UpTo, all_for_training
@@ -163,7 +163,9 @@ def _prepare(
 def example_batches(prepared: Prepared, vocabulary: Vocabulary) -> ExampleBatches:
     """Batches of all examples of a scenario."""
     examples = prepared.examples
-    builder = BatchBuilder(prepared.store, prepared.label_line, vocabulary, len(examples.labels.names))
+    popularity = label_popularity(prepared.scenario, examples.labels, prepared.label_line)
+    labels = len(examples.labels.names)
+    builder = BatchBuilder(prepared.store, prepared.label_line, vocabulary, labels, popularity)
     return ExampleBatches(builder, examples.rows, examples.cutoffs, targets_of(examples.table))
 
 
@@ -383,6 +385,7 @@ def fitted_network(
         (vocabulary.attributes.sizes, len(vocabulary.attributes.numbers)),
         (vocabulary.events.sizes, len(vocabulary.events.numbers)),
         trunk_spec(start, scenario, labels) if start else None,
+        (len(vocabulary.attributes.texts), len(vocabulary.events.texts)),
     )
     pytorch_lightning.seed_everything(scenario.train.seed, verbose=False)
     network = make_network(spec, scenario.model.members)

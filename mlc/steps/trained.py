@@ -8,7 +8,7 @@ from mlc.ensemble import WEIGHTS, AnyNetwork, load_network
 from mlc.errors import DataError, Problem, RunError
 from mlc.ingest import open_store
 from mlc.run import Run
-from mlc.scenario import Category, Number, Scenario
+from mlc.scenario import Category, FreeText, Number, Scenario
 from mlc.sources import check_tables
 from mlc.steps.labels import Say, reading_rows
 from mlc.thresholds import Threshold, thresholds_from_json
@@ -56,7 +56,11 @@ def scenario_as_trained(run: Run, vocabulary: Vocabulary, runs: Path, say: Say) 
     now = {field.name: field.kind for field in (*store.event_fields, *store.entity_fields)}
     tables = dict(scenario.data.tables)
     for rows in (vocabulary.attributes, vocabulary.events):
-        for encoder, names in ((Category(), rows.categories), (Number(), rows.numbers)):
+        for encoder, names in (
+            (Category(), rows.categories),
+            (Number(), rows.numbers),
+            (FreeText(), rows.texts),
+        ):
             for field in names:
                 table, column = _owner(scenario, field)
                 if column not in schemas[table].columns:
