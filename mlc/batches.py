@@ -33,11 +33,20 @@ class BatchBuilder:
         label_line: Label events by entity, from `labels.label_line`.
         vocabulary: Which columns and values the model knows.
         labels: Number of labels K.
+        most_events: Only the newest so many events of each example enter the memory; all by default.
     """
 
-    def __init__(self, store: EventStore, label_line: Timeline, vocabulary: Vocabulary, labels: int) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        label_line: Timeline,
+        vocabulary: Vocabulary,
+        labels: int,
+        most_events: int | None = None,
+    ) -> None:
         self.store = store
         self.labels = labels
+        self.most_events = most_events
         self.label_line = label_line
         self._label_first = first_of_day(label_line, label_line.columns[LABEL]).astype(np.float32)
         self._activity = active_days(store.events)
@@ -62,7 +71,7 @@ class BatchBuilder:
         if self._memory.empty:
             example_M = index_M = np.zeros(0, dtype=np.int64)
         else:
-            example_M, index_M = events.history(rows_B, cutoffs_B)
+            example_M, index_M = events.history(rows_B, cutoffs_B, self.most_events)
         categories_M, numbers_M = self._memory.gather(index_M)
         if targets_BK is None:
             targets_BK = np.full((len(rows_B), self.labels), UNKNOWN, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The network: per-label cadence, entity attributes, calendar, optionally a decayed memory or a foundation.
+"""The network: per-label cadence, entity attributes, calendar; optionally a memory or foundation, a context.
 
 Logit of label k = prior log-odds + shared multilayer perceptron over (features of the label's history, label
 embedding, entity vector) + ⟨entity vector, label vector⟩. Whatever is off contributes nothing.
@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from mlc.atomic import replacing, write_text
 from mlc.batch import Batch
+from mlc.context import Context, ContextSpec
 from mlc.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear, Trunk, ValueCadence
 from mlc.history import (
     ENTITY_FEATURES,
@@ -32,8 +33,10 @@ from mlc.scenario import ModelSection
 
 CALENDAR = 6
 
-_SIZES = {"nano": (32, 1, 0.1), "small": (128, 1, 0.2), "base": (256, 2, 0.2)}
+_SIZES = {"nano": (32, 1, 0.1), "small": (128, 1, 0.2), "base": (256, 2, 0.2), "large": (512, 3, 0.3)}
 """Preset → width, depth, dropout of the entity branch."""
+_CONTEXT_SIZES = {"nano": (32, 1), "small": (64, 1), "base": (128, 2), "large": (256, 3)}
+"""Preset → width, layers of the context."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class NetworkSpec:
         memory_sizes: Vocabulary rows of the events' categories; without any field the memory is off.
         memory_numbers: Number of the events' numbers.
         trunk: Sizes of the pre-trained memory; None for a plain one.
+        context: Sizes of the sequence encoder; None where it is off.
     """
 
     labels: int
@@ -82,6 +86,7 @@ class NetworkSpec:
     memory_sizes: list[int] = field(default_factory=list)
     memory_numbers: int = 0
     trunk: TrunkSpec | None = None
+    context: ContextSpec | None = None
 
     @classmethod
     def of(
@@ -89,12 +94,17 @@ class NetworkSpec:
         model: ModelSection,
         labels: int,
         attributes: tuple[list[int], int],
-        memory: tuple[list[int], int],
+        events: tuple[list[int], int],
         trunk: TrunkSpec | None = None,
     ) -> "NetworkSpec":
         """The network of a scenario, given (category sizes, numbers) of the entities and of the events."""
         width, depth, dropout = _SIZES[model.preset]
-        return cls(labels, width, depth, dropout, model.history, model.calendar, *attributes, *memory, trunk)
+        switches = (model.history, model.calendar)
+        memory = events if model.memory or trunk is not None else ([], 0)
+        context = None
+        if model.context != "none" and any(events):
+            context = ContextSpec(model.context, *_CONTEXT_SIZES[model.preset], dropout, *events)
+        return cls(labels, width, depth, dropout, *switches, *attributes, *memory, trunk, context)
 
     def as_json(self) -> dict[str, Any]:
         """A plain mapping."""
@@ -103,8 +113,12 @@ class NetworkSpec:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "NetworkSpec":
         """The inverse of `as_json`."""
-        trunk = value.get("trunk")
-        return cls(**{**value, "trunk": TrunkSpec(**trunk) if trunk else None})
+        trunk, context = value.get("trunk"), value.get("context")
+        parts = {
+            "trunk": TrunkSpec(**trunk) if trunk else None,
+            "context": ContextSpec(**context) if context else None,
+        }
+        return cls(**{**value, **parts})
 
 
 class Network(nn.Module):
@@ -137,6 +151,9 @@ class Network(nn.Module):
         if spec.memory_sizes or spec.memory_numbers:
             self.memory = _memory(spec)
             self.memory_out = nn.Linear(self.memory.length, width)
+        self.context = Context(spec.context) if spec.context is not None else None
+        if spec.context is not None:
+            self.context_out = nn.Linear(spec.context.width, width)
         if spec.trunk is not None and spec.trunk.foreseen:
             self.foreseen = Foreseen(spec.trunk, spec.labels, spec.memory_sizes)
             self.foreseen_out = nn.Linear(spec.trunk.horizons, width, bias=False)
@@ -188,6 +205,8 @@ class Network(nn.Module):
                 foreseen_BKH = self.foreseen(batch, memory)
                 hidden_BKD = hidden_BKD + self.foreseen_out(foreseen_BKH)
                 direct_BK = (foreseen_BKH * self.foreseen_direct_KH).sum(-1)
+        if self.context is not None:
+            entity_BD = entity_BD + self.context_out(self.context(batch))
         entity_BD = self.entity_mlp(entity_BD)
         hidden_BKD = hidden_BKD + self.entity_to_label(entity_BD)[:, None, :]
         for block in self.blocks:
@@ -223,6 +242,8 @@ class Network(nn.Module):
             self.attribute_numbers.fit(torch.cat([batch.numbers_BN for batch in batches]))
         if isinstance(self.memory, DecayedMemory) and self.memory.numbers is not None:
             self.memory.numbers.fit(torch.cat([batch.numbers_M for batch in batches]))
+        if self.context is not None:
+            self.context.fit(batches)
 
     def pretrained(self) -> list[nn.Parameter]:
         """The parameters that come from a foundation model."""

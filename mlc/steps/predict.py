@@ -63,7 +63,7 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
         raise DataError(
             f"--as-of {cutoff:%Y-%m-%d %H:%M}: an entity must have history then, however: none has"
         )
-    builder = BatchBuilder(store, events, vocabulary, len(names))
+    builder = BatchBuilder(store, events, vocabulary, len(names), scenario.model.most_events)
     examples = ExampleBatches(builder, rows, np.full(len(rows), microseconds(cutoff)), None)
     _, raw_NK = score_batches(network, examples.in_order())
     scores_NK = calibrated(raw_NK, stored_calibration(run))

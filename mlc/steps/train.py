@@ -132,7 +132,8 @@ def _prepare(
     prepared = prepare(scenario, setting.runs, say)
     fit_until = prepared.cutoffs.fit_until
     start = open_foundation(scenario, setting.runs, fit_until, prepared.store, say)
-    vocabulary = fit_vocabulary(prepared.store, fit_until, scenario.model.attributes, scenario.model.memory)
+    model = scenario.model
+    vocabulary = fit_vocabulary(prepared.store, fit_until, model.attributes, model.sees_events)
     if start is not None:
         vocabulary = replace(vocabulary, events=start.events)
     if first:
@@ -145,7 +146,13 @@ def _prepare(
 def example_batches(prepared: Prepared, vocabulary: Vocabulary) -> ExampleBatches:
     """Batches of all examples of a scenario."""
     examples = prepared.examples
-    builder = BatchBuilder(prepared.store, prepared.label_line, vocabulary, len(examples.labels.names))
+    builder = BatchBuilder(
+        prepared.store,
+        prepared.label_line,
+        vocabulary,
+        len(examples.labels.names),
+        prepared.scenario.model.most_events,
+    )
     return ExampleBatches(builder, examples.rows, examples.cutoffs, targets_of(examples.table))
 
 
