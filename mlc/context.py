@@ -5,7 +5,7 @@ there. Sequences lie end to end, as in the batch; only attention on a CPU pads, 
 """
 
 from dataclasses import dataclass
-from typing import Literal, assert_never, cast
+from typing import Any, Literal, assert_never, cast
 
 import torch
 from torch import nn
@@ -147,7 +147,7 @@ def numbers_and_times(batch: Batch, sequences: Sequences) -> torch.Tensor:
 
 
 class Recurrent(nn.Module):
-    """A GRU on packed sequences, laid out as torch wants them: step by step, longest first.
+    """A GRU over all sequences at once, step by step, longest first, so that each step is a range of tokens.
 
     Args:
         width: Length D of a token and of the state.
@@ -165,15 +165,87 @@ class Recurrent(nn.Module):
     def forward(self, token_XD: torch.Tensor, sequences: Sequences) -> torch.Tensor:
         """See Shape above."""
         lengths_B = sequences.lengths_B
-        longest_first_B = torch.argsort(lengths_B, descending=True, stable=True)
-        rank_B = _inverse(longest_first_B)
+        rank_B = _inverse(torch.argsort(lengths_B, descending=True, stable=True))
         # How many sequences reach each step.
         reach_L = len(lengths_B) - torch.bincount(lengths_B).cumsum(0)[:-1]
         before_L = reach_L.cumsum(0) - reach_L
         place_X = before_L.index_select(0, sequences.position_X) + rank_B.index_select(0, sequences.example_X)
-        packed = PackedSequence(token_XD.index_select(0, _inverse(place_X)), reach_L.cpu())
-        _, state_LBD = self.gru(packed)
-        return cast(torch.Tensor, self.norm(state_LBD[-1].index_select(0, rank_B)))
+        step_XD = token_XD.index_select(0, _inverse(place_X))
+        if step_XD.is_cuda:
+            state_XD = self.gru(PackedSequence(step_XD, reach_L.cpu()))[0].data
+        else:
+            state_XD = self._states(step_XD, reach_L)
+        last_B = before_L.index_select(0, lengths_B - 1) + rank_B
+        return cast(torch.Tensor, self.norm(state_XD.index_select(0, last_B)))
+
+    def _states(self, token_XD: torch.Tensor, reach_L: torch.Tensor) -> torch.Tensor:
+        for weights in self.gru.all_weights:
+            into, within, into_bias, within_bias = weights
+            gate_XG = functional.linear(token_XD, into, into_bias)
+            token_XD = cast(torch.Tensor, _Recurrence.apply(gate_XG, within, within_bias, reach_L))
+        return token_XD
+
+
+class _Recurrence(torch.autograd.Function):
+    """The states of a GRU layer, from what the tokens say to its gates; on a CPU.
+
+    torch's own backward pass fills a tensor of the size of all tokens at every step, quadratic in the number
+    of steps. Here one goes through the steps with what must be done in order, and does all else at once.
+
+    Source: Cho et al. (2014), Learning phrase representations using RNN encoder-decoder, with the reset gate
+        after the product, as `torch.nn.GRU`.
+    """
+
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
+    def forward(
+        ctx: Any, gate_XG: torch.Tensor, weight_GD: torch.Tensor, bias_G: torch.Tensor, reach_L: torch.Tensor
+    ) -> torch.Tensor:
+        """States, shape (X, D), of gates in the order reset, update, new."""
+        width = weight_GD.shape[1]
+        state_XD = gate_XG.new_empty(len(gate_XG), width)
+        hidden_XG, gate_XG = torch.empty_like(gate_XG), gate_XG.clone()
+        before_bD = gate_XG.new_zeros(int(reach_L[0]), width)
+        steps = (torch.split(x, reach_L.tolist()) for x in (gate_XG, hidden_XG, state_XD))
+        for gate, hidden, state in zip(*steps, strict=True):
+            before_bD = before_bD[: len(state)]
+            torch.addmm(bias_G, before_bD, weight_GD.T, out=hidden)
+            reset_update = gate[:, : 2 * width].add_(hidden[:, : 2 * width]).sigmoid_()
+            new = gate[:, 2 * width :].addcmul_(reset_update[:, :width], hidden[:, 2 * width :]).tanh_()
+            before_bD = torch.lerp(new, before_bD, reset_update[:, width:], out=state)
+        ctx.save_for_backward(gate_XG, hidden_XG[:, 2 * width :], state_XD, weight_GD, reach_L)
+        return state_XD
+
+    @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad_XD: torch.Tensor) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
+        """Gradients of gates, weights and biases."""
+        gate_XG, hidden_XD, state_XD, weight_GD, reach_L = ctx.saved_tensors
+        reset_XD, update_XD, new_XD = gate_XG.chunk(3, dim=1)
+        first, rest = int(reach_L[0]), torch.arange(int(reach_L[0]), len(state_XD))
+        earlier_XD = torch.zeros_like(state_XD)
+        earlier_XD[first:] = state_XD.index_select(0, rest - reach_L[:-1].repeat_interleave(reach_L[1:]))
+        # How the gates' sums change the state, for a change of 1 of the state.
+        new_slope_XD = (1 - update_XD) * (1 - new_XD**2)
+        slope_XGD = torch.stack(
+            [
+                new_slope_XD * hidden_XD * reset_XD * (1 - reset_XD),
+                (earlier_XD - new_XD) * update_XD * (1 - update_XD),
+                new_slope_XD * reset_XD,
+            ],
+            dim=1,
+        )
+        grad_XD = grad_XD.clone()
+        steps = [torch.split(x, reach_L.tolist()) for x in (grad_XD, slope_XGD, update_XD)]
+        carried_bD = grad_XD[:0]
+        for grad, slope, update in zip(*(reversed(parts) for parts in steps), strict=True):
+            grad[: len(carried_bD)] += carried_bD
+            slope *= grad[:, None]
+            carried_bD = torch.addmm(grad * update, slope.flatten(1), weight_GD)
+        hidden_grad_XG = slope_XGD.flatten(1)
+        weight_grad_GD = hidden_grad_XG.T @ earlier_XD
+        gate_grad_XG = torch.cat([hidden_grad_XG[:, : -new_XD.shape[1]], grad_XD * new_slope_XD], dim=1)
+        return gate_grad_XG, weight_grad_GD, hidden_grad_XG.sum(0), None  # type: ignore[return-value]
 
 
 class Transformer(nn.Module):
