@@ -179,10 +179,10 @@ class Recurrent(nn.Module):
         return cast(torch.Tensor, self.norm(state_XD.index_select(0, last_B)))
 
     def _states(self, token_XD: torch.Tensor, reach_L: torch.Tensor) -> torch.Tensor:
-        for weights in self.gru.all_weights:
-            into, within, into_bias, within_bias = weights
+        for into, within, into_bias, within_bias in self.gru.all_weights:
             gate_XG = functional.linear(token_XD, into, into_bias)
-            token_XD = cast(torch.Tensor, _Recurrence.apply(gate_XG, within, within_bias, reach_L))
+            states = _Recurrence.apply(gate_XG, within, within_bias, reach_L)  # type: ignore[no-untyped-call]
+            token_XD = cast(torch.Tensor, states)
         return token_XD
 
 
@@ -218,7 +218,7 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad_XD: torch.Tensor) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_XD: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Gradients of gates, weights and biases."""
         gate_XG, hidden_XD, state_XD, weight_GD, reach_L = ctx.saved_tensors
         reset_XD, update_XD, new_XD = gate_XG.chunk(3, dim=1)
@@ -245,7 +245,7 @@ class _Recurrence(torch.autograd.Function):
         hidden_grad_XG = slope_XGD.flatten(1)
         weight_grad_GD = hidden_grad_XG.T @ earlier_XD
         gate_grad_XG = torch.cat([hidden_grad_XG[:, : -new_XD.shape[1]], grad_XD * new_slope_XD], dim=1)
-        return gate_grad_XG, weight_grad_GD, hidden_grad_XG.sum(0), None  # type: ignore[return-value]
+        return gate_grad_XG, weight_grad_GD, hidden_grad_XG.sum(0), None
 
 
 class Transformer(nn.Module):

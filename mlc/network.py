@@ -35,8 +35,11 @@ CALENDAR = 6
 
 _SIZES = {"nano": (32, 1, 0.1), "small": (128, 1, 0.2), "base": (256, 2, 0.2), "large": (512, 3, 0.3)}
 """Preset → width, depth, dropout of the entity branch."""
-_CONTEXT_SIZES = {"nano": (32, 1), "small": (64, 1), "base": (128, 2), "large": (256, 3)}
-"""Preset → width, layers of the context."""
+_CONTEXT_SIZES = {
+    "gru": {"nano": (32, 1), "small": (64, 1), "base": (128, 1), "large": (256, 2)},
+    "transformer": {"nano": (32, 1), "small": (64, 2), "base": (128, 2), "large": (256, 4)},
+}
+"""Kind and preset → width, layers of the context."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,9 @@ class NetworkSpec:
         memory = events if model.memory or trunk is not None else ([], 0)
         context = None
         if model.context != "none" and any(events):
-            context = ContextSpec(model.context, *_CONTEXT_SIZES[model.preset], dropout, *events)
+            context = ContextSpec(
+                model.context, *_CONTEXT_SIZES[model.context][model.preset], dropout, *events
+            )
         return cls(labels, width, depth, dropout, *switches, *attributes, *memory, trunk, context)
 
     def as_json(self) -> dict[str, Any]:

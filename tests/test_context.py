@@ -135,7 +135,7 @@ def test_attention_without_padding_is_asked_for_what_the_blocks_compute(monkeypa
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="varlen_attn needs a GPU")
-@pytest.mark.skipif(mlc.context.varlen_attn is None, reason="varlen_attn needs torch 2.10")
+@pytest.mark.skipif(vars(mlc.context)["varlen_attn"] is None, reason="varlen_attn needs torch 2.10")
 def test_attention_on_a_gpu_gives_the_same_with_and_without_padding():
     inputs = ragged_attention("cuda", torch.bfloat16)
     torch.testing.assert_close(
@@ -198,7 +198,7 @@ def test_gradients_are_the_same_bit_by_bit(kind):
         net.zero_grad()
         net(batch).square().sum().backward()
         assert net.context is not None
-        gradients.append([parameter.grad.clone() for parameter in net.context.parameters()])
+        gradients.append([p.grad.clone() for p in net.context.parameters() if p.grad is not None])
     for first, *others in zip(*gradients, strict=True):
         assert all(torch.equal(first, other) for other in others)
 
