@@ -324,7 +324,7 @@ def gru(customers: int, steps: int) -> Iterator[str]:
     if find_spec("ptls") is None:
         yield "pytorch-lifestream is not installed (`pip install pytorch-lifestream`): only ours is measured."
         yield ""
-    yield "| GRU | ours: events/s a core | theirs | ours over theirs | by the clock | share of our GRU's steps |"
+    yield "| GRU | ours: events/s a core | theirs | ours over theirs | by the clock | our GRU's steps |"
     yield "|---:|---:|---:|---:|---:|---:|"
     alone = ("model.context=gru", "model.history=false", "model.attributes=false", "model.calendar=false")
     for preset in ("small", "base"):
