@@ -1,9 +1,8 @@
 """The tensors of one step.
 
-Shape letters, here and in the model: B examples, K labels, T label events, S active days, M events of the
-memory, A category attributes, N number attributes, C calendar values, F features, P of
-popularity, D width; in pre-training V
-outputs (values that are foreseen), X events of the next moment.
+Shape letters, here and in the model: B examples, K labels, T label events, S active days, M events of memory
+and context, A category attributes, N number attributes, C calendar values, F features, P of
+popularity, D width; in pre-training V outputs (values that are foreseen), X events of the next moment.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -56,7 +55,7 @@ class Batch:
         events_B: Number of events up to the cutoff, float32.
         categories_BA: Vocabulary row of each attribute of the entity, int64.
         numbers_BN: Attributes that are numbers, float32, NaN where missing.
-        example_M: Example of each event of the memory, int64, rising; empty when the memory is off.
+        example_M: Example of each event of memory and context, int64, rising; empty when both are off.
         age_M: Days from that event to the cutoff, float32.
         categories_M: Vocabulary rows of its category fields, int64, shape (M, fields).
         numbers_M: Its numbers, float32, NaN where missing, shape (M, fields).

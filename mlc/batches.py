@@ -36,6 +36,7 @@ class BatchBuilder:
         vocabulary: Which columns and values the model knows.
         labels: Number of labels K.
         popularity: Of the labels; None where the model does not look at it.
+        most_events: Only the newest so many events of each example enter the memory; all by default.
     """
 
     def __init__(
@@ -45,10 +46,12 @@ class BatchBuilder:
         vocabulary: Vocabulary,
         labels: int,
         popularity: Popularity | None = None,
+        most_events: int | None = None,
     ) -> None:
         self.store = store
         self._popularity = popularity
         self.labels = labels
+        self.most_events = most_events
         self.label_line = label_line
         self._label_first = first_of_day(label_line, label_line.columns[LABEL]).astype(np.float32)
         self._activity = active_days(store.events)
@@ -74,7 +77,7 @@ class BatchBuilder:
         if self._memory.empty:
             example_M = index_M = np.zeros(0, dtype=np.int64)
         else:
-            example_M, index_M = events.history(rows_B, cutoffs_B)
+            example_M, index_M = events.history(rows_B, cutoffs_B, self.most_events)
         categories_M, numbers_M = self._memory.gather(index_M)
         if targets_BK is None:
             targets_BK = np.full((len(rows_B), self.labels), UNKNOWN, dtype=np.uint8)

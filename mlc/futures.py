@@ -61,11 +61,11 @@ def choose_outputs(store: EventStore, known: FieldRows, until: int, most: int) -
     return Outputs(np.concatenate(output_R or nothing), np.concatenate(field_V or nothing).astype(np.int64))
 
 
-def without_labels(store: EventStore, vocabulary: Vocabulary) -> BatchBuilder:
+def without_labels(store: EventStore, vocabulary: Vocabulary, most_events: int | None = None) -> BatchBuilder:
     """Builds batches of histories alone, for models that have no target."""
     nothing = np.zeros(0, dtype=np.int64)
     line = Timeline(np.zeros(len(store.entity_ids) + 1, dtype=np.int64), nothing, {LABEL: nothing})
-    return BatchBuilder(store, line, vocabulary, 0)
+    return BatchBuilder(store, line, vocabulary, 0, most_events=most_events)
 
 
 class FutureBatches(Dataset[FutureBatch]):

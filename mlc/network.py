@@ -1,11 +1,11 @@
-"""The network: per-label cadence, entity attributes, calendar, optionally a decayed memory or a foundation.
+"""The network: per-label cadence, entity attributes, calendar; optionally a memory or foundation, a context.
 
 Logit of label k = prior log-odds + shared multilayer perceptron over (features of the label's history, label
 embedding, entity vector) + ⟨entity vector, label vector⟩. Whatever is off contributes nothing.
 """
 
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 import torch
@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from mlc.batch import Batch
+from mlc.context import Context, ContextSpec
 from mlc.encoders import (
     DecayedMemory,
     FieldEmbedding,
@@ -34,8 +35,13 @@ from mlc.scenario import ModelSection
 CALENDAR = 6
 POPULARITY = 4
 
-_SIZES = {"nano": (32, 1, 0.1), "small": (128, 1, 0.2), "base": (256, 2, 0.2)}
+_SIZES = {"nano": (32, 1, 0.1), "small": (128, 1, 0.2), "base": (256, 2, 0.2), "large": (512, 3, 0.3)}
 """Preset → width, depth, dropout of the entity branch."""
+_CONTEXT_SIZES = {
+    "gru": {"nano": (32, 1), "small": (64, 1), "base": (128, 1), "large": (256, 2)},
+    "transformer": {"nano": (32, 1), "small": (64, 2), "base": (128, 2), "large": (256, 4)},
+}
+"""Kind and preset → width, layers of the context."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +72,15 @@ class NetworkSpec:
         dropout: Dropout on the entity's side, which sees customers again at many cutoffs.
         history: Whether the label histories are seen.
         calendar: Whether the calendar is seen.
-        popularity: Whether the popularity of the labels is seen.
-        attribute_texts: Number of the entity's texts.
-        memory_texts: Number of the events' texts.
         attribute_sizes: Vocabulary rows of the entity's categories.
         attribute_numbers: Number of its numbers.
         memory_sizes: Vocabulary rows of the events' categories; without any field the memory is off.
         memory_numbers: Number of the events' numbers.
         trunk: Sizes of the pre-trained memory; None for a plain one.
+        popularity: Whether the popularity of the labels is seen.
+        attribute_texts: Number of the entity's texts.
+        memory_texts: Number of the events' texts.
+        context: Sizes of the sequence encoder; None where it is off.
     """
 
     labels: int
@@ -90,6 +97,7 @@ class NetworkSpec:
     popularity: bool = False
     attribute_texts: int = 0
     memory_texts: int = 0
+    context: ContextSpec | None = None
 
     @classmethod
     def of(
@@ -97,7 +105,7 @@ class NetworkSpec:
         model: ModelSection,
         labels: int,
         attributes: tuple[list[int], int],
-        memory: tuple[list[int], int],
+        events: tuple[list[int], int],
         trunk: TrunkSpec | None = None,
         texts: tuple[int, int] = (0, 0),
     ) -> "NetworkSpec":
@@ -106,14 +114,29 @@ class NetworkSpec:
         `texts` are the text fields of both.
         """
         width, depth, dropout = _SIZES[model.preset]
-        seen = (model.history, model.calendar)
-        sized = cls(labels, width, depth, dropout, *seen, *attributes, *memory, trunk)
-        attribute_texts, memory_texts = texts
-        return replace(
-            sized,
-            popularity=model.popularity,
-            attribute_texts=attribute_texts,
-            memory_texts=memory_texts,
+        attribute_texts, event_texts = texts
+        fields = (*events, event_texts)
+        context = None
+        if model.context != "none" and any(fields):
+            sizes = _CONTEXT_SIZES[model.context][model.preset]
+            context = ContextSpec(model.context, *sizes, dropout, *fields)
+        remembered = model.memory or trunk is not None
+        memory_sizes, memory_numbers, memory_texts = fields if remembered else ([], 0, 0)
+        return cls(
+            labels,
+            width,
+            depth,
+            dropout,
+            model.history,
+            model.calendar,
+            *attributes,
+            memory_sizes,
+            memory_numbers,
+            trunk,
+            model.popularity,
+            attribute_texts,
+            memory_texts,
+            context,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -123,8 +146,12 @@ class NetworkSpec:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "NetworkSpec":
         """The inverse of `as_json`."""
-        trunk = value.get("trunk")
-        return cls(**{**value, "trunk": TrunkSpec(**trunk) if trunk else None})
+        trunk, context = value.get("trunk"), value.get("context")
+        parts = {
+            "trunk": TrunkSpec(**trunk) if trunk else None,
+            "context": ContextSpec(**context) if context else None,
+        }
+        return cls(**{**value, **parts})
 
 
 class Network(nn.Module):
@@ -160,6 +187,9 @@ class Network(nn.Module):
         if spec.memory_sizes or spec.memory_numbers or spec.memory_texts:
             self.memory = _memory(spec)
             self.memory_out = nn.Linear(self.memory.length, width)
+        self.context = Context(spec.context) if spec.context is not None else None
+        if spec.context is not None:
+            self.context_out = nn.Linear(spec.context.width, width)
         if spec.trunk is not None and spec.trunk.foreseen:
             self.foreseen = Foreseen(spec.trunk, spec.labels, spec.memory_sizes)
             self.foreseen_out = nn.Linear(spec.trunk.horizons, width, bias=False)
@@ -215,6 +245,8 @@ class Network(nn.Module):
                 foreseen_BKH = self.foreseen(batch, memory)
                 hidden_BKD = hidden_BKD + self.foreseen_out(foreseen_BKH)
                 direct_BK = (foreseen_BKH * self.foreseen_direct_KH).sum(-1)
+        if self.context is not None:
+            entity_BD = entity_BD + self.context_out(self.context(batch))
         entity_BD = self.entity_mlp(entity_BD)
         hidden_BKD = hidden_BKD + self.entity_to_label(entity_BD)[:, None, :]
         for block in self.blocks:
@@ -252,6 +284,8 @@ class Network(nn.Module):
             self.popularity.fit(torch.cat([batch.popularity_BKP.flatten(0, 1) for batch in batches]))
         if isinstance(self.memory, DecayedMemory) and self.memory.numbers is not None:
             self.memory.numbers.fit(torch.cat([batch.numbers_M for batch in batches]))
+        if self.context is not None:
+            self.context.fit(batches)
 
     def pretrained(self) -> list[nn.Parameter]:
         """The parameters that come from a foundation model."""

@@ -3,8 +3,8 @@
     MLC_DATA=… python scripts/bench_support.py              # purchase_cards, completejourney, the demo
     MLC_DATA=… python scripts/bench_support.py --write      # also into DECISIONS.md
 
-Alone means a scenario with one class name. Average precision is divided by the prevalence, since rare labels have
-a low one; both are means over the labels whose positive training targets lie in the range.
+Alone means a scenario with one class name. Average precision is divided by the prevalence, since rare labels
+have a low one; both are means over the labels whose positive training targets lie in the range.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def labels_of(scenario: Path, folder: Path) -> Iterator[Label]:
 
 def lines(labels: list[Label]) -> Iterator[str]:
     """The table, a row a range of support."""
-    yield "| positive training targets | labels | AUROC: alone | together | AP ÷ prevalence: alone | together |"
+    yield "| positive training targets | labels | AUROC alone | together | AP ÷ prevalence alone | together |"
     yield "|---|---:|---:|---:|---:|---:|"
     for low, high in RANGES:
         here = [label for label in labels if low <= label.positives < high]

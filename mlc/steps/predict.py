@@ -72,7 +72,8 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
             f"--as-of {cutoff:%Y-%m-%d %H:%M}: an entity must have history then, however: none has"
         )
     popularity = label_popularity(scenario, labels, events)
-    builder = BatchBuilder(store, events, vocabulary, len(names), popularity)
+    most = scenario.model.most_events
+    builder = BatchBuilder(store, events, vocabulary, len(names), popularity, most)
     examples = ExampleBatches(builder, rows, np.full(len(rows), microseconds(cutoff)), None)
     _, raw_NK = score_batches(network, examples.in_order())
     raw_NK = _with_blend(run, examples, raw_NK)

@@ -150,7 +150,8 @@ def _prepare(
     prepared = prepare(scenario, setting.runs, say)
     fit_until = prepared.cutoffs.fit_until
     start = open_foundation(scenario, setting.runs, fit_until, prepared.store, say)
-    vocabulary = fit_vocabulary(prepared.store, fit_until, scenario.model.attributes, scenario.model.memory)
+    model = scenario.model
+    vocabulary = fit_vocabulary(prepared.store, fit_until, model.attributes, model.sees_events)
     if start is not None:
         vocabulary = replace(vocabulary, events=start.events)
     if first:
@@ -165,7 +166,8 @@ def example_batches(prepared: Prepared, vocabulary: Vocabulary) -> ExampleBatche
     examples = prepared.examples
     popularity = label_popularity(prepared.scenario, examples.labels, prepared.label_line)
     labels = len(examples.labels.names)
-    builder = BatchBuilder(prepared.store, prepared.label_line, vocabulary, labels, popularity)
+    most = prepared.scenario.model.most_events
+    builder = BatchBuilder(prepared.store, prepared.label_line, vocabulary, labels, popularity, most)
     return ExampleBatches(builder, examples.rows, examples.cutoffs, targets_of(examples.table))
 
 
