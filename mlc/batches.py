@@ -46,7 +46,12 @@ class BatchBuilder:
         self._memory = _Columns(store, vocabulary.events)
 
     def build(
-        self, index_B: np.ndarray, rows_B: np.ndarray, cutoffs_B: np.ndarray, targets_BK: np.ndarray | None
+        self,
+        index_B: np.ndarray,
+        rows_B: np.ndarray,
+        cutoffs_B: np.ndarray,
+        targets_BK: np.ndarray | None,
+        remembered_BR: np.ndarray | None = None,
     ) -> Batch:
         """One batch.
 
@@ -55,11 +60,12 @@ class BatchBuilder:
             rows_B: Entity rows, int64.
             cutoffs_B: Cutoffs in microseconds, int64; no event after them enters the batch.
             targets_BK: uint8, or None where the future is not known.
+            remembered_BR: Stands for the events of the memory, float32, where it is known.
         """
         example_T, index_T = self.label_line.history(rows_B, cutoffs_B)
         example_S, index_S = self._activity.history(rows_B, cutoffs_B)
         events = self.store.events
-        if self._memory.empty:
+        if self._memory.empty or remembered_BR is not None:
             example_M = index_M = np.zeros(0, dtype=np.int64)
         else:
             example_M, index_M = events.history(rows_B, cutoffs_B)
@@ -85,6 +91,7 @@ class BatchBuilder:
             age_M=_ages(cutoffs_B, example_M, events.time, index_M),
             categories_M=torch.from_numpy(categories_M),
             numbers_M=torch.from_numpy(numbers_M),
+            remembered_BR=None if remembered_BR is None else torch.from_numpy(remembered_BR),
         )
 
     def event_fields(self, index_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -166,7 +173,12 @@ class ExampleBatches:
         rows_N: Entity row of each example.
         cutoffs_N: Cutoff of each, microseconds.
         targets_NK: Targets, uint8, or None.
+
+    Attributes:
+        remembered_NR: What a frozen memory makes of the events of each, float32; None unless computed before.
     """
+
+    remembered_NR: np.ndarray | None = None
 
     def __init__(
         self, builder: BatchBuilder, rows_N: np.ndarray, cutoffs_N: np.ndarray, targets_NK: np.ndarray | None
@@ -186,7 +198,9 @@ class ExampleBatches:
 
     def __getitem__(self, index_B: np.ndarray) -> Batch:
         targets = None if self.targets_NK is None else self.targets_NK[index_B]
-        return self.builder.build(index_B, self.rows_N[index_B], self.cutoffs_N[index_B], targets)
+        remembered = None if self.remembered_NR is None else np.asarray(self.remembered_NR[index_B])
+        rows_B, cutoffs_B = self.rows_N[index_B], self.cutoffs_N[index_B]
+        return self.builder.build(index_B, rows_B, cutoffs_B, targets, remembered)
 
 
 class BatchPlan:

@@ -166,6 +166,13 @@ class Network(nn.Module):
         events = (batch.categories_M, batch.numbers_M, batch.age_M, batch.example_M)
         return cast(torch.Tensor, self.memory(*events, len(batch)))
 
+    def remember(self, batch: Batch) -> torch.Tensor:
+        """All that is made of the events of the memory, shape (B, R): the vector, then what is foreseen."""
+        vectors = self.vectors(batch)
+        if self.foreseen is None:
+            return vectors
+        return torch.cat([vectors, self.foreseen(batch, vectors).flatten(1)], dim=1)
+
     def forward(self, batch: Batch) -> torch.Tensor:
         """See Shape above."""
         entity_BD = self.label_embedding.new_zeros(len(batch), self.spec.width)
@@ -182,10 +189,11 @@ class Network(nn.Module):
         if self.calendar is not None:
             entity_BD = entity_BD + self.calendar(batch.calendar_BC)
         if self.memory is not None:
-            memory = self.vectors(batch)
-            entity_BD = entity_BD + self.memory_out(memory)
+            remembered_BR = self.remember(batch) if batch.remembered_BR is None else batch.remembered_BR
+            entity_BD = entity_BD + self.memory_out(remembered_BR[:, : self.memory.length])
             if self.foreseen is not None:
-                foreseen_BKH = self.foreseen(batch, memory)
+                foreseen_BR = remembered_BR[:, self.memory.length :]
+                foreseen_BKH = foreseen_BR.reshape(len(batch), self.spec.labels, -1)
                 hidden_BKD = hidden_BKD + self.foreseen_out(foreseen_BKH)
                 direct_BK = (foreseen_BKH * self.foreseen_direct_KH).sum(-1)
         entity_BD = self.entity_mlp(entity_BD)
@@ -229,6 +237,12 @@ class Network(nn.Module):
         if not isinstance(self.memory, Trunk):
             return []
         return [*self.memory.parameters(), *(self.foreseen.parameters() if self.foreseen else ())]
+
+    @property
+    def frozen(self) -> bool:
+        """Whether what is remembered of an example never changes in the training."""
+        pretrained = self.pretrained()
+        return bool(pretrained) and not any(parameter.requires_grad for parameter in pretrained)
 
 
 def _memory(spec: NetworkSpec) -> DecayedMemory | Trunk:

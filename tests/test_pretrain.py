@@ -15,7 +15,7 @@ from mlc.pretraining import load_foundation
 from mlc.run import Run
 from mlc.scenario import load_scenario
 from mlc.steps.pretrain import plan_time, pretrain
-from mlc.tables import ENTITY_ID
+from mlc.tables import ENTITY_ID, scores_of
 from mlc.vocabulary import FIRST, FieldRows, Vocabulary
 from tests.conftest import NANO
 from tests.small_tables import silent
@@ -157,6 +157,50 @@ def test_training_the_head_alone_leaves_the_trunk_as_it_was(runs, tuned):
     assert trunk
     for name, tensor in trunk.items():
         assert torch.equal(after[f"memory.{name}"], tensor), name
+
+
+def test_a_frozen_memory_is_asked_once_and_says_the_same(demo, runs, tuned, tmp_path, monkeypatch):
+    """The log, the scores and the report of a training that asks it again in every step."""
+    from mlc.network import Network
+    from mlc.steps.train import Setting, train
+
+    shutil.copytree(runs / "base", tmp_path / "base")
+    overrides = [text for text in NANO if text != "--set"]
+    monkeypatch.setattr(Network, "frozen", property(lambda _: False))
+    train(
+        load_scenario(demo / f"{NAME}.yaml", [*overrides, "name=tuned", "model.foundation=base"]),
+        Setting(tmp_path),
+        silent,
+    )
+    both = (tuned, tmp_path / "tuned")
+    for line, other in zip(*((run / "log.jsonl").read_text().splitlines() for run in both), strict=True):
+        expected, found = json.loads(line), json.loads(other)
+        expected.pop("seconds")
+        assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-4)
+    scores, others = (scores_of(pl.read_parquet(run / "predictions.parquet")) for run in both)
+    np.testing.assert_allclose(scores, others, atol=1e-4)
+    reports = [json.loads((run / "report.json").read_text())["splits"]["test"]["macro"] for run in both]
+    for name in ("auroc", "ap", "log_loss"):
+        assert reports[0][name] == pytest.approx(reports[1][name], abs=1e-3)
+    assert not (tuned / "remembered.f32").exists()
+
+
+def test_a_batch_with_what_is_remembered_has_no_events_and_the_same_logits(runs, tuned):
+    from mlc.steps.labels import prepare
+    from mlc.steps.train import example_batches
+    from mlc.steps.trained import stored_network, stored_vocabulary
+
+    run = Run(tuned)
+    prepared = prepare(run.scenario(), runs, silent)
+    examples = example_batches(prepared, stored_vocabulary(run))
+    network = stored_network(run)[0].eval()
+    index_B = np.random.default_rng(1).permutation(len(examples))[:40]
+    with torch.no_grad():
+        plain = network(examples[index_B])
+        examples.remembered_NR = np.concatenate([network.remember(b).numpy() for b in examples.in_order()])
+        batch = examples[index_B]
+        assert not len(batch.example_M)
+        torch.testing.assert_close(network(batch), plain, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("tune", ["all", "{trunk_learning_rate: 1.0e-4}"])

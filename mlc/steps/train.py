@@ -28,6 +28,7 @@ from mlc.network import Network, NetworkSpec, save_network, score_batches
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
 from mlc.scenario import Bce, Scenario, TrainSection
 from mlc.steps.foundation import Start, begin_from, open_foundation, trunk_spec
+from mlc.steps.frozen import FrozenMemory
 from mlc.steps.labels import Prepared, Say, prepare, write_examples
 from mlc.steps.loggers import check_loggers, log_report, open_loggers
 from mlc.steps.ranks import devices_and_nodes, is_rank_zero, rank_zero_first
@@ -48,6 +49,7 @@ from mlc.tables import (
 from mlc.vocabulary import Vocabulary, fit_vocabulary
 
 _SAMPLE_BATCHES = 16
+_REMEMBERED = "remembered.f32"
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     if raw is None:
         return None
     save_network(network, prepared.examples.labels.names, run.folder)
+    (run / _REMEMBERED).unlink(missing_ok=True)  # what is mapped stays readable
     rivals = make_rivals(prepared, examples, fitted_boosting(run, prepared, examples, say))
     report = write_report(run, prepared, raw, rivals)
     finish_run(
@@ -171,6 +174,7 @@ def _fit(
         EarlyStopping(monitor, mode=mode, patience=scenario.train.patience, check_finite=False),
         EpochLines(run / "log.jsonl", say),
         stopping,
+        FrozenMemory(examples, run / _REMEMBERED),
     ]
     if setting.interactive:
         callbacks.append(TQDMProgressBar(refresh_rate=5))
