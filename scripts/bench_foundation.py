@@ -136,13 +136,9 @@ def make_foundation(path: Path, runs: Path, overrides: Sequence[str]) -> None:
     if not Run(runs / name).finished:
         scenario = load_scenario(path, [*overrides, f"name={name}"])
         pretrain(scenario, runs, "overwrite", silent)
-    facts, objective = (
-        Run(runs / name).read_json("run.json"),
-        Run(runs / name).read_json("report.json")["objective"],
-    )
-    print(
-        f"{name}: {facts['epochs']} epochs, {facts['seconds']:.0f} s, loss over that of the frequencies {objective}"
-    )
+    facts, report = (Run(runs / name).read_json(file) for file in ("run.json", "report.json"))
+    cost = f"{facts['epochs']} epochs, {facts['seconds']:.0f} s"
+    print(f"{name}: {cost}, loss over that of the frequencies {report['objective']}", flush=True)
 
 
 def one_training(case: Case, runs: Path, start: str, seed: int) -> Outcome:
