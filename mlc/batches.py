@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from mlc.store import Timeline, first_of_day
 from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN
 from mlc.vocabulary import FieldRows, Vocabulary, code_rows
 
+_Built = TypeVar("_Built")
 FIRST = "first"
 EVALUATION_BATCH = 1024
 """Examples scored at once. Fixed, since the last digits of a score depend on it."""
@@ -190,7 +192,7 @@ class ExampleBatches:
 
     def planned(self, plan: Iterable[np.ndarray]) -> Iterator[Batch]:
         """The batches of a plan; the next ones are built while the caller works."""
-        return _ahead(partial(self.__getitem__, index_B) for index_B in plan)
+        return ahead(partial(self.__getitem__, index_B) for index_B in plan)
 
     def in_order(self, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """All examples for evaluation, in the order of the table; with several ranks, this one's share."""
@@ -249,6 +251,26 @@ class BatchPlan:
             yield order[self._starts[index] : self._starts[index + 1]]
 
 
+class Plan(Protocol):
+    """Which examples stand in which batch of an epoch."""
+
+    epoch: int
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning tells the epoch here before each one."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[np.ndarray]: ...
+
+
+class Planned(Protocol):
+    """What builds the batches of a plan."""
+
+    def planned(self, plan: Iterable[np.ndarray]) -> Iterator[Any]:
+        """One after the other."""
+
+
 class Loader:
     """Yields the planned batches, and builds the next ones in a thread while the caller works.
 
@@ -263,7 +285,7 @@ class Loader:
 
     batch_sampler = None  # Lightning asks
 
-    def __init__(self, examples: ExampleBatches, plan: BatchPlan) -> None:
+    def __init__(self, examples: Planned, plan: Plan) -> None:
         self.examples, self.sampler, self.given = examples, plan, 0
         self._resumed = (-1, 0)
 
@@ -274,7 +296,7 @@ class Loader:
     def __len__(self) -> int:
         return len(self.sampler)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         epoch, skipped = self._resumed
         self.given = skipped if epoch == self.sampler.epoch else 0
         for batch in self.examples.planned(islice(self.sampler, self.given, None)):
@@ -282,10 +304,10 @@ class Loader:
             yield batch
 
 
-def _ahead(builds: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
+def ahead(builds: Iterable[Callable[[], _Built]]) -> Iterator[_Built]:
     """What some functions return, in their order; the next ones run in a thread while the caller works."""
     with ThreadPoolExecutor(1) as pool:
-        waiting: deque[Future[Batch]] = deque()
+        waiting: deque[Future[_Built]] = deque()
         for build in builds:
             waiting.append(pool.submit(build))
             if len(waiting) > _AHEAD:

@@ -124,6 +124,7 @@ def test_a_stopped_pretraining_goes_on(demo, tmp_path):
     with pytest.raises(RunError, match="--resume goes on"):
         pretrain(scenario, tmp_path, "new", silent)
     report = pretrain(scenario, tmp_path, "resume", silent)
+    assert report is not None
     epochs = [json.loads(line)["epoch"] for line in (tmp_path / "stopped/log.jsonl").read_text().splitlines()]
     assert (report["epochs"], epochs) == (2, [1, 2])
 

@@ -1,9 +1,6 @@
 """`mlc train`: prepare, fit, predict every split, report; every rank runs all of it, rank zero writes."""
 
-import inspect
-import logging
 import time
-import warnings
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -14,24 +11,23 @@ import polars as pl
 import pytorch_lightning
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
-from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, Strategy
-from torch.nn.parallel import DistributedDataParallel
 
 from mlc.atomic import replacing
 from mlc.baselines import check_boosting
 from mlc.batches import BatchBuilder, BatchPlan, ExampleBatches
 from mlc.custom_metrics import check_metrics
-from mlc.errors import DataError, RunError, Terminated
+from mlc.errors import DataError
 from mlc.losses import Objective, positive_weights
 from mlc.module import Classifier, monitored
 from mlc.network import Network, NetworkSpec, save_network, score_batches
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
 from mlc.scenario import Bce, Scenario, TrainSection
+from mlc.steps.fitting import make_trainer, run_trainer
 from mlc.steps.foundation import Start, begin_from, open_foundation, trunk_spec
 from mlc.steps.frozen import FrozenMemory
 from mlc.steps.labels import Prepared, Say, prepare, write_examples
 from mlc.steps.loggers import check_loggers, log_report, open_loggers
-from mlc.steps.ranks import devices_and_nodes, is_rank_zero, rank_zero_first
+from mlc.steps.ranks import is_rank_zero, rank_zero_first, shared_run
 from mlc.steps.reporting import wanted_metrics, write_page, write_report
 from mlc.steps.rivals import fitted_boosting, make_rivals
 from mlc.steps.slices import check_slices
@@ -126,12 +122,7 @@ def _prepare(
 ) -> tuple[Run, Prepared, Vocabulary, Start | None]:
     """All that comes before the training."""
     first = is_rank_zero()
-    # Another rank finds the folder as rank zero has just made it.
-    run = open_run(setting.runs, scenario, setting.opening) if first else Run(setting.runs / scenario.name)
-    if not first and not run.folder.exists():
-        raise RunError(
-            f"{run.folder} must be on a file system that all nodes share, however: it is not there"
-        )
+    run = open_run(setting.runs, scenario, setting.opening) if first else shared_run(setting.runs, scenario)
     prepared = prepare(scenario, setting.runs, say)
     fit_until = prepared.cutoffs.fit_until
     start = open_foundation(scenario, setting.runs, fit_until, prepared.store, say)
@@ -172,7 +163,7 @@ def _fit(
         # Undefined (no label has a positive) is not a reason to stop: the last weights are then as good as
         # any.
         EarlyStopping(monitor, mode=mode, patience=scenario.train.patience, check_finite=False),
-        EpochLines(run / "log.jsonl", say),
+        EpochLines(run / "log.jsonl", _shown(scenario.train), say),
         stopping,
         FrozenMemory(examples, run / _REMEMBERED),
     ]
@@ -180,27 +171,13 @@ def _fit(
         callbacks.append(TQDMProgressBar(refresh_rate=5))
     trainer = _trainer(scenario.train, callbacks, setting)
     trainer.loggers = open_loggers(scenario, run)
-    splits = prepared.examples.table[SPLIT].to_numpy()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-            # Nothing is logged by step.
-            warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # within Lightning, by torch 2.13
-            # Ours is resumable; Lightning asks the loader, where the state is that of the data module.
-            warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
-            trainer.fit(
-                classifier,
-                datamodule=Loaders(examples, splits, scenario.train),
-                ckpt_path=run.last_checkpoint if setting.opening == "resume" else None,
-                weights_only=True,
-            )
-    except SystemExit:  # Lightning turns Ctrl-C into an exit
-        if stopping.terminated:
-            raise Terminated from None
-        if trainer.interrupted:
-            raise KeyboardInterrupt from None
-        raise
+    run_trainer(
+        trainer,
+        classifier,
+        Loaders(examples, prepared.examples.table[SPLIT].to_numpy(), scenario.train),
+        stopping,
+        run.last_checkpoint if setting.opening == "resume" else None,
+    )
     state = torch.load(best.best_model_path or best.last_model_path, weights_only=True)
     network = Network(classifier.network.spec)
     network.load_state_dict(classifier.judged_weights(state["state_dict"]))
@@ -253,47 +230,29 @@ def _example_weights(prepared: Prepared) -> torch.Tensor | None:
 
 
 def _trainer(train: TrainSection, callbacks: list[Callback], setting: Setting) -> pytorch_lightning.Trainer:
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    gpus = train.accelerator != "cpu" and torch.cuda.is_available()
-    devices, nodes = devices_and_nodes(train)
-    if devices == "auto" and not gpus:
-        devices = 1
-    strategy: Strategy | str = "auto"
-    if train.strategy == "fsdp":
-        if not gpus:
-            raise RunError("train.strategy: fsdp needs GPUs, however: there is none; set it to ddp")
-        strategy = FSDPStrategy(state_dict_type="full")
-    elif train.strategy == "ddp" or devices != 1 or nodes > 1:
-        strategy = DDPStrategy(**_no_buffer_sync())
-    return pytorch_lightning.Trainer(
+    return make_trainer(
+        train,
+        callbacks,
         max_epochs=train.epochs,
-        accelerator=train.accelerator,
-        devices=devices,
-        num_nodes=nodes,
-        strategy=strategy,
         precision=train.precision,
         gradient_clip_val=train.gradient_clip_val,
         accumulate_grad_batches=train.accumulate_grad_batches,
         limit_train_batches=train.limit_train_batches,
         limit_val_batches=train.limit_val_batches,
-        callbacks=callbacks,
-        logger=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
         enable_progress_bar=setting.interactive,
-        enable_model_summary=False,
     )
 
 
-def _no_buffer_sync() -> dict[str, Any]:
-    """Buffers are fitted before training and never change.
-
-    Synchronising them would make ranks wait for each other in validation, where they may have different
-    numbers of batches. torch 2.13 renamed the option.
-    """
-    known = inspect.signature(DistributedDataParallel).parameters
-    return {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
+def _shown(train: TrainSection) -> dict[str, str]:
+    """What the screen tells of an epoch."""
+    names = {
+        "train_loss": "training loss",
+        "validation_loss": "validation loss",
+        "validation_macro_auroc": "macro AUROC",
+        "validation_macro_ap": "macro AP",
+    }
+    names.setdefault(monitored(train)[0], train.monitor)
+    return names
 
 
 def fitted_network(
