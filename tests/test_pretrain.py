@@ -3,6 +3,7 @@
 import json
 import shutil
 from datetime import datetime
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -17,7 +18,7 @@ from mlc.scenario import load_scenario
 from mlc.steps.pretrain import plan_time, pretrain
 from mlc.tables import ENTITY_ID, scores_of
 from mlc.vocabulary import FIRST, FieldRows, Vocabulary
-from tests.conftest import NANO
+from tests.conftest import NANO, process
 from tests.small_tables import silent
 
 NAME = "departments_28d"
@@ -127,6 +128,47 @@ def test_a_stopped_pretraining_goes_on(demo, tmp_path):
     assert report is not None
     epochs = [json.loads(line)["epoch"] for line in (tmp_path / "stopped/log.jsonl").read_text().splitlines()]
     assert (report["epochs"], epochs) == (2, [1, 2])
+
+
+def test_two_processes_pretrain_one_foundation(demo, tmp_path):
+    """What both found on their shares of the validation is what one finds on all of it."""
+    result = process("pretrain", demo / f"{NAME}.yaml", *FLAGS, "--devices", 2, folder=tmp_path)
+    assert result.code == 0, result.err
+    run = tmp_path / f"runs/{NAME}-foundation"
+    assert result.out.count(f"# {NAME}-foundation") == 1
+    assert json.loads((run / "run.json").read_text())["devices"] == 2
+    found = [json.loads(line)["validation_loss"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert len(found) == 2
+    assert json.loads((run / "report.json").read_text())["objective"] == pytest.approx(min(found), abs=2e-5)
+
+
+def test_the_gradient_over_ranks_is_that_of_all_their_examples(demo, runs, tmp_path, monkeypatch):
+    """Each loss counts as often as everywhere, however unequal the shares; DDP then takes the mean."""
+    from mlc.futures import FutureBatches, choose_outputs
+    from mlc.ingest import open_store
+    from mlc.pretraining import Pretrainer
+    from mlc.tables import microseconds
+
+    scenario = load_scenario(demo / f"{NAME}.yaml")
+    store = open_store(scenario, tmp_path, silent)
+    vocabulary = Run(runs / "base").read_json("vocabulary.json", Vocabulary.from_json)
+    cutoff = microseconds(datetime.fromisoformat("2025-03-01"))
+    outputs = choose_outputs(store, vocabulary.events, cutoff, 256)
+    batches = FutureBatches(store, vocabulary, outputs, 91, cutoff + 40 * 86_400_000_000)
+    pairs = np.stack([np.arange(60), np.full(60, cutoff)])
+    parts = [batches[pairs[:, :17]], batches[pairs[:, 17:]]]
+    pretrainer = Pretrainer(load_foundation(runs / "base").eval(), scenario.pretrain)
+    told = sum(torch.cat(pretrainer.foundation(part)).detach() for part in parts)
+    monkeypatch.setattr(Pretrainer, "trainer", SimpleNamespace(world_size=2))
+    monkeypatch.setattr(Pretrainer, "seed_step", lambda *_: None)
+    monkeypatch.setattr(Pretrainer, "over_ranks", lambda *_: told)
+    weights = [weight for weight in pretrainer.parameters() if weight.requires_grad]
+    shares = [torch.autograd.grad(pretrainer.training_step(part, 0), weights) for part in parts]
+    expected = torch.autograd.grad(
+        pretrainer.foundation.objective(*pretrainer.foundation(batches[pairs])), weights
+    )
+    for one, other, whole in zip(*shares, expected, strict=True):
+        torch.testing.assert_close((one + other) / 2, whole, rtol=1e-3, atol=1e-6)
 
 
 def test_tables_alone_are_enough_and_are_then_seen_to_their_end(demo, mlc, tmp_path):
