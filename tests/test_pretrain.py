@@ -164,9 +164,8 @@ def test_the_gradient_over_ranks_is_that_of_all_their_examples(demo, runs, tmp_p
     monkeypatch.setattr(Pretrainer, "over_ranks", lambda *_: told)
     weights = [weight for weight in pretrainer.parameters() if weight.requires_grad]
     shares = [torch.autograd.grad(pretrainer.training_step(part, 0), weights) for part in parts]
-    expected = torch.autograd.grad(
-        pretrainer.foundation.objective(*pretrainer.foundation(batches[pairs])), weights
-    )
+    objective = pretrainer.foundation.objective(*pretrainer.foundation(batches[pairs]))
+    expected = torch.autograd.grad(objective, weights)
     for one, other, whole in zip(*shares, expected, strict=True):
         torch.testing.assert_close((one + other) / 2, whole, rtol=1e-3, atol=1e-6)
 

@@ -49,15 +49,10 @@ def assert_alike(run: Path, whole: Path) -> None:
 
 
 def interrupted(
-    scenario: Path,
-    folder: Path,
-    number: int,
-    verb: str = "train",
-    flags: Sequence[str] = FLAGS,
-    name: str = NAME,
+    scenario: Path, folder: Path, number: int, verb: str = "train", flags: Sequence[str] = FLAGS
 ) -> Result:
     """A training that gets a signal in the middle of its first epoch."""
-    run = Run(folder / "runs" / name)
+    run = Run(folder / "runs" / (NAME if verb == "train" else f"{NAME}-foundation"))
     command = [sys.executable, "-m", "mlc", verb, str(scenario), *flags]
     with subprocess.Popen(
         command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -102,7 +97,7 @@ def test_a_pretraining_that_the_system_ends_goes_on_exactly_too(demo, tmp_path):
     folder.mkdir()
     whole = process("pretrain", scenario, *flags, folder=folder)
     assert whole.code == 0, whole.err
-    stopped = interrupted(scenario, tmp_path, signal.SIGTERM, "pretrain", flags, name)
+    stopped = interrupted(scenario, tmp_path, signal.SIGTERM, "pretrain", flags)
     assert stopped.code == 143, stopped.err
     assert "is unfinished: mlc pretrain with --resume goes on" in stopped.err
     position = torch.load(tmp_path / "runs" / name / "checkpoints/last.ckpt", weights_only=True)
