@@ -5,7 +5,7 @@ memory, A category attributes, N number attributes, C calendar values, F feature
 outputs (values that are foreseen), X events of the next moment.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Self
 
 import torch
@@ -32,8 +32,8 @@ class Batch:
         age_M: Days from that event to the cutoff, float32.
         categories_M: Vocabulary rows of its category fields, int64, shape (M, fields).
         numbers_M: Its numbers, float32, NaN where missing, shape (M, fields).
-        remembered_BR: What a frozen memory makes of its events (`Network.remember`), float32; None unless it
-            was asked before. The batch has then no events of the memory.
+        remembered_BR: What a frozen memory makes of its events (`Network.remember`), float32; without columns
+            unless it was asked before. The batch has then no events of the memory.
     """
 
     index_B: torch.Tensor
@@ -52,22 +52,18 @@ class Batch:
     age_M: torch.Tensor
     categories_M: torch.Tensor
     numbers_M: torch.Tensor
-    remembered_BR: torch.Tensor | None = None
+    remembered_BR: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
     def __len__(self) -> int:
         return len(self.index_B)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """The same batch on another device."""
-        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(
-            self,
-            **{
-                name: tensor.to(device, non_blocking=non_blocking)
-                for name, tensor in tensors.items()
-                if tensor is not None
-            },
-        )
+        moved = {
+            field.name: getattr(self, field.name).to(device, non_blocking=non_blocking)
+            for field in fields(self)
+        }
+        return type(self)(**moved)
 
 
 @dataclass

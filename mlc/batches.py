@@ -67,7 +67,9 @@ class BatchBuilder:
         example_T, index_T = self.label_line.history(rows_B, cutoffs_B)
         example_S, index_S = self._activity.history(rows_B, cutoffs_B)
         events = self.store.events
-        if self._memory.empty or remembered_BR is not None:
+        if remembered_BR is None:
+            remembered_BR = np.zeros((len(rows_B), 0), dtype=np.float32)
+        if self._memory.empty or remembered_BR.size:
             example_M = index_M = np.zeros(0, dtype=np.int64)
         else:
             example_M, index_M = events.history(rows_B, cutoffs_B)
@@ -93,7 +95,7 @@ class BatchBuilder:
             age_M=_ages(cutoffs_B, example_M, events.time, index_M),
             categories_M=torch.from_numpy(categories_M),
             numbers_M=torch.from_numpy(numbers_M),
-            remembered_BR=None if remembered_BR is None else torch.from_numpy(remembered_BR),
+            remembered_BR=torch.from_numpy(remembered_BR),
         )
 
     def event_fields(self, index_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

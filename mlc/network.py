@@ -189,7 +189,7 @@ class Network(nn.Module):
         if self.calendar is not None:
             entity_BD = entity_BD + self.calendar(batch.calendar_BC)
         if self.memory is not None:
-            remembered_BR = self.remember(batch) if batch.remembered_BR is None else batch.remembered_BR
+            remembered_BR = batch.remembered_BR if batch.remembered_BR.numel() else self.remember(batch)
             entity_BD = entity_BD + self.memory_out(remembered_BR[:, : self.memory.length])
             if self.foreseen is not None:
                 foreseen_BR = remembered_BR[:, self.memory.length :]

@@ -156,6 +156,10 @@ def one_training(case: Case, runs: Path, start: str, seed: int) -> Outcome:
         with (
             patch("mlc.steps.train.prepare", lambda *_: prepared),
             patch("mlc.steps.train.write_report", lambda run, *_: run.write_json("report.json", {})),
+            patch("mlc.steps.train.log_report"),
+            patch("mlc.steps.train.write_page"),
+            patch("mlc.steps.train.make_rivals"),
+            patch("mlc.steps.train.fitted_boosting"),
         ):
             train(scenario, Setting(runs, "overwrite"), silent)
     predictions = pl.read_parquet(run / "predictions.parquet")

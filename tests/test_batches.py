@@ -71,7 +71,7 @@ def canonical(batch: Batch) -> dict[str, list[object]]:
         ]
         found[letter] = sorted(str(row) for row in torch.cat(parts, dim=1).tolist())
     for field in fields(batch):
-        if not field.name.endswith(("_T", "_S", "_M")) and field.name != "remembered_BR":
+        if not field.name.endswith(("_T", "_S", "_M")):
             found[field.name] = [str(row) for row in getattr(batch, field.name).tolist()]
     return found  # type: ignore[return-value]
 
@@ -135,9 +135,7 @@ def test_shapes_and_types_are_those_of_the_docstring(tmp_path):
     assert batch.first_T.sum() == 2 * 21 * 3
     assert batch.categories_M.shape[0] == batch.numbers_M.shape[0] == batch.example_M.shape[0] == 2 * events
     assert batch.targets_BK.tolist() == [[UNKNOWN] * 3] * 2
-    assert batch.remembered_BR is None
-    tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    types = {name: tensor.dtype for name, tensor in tensors.items() if tensor is not None}
+    types = {field.name: getattr(batch, field.name).dtype for field in fields(batch)}
     whole = {name for name, dtype in types.items() if dtype == torch.int64}
     assert whole == {
         "index_B", "label_T", "example_T", "example_S", "categories_BA", "example_M", "categories_M",
