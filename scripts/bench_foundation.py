@@ -155,7 +155,7 @@ def one_training(case: Case, runs: Path, start: str, seed: int) -> Outcome:
     if not run.finished:
         with (
             patch("mlc.steps.train.prepare", lambda *_: prepared),
-            patch("mlc.steps.train.write_report", lambda run, *_: run.write_json("report.json", {})),
+            patch("mlc.steps.train.write_report", kept),
             patch("mlc.steps.train.log_report"),
             patch("mlc.steps.train.write_page"),
             patch("mlc.steps.train.make_rivals"),
@@ -166,6 +166,12 @@ def one_training(case: Case, runs: Path, start: str, seed: int) -> Outcome:
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     curve = [(line["seconds"], line["validation_macro_ap"]) for line in lines]
     return Outcome(*tested(prepared, scores_of(predictions)), curve)
+
+
+def kept(run: Run, _: Prepared, predictions: pl.DataFrame, *__: object) -> None:
+    """The predictions as they are, in place of a report."""
+    predictions.write_parquet(run / "predictions.parquet")
+    run.write_json("report.json", {})
 
 
 def boosted(prepared: Prepared, seed: int) -> np.ndarray:
