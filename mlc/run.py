@@ -55,8 +55,9 @@ class Run:
 
     @property
     def verb(self) -> str:
-        """The command that makes it: `train`, or `pretrain`, which has no examples."""
-        return "train" if (self / "examples.parquet").exists() else "pretrain"
+        """The command that makes it: `train`, or `pretrain`, which writes a vocabulary without examples."""
+        bare = (self / "vocabulary.json").exists() and not (self / "examples.parquet").exists()
+        return "pretrain" if bare else "train"
 
     @property
     def last_checkpoint(self) -> Path | None:

@@ -130,8 +130,8 @@ def test_a_stopped_pretraining_goes_on(demo, tmp_path):
     assert (report["epochs"], epochs) == (2, [1, 2])
 
 
-def test_two_processes_pretrain_one_foundation(demo, tmp_path):
-    """What both found on their shares of the validation is what one finds on all of it."""
+def test_two_processes_make_one_foundation_and_train_from_it(demo, mlc, tmp_path):
+    """What both found on their shares of the examples is what one finds on all of them."""
     result = process("pretrain", demo / f"{NAME}.yaml", *FLAGS, "--devices", 2, folder=tmp_path)
     assert result.code == 0, result.err
     run = tmp_path / f"runs/{NAME}-foundation"
@@ -140,6 +140,11 @@ def test_two_processes_pretrain_one_foundation(demo, tmp_path):
     found = [json.loads(line)["validation_loss"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert len(found) == 2
     assert json.loads((run / "report.json").read_text())["objective"] == pytest.approx(min(found), abs=2e-5)
+    flags = (*NANO, "--set", "train.epochs=1", "--set", f"model.foundation={run}", "--devices", 2)
+    trained = process("train", demo / f"{NAME}.yaml", *flags, folder=tmp_path)
+    assert trained.code == 0, trained.err
+    assert "the same numbers as in training" in mlc("evaluate", NAME).err
+    assert not list((tmp_path / "runs" / NAME).glob("remembered*"))
 
 
 def test_the_gradient_over_ranks_is_that_of_all_their_examples(demo, runs, tmp_path, monkeypatch):
