@@ -5,7 +5,7 @@ and context, A category attributes, N number attributes, C calendar values, F fe
 popularity, D width; in pre-training V outputs (values that are foreseen), X events of the next moment.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Self, TypeVar
 
 import torch
@@ -61,6 +61,8 @@ class Batch:
         numbers_M: Its numbers, float32, NaN where missing, shape (M, fields).
         attribute_texts: Texts of the entity, B rows; None without any such field.
         memory_texts: Texts of the events of the memory, M rows; None without any such field.
+        remembered_BR: What a frozen memory makes of its events (`Network.remember`), float32; without columns
+            unless it was asked before. The batch has then no events of the memory.
     """
 
     index_B: torch.Tensor
@@ -82,6 +84,7 @@ class Batch:
     numbers_M: torch.Tensor
     attribute_texts: Texts | None = None
     memory_texts: Texts | None = None
+    remembered_BR: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
     def __len__(self) -> int:
         return len(self.index_B)

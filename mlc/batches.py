@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN
 from mlc.text import Bags, joined
 from mlc.vocabulary import FieldRows, Vocabulary, code_rows
 
+_Built = TypeVar("_Built")
 FIRST = "first"
 EVALUATION_BATCH = 1024
 """Examples scored at once. Fixed, since the last digits of a score depend on it."""
@@ -61,7 +63,12 @@ class BatchBuilder:
         self._memory = _Columns(store, vocabulary.events)
 
     def build(
-        self, index_B: np.ndarray, rows_B: np.ndarray, cutoffs_B: np.ndarray, targets_BK: np.ndarray | None
+        self,
+        index_B: np.ndarray,
+        rows_B: np.ndarray,
+        cutoffs_B: np.ndarray,
+        targets_BK: np.ndarray | None,
+        remembered_BR: np.ndarray | None = None,
     ) -> Batch:
         """One batch.
 
@@ -70,11 +77,14 @@ class BatchBuilder:
             rows_B: Entity rows, int64.
             cutoffs_B: Cutoffs in microseconds, int64; no event after them enters the batch.
             targets_BK: uint8, or None where the future is not known.
+            remembered_BR: Stands for the events of the memory, float32, where it is known.
         """
         example_T, index_T = self.label_line.history(rows_B, cutoffs_B)
         example_S, index_S = self._activity.history(rows_B, cutoffs_B)
         events = self.store.events
-        if self._memory.empty:
+        if remembered_BR is None:
+            remembered_BR = np.zeros((len(rows_B), 0), dtype=np.float32)
+        if self._memory.empty or remembered_BR.size:
             example_M = index_M = np.zeros(0, dtype=np.int64)
         else:
             example_M, index_M = events.history(rows_B, cutoffs_B, self.most_events)
@@ -103,6 +113,7 @@ class BatchBuilder:
             numbers_M=torch.from_numpy(numbers_M),
             attribute_texts=self._attributes.texts(rows_B),
             memory_texts=self._memory.texts(index_M),
+            remembered_BR=torch.from_numpy(remembered_BR),
         )
 
     def _popularity_at(self, cutoffs_B: np.ndarray) -> np.ndarray:
@@ -217,7 +228,12 @@ class ExampleBatches:
         rows_N: Entity row of each example.
         cutoffs_N: Cutoff of each, microseconds.
         targets_NK: Targets, uint8, or None.
+
+    Attributes:
+        remembered_NR: What a frozen memory makes of the events of each, float32; None unless computed before.
     """
+
+    remembered_NR: np.ndarray | None = None
 
     def __init__(
         self, builder: BatchBuilder, rows_N: np.ndarray, cutoffs_N: np.ndarray, targets_NK: np.ndarray | None
@@ -229,7 +245,7 @@ class ExampleBatches:
 
     def planned(self, plan: Iterable[np.ndarray]) -> Iterator[Batch]:
         """The batches of a plan; the next ones are built while the caller works."""
-        return _ahead(partial(self.__getitem__, index_B) for index_B in plan)
+        return ahead(partial(self.__getitem__, index_B) for index_B in plan)
 
     def in_order(self, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """All examples for evaluation, in the order of the table; with several ranks, this one's share."""
@@ -237,7 +253,9 @@ class ExampleBatches:
 
     def __getitem__(self, index_B: np.ndarray) -> Batch:
         targets = None if self.targets_NK is None else self.targets_NK[index_B]
-        return self.builder.build(index_B, self.rows_N[index_B], self.cutoffs_N[index_B], targets)
+        remembered = None if self.remembered_NR is None else np.asarray(self.remembered_NR[index_B])
+        rows_B, cutoffs_B = self.rows_N[index_B], self.cutoffs_N[index_B]
+        return self.builder.build(index_B, rows_B, cutoffs_B, targets, remembered)
 
 
 class BatchPlan:
@@ -286,6 +304,26 @@ class BatchPlan:
             yield order[self._starts[index] : self._starts[index + 1]]
 
 
+class Plan(Protocol):
+    """Which examples stand in which batch of an epoch."""
+
+    epoch: int
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning tells the epoch here before each one."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[np.ndarray]: ...
+
+
+class Planned(Protocol):
+    """What builds the batches of a plan."""
+
+    def planned(self, plan: Iterable[np.ndarray]) -> Iterator[Any]:
+        """One after the other."""
+
+
 class Loader:
     """Yields the planned batches, and builds the next ones in a thread while the caller works.
 
@@ -300,7 +338,7 @@ class Loader:
 
     batch_sampler = None  # Lightning asks
 
-    def __init__(self, examples: ExampleBatches, plan: BatchPlan) -> None:
+    def __init__(self, examples: Planned, plan: Plan) -> None:
         self.examples, self.sampler, self.given = examples, plan, 0
         self._resumed = (-1, 0)
 
@@ -311,7 +349,7 @@ class Loader:
     def __len__(self) -> int:
         return len(self.sampler)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         epoch, skipped = self._resumed
         self.given = skipped if epoch == self.sampler.epoch else 0
         for batch in self.examples.planned(islice(self.sampler, self.given, None)):
@@ -319,10 +357,10 @@ class Loader:
             yield batch
 
 
-def _ahead(builds: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
+def ahead(builds: Iterable[Callable[[], _Built]]) -> Iterator[_Built]:
     """What some functions return, in their order; the next ones run in a thread while the caller works."""
     with ThreadPoolExecutor(1) as pool:
-        waiting: deque[Future[Batch]] = deque()
+        waiting: deque[Future[_Built]] = deque()
         for build in builds:
             waiting.append(pool.submit(build))
             if len(waiting) > _AHEAD:

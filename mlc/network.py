@@ -115,13 +115,12 @@ class NetworkSpec:
         """
         width, depth, dropout = _SIZES[model.preset]
         attribute_texts, event_texts = texts
-        fields = (*events, event_texts)
         context = None
-        if model.context != "none" and any(fields):
+        if model.context != "none" and any((*events, event_texts)):
             sizes = _CONTEXT_SIZES[model.context][model.preset]
-            context = ContextSpec(model.context, *sizes, dropout, *fields)
+            context = ContextSpec(model.context, *sizes, dropout, *events, event_texts)
         remembered = model.memory or trunk is not None
-        memory_sizes, memory_numbers, memory_texts = fields if remembered else ([], 0, 0)
+        memory_sizes, memory_numbers = events if remembered else ([], 0)
         return cls(
             labels,
             width,
@@ -135,7 +134,7 @@ class NetworkSpec:
             trunk,
             model.popularity,
             attribute_texts,
-            memory_texts,
+            event_texts if remembered else 0,
             context,
         )
 
@@ -219,6 +218,13 @@ class Network(nn.Module):
         events = (batch.categories_M, batch.numbers_M, batch.age_M, batch.example_M)
         return cast(torch.Tensor, self.memory(*events, len(batch), batch.memory_texts))
 
+    def remember(self, batch: Batch) -> torch.Tensor:
+        """All that is made of the events of the memory, shape (B, R): the vector, then what is foreseen."""
+        vectors = self.vectors(batch)
+        if self.foreseen is None:
+            return vectors
+        return torch.cat([vectors, self.foreseen(batch, vectors).flatten(1)], dim=1)
+
     def forward(self, batch: Batch) -> torch.Tensor:
         """See Shape above."""
         entity_BD = self.label_embedding.new_zeros(len(batch), self.spec.width)
@@ -239,10 +245,11 @@ class Network(nn.Module):
         if self.calendar is not None:
             entity_BD = entity_BD + self.calendar(batch.calendar_BC)
         if self.memory is not None:
-            memory = self.vectors(batch)
-            entity_BD = entity_BD + self.memory_out(memory)
+            remembered_BR = batch.remembered_BR if batch.remembered_BR.numel() else self.remember(batch)
+            entity_BD = entity_BD + self.memory_out(remembered_BR[:, : self.memory.length])
             if self.foreseen is not None:
-                foreseen_BKH = self.foreseen(batch, memory)
+                foreseen_BR = remembered_BR[:, self.memory.length :]
+                foreseen_BKH = foreseen_BR.reshape(len(batch), self.spec.labels, -1)
                 hidden_BKD = hidden_BKD + self.foreseen_out(foreseen_BKH)
                 direct_BK = (foreseen_BKH * self.foreseen_direct_KH).sum(-1)
         if self.context is not None:
@@ -292,6 +299,13 @@ class Network(nn.Module):
         if not isinstance(self.memory, Trunk):
             return []
         return [*self.memory.parameters(), *(self.foreseen.parameters() if self.foreseen else ())]
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing that is made of the events changes in the training."""
+        pretrained = self.pretrained()
+        fixed = not any(parameter.requires_grad for parameter in pretrained)
+        return bool(pretrained) and fixed and self.context is None
 
 
 def _memory(spec: NetworkSpec) -> DecayedMemory | Trunk:

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import pytorch_lightning
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -20,7 +19,7 @@ from torch.nn import functional
 from mlc.atomic import replacing, write_text
 from mlc.batch import Batch, FutureBatch
 from mlc.encoders import BINS, Trunk, ValueCadence
-from mlc.module import learning_rate_factor, matrices_of, parameter_groups
+from mlc.module import Stoppable, learning_rate_factor, matrices_of, parameter_groups
 from mlc.scenario import PretrainSection
 
 MONITOR = "validation_loss"
@@ -282,35 +281,52 @@ def _shares(batch: FutureBatch) -> torch.Tensor:
     return 1.0 / events_B[batch.example_X].float()
 
 
-class Pretrainer(pytorch_lightning.LightningModule):
-    """Trains a `Foundation`.
+class Pretrainer(Stoppable):
+    """Trains a `Foundation`. The gradient of a step is that of the objective over the batches of all ranks.
 
     Args:
         foundation: Fitted foundation.
         section: How to train it.
     """
 
+    epoch_sums: torch.Tensor
+    validation_sums: torch.Tensor
+
     def __init__(self, foundation: Foundation, section: PretrainSection) -> None:
         super().__init__()
         self.foundation = foundation
         self.section = section
-        self.validation_losses: list[float] = []
-        self._sums: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for name in ("epoch_sums", "validation_sums"):  # losses, and how often each counts
+            self.register_buffer(name, torch.zeros(2, len(foundation.tasks)), persistent=False)
 
-    def training_step(self, batch: FutureBatch, _: int) -> torch.Tensor:
-        """The objective of one batch."""
-        loss = self.foundation.objective(*self.foundation(batch))
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
-        return loss
+    def training_step(self, batch: FutureBatch, batch_idx: int) -> torch.Tensor:
+        """The objective of one batch; its losses count as often as on all ranks together."""
+        self.seed_step(self.section.seed, batch_idx)
+        sums_L, counts_L = self.foundation(batch)
+        everywhere = self.over_ranks(torch.cat([sums_L.detach(), counts_L])).view(2, -1)
+        self.epoch_sums += everywhere
+        # DDP divides by the number of ranks.
+        return self.foundation.objective(sums_L * self.trainer.world_size, everywhere[1])
 
     def validation_step(self, batch: FutureBatch, _: int) -> None:
         """Add up the losses of one batch."""
-        self._sums.append(self.foundation(batch))
+        self.validation_sums += torch.stack(self.foundation(batch))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the objective over all validation examples."""
-        self.log(MONITOR, self.foundation.objective(*added_up(self._sums)))
-        self._sums.clear()
+        """Log the objective over all examples of all ranks, in training and validation."""
+        validation = self.trainer.strategy.reduce(self.validation_sums.clone(), reduce_op="sum")
+        self.log(MONITOR, self.foundation.objective(*cast(torch.Tensor, validation)))
+        self.log("train_loss", self.foundation.objective(*self.epoch_sums))
+        self.validation_sums.zero_()
+        self.epoch_sums.zero_()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Within an epoch, the sums of its losses are on their way."""
+        checkpoint["epoch_sums"] = self.epoch_sums.tolist()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See `on_save_checkpoint`."""
+        self.epoch_sums.copy_(torch.tensor(checkpoint["epoch_sums"]))
 
     def configure_optimizers(self) -> Any:
         """As for a network: AdamW, with a learning rate that rises and falls step by step."""

@@ -55,6 +55,12 @@ class Run:
         return (self.folder / "report.json").exists() and "finished" in self.read_json("run.json")
 
     @property
+    def verb(self) -> str:
+        """The command that makes it: `train`, or `pretrain`, which writes a vocabulary without examples."""
+        bare = (self / "vocabulary.json").exists() and not (self / "examples.parquet").exists()
+        return "pretrain" if bare else "train"
+
+    @property
     def last_checkpoint(self) -> Path | None:
         """Where a stopped training goes on, if it came so far."""
         path = self.folder / "checkpoints" / "last.ckpt"
@@ -181,7 +187,7 @@ def what_is_left(run: Run) -> str:
     """What a training that was stopped has left, and how to go on; empty where it left nothing."""
     if not (run / "run.json").exists() or (run / "report.json").exists():
         return ""
-    return f"{run.folder} is unfinished: mlc train with --resume goes on{_former(run)}"
+    return f"{run.folder} is unfinished: mlc {run.verb} with --resume goes on{_former(run)}"
 
 
 def _former(run: Run) -> str:
@@ -228,7 +234,7 @@ def find_run(runs: Path, name: str) -> Run:
         if (run / "run.json").exists():
             raise RunError(
                 f"{folder} must be a finished run, however: its training did not end; "
-                f"mlc train with --resume goes on{_former(run)}"
+                f"mlc {run.verb} with --resume goes on{_former(run)}"
             )
     known = [path.parent.name for path in runs.glob("*/report.json")] if runs.is_dir() else []
     hint = did_you_mean(name, known) if known else "mlc train makes one, --runs-dir names another folder"

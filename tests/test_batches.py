@@ -50,7 +50,7 @@ def built_at(place: Path, rows: list[dict[str, object]]) -> Built:
 
 def builder_of(built: Built, most_events: int | None = None) -> BatchBuilder:
     vocabulary = fit_vocabulary(built.store, CUTOFF, attributes=True, memory=True)
-    return BatchBuilder(built.store, built.label_line, vocabulary, 3, most_events)
+    return BatchBuilder(built.store, built.label_line, vocabulary, 3, most_events=most_events)
 
 
 def batch_at(built: Built, entities: list[str], most_events: int | None = None) -> Batch:

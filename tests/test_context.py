@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,8 @@ from mlc.context import (
     attention,
     numbers_and_times,
 )
-from mlc.network import Network, load_network, save_network
+from mlc.ensemble import load_network, save_network
+from mlc.network import Network
 from mlc.tables import microseconds
 from tests.conftest import NANO
 from tests.test_module import SPEC, network, one_example, random_batch
@@ -159,12 +161,12 @@ def without_the_longest(batch: Batch) -> Batch:
     """The same batch with one example fewer, so that blocks are padded to another length."""
     longest = int(torch.bincount(batch.example_M).argmax())
     kept = [one_example(batch, which) for which in range(len(batch)) if which != longest]
-    joined = {}
+    joined: dict[str, Any] = {}
     for name in vars(batch):
         values = [getattr(part, name) for part in kept]
         if name.startswith("example_"):
             values = [value + place for place, value in enumerate(values)]
-        joined[name] = torch.cat(values)
+        joined[name] = None if values[0] is None else torch.cat(values)
     return Batch(**joined)
 
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -49,10 +49,12 @@ def assert_alike(run: Path, whole: Path) -> None:
     assert lines(run) == lines(whole)
 
 
-def interrupted(scenario: Path, folder: Path, number: int) -> Result:
+def interrupted(
+    scenario: Path, folder: Path, number: int, verb: str = "train", flags: Sequence[str] = FLAGS
+) -> Result:
     """A training that gets a signal in the middle of its first epoch."""
-    run = Run(folder / "runs" / NAME)
-    command = [sys.executable, "-m", "mlc", "train", str(scenario), *FLAGS]
+    run = Run(folder / "runs" / (NAME if verb == "train" else f"{NAME}-foundation"))
+    command = [sys.executable, "-m", "mlc", verb, str(scenario), *flags]
     with subprocess.Popen(
         command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as training:
@@ -86,6 +88,24 @@ def test_a_training_that_the_system_ends_saves_says_so_and_goes_on_exactly(demo,
     resumed = process("train", demo / f"{NAME}.yaml", *FLAGS, "--resume", folder=tmp_path)
     assert resumed.code == 0, resumed.err
     assert_alike(tmp_path / "runs" / NAME, whole)
+
+
+def test_a_pretraining_that_the_system_ends_goes_on_exactly_too(demo, tmp_path):
+    overrides = ("preset=nano", "epochs=2", "cutoffs_per_entity=8", "batch_size=32", "seed=5")
+    flags = [text for value in overrides for text in ("--set", f"pretrain.{value}")]
+    flags += ["--set", "train.checkpoint_minutes=0.000001"]
+    name, scenario, folder = f"{NAME}-foundation", demo / f"{NAME}.yaml", tmp_path / "whole"
+    folder.mkdir()
+    whole = process("pretrain", scenario, *flags, folder=folder)
+    assert whole.code == 0, whole.err
+    stopped = interrupted(scenario, tmp_path, signal.SIGTERM, "pretrain", flags)
+    assert stopped.code == 143, stopped.err
+    assert "is unfinished: mlc pretrain with --resume goes on" in stopped.err
+    position = torch.load(tmp_path / "runs" / name / "checkpoints/last.ckpt", weights_only=True)
+    assert position["_FutureLoaders"]["given"] > 0
+    resumed = process("pretrain", scenario, *flags, "--resume", folder=tmp_path)
+    assert resumed.code == 0, resumed.err
+    assert_alike(tmp_path / "runs" / name, folder / "runs" / name)
 
 
 class CutError(Exception):

@@ -1,10 +1,7 @@
 """`mlc train`: prepare, fit, predict every split, report; every rank runs all of it, rank zero writes."""
 
-import inspect
-import logging
 import math
 import time
-import warnings
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,8 +12,6 @@ import polars as pl
 import pytorch_lightning
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
-from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, Strategy
-from torch.nn.parallel import DistributedDataParallel
 
 from mlc.atomic import replacing
 from mlc.baselines import check_boosting
@@ -32,17 +27,19 @@ from mlc.ensemble import (
     save_weights,
     score_batches,
 )
-from mlc.errors import DataError, RunError, Terminated
+from mlc.errors import DataError, Terminated
 from mlc.losses import Objective, positive_weights
 from mlc.module import Classifier, monitored
 from mlc.network import NetworkSpec
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
 from mlc.scenario import Bce, Scenario, TrainSection
 from mlc.steps.blend import fitted_blend, with_blend
+from mlc.steps.fitting import make_trainer, run_trainer
 from mlc.steps.foundation import Start, begin_from, open_foundation, trunk_spec
+from mlc.steps.frozen import FrozenMemory
 from mlc.steps.labels import Prepared, Say, label_popularity, prepare, write_examples
 from mlc.steps.loggers import check_loggers, log_report, open_loggers
-from mlc.steps.ranks import devices_and_nodes, is_rank_zero, rank_zero_first
+from mlc.steps.ranks import is_rank_zero, rank_zero_first, shared_run
 from mlc.steps.refit import REFIT, UpTo, all_for_training
 from mlc.steps.reporting import wanted_metrics, write_page, write_report
 from mlc.steps.rivals import fitted_boosting, make_rivals
@@ -61,6 +58,7 @@ from mlc.tables import (
 from mlc.vocabulary import Vocabulary, fit_vocabulary
 
 _SAMPLE_BATCHES = 16
+_REMEMBERED = "remembered.f32"
 
 
 @dataclass(frozen=True)
@@ -110,6 +108,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     if raw is None:
         return None
     save_network(network, prepared.examples.labels.names, run.folder)
+    (run / _REMEMBERED).unlink(missing_ok=True)  # what is mapped stays readable
     boosting = fitted_boosting(run, prepared, examples, say)
     boosted_NK = boosting_scores(boosting, examples) if boosting else None
     weight = fitted_blend(run, prepared, raw, boosted_NK)
@@ -141,12 +140,7 @@ def _prepare(
 ) -> tuple[Run, Prepared, Vocabulary, Start | None]:
     """All that comes before the training."""
     first = is_rank_zero()
-    # Another rank finds the folder as rank zero has just made it.
-    run = open_run(setting.runs, scenario, setting.opening) if first else Run(setting.runs / scenario.name)
-    if not first and not run.folder.exists():
-        raise RunError(
-            f"{run.folder} must be on a file system that all nodes share, however: it is not there"
-        )
+    run = open_run(setting.runs, scenario, setting.opening) if first else shared_run(setting.runs, scenario)
     prepared = prepare(scenario, setting.runs, say)
     fit_until = prepared.cutoffs.fit_until
     start = open_foundation(scenario, setting.runs, fit_until, prepared.store, say)
@@ -191,15 +185,17 @@ def _fit(
         # Undefined (no label has a positive) is not a reason to stop: the last weights are then as good as
         # any.
         EarlyStopping(monitor, mode=mode, patience=scenario.train.patience, check_finite=False),
-        EpochLines(run / "log.jsonl", say),
+        EpochLines(run / "log.jsonl", _shown(scenario.train), say),
         stopping,
+        FrozenMemory(examples, run / _REMEMBERED),
     ]
     if setting.interactive:
         callbacks.append(TQDMProgressBar(refresh_rate=5))
     trainer = _trainer(scenario.train, callbacks, setting)
     trainer.loggers = open_loggers(scenario, run)
+    loaders = Loaders(examples, prepared.examples.table[SPLIT].to_numpy(), scenario.train)
     checkpoint = run.last_checkpoint if setting.opening == "resume" else None
-    _run(trainer, classifier, prepared, examples, stopping, checkpoint)
+    run_trainer(trainer, classifier, loaders, stopping, checkpoint)
     state = torch.load(best.best_model_path or best.last_model_path, weights_only=True)
     epochs = state["epoch"] + 1
     say(f"best epoch {epochs}")
@@ -211,43 +207,6 @@ def _judged_network(classifier: Classifier, checkpoint: dict[str, Any]) -> AnyNe
     network = make_network(classifier.network.spec, len(classifier.members))
     network.load_state_dict(classifier.judged_weights(checkpoint["state_dict"]))
     return network
-
-
-def _run(
-    trainer: pytorch_lightning.Trainer,
-    classifier: Classifier,
-    prepared: Prepared,
-    examples: ExampleBatches,
-    stopping: Stopping,
-    checkpoint: Path | None = None,
-) -> None:
-    """Let the trainer run, from a checkpoint where there is one.
-
-    Raises:
-        KeyboardInterrupt: The user stopped it.
-        Terminated: The system did.
-    """
-    splits = prepared.examples.table[SPLIT].to_numpy()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-            # Nothing is logged by step.
-            warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # within Lightning, by torch 2.13
-            # Ours is resumable; Lightning asks the loader, where the state is that of the data module.
-            warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
-            trainer.fit(
-                classifier,
-                datamodule=Loaders(examples, splits, prepared.scenario.train),
-                ckpt_path=checkpoint,
-                weights_only=True,
-            )
-    except SystemExit:  # Lightning turns Ctrl-C into an exit
-        if stopping.terminated:
-            raise Terminated from None
-        if trainer.interrupted:
-            raise KeyboardInterrupt from None
-        raise
 
 
 def _refit(
@@ -273,7 +232,8 @@ def _refit(
         limit_val_batches=0,
         enable_checkpointing=False,
     )
-    _run(trainer, classifier, whole, examples, stopping)
+    loaders = Loaders(examples, whole.examples.table[SPLIT].to_numpy(), whole.scenario.train)
+    run_trainer(trainer, classifier, loaders, stopping)
     if stopping.terminated:  # in the last step
         raise Terminated
     if trainer.is_global_zero:
@@ -329,47 +289,29 @@ def _example_weights(prepared: Prepared) -> torch.Tensor | None:
 def _trainer(
     train: TrainSection, callbacks: list[Callback], setting: Setting, **more: Any
 ) -> pytorch_lightning.Trainer:
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    gpus = train.accelerator != "cpu" and torch.cuda.is_available()
-    devices, nodes = devices_and_nodes(train)
-    if devices == "auto" and not gpus:
-        devices = 1
-    strategy: Strategy | str = "auto"
-    if train.strategy == "fsdp":
-        if not gpus:
-            raise RunError("train.strategy: fsdp needs GPUs, however: there is none; set it to ddp")
-        strategy = FSDPStrategy(state_dict_type="full")
-    elif train.strategy == "ddp" or devices != 1 or nodes > 1:
-        strategy = DDPStrategy(**_no_buffer_sync())
-    return pytorch_lightning.Trainer(
+    return make_trainer(
+        train,
+        callbacks,
         max_epochs=train.epochs,
-        accelerator=train.accelerator,
-        devices=devices,
-        num_nodes=nodes,
-        strategy=strategy,
         precision=train.precision,
         gradient_clip_val=train.gradient_clip_val,
         accumulate_grad_batches=train.accumulate_grad_batches,
         limit_train_batches=train.limit_train_batches,
-        callbacks=callbacks,
-        logger=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
         enable_progress_bar=setting.interactive,
-        enable_model_summary=False,
         **{"limit_val_batches": train.limit_val_batches, **more},
     )
 
 
-def _no_buffer_sync() -> dict[str, Any]:
-    """Buffers are fitted before training and never change.
-
-    Synchronising them would make ranks wait for each other in validation, where they may have different
-    numbers of batches. torch 2.13 renamed the option.
-    """
-    known = inspect.signature(DistributedDataParallel).parameters
-    return {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
+def _shown(train: TrainSection) -> dict[str, str]:
+    """What the screen tells of an epoch."""
+    names = {
+        "train_loss": "training loss",
+        "validation_loss": "validation loss",
+        "validation_macro_auroc": "macro AUROC",
+        "validation_macro_ap": "macro AP",
+    }
+    names.setdefault(monitored(train)[0], train.monitor)
+    return names
 
 
 def fitted_network(
