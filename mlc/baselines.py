@@ -37,9 +37,16 @@ def check_boosting(scenario: Scenario) -> None:
     Raises:
         DataError: LightGBM is not installed.
     """
-    if BOOSTING in (scenario.baselines or ()) and not boosting_installed():
-        rule = f"boosting needs the package lightgbm, however: it is not installed; {INSTALL}"
-        raise DataError(scenario.problem("baselines", rule))
+    named = {"baselines": BOOSTING in (scenario.baselines or ()), "model.blend": blends(scenario)}
+    rule = f"boosting needs the package lightgbm, however: it is not installed; {INSTALL}"
+    problems = [scenario.problem(field, rule) for field, wanted in named.items() if wanted]
+    if problems and not boosting_installed():
+        raise DataError(problems)
+
+
+def blends(scenario: Scenario) -> bool:
+    """Whether boosting is a part of the model."""
+    return scenario.model.blend == BOOSTING
 
 
 def baseline_predictions(

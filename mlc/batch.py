@@ -1,14 +1,39 @@
 """The tensors of one step.
 
-Shape letters, here and in the model: B examples, K labels, T label events, S active days, M events of the
-memory, A category attributes, N number attributes, C calendar values, F features, D width; in pre-training V
-outputs (values that are foreseen), X events of the next moment.
+Shape letters, here and in the model: B examples, K labels, T label events, S active days, M events of memory
+and context, A category attributes, N number attributes, C calendar values, F features, P of
+popularity, D width; in pre-training V outputs (values that are foreseen), X events of the next moment.
 """
 
-from dataclasses import dataclass, fields, replace
-from typing import Self
+from dataclasses import dataclass, field, fields, replace
+from typing import Self, TypeVar
 
 import torch
+
+_Packed = TypeVar("_Packed", bound="Texts | Batch | FutureBatch")
+
+
+BUCKETS = 4096
+"""Of each text field, so many rows for its hashed parts."""
+
+
+@dataclass
+class Texts:
+    """The text fields of some rows: each distinct text once, as a bag of hashed parts.
+
+    Attributes:
+        places_XF: Which of the distinct texts each field of each row has, int64.
+        starts_U: Where the bag of each distinct text begins, int64.
+        buckets_G: Bucket of each part, int64.
+    """
+
+    places_XF: torch.Tensor
+    starts_U: torch.Tensor
+    buckets_G: torch.Tensor
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """The same texts on another device."""
+        return _moved(self, device, non_blocking)
 
 
 @dataclass
@@ -19,6 +44,8 @@ class Batch:
         index_B: Position of each example in the examples table, int64.
         targets_BK: 0, 1 or 255 (unknown), uint8; all 255 where the future is not known.
         calendar_BC: Sine and cosine of the year and the week at the cutoff, float32.
+        popularity_BKP: Popularity of each label at the cutoff, float32, NaN where unknown; without any column
+            when it is off.
         label_T: Label of each label event up to the cutoff, int64.
         example_T: Its example, int64, rising.
         age_T: Days from the event to the cutoff, float32, at least 0.
@@ -28,15 +55,20 @@ class Batch:
         events_B: Number of events up to the cutoff, float32.
         categories_BA: Vocabulary row of each attribute of the entity, int64.
         numbers_BN: Attributes that are numbers, float32, NaN where missing.
-        example_M: Example of each event of the memory, int64, rising; empty when the memory is off.
+        example_M: Example of each event of memory and context, int64, rising; empty when both are off.
         age_M: Days from that event to the cutoff, float32.
         categories_M: Vocabulary rows of its category fields, int64, shape (M, fields).
         numbers_M: Its numbers, float32, NaN where missing, shape (M, fields).
+        attribute_texts: Texts of the entity, B rows; None without any such field.
+        memory_texts: Texts of the events of the memory, M rows; None without any such field.
+        remembered_BR: What a frozen memory makes of its events (`Network.remember`), float32; without columns
+            unless it was asked before. The batch has then no events of the memory.
     """
 
     index_B: torch.Tensor
     targets_BK: torch.Tensor
     calendar_BC: torch.Tensor
+    popularity_BKP: torch.Tensor
     label_T: torch.Tensor
     example_T: torch.Tensor
     age_T: torch.Tensor
@@ -50,17 +82,16 @@ class Batch:
     age_M: torch.Tensor
     categories_M: torch.Tensor
     numbers_M: torch.Tensor
+    attribute_texts: Texts | None = None
+    memory_texts: Texts | None = None
+    remembered_BR: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
     def __len__(self) -> int:
         return len(self.index_B)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """The same batch on another device."""
-        moved = {
-            field.name: getattr(self, field.name).to(device, non_blocking=non_blocking)
-            for field in fields(self)
-        }
-        return type(self)(**moved)
+        return _moved(self, device, non_blocking)
 
 
 @dataclass
@@ -91,8 +122,17 @@ class FutureBatch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """The same batch on another device."""
-        moved = {
-            field.name: getattr(self, field.name).to(device, non_blocking=non_blocking)
-            for field in fields(self)
-        }
-        return replace(self, **moved)
+        return _moved(self, device, non_blocking)
+
+
+def _moved(packed: _Packed, device: torch.device | str, non_blocking: bool) -> _Packed:
+    """All parts that are there, on another device."""
+    parts = {field.name: getattr(packed, field.name) for field in fields(packed)}
+    return replace(
+        packed,
+        **{
+            name: part.to(device, non_blocking=non_blocking)
+            for name, part in parts.items()
+            if part is not None
+        },
+    )

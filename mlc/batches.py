@@ -5,18 +5,22 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 
-from mlc.batch import Batch
+from mlc.batch import Batch, Texts
 from mlc.errors import DataError
 from mlc.ingest import EventStore
 from mlc.labels import LABEL
+from mlc.popularity import Popularity
 from mlc.store import Timeline, first_of_day
 from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN
+from mlc.text import Bags, joined
 from mlc.vocabulary import FieldRows, Vocabulary, code_rows
 
+_Built = TypeVar("_Built")
 FIRST = "first"
 EVALUATION_BATCH = 1024
 """Examples scored at once. Fixed, since the last digits of a score depend on it."""
@@ -33,20 +37,38 @@ class BatchBuilder:
         label_line: Label events by entity, from `labels.label_line`.
         vocabulary: Which columns and values the model knows.
         labels: Number of labels K.
+        popularity: Of the labels; None where the model does not look at it.
+        most_events: Only the newest so many events of each example enter the memory; all by default.
     """
 
-    def __init__(self, store: EventStore, label_line: Timeline, vocabulary: Vocabulary, labels: int) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        label_line: Timeline,
+        vocabulary: Vocabulary,
+        labels: int,
+        popularity: Popularity | None = None,
+        most_events: int | None = None,
+    ) -> None:
         self.store = store
+        self._popularity = popularity
         self.labels = labels
+        self.most_events = most_events
         self.label_line = label_line
         self._label_first = first_of_day(label_line, label_line.columns[LABEL]).astype(np.float32)
         self._activity = active_days(store.events)
         rows = np.arange(len(store.entity_ids))
-        self._categories_EA, self._numbers_EN = _Columns(store, vocabulary.attributes).gather(rows)
+        self._attributes = _Columns(store, vocabulary.attributes)
+        self._categories_EA, self._numbers_EN = self._attributes.gather(rows)
         self._memory = _Columns(store, vocabulary.events)
 
     def build(
-        self, index_B: np.ndarray, rows_B: np.ndarray, cutoffs_B: np.ndarray, targets_BK: np.ndarray | None
+        self,
+        index_B: np.ndarray,
+        rows_B: np.ndarray,
+        cutoffs_B: np.ndarray,
+        targets_BK: np.ndarray | None,
+        remembered_BR: np.ndarray | None = None,
     ) -> Batch:
         """One batch.
 
@@ -55,14 +77,17 @@ class BatchBuilder:
             rows_B: Entity rows, int64.
             cutoffs_B: Cutoffs in microseconds, int64; no event after them enters the batch.
             targets_BK: uint8, or None where the future is not known.
+            remembered_BR: Stands for the events of the memory, float32, where it is known.
         """
         example_T, index_T = self.label_line.history(rows_B, cutoffs_B)
         example_S, index_S = self._activity.history(rows_B, cutoffs_B)
         events = self.store.events
-        if self._memory.empty:
+        if remembered_BR is None:
+            remembered_BR = np.zeros((len(rows_B), 0), dtype=np.float32)
+        if self._memory.empty or remembered_BR.size:
             example_M = index_M = np.zeros(0, dtype=np.int64)
         else:
-            example_M, index_M = events.history(rows_B, cutoffs_B)
+            example_M, index_M = events.history(rows_B, cutoffs_B, self.most_events)
         categories_M, numbers_M = self._memory.gather(index_M)
         if targets_BK is None:
             targets_BK = np.full((len(rows_B), self.labels), UNKNOWN, dtype=np.uint8)
@@ -70,6 +95,7 @@ class BatchBuilder:
             index_B=torch.from_numpy(index_B),
             targets_BK=torch.from_numpy(targets_BK),
             calendar_BC=torch.from_numpy(calendar(cutoffs_B)),
+            popularity_BKP=torch.from_numpy(self._popularity_at(cutoffs_B)),
             label_T=torch.from_numpy(self.label_line.columns[LABEL][index_T].astype(np.int64)),
             example_T=torch.from_numpy(example_T),
             age_T=_ages(cutoffs_B, example_T, self.label_line.time, index_T),
@@ -85,7 +111,15 @@ class BatchBuilder:
             age_M=_ages(cutoffs_B, example_M, events.time, index_M),
             categories_M=torch.from_numpy(categories_M),
             numbers_M=torch.from_numpy(numbers_M),
+            attribute_texts=self._attributes.texts(rows_B),
+            memory_texts=self._memory.texts(index_M),
+            remembered_BR=torch.from_numpy(remembered_BR),
         )
+
+    def _popularity_at(self, cutoffs_B: np.ndarray) -> np.ndarray:
+        if self._popularity is None:
+            return np.zeros((len(cutoffs_B), self.labels, 0), dtype=np.float32)
+        return self._popularity.at(cutoffs_B)
 
     def event_fields(self, index_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vocabulary rows, int64, (X, categories), and numbers, float32, (X, numbers), of some events."""
@@ -99,7 +133,11 @@ class _Columns:
         self._store = store
         # A column that has left the tables since training is missing everywhere.
         fields = {field.name: field for field in (*store.event_fields, *store.entity_fields)}
-        for kind, names in (("category", known.categories), ("number", known.numbers)):
+        for kind, names in (
+            ("category", known.categories),
+            ("number", known.numbers),
+            ("text", known.texts),
+        ):
             for name in names:
                 if name in fields and fields[name].kind != kind:
                     raise DataError(
@@ -107,15 +145,20 @@ class _Columns:
                         f"set encoders: {{{name.split('.', 1)[-1]}: {kind}}} of its table"
                     )
         self._categories = [
-            (fields.get(name), code_rows(store, name, values) if name in fields else np.zeros(1, np.int64))
-            for name, values in known.categories.items()
+            (fields.get(name), code_rows(store, known, name) if name in fields else np.zeros(1, np.int64))
+            for name in known.categories
         ]
         self._numbers = [fields.get(name) for name in known.numbers]
+        self._texts = [fields.get(name) for name in known.texts]
+        # The first text of each field is the missing one.
+        texts = [["", *(store.values(name) if name in fields else ())] for name in known.texts]
+        self._first_text_F = np.cumsum([0, *map(len, texts)])[:-1]
+        self._bags = joined([Bags.of(values) for values in texts])
 
     @property
     def empty(self) -> bool:
         """Whether there is no field at all."""
-        return not self._categories and not self._numbers
+        return not self._categories and not self._numbers and not self._texts
 
     def gather(self, index_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vocabulary rows, int64, shape (X, categories), and numbers, float32, shape (X, numbers)."""
@@ -128,6 +171,25 @@ class _Columns:
             if field is not None:
                 numbers[:, place] = self._store.field_column(field, index_X)
         return categories, numbers
+
+    def texts(self, index_X: np.ndarray) -> Texts | None:
+        """The texts of some events or entities, each distinct one once; None where no field is a text."""
+        if not self._texts:
+            return None
+        codes_XF = np.tile(self._first_text_F, (len(index_X), 1))
+        for place, field in enumerate(self._texts):
+            if field is not None:
+                codes_XF[:, place] += self._store.field_column(field, index_X)
+        there = np.zeros(len(self._bags.starts) - 1, dtype=bool)
+        there[codes_XF] = True
+        distinct_U = np.flatnonzero(there)
+        place_of = np.cumsum(there) - 1
+        bags = self._bags.chosen(distinct_U)
+        return Texts(
+            torch.from_numpy(place_of[codes_XF]),
+            torch.from_numpy(bags.starts[:-1]),
+            torch.from_numpy(bags.buckets),
+        )
 
 
 def active_days(events: Timeline) -> Timeline:
@@ -166,7 +228,12 @@ class ExampleBatches:
         rows_N: Entity row of each example.
         cutoffs_N: Cutoff of each, microseconds.
         targets_NK: Targets, uint8, or None.
+
+    Attributes:
+        remembered_NR: What a frozen memory makes of the events of each, float32; None unless computed before.
     """
+
+    remembered_NR: np.ndarray | None = None
 
     def __init__(
         self, builder: BatchBuilder, rows_N: np.ndarray, cutoffs_N: np.ndarray, targets_NK: np.ndarray | None
@@ -178,7 +245,7 @@ class ExampleBatches:
 
     def planned(self, plan: Iterable[np.ndarray]) -> Iterator[Batch]:
         """The batches of a plan; the next ones are built while the caller works."""
-        return _ahead(partial(self.__getitem__, index_B) for index_B in plan)
+        return ahead(partial(self.__getitem__, index_B) for index_B in plan)
 
     def in_order(self, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """All examples for evaluation, in the order of the table; with several ranks, this one's share."""
@@ -186,7 +253,9 @@ class ExampleBatches:
 
     def __getitem__(self, index_B: np.ndarray) -> Batch:
         targets = None if self.targets_NK is None else self.targets_NK[index_B]
-        return self.builder.build(index_B, self.rows_N[index_B], self.cutoffs_N[index_B], targets)
+        remembered = None if self.remembered_NR is None else np.asarray(self.remembered_NR[index_B])
+        rows_B, cutoffs_B = self.rows_N[index_B], self.cutoffs_N[index_B]
+        return self.builder.build(index_B, rows_B, cutoffs_B, targets, remembered)
 
 
 class BatchPlan:
@@ -235,6 +304,26 @@ class BatchPlan:
             yield order[self._starts[index] : self._starts[index + 1]]
 
 
+class Plan(Protocol):
+    """Which examples stand in which batch of an epoch."""
+
+    epoch: int
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning tells the epoch here before each one."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[np.ndarray]: ...
+
+
+class Planned(Protocol):
+    """What builds the batches of a plan."""
+
+    def planned(self, plan: Iterable[np.ndarray]) -> Iterator[Any]:
+        """One after the other."""
+
+
 class Loader:
     """Yields the planned batches, and builds the next ones in a thread while the caller works.
 
@@ -249,7 +338,7 @@ class Loader:
 
     batch_sampler = None  # Lightning asks
 
-    def __init__(self, examples: ExampleBatches, plan: BatchPlan) -> None:
+    def __init__(self, examples: Planned, plan: Plan) -> None:
         self.examples, self.sampler, self.given = examples, plan, 0
         self._resumed = (-1, 0)
 
@@ -260,7 +349,7 @@ class Loader:
     def __len__(self) -> int:
         return len(self.sampler)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         epoch, skipped = self._resumed
         self.given = skipped if epoch == self.sampler.epoch else 0
         for batch in self.examples.planned(islice(self.sampler, self.given, None)):
@@ -268,10 +357,10 @@ class Loader:
             yield batch
 
 
-def _ahead(builds: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
+def ahead(builds: Iterable[Callable[[], _Built]]) -> Iterator[_Built]:
     """What some functions return, in their order; the next ones run in a thread while the caller works."""
     with ThreadPoolExecutor(1) as pool:
-        waiting: deque[Future[Batch]] = deque()
+        waiting: deque[Future[_Built]] = deque()
         for build in builds:
             waiting.append(pool.submit(build))
             if len(waiting) > _AHEAD:

@@ -209,7 +209,7 @@ def _fit(name: str, method: Method, scores_M: Matrix, targets_M: Matrix) -> Cali
         fitted = IsotonicRegression(y_min=edge, y_max=1 - edge).fit(scores_M.astype(np.float64), targets_M)
         points = fitted.X_thresholds_.tolist(), fitted.y_thresholds_.tolist()
         return Calibrator(name, method, scores=tuple(points[0]), shares=tuple(points[1]))
-    slope, bias = _logistic(_logits(scores_M), targets_M, with_slope=method == "platt")
+    slope, bias = _logistic(logits(scores_M), targets_M, with_slope=method == "platt")
     return Calibrator(name, method, slope=slope, bias=bias)
 
 
@@ -242,11 +242,17 @@ def _apply(calibrator: Calibrator, scores_N: Matrix) -> Matrix:
         return scores_N
     if calibrator.method == "isotonic":
         return np.interp(scores_N, calibrator.scores, calibrator.shares).astype(np.float32)
-    mapped_N = expit(calibrator.slope * _logits(scores_N) + calibrator.bias)
+    mapped_N = expit(calibrator.slope * logits(scores_N) + calibrator.bias)
     return np.asarray(mapped_N, np.float32)
 
 
-def _logits(scores_N: Matrix) -> Floats:
+def logits(scores_N: Matrix) -> Floats:
+    """The log-odds of scores, kept finite.
+
+    Examples:
+        >>> logits(np.array([0.5])).tolist()
+        [0.0]
+    """
     inside_N: Floats = logit(np.clip(scores_N.astype(np.float64), _SMALLEST, 1.0 - _SMALLEST))
     return inside_N
 

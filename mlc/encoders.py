@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mlc.batch import BUCKETS, Texts
+
 BINS = 16
 CADENCE_HALF_LIVES_DAYS = (5.0, 15.0, 45.0, 135.0, 405.0)
 TRUNK_HALF_LIVES_DAYS = (3.0, 10.0, 30.0, 90.0, 270.0)
@@ -111,6 +113,35 @@ class FieldEmbedding(nn.Module):
         return cast(torch.Tensor, self.bag(rows + self.starts))
 
 
+class TextEmbedding(nn.Module):
+    """The sum of one vector a text field: the mean of the rows of the text's words and their parts.
+
+    Each distinct text is embedded once, however many events have it.
+
+    Args:
+        fields: Number of text fields, at least one.
+        width: Length D of a row.
+
+    Shape:
+        `Texts` of X rows → `(X, D)`.
+
+    Source: Bojanowski, Grave, Joulin, Mikolov (2017), Enriching word vectors with subword information,
+        section 3.2.
+    """
+
+    def __init__(self, fields: int, width: int) -> None:
+        super().__init__()
+        self.bag = nn.EmbeddingBag(fields * BUCKETS, width, mode="mean")
+        # The mean of a dozen parts is then about as long as the row of a category.
+        nn.init.normal_(self.bag.weight, std=0.3)
+
+    def forward(self, texts: Texts) -> torch.Tensor:
+        """See Shape above."""
+        text_UD: torch.Tensor = self.bag(texts.buckets_G, texts.starts_U)
+        text_XD = text_UD.index_select(0, texts.places_XF.flatten())
+        return text_XD.view(*texts.places_XF.shape, text_UD.shape[1]).sum(1)
+
+
 class DecayedMemory(nn.Module):
     """A sum of embedded events that fade with several learned half-lives: order-free, without padding.
 
@@ -119,6 +150,7 @@ class DecayedMemory(nn.Module):
         numbers: Number fields of the events.
         width: Length D of an event's embedding.
         half_lives_days: Where the half-lives begin.
+        texts: Text fields of the events.
 
     Shape:
         events of a batch → `(B, half-lives * D)`.
@@ -130,9 +162,11 @@ class DecayedMemory(nn.Module):
         numbers: int,
         width: int,
         half_lives_days: tuple[float, ...] = (7.0, 30.0, 120.0),
+        texts: int = 0,
     ) -> None:
         super().__init__()
         self.fields = FieldEmbedding(sizes, width) if sizes else None
+        self.texts = TextEmbedding(texts, width) if texts else None
         self.numbers = PiecewiseLinear(numbers, width) if numbers else None
         self.width = width
         self.log_rates = nn.Parameter(-torch.tensor(half_lives_days).log())
@@ -146,6 +180,7 @@ class DecayedMemory(nn.Module):
         age_M: torch.Tensor,
         example_M: torch.Tensor,
         examples: int,
+        texts: Texts | None = None,
     ) -> torch.Tensor:
         """See Shape above."""
         event_MD = self.norm.weight.new_zeros(len(age_M), self.width)
@@ -153,6 +188,9 @@ class DecayedMemory(nn.Module):
             event_MD = event_MD + self.fields(categories_MF)
         if self.numbers is not None:
             event_MD = event_MD + self.numbers(numbers_MF)
+        if self.texts is not None:
+            assert texts is not None
+            event_MD = event_MD + self.texts(texts)
         weights_MH = torch.exp2(-age_M[:, None] * self.log_rates.exp())
         faded = (weights_MH[:, :, None] * event_MD[:, None, :]).flatten(1)
         memory = faded.new_zeros(examples, faded.shape[1]).index_add_(0, example_M, faded)
@@ -168,14 +206,15 @@ class Trunk(nn.Module):
         numbers: Number fields of the events.
         width: Length D of an event's embedding.
         vector: Length of the entity's vector.
+        texts: Text fields of the events.
 
     Shape:
         events of a batch → `(B, vector)`.
     """
 
-    def __init__(self, sizes: list[int], numbers: int, width: int, vector: int) -> None:
+    def __init__(self, sizes: list[int], numbers: int, width: int, vector: int, texts: int = 0) -> None:
         super().__init__()
-        self.memory = DecayedMemory(sizes, numbers, width, TRUNK_HALF_LIVES_DAYS)
+        self.memory = DecayedMemory(sizes, numbers, width, TRUNK_HALF_LIVES_DAYS, texts)
         self.inner = nn.Linear(self.memory.length, vector)
         self.outer = nn.Sequential(nn.GELU(), nn.Linear(vector, vector))
         self.norm = nn.LayerNorm(vector)
@@ -188,9 +227,10 @@ class Trunk(nn.Module):
         age_M: torch.Tensor,
         example_M: torch.Tensor,
         examples: int,
+        texts: Texts | None = None,
     ) -> torch.Tensor:
         """See Shape above."""
-        inner = self.inner(self.memory(categories_MF, numbers_MF, age_M, example_M, examples))
+        inner = self.inner(self.memory(categories_MF, numbers_MF, age_M, example_M, examples, texts))
         return cast(torch.Tensor, self.norm(inner + self.outer(inner)))
 
 

@@ -1,14 +1,15 @@
 """Batches for pre-training: histories up to random cutoffs, and what the entities did next."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
 
 from mlc.batch import FutureBatch
-from mlc.batches import BatchBuilder
+from mlc.batches import BatchBuilder, ahead
 from mlc.ingest import EventStore
 from mlc.labels import LABEL
 from mlc.store import Timeline
@@ -43,8 +44,8 @@ def choose_outputs(store: EventStore, known: FieldRows, until: int, most: int) -
     fields = {field.name: field for field in store.event_fields}
     past_T = np.asarray(store.events.time) <= until
     output_R, field_V, used = [], [], 0
-    for place, (name, values) in enumerate(known.categories.items()):
-        rows_T = code_rows(store, name, values)[store.field_column(fields[name])[past_T]]
+    for place, name in enumerate(known.categories):
+        rows_T = code_rows(store, known, name)[store.field_column(fields[name])[past_T]]
         counts = np.bincount(rows_T, minlength=known.sizes[place])
         counts[MISSING] = 0
         order = np.argsort(-counts, kind="stable")
@@ -61,14 +62,14 @@ def choose_outputs(store: EventStore, known: FieldRows, until: int, most: int) -
     return Outputs(np.concatenate(output_R or nothing), np.concatenate(field_V or nothing).astype(np.int64))
 
 
-def without_labels(store: EventStore, vocabulary: Vocabulary) -> BatchBuilder:
+def without_labels(store: EventStore, vocabulary: Vocabulary, most_events: int | None = None) -> BatchBuilder:
     """Builds batches of histories alone, for models that have no target."""
     nothing = np.zeros(0, dtype=np.int64)
     line = Timeline(np.zeros(len(store.entity_ids) + 1, dtype=np.int64), nothing, {LABEL: nothing})
-    return BatchBuilder(store, line, vocabulary, 0)
+    return BatchBuilder(store, line, vocabulary, 0, most_events=most_events)
 
 
-class FutureBatches(Dataset[FutureBatch]):
+class FutureBatches:
     """The batch of any (entity rows, cutoffs), given as int64 of shape (2, B).
 
     Args:
@@ -91,6 +92,10 @@ class FutureBatches(Dataset[FutureBatch]):
         self._builder = without_labels(store, vocabulary)
         sizes = vocabulary.events.sizes
         self._starts_F = np.cumsum([0, *sizes[:-1]])[: len(sizes)]
+
+    def planned(self, plan: Iterable[np.ndarray]) -> Iterator[FutureBatch]:
+        """The batches of a plan; the next ones are built while the caller works."""
+        return ahead(partial(self.__getitem__, pairs_2B) for pairs_2B in plan)
 
     def __getitem__(self, pairs_2B: np.ndarray) -> FutureBatch:
         rows_B, cutoffs_B = pairs_2B
@@ -144,6 +149,25 @@ class FutureBatches(Dataset[FutureBatch]):
         return torch.from_numpy(first_BV)
 
 
+class FixedFutures:
+    """The batches of a set of (entity row, cutoff) pairs, by arrays of positions.
+
+    Args:
+        batches: Builds them.
+        pairs_2N: Entity rows and cutoffs, int64.
+    """
+
+    def __init__(self, batches: FutureBatches, pairs_2N: np.ndarray) -> None:
+        self.batches, self.pairs_2N = batches, pairs_2N
+
+    def __len__(self) -> int:
+        return int(self.pairs_2N.shape[1])
+
+    def planned(self, plan: Iterable[np.ndarray]) -> Iterator[FutureBatch]:
+        """The batches of a plan; the next ones are built while the caller works."""
+        return self.batches.planned(self.pairs_2N[:, index_B] for index_B in plan)
+
+
 def _ranges(starts_B: np.ndarray, lengths_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`[start, start + length)` of each example, end to end: its example, and its positions."""
     lengths_B = np.maximum(lengths_B, 0)
@@ -175,7 +199,7 @@ def random_midnights(first_E: np.ndarray, last: int, generator: np.random.Genera
     return np.where(days_E > 0, drawn_E * MICROSECONDS_PER_DAY, -1)
 
 
-class RandomCutoffs(Sampler[np.ndarray]):
+class RandomCutoffs:
     """Batches of (entity rows, cutoffs), int64 of shape (2, B): random days of every entity, new each epoch.
 
     Args:
@@ -187,8 +211,16 @@ class RandomCutoffs(Sampler[np.ndarray]):
         seed: Fixes, with the epoch, all cutoffs and their order.
     """
 
+    rank, world = 0, 1
+
     def __init__(
-        self, store: EventStore, first: int, last: int, per_entity: int, batch_size: int, seed: int
+        self,
+        store: EventStore,
+        first: int,
+        last: int,
+        per_entity: int,
+        batch_size: int,
+        seed: int,
     ) -> None:
         offsets = np.asarray(store.events.offsets)
         self.rows = np.flatnonzero(np.diff(offsets))
@@ -202,12 +234,18 @@ class RandomCutoffs(Sampler[np.ndarray]):
             0,
         )
 
+    def share(self, rank: int, world: int) -> "RandomCutoffs":
+        """Those of one of several processes; all have equally many batches."""
+        own = copy(self)
+        own.rank, own.world = rank, world
+        return own
+
     def set_epoch(self, epoch: int) -> None:
         """Lightning tells the epoch here before each one."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return max(1, len(self.rows) * self.per_entity // self.batch_size)
+        return max(1, len(self.rows) * self.per_entity // (self.batch_size * self.world))
 
     def __iter__(self) -> Iterator[np.ndarray]:
         generator = np.random.default_rng([self.seed, self.epoch])
@@ -215,6 +253,6 @@ class RandomCutoffs(Sampler[np.ndarray]):
         cutoffs = random_midnights(np.repeat(self._first, self.per_entity), self.last, generator)
         pairs = np.stack([rows, cutoffs])[:, cutoffs >= 0]
         pairs = pairs[:, generator.permutation(pairs.shape[1])]
-        for part in np.array_split(pairs, len(self), axis=1):
-            if part.shape[1]:
-                yield part
+        steps = min(len(self), pairs.shape[1] // self.world)
+        parts = np.array_split(pairs, max(1, steps * self.world), axis=1)
+        yield from parts[self.rank : steps * self.world : self.world]

@@ -13,6 +13,7 @@ from torchmetrics import MeanMetric, Metric
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
 from mlc.batch import Batch
+from mlc.ensemble import AnyNetwork, members_of
 from mlc.losses import Objective
 from mlc.network import Network
 from mlc.scenario import Bce, TrainSection
@@ -74,23 +75,47 @@ def monitored(train: TrainSection) -> tuple[str, Literal["min", "max"]]:
     return f"validation_{'label_ap' if train.monitored_label else train.monitor}", "max"
 
 
-class Classifier(pytorch_lightning.LightningModule):
-    """Trains a `Network`.
-
-    The gradient of a step is that of the mean over all known (example, label) cells of all its batches on all
-    ranks. What is random in a step depends on (seed, epoch, batch, rank) alone, so that a training that was
-    stopped goes on as if it had not been.
-
-    Args:
-        network: Fitted network.
-        train: How to train it.
-        objective: What is minimised; by default the scenario's loss, all labels alike.
-        weights_N: Weight of each example of the examples table, float32; ones by default.
-        label: Index of the label that `train.monitor` names, if it does.
+class Stoppable(pytorch_lightning.LightningModule):
+    """A training that ends on all ranks after the same step, and goes on as if it had not been stopped.
 
     Attributes:
         votes: Whether this rank wants the training to stop, and to save; set before a step.
         agreed: Whether any rank wanted so in the last step, the same on every rank.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.votes = self.agreed = (False, False)
+
+    def seed_step(self, seed: int, batch_idx: int) -> None:
+        """What is random in a step depends on (seed, epoch, batch, rank) alone."""
+        position = (seed, self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(position).generate_state(1)[0]))
+
+    def over_ranks(self, values: torch.Tensor) -> torch.Tensor:
+        """Their sums over all ranks, which tell each other their votes on the way; once a step."""
+        votes = values.new_tensor([float(vote) for vote in self.votes])
+        reduced = self.trainer.strategy.reduce(torch.cat([values, votes]), reduce_op="sum")
+        sums = cast(torch.Tensor, reduced)
+        self.agreed = self.votes
+        if self.trainer.world_size > 1:
+            stop, save = sums[-2:].tolist()
+            self.agreed = (stop > 0, save > 0)
+        return sums[:-2]
+
+
+class Classifier(Stoppable):
+    """Trains a `Network`, or several side by side, each of them as if it were alone.
+
+    The gradient of a step is that of the mean over all known (example, label) cells of all its batches on all
+    ranks.
+
+    Args:
+        network: Fitted network or ensemble.
+        train: How to train it.
+        objective: What is minimised; by default the scenario's loss, all labels alike.
+        weights_N: Weight of each example of the examples table, float32; ones by default.
+        label: Index of the label that `train.monitor` names, if it does.
     """
 
     step_sums: torch.Tensor
@@ -99,7 +124,7 @@ class Classifier(pytorch_lightning.LightningModule):
 
     def __init__(
         self,
-        network: Network,
+        network: AnyNetwork,
         train: TrainSection,
         objective: Objective | None = None,
         weights_N: torch.Tensor | None = None,
@@ -120,9 +145,13 @@ class Classifier(pytorch_lightning.LightningModule):
         self.register_buffer("epoch_sums", torch.zeros(2), persistent=False)
         self.validation = DefinedMeans(label)
         self.validation_losses = nn.ModuleDict({"loss": MeanMetric(), "log_loss": MeanMetric()})
-        self.votes = self.agreed = (False, False)
         # Sharded parameters have no shape of their own any more.
         self._matrices = matrices_of(network)
+
+    @property
+    def members(self) -> list[Network]:
+        """The networks that are trained."""
+        return members_of(self.network)
 
     @property
     def judged(self) -> nn.Module:
@@ -136,13 +165,12 @@ class Classifier(pytorch_lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """The sum of the losses of one batch, up to a constant: `on_before_optimizer_step` divides it."""
-        train = self.train_section
-        position = (train.seed, self.current_epoch, batch_idx, self.global_rank)
-        torch.manual_seed(int(np.random.SeedSequence(position).generate_state(1)[0]))
+        self.seed_step(self.train_section.seed, batch_idx)
         weights_B = None if self.weights_N is None else self.weights_N[batch.index_B]
-        total, weight = self.objective(self.network(batch), batch.targets_BK, weights_B)
-        self.step_sums += torch.stack([total.detach(), weight])
-        return cast(torch.Tensor, total / self._scale)
+        losses = [self.objective(member(batch), batch.targets_BK, weights_B) for member in self.members]
+        total, weight = torch.stack([total for total, _ in losses]), losses[0][1]
+        self.step_sums += torch.stack([total.detach().mean(), weight])
+        return total.sum() / self._scale
 
     @property
     def _scale(self) -> int:
@@ -151,21 +179,28 @@ class Classifier(pytorch_lightning.LightningModule):
 
     def on_before_optimizer_step(self, _: torch.optim.Optimizer) -> None:
         """Divide the gradients by the weight of all cells; ask the other ranks for their votes."""
-        trainer = self.trainer
-        votes = self.step_sums.new_tensor([float(vote) for vote in self.votes])
-        sums = trainer.strategy.reduce(torch.cat([self.step_sums, votes]), reduce_op="sum")
-        self.agreed = self.votes
-        if trainer.world_size > 1:
-            stop, save = sums[2:].tolist()
-            self.agreed = (stop > 0, save > 0)
+        trainer, sums = self.trainer, self.over_ranks(self.step_sums)
         # Lightning divided by the number of batches, DDP by that of ranks.
         summed = self._scale * trainer.accumulate_grad_batches * trainer.world_size
         factor = summed / sums[1].clamp_min(torch.finfo(sums.dtype).tiny)
         for parameter in self.network.parameters():
             if parameter.grad is not None:
                 parameter.grad.mul_(factor)
-        self.epoch_sums += sums[:2]
+        self.epoch_sums += sums
         self.step_sums.zero_()
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Each network of an ensemble by its own norm: one must not slow the others down."""
+        if len(self.members) == 1:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val is not None:
+            for member in self.members:
+                nn.utils.clip_grad_norm_(member.parameters(), gradient_clip_val)
 
     def optimizer_step(self, *arguments: Any, **keywords: Any) -> None:
         """A step, and that of the moving average."""
@@ -203,13 +238,14 @@ class Classifier(pytorch_lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with decay on matrices only, and a learning rate that rises and falls step by step."""
         train = self.train_section
-        pretrained = {id(parameter) for parameter in self.network.pretrained()}
+        pretrained = {id(parameter) for member in self.members for parameter in member.pretrained()}
         parted = (
             [p for p in self.network.parameters() if (id(p) in pretrained) is own] for own in (False, True)
         )
         groups, trunk = (parameter_groups(part, train.weight_decay, self._matrices) for part in parted)
-        for group in trunk if self.network.trunk_rate is not None else ():
-            group["lr"] = self.network.trunk_rate
+        trunk_rate = self.members[0].trunk_rate
+        for group in trunk if trunk_rate is not None else ():
+            group["lr"] = trunk_rate
         groups += [group for group in trunk if group["params"]]
         # With mixed precision Lightning does not clip the gradients of a fused optimiser.
         fused = self.device.type in ("cpu", "cuda") and not train.precision.endswith("mixed")

@@ -1,25 +1,27 @@
-"""The network: per-label cadence, entity attributes, calendar, optionally a decayed memory or a foundation.
+"""The network: per-label cadence, entity attributes, calendar; optionally a memory or foundation, a context.
 
 Logit of label k = prior log-odds + shared multilayer perceptron over (features of the label's history, label
 embedding, entity vector) + ⟨entity vector, label vector⟩. Whatever is off contributes nothing.
 """
 
-import json
 import math
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
-from mlc.atomic import replacing, write_text
 from mlc.batch import Batch
-from mlc.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear, Trunk, ValueCadence
+from mlc.context import Context, ContextSpec
+from mlc.encoders import (
+    DecayedMemory,
+    FieldEmbedding,
+    PiecewiseLinear,
+    TextEmbedding,
+    Trunk,
+    ValueCadence,
+)
 from mlc.history import (
     ENTITY_FEATURES,
     LABEL_FEATURES,
@@ -31,9 +33,15 @@ from mlc.history import (
 from mlc.scenario import ModelSection
 
 CALENDAR = 6
+POPULARITY = 4
 
-_SIZES = {"nano": (32, 1, 0.1), "small": (128, 1, 0.2), "base": (256, 2, 0.2)}
+_SIZES = {"nano": (32, 1, 0.1), "small": (128, 1, 0.2), "base": (256, 2, 0.2), "large": (512, 3, 0.3)}
 """Preset → width, depth, dropout of the entity branch."""
+_CONTEXT_SIZES = {
+    "gru": {"nano": (32, 1), "small": (64, 1), "base": (128, 1), "large": (256, 2)},
+    "transformer": {"nano": (32, 1), "small": (64, 2), "base": (128, 2), "large": (256, 4)},
+}
+"""Kind and preset → width, layers of the context."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,10 @@ class NetworkSpec:
         memory_sizes: Vocabulary rows of the events' categories; without any field the memory is off.
         memory_numbers: Number of the events' numbers.
         trunk: Sizes of the pre-trained memory; None for a plain one.
+        popularity: Whether the popularity of the labels is seen.
+        attribute_texts: Number of the entity's texts.
+        memory_texts: Number of the events' texts.
+        context: Sizes of the sequence encoder; None where it is off.
     """
 
     labels: int
@@ -82,6 +94,10 @@ class NetworkSpec:
     memory_sizes: list[int] = field(default_factory=list)
     memory_numbers: int = 0
     trunk: TrunkSpec | None = None
+    popularity: bool = False
+    attribute_texts: int = 0
+    memory_texts: int = 0
+    context: ContextSpec | None = None
 
     @classmethod
     def of(
@@ -89,12 +105,38 @@ class NetworkSpec:
         model: ModelSection,
         labels: int,
         attributes: tuple[list[int], int],
-        memory: tuple[list[int], int],
+        events: tuple[list[int], int],
         trunk: TrunkSpec | None = None,
+        texts: tuple[int, int] = (0, 0),
     ) -> "NetworkSpec":
-        """The network of a scenario, given (category sizes, numbers) of the entities and of the events."""
+        """The network of a scenario, given (category sizes, numbers) of the entities and of the events.
+
+        `texts` are the text fields of both.
+        """
         width, depth, dropout = _SIZES[model.preset]
-        return cls(labels, width, depth, dropout, model.history, model.calendar, *attributes, *memory, trunk)
+        attribute_texts, event_texts = texts
+        context = None
+        if model.context != "none" and any((*events, event_texts)):
+            sizes = _CONTEXT_SIZES[model.context][model.preset]
+            context = ContextSpec(model.context, *sizes, dropout, *events, event_texts)
+        remembered = model.memory or trunk is not None
+        memory_sizes, memory_numbers = events if remembered else ([], 0)
+        return cls(
+            labels,
+            width,
+            depth,
+            dropout,
+            model.history,
+            model.calendar,
+            *attributes,
+            memory_sizes,
+            memory_numbers,
+            trunk,
+            model.popularity,
+            attribute_texts,
+            event_texts if remembered else 0,
+            context,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """A plain mapping."""
@@ -103,8 +145,12 @@ class NetworkSpec:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "NetworkSpec":
         """The inverse of `as_json`."""
-        trunk = value.get("trunk")
-        return cls(**{**value, "trunk": TrunkSpec(**trunk) if trunk else None})
+        trunk, context = value.get("trunk"), value.get("context")
+        parts = {
+            "trunk": TrunkSpec(**trunk) if trunk else None,
+            "context": ContextSpec(**context) if context else None,
+        }
+        return cls(**{**value, **parts})
 
 
 class Network(nn.Module):
@@ -130,13 +176,19 @@ class Network(nn.Module):
         self.attribute_numbers = (
             PiecewiseLinear(spec.attribute_numbers, width) if spec.attribute_numbers else None
         )
+        self.attribute_texts = TextEmbedding(spec.attribute_texts, width) if spec.attribute_texts else None
         self.calendar = nn.Linear(CALENDAR, width) if spec.calendar else None
+        # One bin: a line within what training saw, level beyond it.
+        self.popularity = PiecewiseLinear(POPULARITY, width, 1) if spec.popularity else None
         self.memory: DecayedMemory | Trunk | None = None
         self.foreseen: Foreseen | None = None
         self.trunk_rate: float | None = None
-        if spec.memory_sizes or spec.memory_numbers:
+        if spec.memory_sizes or spec.memory_numbers or spec.memory_texts:
             self.memory = _memory(spec)
             self.memory_out = nn.Linear(self.memory.length, width)
+        self.context = Context(spec.context) if spec.context is not None else None
+        if spec.context is not None:
+            self.context_out = nn.Linear(spec.context.width, width)
         if spec.trunk is not None and spec.trunk.foreseen:
             self.foreseen = Foreseen(spec.trunk, spec.labels, spec.memory_sizes)
             self.foreseen_out = nn.Linear(spec.trunk.horizons, width, bias=False)
@@ -164,7 +216,14 @@ class Network(nn.Module):
         """What the memory holds of each example, shape (B, length of the memory)."""
         assert self.memory is not None
         events = (batch.categories_M, batch.numbers_M, batch.age_M, batch.example_M)
-        return cast(torch.Tensor, self.memory(*events, len(batch)))
+        return cast(torch.Tensor, self.memory(*events, len(batch), batch.memory_texts))
+
+    def remember(self, batch: Batch) -> torch.Tensor:
+        """All that is made of the events of the memory, shape (B, R): the vector, then what is foreseen."""
+        vectors = self.vectors(batch)
+        if self.foreseen is None:
+            return vectors
+        return torch.cat([vectors, self.foreseen(batch, vectors).flatten(1)], dim=1)
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """See Shape above."""
@@ -175,19 +234,26 @@ class Network(nn.Module):
             entity_BF = entity_features(batch, self.spec.labels)
             entity_BD = entity_BD + self.entity_numbers(entity_BF)
             hidden_BKD = hidden_BKD + self._seen(batch, entity_BF)
+        if self.popularity is not None:
+            hidden_BKD = hidden_BKD + self.popularity(batch.popularity_BKP)
         if self.attributes is not None:
             entity_BD = entity_BD + self.attributes(batch.categories_BA)
         if self.attribute_numbers is not None:
             entity_BD = entity_BD + self.attribute_numbers(batch.numbers_BN)
+        if self.attribute_texts is not None:
+            entity_BD = entity_BD + self.attribute_texts(batch.attribute_texts)
         if self.calendar is not None:
             entity_BD = entity_BD + self.calendar(batch.calendar_BC)
         if self.memory is not None:
-            memory = self.vectors(batch)
-            entity_BD = entity_BD + self.memory_out(memory)
+            remembered_BR = batch.remembered_BR if batch.remembered_BR.numel() else self.remember(batch)
+            entity_BD = entity_BD + self.memory_out(remembered_BR[:, : self.memory.length])
             if self.foreseen is not None:
-                foreseen_BKH = self.foreseen(batch, memory)
+                foreseen_BR = remembered_BR[:, self.memory.length :]
+                foreseen_BKH = foreseen_BR.reshape(len(batch), self.spec.labels, -1)
                 hidden_BKD = hidden_BKD + self.foreseen_out(foreseen_BKH)
                 direct_BK = (foreseen_BKH * self.foreseen_direct_KH).sum(-1)
+        if self.context is not None:
+            entity_BD = entity_BD + self.context_out(self.context(batch))
         entity_BD = self.entity_mlp(entity_BD)
         hidden_BKD = hidden_BKD + self.entity_to_label(entity_BD)[:, None, :]
         for block in self.blocks:
@@ -221,8 +287,12 @@ class Network(nn.Module):
             self.label_numbers.fit(torch.cat([label.flatten(0, 1) for _, label in features]))
         if self.attribute_numbers is not None:
             self.attribute_numbers.fit(torch.cat([batch.numbers_BN for batch in batches]))
+        if self.popularity is not None:
+            self.popularity.fit(torch.cat([batch.popularity_BKP.flatten(0, 1) for batch in batches]))
         if isinstance(self.memory, DecayedMemory) and self.memory.numbers is not None:
             self.memory.numbers.fit(torch.cat([batch.numbers_M for batch in batches]))
+        if self.context is not None:
+            self.context.fit(batches)
 
     def pretrained(self) -> list[nn.Parameter]:
         """The parameters that come from a foundation model."""
@@ -230,11 +300,19 @@ class Network(nn.Module):
             return []
         return [*self.memory.parameters(), *(self.foreseen.parameters() if self.foreseen else ())]
 
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing that is made of the events changes in the training."""
+        pretrained = self.pretrained()
+        fixed = not any(parameter.requires_grad for parameter in pretrained)
+        return bool(pretrained) and fixed and self.context is None
+
 
 def _memory(spec: NetworkSpec) -> DecayedMemory | Trunk:
     if spec.trunk is None:
-        return DecayedMemory(spec.memory_sizes, spec.memory_numbers, 32)
-    return Trunk(spec.memory_sizes, spec.memory_numbers, spec.trunk.width, spec.trunk.vector)
+        return DecayedMemory(spec.memory_sizes, spec.memory_numbers, 32, texts=spec.memory_texts)
+    sizes = (spec.trunk.width, spec.trunk.vector, spec.memory_texts)
+    return Trunk(spec.memory_sizes, spec.memory_numbers, *sizes)
 
 
 class Foreseen(nn.Module):
@@ -283,44 +361,3 @@ class Foreseen(nn.Module):
         none_BHP = -functional.softplus(logits_BHV.index_select(-1, self.value_P))
         none_BHK = none_BHK.index_add(2, self.label_P, none_BHP).clamp_max(-1e-6)
         return torch.log(-torch.expm1(none_BHK)) - none_BHK
-
-
-@torch.inference_mode()
-def score_batches(network: Network, batches: Iterable[Batch]) -> tuple[np.ndarray, np.ndarray]:
-    """The probabilities of the examples in some batches.
-
-    Args:
-        network: On any device.
-        batches: Each example once.
-
-    Returns:
-        Their positions in the examples, int64, shape (n), and the scores, float32, shape (n, K).
-    """
-    network.eval()
-    device = network.prior_K.device
-    positions = [np.zeros(0, dtype=np.int64)]
-    scores = [np.zeros((0, network.spec.labels), dtype=np.float32)]
-    for batch in batches:
-        logits_BK = network(batch.to(device)).float()
-        positions.append(batch.index_B.numpy())
-        scores.append(torch.sigmoid(logits_BK).cpu().numpy())
-    return np.concatenate(positions), np.concatenate(scores)
-
-
-def save_network(network: Network, class_names: Sequence[str], folder: Path) -> None:
-    """Write `model.safetensors` and `model.json`: no pickled code, labels by name."""
-    with replacing(folder / "model.safetensors") as temporary:
-        # A safetensors file holds no shared or strided memory.
-        save_file(
-            {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}, temporary
-        )
-    described = {"schema": "mlc/model/1", "class_names": list(class_names), "network": network.spec.as_json()}
-    write_text(folder / "model.json", json.dumps(described, indent=1, ensure_ascii=False) + "\n")
-
-
-def load_network(folder: Path) -> tuple[Network, list[str]]:
-    """The network of a run with its weights, and its class names."""
-    described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    network = Network(NetworkSpec.from_json(described["network"]))
-    network.load_state_dict(load_file(folder / "model.safetensors"))
-    return network, described["class_names"]

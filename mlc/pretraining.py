@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import pytorch_lightning
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -20,7 +19,7 @@ from torch.nn import functional
 from mlc.atomic import replacing, write_text
 from mlc.batch import Batch, FutureBatch
 from mlc.encoders import BINS, Trunk, ValueCadence
-from mlc.module import learning_rate_factor, matrices_of, parameter_groups
+from mlc.module import Stoppable, learning_rate_factor, matrices_of, parameter_groups
 from mlc.scenario import PretrainSection
 
 MONITOR = "validation_loss"
@@ -43,6 +42,7 @@ class FoundationSpec:
         vector: Length of the entity's vector.
         horizons_days: Horizons H over which values are foreseen.
         outputs: Values V that are foreseen.
+        texts: Number of text fields, which are seen and not foreseen.
     """
 
     sizes: list[int]
@@ -51,13 +51,19 @@ class FoundationSpec:
     vector: int
     horizons_days: list[int]
     outputs: int
+    texts: int = 0
 
     @classmethod
     def of(
-        cls, section: PretrainSection, sizes: list[int], numbers: int, horizons_days: list[int], outputs: int
+        cls,
+        section: PretrainSection,
+        fields: tuple[list[int], int, int],
+        horizons_days: list[int],
+        outputs: int,
     ) -> "FoundationSpec":
-        """The foundation of a scenario."""
-        return cls(sizes, numbers, *_SIZES[section.preset], horizons_days, outputs)
+        """The foundation of a scenario, given category sizes, numbers and texts of the events."""
+        sizes, numbers, texts = fields
+        return cls(sizes, numbers, *_SIZES[section.preset], horizons_days, outputs, texts)
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ class Foundation(nn.Module):
     def __init__(self, spec: FoundationSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.trunk = Trunk(spec.sizes, spec.numbers, spec.width, spec.vector)
+        self.trunk = Trunk(spec.sizes, spec.numbers, spec.width, spec.vector, spec.texts)
         self.cadence = ValueCadence(spec.sizes, len(spec.horizons_days)) if spec.outputs else None
         self.register_buffer("output_R", torch.zeros(sum(spec.sizes), dtype=torch.int64))
         self.register_buffer("field_V", torch.zeros(spec.outputs, dtype=torch.int64))
@@ -115,8 +121,8 @@ class Foundation(nn.Module):
 
     def vectors(self, batch: Batch) -> torch.Tensor:
         """The entities' vectors, shape (B, vector)."""
-        trunk = self.trunk(batch.categories_M, batch.numbers_M, batch.age_M, batch.example_M, len(batch))
-        return cast(torch.Tensor, trunk)
+        events = (batch.categories_M, batch.numbers_M, batch.age_M, batch.example_M)
+        return cast(torch.Tensor, self.trunk(*events, len(batch), batch.memory_texts))
 
     def forward(self, batch: FutureBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums of the losses of a batch and how often each counts, both of shape (L), in nats."""
@@ -275,35 +281,52 @@ def _shares(batch: FutureBatch) -> torch.Tensor:
     return 1.0 / events_B[batch.example_X].float()
 
 
-class Pretrainer(pytorch_lightning.LightningModule):
-    """Trains a `Foundation`.
+class Pretrainer(Stoppable):
+    """Trains a `Foundation`. The gradient of a step is that of the objective over the batches of all ranks.
 
     Args:
         foundation: Fitted foundation.
         section: How to train it.
     """
 
+    epoch_sums: torch.Tensor
+    validation_sums: torch.Tensor
+
     def __init__(self, foundation: Foundation, section: PretrainSection) -> None:
         super().__init__()
         self.foundation = foundation
         self.section = section
-        self.validation_losses: list[float] = []
-        self._sums: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for name in ("epoch_sums", "validation_sums"):  # losses, and how often each counts
+            self.register_buffer(name, torch.zeros(2, len(foundation.tasks)), persistent=False)
 
-    def training_step(self, batch: FutureBatch, _: int) -> torch.Tensor:
-        """The objective of one batch."""
-        loss = self.foundation.objective(*self.foundation(batch))
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
-        return loss
+    def training_step(self, batch: FutureBatch, batch_idx: int) -> torch.Tensor:
+        """The objective of one batch; its losses count as often as on all ranks together."""
+        self.seed_step(self.section.seed, batch_idx)
+        sums_L, counts_L = self.foundation(batch)
+        everywhere = self.over_ranks(torch.cat([sums_L.detach(), counts_L])).view(2, -1)
+        self.epoch_sums += everywhere
+        # DDP divides by the number of ranks.
+        return self.foundation.objective(sums_L * self.trainer.world_size, everywhere[1])
 
     def validation_step(self, batch: FutureBatch, _: int) -> None:
         """Add up the losses of one batch."""
-        self._sums.append(self.foundation(batch))
+        self.validation_sums += torch.stack(self.foundation(batch))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the objective over all validation examples."""
-        self.log(MONITOR, self.foundation.objective(*added_up(self._sums)))
-        self._sums.clear()
+        """Log the objective over all examples of all ranks, in training and validation."""
+        validation = self.trainer.strategy.reduce(self.validation_sums.clone(), reduce_op="sum")
+        self.log(MONITOR, self.foundation.objective(*cast(torch.Tensor, validation)))
+        self.log("train_loss", self.foundation.objective(*self.epoch_sums))
+        self.validation_sums.zero_()
+        self.epoch_sums.zero_()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Within an epoch, the sums of its losses are on their way."""
+        checkpoint["epoch_sums"] = self.epoch_sums.tolist()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See `on_save_checkpoint`."""
+        self.epoch_sums.copy_(torch.tensor(checkpoint["epoch_sums"]))
 
     def configure_optimizers(self) -> Any:
         """As for a network: AdamW, with a learning rate that rises and falls step by step."""

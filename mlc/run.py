@@ -6,7 +6,8 @@ runs/<name>/
     examples.parquet vocabulary.json
     checkpoints/                  best.ckpt, last.ckpt: for --resume
     model.safetensors model.json  the weights, and what it takes to build the network again
-    predictions.parquet calibration.json thresholds.json boosting.json
+    refit.safetensors             those of train.refit
+    predictions.parquet calibration.json thresholds.json boosting.json blend.json
     report.json report.md report.html MODEL_CARD.md log.jsonl logs/
 """
 
@@ -52,6 +53,12 @@ class Run:
     def finished(self) -> bool:
         """Whether the training came to its end."""
         return (self.folder / "report.json").exists() and "finished" in self.read_json("run.json")
+
+    @property
+    def verb(self) -> str:
+        """The command that makes it: `train`, or `pretrain`, which writes a vocabulary without examples."""
+        bare = (self / "vocabulary.json").exists() and not (self / "examples.parquet").exists()
+        return "pretrain" if bare else "train"
 
     @property
     def last_checkpoint(self) -> Path | None:
@@ -180,7 +187,7 @@ def what_is_left(run: Run) -> str:
     """What a training that was stopped has left, and how to go on; empty where it left nothing."""
     if not (run / "run.json").exists() or (run / "report.json").exists():
         return ""
-    return f"{run.folder} is unfinished: mlc train with --resume goes on{_former(run)}"
+    return f"{run.folder} is unfinished: mlc {run.verb} with --resume goes on{_former(run)}"
 
 
 def _former(run: Run) -> str:
@@ -227,7 +234,7 @@ def find_run(runs: Path, name: str) -> Run:
         if (run / "run.json").exists():
             raise RunError(
                 f"{folder} must be a finished run, however: its training did not end; "
-                f"mlc train with --resume goes on{_former(run)}"
+                f"mlc {run.verb} with --resume goes on{_former(run)}"
             )
     known = [path.parent.name for path in runs.glob("*/report.json")] if runs.is_dir() else []
     hint = did_you_mean(name, known) if known else "mlc train makes one, --runs-dir names another folder"

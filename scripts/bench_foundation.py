@@ -1,13 +1,15 @@
 """Does pre-training pay? Train on 1, 10 and 100 % of the labelled entities, with a foundation and without.
 
-    MLC_DATA=… python scripts/bench_foundation.py                      # two sets, all starts, two seeds
+    MLC_DATA=… python scripts/bench_foundation.py                      # three sets, all starts, two seeds
     MLC_DATA=… python scripts/bench_foundation.py configs/online_retail.yaml --starts scratch head
+    MLC_DATA=… python scripts/bench_foundation.py --targets --shares 1 # other targets, the same foundation
 
 Validation and test keep all entities; only the training examples are thinned. The foundation is pre-trained
 once a set on everything before the first validation cutoff, as `mlc pretrain` does. Fewer examples get
 smaller batches and more epochs, alike for every start. "epochs" and "seconds" are those until the best
-validation macro AP of `scratch`, same share and seed, is reached; "never" where some seed does not. Scores
-are means over the seeds; ± is half their range.
+validation macro AP of `scratch`, same share and seed, is reached; "never" where some seed does not. The
+seconds of the pre-training, once a set, stand in a line of their own. `boosting` is LightGBM on the features
+of the label histories. Scores are means over the seeds; ± is half their range.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from statistics import mean
 from unittest.mock import patch
@@ -23,23 +26,41 @@ from unittest.mock import patch
 import numpy as np
 import polars as pl
 
+from mlc.boosting import boosting_scores, fit_boosting
 from mlc.entity_cutoffs import entity_keys
 from mlc.metrics import overall_scores, score_labels
 from mlc.run import Run
 from mlc.scenario import Scenario, load_scenario
 from mlc.steps.labels import Prepared, prepare
 from mlc.steps.pretrain import pretrain
-from mlc.steps.train import Setting, train
+from mlc.steps.train import Setting, example_batches, train
 from mlc.tables import SPLIT, scores_of, targets_of
+from mlc.vocabulary import fit_vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTS = {
+    "boosting": [],
     "scratch": [],
     "memory": ["model.memory=true"],
     "head": ["model.foundation=base", "model.tune=head"],
     "rate": ["model.foundation=base", "model.tune={trunk_learning_rate: 1.0e-4}"],
     "all": ["model.foundation=base", "model.tune=all"],
 }
+TARGETS = {
+    "nycflights13": {
+        "carrier": ["target.column=carrier", "target.class_names={top: 16}"],
+        "origin in 7 days": ["target.column=origin", "target.class_names={top: 3}", "target.window_days=7"],
+    },
+    "purchase_cards": {
+        "directorate in 14 days": [
+            "target.column=cost_centres.directorate",
+            "target.class_names={top: 7}",
+            "target.window_days=14",
+        ],
+        "top 40 merchants": ["target.column=merchant_code", "target.class_names={top: 40}"],
+    },
+}
+"""Other targets on the tables of a scenario."""
 HEADER = (
     "| scenario | labelled | start | macro AUROC | macro AP | epochs | seconds |\n"
     "|---|---:|---|---:|---:|---:|---:|"
@@ -61,14 +82,33 @@ class Outcome:
     curve: Sequence[tuple[float, float]]
 
 
+@dataclass(frozen=True)
+class Case:
+    """What is learned from how much.
+
+    Attributes:
+        path: The scenario.
+        target: Which other target; empty for its own.
+        overrides: Changes of the scenario.
+        share: Of the labelled entities.
+    """
+
+    path: Path
+    target: str
+    overrides: Sequence[str]
+    share: float
+
+
 def main() -> int:
     """Run the command line of this script."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    default = [ROOT / "configs" / f"{name}.yaml" for name in ("nycflights13", "purchase_cards")]
+    sets = ("completejourney", "nycflights13", "purchase_cards")
+    default = [ROOT / "configs" / f"{name}.yaml" for name in sets]
     parser.add_argument("scenarios", nargs="*", type=Path, default=default)
     parser.add_argument("--shares", nargs="+", type=float, default=[0.01, 0.1, 1.0])
     parser.add_argument("--starts", nargs="+", choices=list(STARTS), default=list(STARTS))
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--targets", action="store_true", help="other targets in place of the scenario's own")
     parser.add_argument(
         "--runs-dir", type=Path, help="keep runs and foundations here, and use those that are there"
     )
@@ -79,14 +119,14 @@ def main() -> int:
         print(HEADER, flush=True)
         for path in arguments.scenarios:
             make_foundation(path, runs, arguments.overrides)
-            for share in arguments.shares:
+            targets = TARGETS.get(path.stem, {}) if arguments.targets else {"": []}
+            for (target, changes), share in product(targets.items(), arguments.shares):
                 outcomes: dict[str, list[Outcome]] = {}
+                case = Case(path, target, [*changes, *arguments.overrides], share)
                 for start in arguments.starts:
-                    outcomes[start] = [
-                        one_training(path, runs, share, start, seed, arguments.overrides)
-                        for seed in range(7, 7 + arguments.seeds)
-                    ]
-                    print(row(path.stem, share, start, outcomes), flush=True)
+                    seeds = range(7, 7 + arguments.seeds)
+                    outcomes[start] = [one_training(case, runs, start, seed) for seed in seeds]
+                    print(row(case, start, outcomes), flush=True)
     return 0
 
 
@@ -95,38 +135,66 @@ def make_foundation(path: Path, runs: Path, overrides: Sequence[str]) -> None:
     name = f"{path.stem}-base"
     if not Run(runs / name).finished:
         scenario = load_scenario(path, [*overrides, f"name={name}"])
-        report = pretrain(scenario, runs, "overwrite", silent)
-        print(f"{name}: {report['epochs']} epochs, loss over that of the frequencies {report['objective']}")
+        pretrain(scenario, runs, "overwrite", silent)
+    facts, report = (Run(runs / name).read_json(file) for file in ("run.json", "report.json"))
+    cost = f"{facts['epochs']} epochs, {facts['seconds']:.0f} s"
+    print(f"{name}: {cost}, loss over that of the frequencies {report['objective']}", flush=True)
 
 
-def one_training(
-    path: Path, runs: Path, share: float, start: str, seed: int, overrides: Sequence[str]
-) -> Outcome:
+def one_training(case: Case, runs: Path, start: str, seed: int) -> Outcome:
     """Train on a share of the labelled entities and score the test split."""
-    name = f"{path.stem}-{share:g}-{start}-{seed}"
-    begun = [text.replace("=base", f"={path.stem}-base") for text in STARTS[start]]
-    scenario = load_scenario(path, [f"name={name}", f"train.seed={seed}", *begun, *overrides])
-    prepared = thinned(prepare(scenario, runs, silent), share, seed)
-    scenario = scaled(scenario, int((prepared.examples.table[SPLIT] == "train").sum()), share)
+    name = "-".join(filter(None, [case.path.stem, case.target, f"{case.share:g}", start, str(seed)]))
+    begun = [text.replace("=base", f"={case.path.stem}-base") for text in STARTS[start]]
+    scenario = load_scenario(case.path, [f"name={name}", f"train.seed={seed}", *begun, *case.overrides])
+    prepared = thinned(prepare(scenario, runs, silent), case.share, seed)
+    scenario = scaled(scenario, int((prepared.examples.table[SPLIT] == "train").sum()), case.share)
     prepared = replace(prepared, scenario=scenario)
+    if start == "boosting":
+        return Outcome(*tested(prepared, boosted(prepared, seed)), [])
     run = Run(runs / name)
     if not run.finished:
         with (
             patch("mlc.steps.train.prepare", lambda *_: prepared),
-            patch("mlc.steps.train.write_report", lambda run, *_: run.write_json("report.json", {})),
+            patch("mlc.steps.train.write_report", kept),
+            patch("mlc.steps.train.log_report"),
+            patch("mlc.steps.train.write_page"),
+            patch("mlc.steps.train.make_rivals"),
+            patch("mlc.steps.train.fitted_boosting"),
         ):
             train(scenario, Setting(runs, "overwrite"), silent)
     predictions = pl.read_parquet(run / "predictions.parquet")
-    test = (predictions[SPLIT] == "test").to_numpy()
-    scores, targets = scores_of(predictions)[test], targets_of(prepared.examples.table)[test]
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    found = overall_scores(
-        scores, targets, score_labels(scores, targets, prepared.examples.labels.names)
-    ).macro
+    curve = [(line["seconds"], line["validation_macro_ap"]) for line in lines]
+    return Outcome(*tested(prepared, scores_of(predictions)), curve)
+
+
+def kept(run: Run, _: Prepared, predictions: pl.DataFrame, *__: object) -> None:
+    """The predictions as they are, in place of a report."""
+    predictions.write_parquet(run / "predictions.parquet")
+    run.write_json("report.json", {})
+
+
+def boosted(prepared: Prepared, seed: int) -> np.ndarray:
+    """The scores of LightGBM, trained on the same examples."""
+    nothing = fit_vocabulary(prepared.store, prepared.cutoffs.fit_until, attributes=False, memory=False)
+    splits = prepared.examples.table[SPLIT].to_numpy()
+    batches = example_batches(prepared, nothing)
+    boosting = fit_boosting(
+        batches, np.flatnonzero(splits == "train"), np.flatnonzero(splits == "validation"), seed
+    )
+    assert boosting is not None
+    return boosting_scores(boosting, batches)
+
+
+def tested(prepared: Prepared, scores_NK: np.ndarray) -> tuple[float, float]:
+    """Macro AUROC and average precision on the test split."""
+    test = (prepared.examples.table[SPLIT] == "test").to_numpy()
+    scores, targets = scores_NK[test], targets_of(prepared.examples.table)[test]
+    names = prepared.examples.labels.names
+    found = overall_scores(scores, targets, score_labels(scores, targets, names)).macro
     assert found.auroc is not None
     assert found.ap is not None
-    curve = [(line["seconds"], line["validation_macro_ap"]) for line in lines]
-    return Outcome(found.auroc, found.ap, curve)
+    return found.auroc, found.ap
 
 
 def silent(_: str) -> None:
@@ -150,18 +218,20 @@ def scaled(scenario: Scenario, examples: int, share: float) -> Scenario:
     return scenario.model_copy(update={"train": scenario.train.model_copy(update=update)})
 
 
-def row(name: str, share: float, start: str, outcomes: dict[str, list[Outcome]]) -> str:
+def row(case: Case, start: str, outcomes: dict[str, list[Outcome]]) -> str:
     """One line of the table."""
     ours = outcomes[start]
     reached = [
-        until(one, max(ap for _, ap in other.curve))
+        until(one, max((ap for _, ap in other.curve), default=0.0))
         for one, other in zip(ours, outcomes.get("scratch", ours), strict=True)
     ]
     epochs = spread([found[0] for found in reached if found], 0) if all(reached) else "never"
     seconds = spread([found[1] for found in reached if found], 0) if all(reached) else "never"
+    if start == "boosting":
+        epochs = seconds = ""
     cells = [
-        name,
-        f"{share:.0%}",
+        ", ".join(filter(None, [case.path.stem, case.target])),
+        f"{case.share:.0%}",
         start,
         spread([one.auroc for one in ours]),
         spread([one.ap for one in ours]),

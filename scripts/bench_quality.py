@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="replace the table in README.md")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        scenarios = arguments.scenarios or [*sorted((ROOT / "configs").glob("*.yaml")), demo(Path(folder))]
+        scenarios = arguments.scenarios or scenarios_of(Path(folder))
         rows = []
         for scenario, preset in product(scenarios, arguments.presets):
             overrides = [f"model.preset={preset}", *arguments.overrides]
@@ -69,19 +69,21 @@ def main() -> int:
     table = "\n".join([HEADER, *rows])
     print("\nmacro AUROC / macro AP on the test split\n\n" + table)
     if arguments.write:
-        readme = ROOT / "README.md"
-        begin, end = MARKS
-        text = re.sub(
-            f"{begin}.*?{end}", lambda _: f"{begin}\n{table}\n{end}", readme.read_text(), flags=re.DOTALL
-        )
-        readme.write_text(text)
+        between_marks(ROOT / "README.md", MARKS, table)
     return 0
 
 
-def demo(folder: Path) -> Path:
-    """The generated scenario."""
+def scenarios_of(folder: Path) -> list[Path]:
+    """Those of `configs/`, and a generated one."""
     mlc("demo", str(folder / "demo"), cwd=folder)
-    return folder / "demo" / "departments_28d.yaml"
+    return [*sorted((ROOT / "configs").glob("*.yaml")), folder / "demo" / "departments_28d.yaml"]
+
+
+def between_marks(path: Path, marks: tuple[str, str], table: str) -> None:
+    """Replace what stands between two marks of a file."""
+    begin, end = marks
+    text = path.read_text()
+    path.write_text(re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{table}\n{end}", text, flags=re.DOTALL))
 
 
 def mlc(*arguments: str, cwd: Path) -> None:

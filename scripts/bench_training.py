@@ -1,12 +1,13 @@
 """How fast training and scoring are, where the time goes, and how it grows; on generated tables.
 
     python scripts/bench_training.py                     # every part
-    python scripts/bench_training.py presets profile     # also: ratios, labels, customers
+    python scripts/bench_training.py presets profile     # also: ratios, labels, customers, gru, memory
     python scripts/bench_training.py --threads 2 --customers 50000
 
 Rates are per second of the clock, and per second of one core: the sum of what all threads worked, which
 another job on the same machine disturbs less. Ratios are of two ways to compute the same in one run. An
-event is a row of the history of an example, as often as it is seen.
+event is a row of the history of an example, as often as it is seen. The rival of `gru` is measured where
+pytorch-lifestream is installed.
 """
 
 import argparse
@@ -21,12 +22,16 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning
 import torch
+import torchmetrics
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 from torch.profiler import ProfilerActivity, profile
@@ -34,9 +39,10 @@ from torch.profiler import ProfilerActivity, profile
 from mlc.batch import Batch
 from mlc.batches import BatchPlan, ExampleBatches, Loader
 from mlc.demo import write_demo
+from mlc.ensemble import members_of, score_batches
 from mlc.history import label_features
 from mlc.module import Classifier
-from mlc.network import Network, score_batches
+from mlc.network import Network
 from mlc.run import peak_memory_mb
 from mlc.scenario import Scenario, load_scenario
 from mlc.steps.labels import prepare
@@ -95,8 +101,13 @@ class Spent:
 
 @dataclass
 class Stopwatch(Callback):
-    """Times the steps of a training after the first few, loader and Lightning included."""
+    """Times the steps of a training after the first few, loader and Lightning included.
 
+    Attributes:
+        sizes: Events and examples of a batch.
+    """
+
+    sizes: Callable[[Any], tuple[float, int]] = lambda batch: (float(batch.events_B.sum()), len(batch))
     spent: Spent = field(default_factory=Spent)
     _begun: tuple[float, float] = (0.0, 0.0)
 
@@ -116,8 +127,9 @@ class Stopwatch(Callback):
         if batch_idx >= WARM_UP:
             self.spent.wall = time.perf_counter() - self._begun[0]
             self.spent.core = time.process_time() - self._begun[1]
-            self.spent.events += float(batch.events_B.sum())
-            self.spent.examples += len(batch)
+            events, examples = self.sizes(batch)
+            self.spent.events += events
+            self.spent.examples += examples
             self.spent.steps += 1
 
 
@@ -154,10 +166,10 @@ def task(customers: int, *overrides: str) -> Task:
     scenario = load_scenario(folder / "departments_28d.yaml", list(overrides))
     prepared = prepare(scenario, Path("runs"), lambda _: None)
     vocabulary = fit_vocabulary(
-        prepared.store, prepared.cutoffs.fit_until, scenario.model.attributes, scenario.model.memory
+        prepared.store, prepared.cutoffs.fit_until, scenario.model.attributes, scenario.model.sees_events
     )
     examples = example_batches(prepared, vocabulary)
-    network = fitted_network(prepared, vocabulary, examples)
+    (network,) = members_of(fitted_network(prepared, vocabulary, examples))
     positions = np.flatnonzero((prepared.examples.table[SPLIT] == "train").to_numpy())
     return Task(scenario, examples, network, positions, time.perf_counter() - begun)
 
@@ -175,11 +187,18 @@ def many_labels(labels: int) -> tuple[str, ...]:
 
 def training(given: Task, steps: int, network: Network | None = None) -> Spent:
     """Some steps as `mlc train` does them."""
-    stopwatch = Stopwatch()
+    classifier = Classifier(network or given.network, given.scenario.train)
+    return fitting(classifier, Loader(given.examples, given.plan()), steps, given.scenario, Stopwatch())
+
+
+def fitting(
+    module: LightningModule, loader: Any, steps: int, scenario: Scenario, stopwatch: Stopwatch
+) -> Spent:
+    """Some steps of any module on any loader."""
     trainer = pytorch_lightning.Trainer(
         max_epochs=1,
         accelerator="cpu",
-        precision=given.scenario.train.precision,
+        precision=scenario.train.precision,
         gradient_clip_val=1.0,
         limit_train_batches=WARM_UP + steps,
         callbacks=[stopwatch],
@@ -188,8 +207,7 @@ def training(given: Task, steps: int, network: Network | None = None) -> Spent:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    classifier = Classifier(network or given.network, given.scenario.train)
-    trainer.fit(classifier, Loader(given.examples, given.plan()))
+    trainer.fit(module, loader)
     return stopwatch.spent
 
 
@@ -222,7 +240,7 @@ def presets(customers: int, steps: int) -> Iterator[str]:
     """Events and examples a second of each preset, in training and scoring, and of the loader alone."""
     yield "| preset | trained: events/s | examples/s | events/s a core | scored | examples/s | a core |"
     yield "|---|---:|---:|---:|---:|---:|---:|"
-    for preset in ("nano", "small", "base"):
+    for preset in ("nano", "small", "base", "large"):
         given = task(customers, f"model.preset={preset}")
         yield f"| {preset} | {training(given, steps).rates()} | {scoring(given, steps).rates()} |"
     alone = timed((given.examples[index_B] for index_B in islice(given.plan(), steps)), list)
@@ -302,12 +320,119 @@ def customers(most: int, steps: int) -> Iterator[str]:
             )
 
 
+def gru(customers: int, steps: int) -> Iterator[str]:
+    """Our context against the same GRU in pytorch-lifestream: its loader, its padding, its module."""
+    if find_spec("ptls") is None:
+        yield "pytorch-lifestream is not installed (`pip install pytorch-lifestream`): only ours is measured."
+        yield ""
+    yield "| GRU | ours: events/s a core | theirs | ours over theirs | by the clock | our GRU's steps |"
+    yield "|---:|---:|---:|---:|---:|---:|"
+    alone = ("model.context=gru", "model.history=false", "model.attributes=false", "model.calendar=false")
+    for preset in ("small", "base"):
+        given = task(customers, *alone, f"model.preset={preset}")
+        assert given.network.spec.context is not None
+        width = given.network.spec.context.width
+        ours, theirs = [], []
+        for _ in range(3):  # in turns, since the machine is not always equally busy
+            stopwatch = Stopwatch(sizes=lambda batch: (float(len(batch.example_M)), len(batch)))
+            classifier = Classifier(given.network, given.scenario.train)
+            loader = Loader(given.examples, given.plan())
+            ours.append(fitting(classifier, loader, steps, given.scenario, stopwatch))
+            if find_spec("ptls") is not None:
+                theirs.append(lifestream(given, width, steps))
+        a_core = np.median([spent.events / spent.core for spent in ours]) / 1e6
+        share = recurrence_share(given, steps)
+        if not theirs:
+            yield f"| {width} | {a_core:.3f} M | | | | {share:.0%} |"
+            continue
+        rival = np.median([spent.events / spent.core for spent in theirs]) / 1e6
+        core, wall = (
+            np.median(
+                [
+                    (one.events / getattr(one, of)) / (other.events / getattr(other, of))
+                    for one, other in zip(ours, theirs, strict=True)
+                ]
+            )
+            for of in ("core", "wall")
+        )
+        yield f"| {width} | {a_core:.3f} M | {rival:.3f} M | {core:.1f} | {wall:.1f} | {share:.0%} |"
+
+
+def recurrence_share(given: Task, steps: int) -> float:
+    """The part of our training that the steps of the GRU take, forwards and backwards."""
+    with profile(activities=[ProfilerActivity.CPU]) as recorded:
+        training(given, min(steps, 10))
+    events = recorded.key_averages()
+    inside = sum(e.cpu_time_total for e in events if e.key in ("_Recurrence", "_RecurrenceBackward"))
+    return float(inside / sum(e.self_cpu_time_total for e in events))
+
+
+def lifestream(given: Task, width: int, steps: int) -> Spent:
+    """Some steps of pytorch-lifestream, on the same events of the same examples, already in memory."""
+    from ptls.frames import PtlsDataModule
+    from ptls.frames.supervised import SeqToTargetDataset, SequenceToTarget
+    from ptls.nn import RnnSeqEncoder, TrxEncoder
+
+    batch_size = given.scenario.train.batch_size
+    index_B = np.concatenate(list(islice(given.plan(), WARM_UP + steps)))
+    spec = given.network.spec
+    assert spec.context is not None
+    rows = []
+    for chunk in np.array_split(index_B, WARM_UP + steps):
+        batch = given.examples[chunk]
+        counts = torch.bincount(batch.example_M, minlength=len(batch)).tolist()
+        columns = {f"category{place}": column for place, column in enumerate(batch.categories_M.T)}
+        columns |= {f"number{place}": column.nan_to_num() for place, column in enumerate(batch.numbers_M.T)}
+        columns["event_time"] = -batch.age_M
+        parts = {name: torch.split(column.contiguous(), counts) for name, column in columns.items()}
+        targets = batch.targets_BK.float()
+        rows += [
+            {**{name: part[place] for name, part in parts.items()}, "target": targets[place]}
+            for place in range(len(batch))
+            if counts[place]
+        ]
+    encoder = TrxEncoder(
+        embeddings={
+            f"category{place}": {"in": size, "out": 32} for place, size in enumerate(spec.context.sizes)
+        },
+        numeric_values={f"number{place}": "identity" for place in range(spec.context.numbers)},
+        linear_projection_size=width,
+    )
+    module = SequenceToTarget(
+        seq_encoder=RnnSeqEncoder(trx_encoder=encoder, hidden_size=width, type="gru"),
+        head=torch.nn.Linear(width, spec.labels),
+        loss=torch.nn.BCEWithLogitsLoss(),
+        metric_list=torchmetrics.MeanSquaredError(),
+        optimizer_partial=partial(torch.optim.AdamW, lr=1e-3, fused=True),
+        lr_scheduler_partial=partial(torch.optim.lr_scheduler.StepLR, step_size=1),
+        train_update_n_steps=1 << 30,
+    )
+    loader = PtlsDataModule(
+        SeqToTargetDataset(rows, target_col_name="target", target_dtype=torch.float32), batch_size
+    )
+    stopwatch = Stopwatch(sizes=lambda batch: (float(batch[0].seq_lens.sum()), len(batch[1])))
+    return fitting(module, loader.train_dataloader(), steps, given.scenario, stopwatch)
+
+
+def memory(customers: int, steps: int) -> Iterator[str]:
+    """Peak memory of a training that reads the events, by how many of each example."""
+    yield "| model.max_events | peak memory of the process |"
+    yield "|---:|---:|"
+    for context in ("gru", "transformer"):
+        for most in (16, 64, 256, 1_000_000):  # rising, since a peak stays
+            given = task(customers, f"model.context={context}", f"model.max_events={most}")
+            training(given, min(steps, 10))
+            yield f"| {context}, {most:,} | {peak_memory_mb():,} MiB |"
+
+
 PARTS = {
     "presets": presets,
     "profile": shares,
     "ratios": ratios,
     "labels": labels,
     "customers": customers,
+    "gru": gru,
+    "memory": memory,
 }
 
 

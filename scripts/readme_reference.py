@@ -41,7 +41,12 @@ TABLES: dict[str, dict[str | None, str]] = {
         "DateType": "date",
         "DatetimeType": "datetime",
     },
-    "`data.tables.*.encoders.*`": {"Number": "number", "Category": "category", "Ignore": "ignore"},
+    "`data.tables.*.encoders.*`": {
+        "Number": "number",
+        "Category": "category",
+        "FreeText": "text",
+        "Ignore": "ignore",
+    },
     "`target`": {"TargetSection": ""},
     "`target.class_names: {top: …}`": {"TopClasses": ""},
     "`target.class_names.*`": {"LabelSpec": ""},

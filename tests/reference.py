@@ -3,6 +3,7 @@
 An event is `{"entity": …, "time": naive datetime, …columns}`. A group is label → values. Slow on purpose.
 """
 
+import math
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
@@ -243,3 +244,47 @@ def first_of_day(offsets: list[int], time: list[int], group: list[int]) -> list[
             result.append(key not in seen)
             seen.add(key)
     return result
+
+
+# ── popularity ──────────────────────────────────────────────────────────────────────────────────
+
+
+def popularity(
+    label_events: list[tuple[datetime, int]], cutoff: datetime, label: int, windows: list[int], gap: int
+) -> list[float | None]:
+    """Share, two trends and the season of a label among (time, label) of all entities."""
+
+    def midnight(moment: datetime) -> datetime:
+        return datetime(moment.year, moment.month, moment.day)
+
+    now = midnight(cutoff)
+    known = []
+    for moment, which in label_events:
+        day = midnight(moment) if moment == midnight(moment) else midnight(moment) + DAY
+        if day <= now:
+            known.append((day, which))
+
+    def faded(half_life: float, which: int) -> float:
+        return decayed([age_days(day, now) for day, other in known if other == which], half_life)
+
+    def share(half_life: float) -> float:
+        counts = [faded(half_life, which) for which in range(len(windows))]
+        return (counts[label] + 1) / (sum(counts) + len(windows))
+
+    def drawn(found: float, expected: float) -> float:
+        return math.log((found + 5) / (expected + 5))
+
+    def trend(short: float, long: float) -> float:
+        total = sum(faded(short, which) for which in range(len(windows)))
+        return drawn(faded(short, label), total * share(long))
+
+    begin = now - 364 * DAY
+    season = None
+    if any(day <= begin for day, _ in known):
+        length = min(windows[label], max(0, 364 - gap))
+        opens = begin + gap * DAY
+        own = [day for day, which in known if which == label]
+        year = sum(begin < day for day in own)
+        within = sum(opens < day <= opens + length * DAY for day in own)
+        season = drawn(within, year * length / 364)
+    return [math.log(share(112)), trend(7, 28), trend(28, 112), season]

@@ -48,16 +48,16 @@ def built_at(place: Path, rows: list[dict[str, object]]) -> Built:
     return build(scenario_at(place, value), place / "runs")
 
 
-def builder_of(built: Built) -> BatchBuilder:
+def builder_of(built: Built, most_events: int | None = None) -> BatchBuilder:
     vocabulary = fit_vocabulary(built.store, CUTOFF, attributes=True, memory=True)
-    return BatchBuilder(built.store, built.label_line, vocabulary, 3)
+    return BatchBuilder(built.store, built.label_line, vocabulary, 3, most_events=most_events)
 
 
-def batch_at(built: Built, entities: list[str]) -> Batch:
+def batch_at(built: Built, entities: list[str], most_events: int | None = None) -> Batch:
     ids = built.store.entity_ids.to_list()
     rows = np.array([ids.index(entity) for entity in entities], dtype=np.int64)
     cutoffs = np.full(len(rows), microseconds(CUTOFF))
-    return builder_of(built).build(np.arange(len(rows)), rows, cutoffs, None)
+    return builder_of(built, most_events).build(np.arange(len(rows)), rows, cutoffs, None)
 
 
 def canonical(batch: Batch) -> dict[str, list[object]]:
@@ -71,7 +71,7 @@ def canonical(batch: Batch) -> dict[str, list[object]]:
         ]
         found[letter] = sorted(str(row) for row in torch.cat(parts, dim=1).tolist())
     for field in fields(batch):
-        if not field.name.endswith(("_T", "_S", "_M")):
+        if not field.name.endswith(("_T", "_S", "_M", "_texts")):
             found[field.name] = [str(row) for row in getattr(batch, field.name).tolist()]
     return found  # type: ignore[return-value]
 
@@ -92,6 +92,21 @@ def test_events_after_the_cutoff_change_no_tensor(rows, more):
         before, after = built_at(Path(one), rows), built_at(Path(two), rows + later)
         entities = entities_of(rows)
         assert canonical(batch_at(before, entities)) == canonical(batch_at(after, entities))
+
+
+def test_only_the_newest_events_enter_the_memory_and_all_enter_the_label_histories(tmp_path):
+    built = built_at(tmp_path, anchors("ann") + anchors("bob")[:3])
+    everything, bounded = (batch_at(built, ["bob", "ann"], most) for most in (None, 7))
+    of_each = [torch.nonzero(everything.example_M == example).flatten() for example in (0, 1)]
+    assert [len(places) for places in of_each] == [3, 126]
+    kept = torch.cat([places[-7:] for places in of_each])
+    for field in fields(everything):
+        expected = getattr(everything, field.name)
+        if field.name.endswith("_M"):
+            expected = expected[kept]
+        torch.testing.assert_close(
+            getattr(bounded, field.name), expected, atol=0, rtol=0, equal_nan=True, msg=field.name
+        )
 
 
 @few
@@ -135,7 +150,9 @@ def test_shapes_and_types_are_those_of_the_docstring(tmp_path):
     assert batch.first_T.sum() == 2 * 21 * 3
     assert batch.categories_M.shape[0] == batch.numbers_M.shape[0] == batch.example_M.shape[0] == 2 * events
     assert batch.targets_BK.tolist() == [[UNKNOWN] * 3] * 2
-    types = {field.name: getattr(batch, field.name).dtype for field in fields(batch)}
+    assert batch.attribute_texts is batch.memory_texts is None
+    tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    types = {name: tensor.dtype for name, tensor in tensors.items() if tensor is not None}
     whole = {name for name, dtype in types.items() if dtype == torch.int64}
     assert whole == {
         "index_B", "label_T", "example_T", "example_S", "categories_BA", "example_M", "categories_M",

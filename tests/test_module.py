@@ -3,6 +3,7 @@
 import itertools
 import json
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from mlc.batch import Batch
+from mlc.batch import BUCKETS, Batch, Texts
 from mlc.encoders import (
     CADENCE_HALF_LIVES_DAYS,
     DecayedMemory,
@@ -19,11 +20,13 @@ from mlc.encoders import (
     ValueCadence,
     quantile_edges,
 )
+from mlc.ensemble import load_network, save_network
 from mlc.module import DefinedMeans, learning_rate_factor
-from mlc.network import CALENDAR, Foreseen, Network, NetworkSpec, TrunkSpec, load_network, save_network
+from mlc.network import CALENDAR, POPULARITY, Foreseen, Network, NetworkSpec, TrunkSpec
 
 LABELS = 3
-SPEC = NetworkSpec(LABELS, 16, 1, 0.2, True, True, [4, 5], 2, [6, 3], 1)
+SPEC = NetworkSpec(LABELS, 16, 1, 0.2, True, True, [4, 5], 2, [6, 3], 1, popularity=True)
+TEXTS = replace(SPEC, attribute_texts=1, memory_texts=2)
 TRUNK = TrunkSpec(width=8, vector=12, horizons=2, foreseen=[(0, 0), (2, 1), (2, 2)])
 RAGGED = ("T", "S", "M")
 
@@ -56,6 +59,7 @@ def random_batch(examples: int, seed: int = 0) -> Batch:
         index_B=torch.arange(examples),
         targets_BK=torch.from_numpy(generator.integers(0, 2, (examples, LABELS)).astype(np.uint8)),
         calendar_BC=torch.from_numpy(generator.normal(size=(examples, CALENDAR)).astype(np.float32)),
+        popularity_BKP=numbers(examples, LABELS, POPULARITY),
         label_T=torch.from_numpy(generator.integers(0, LABELS, len(example_T))),
         example_T=example_T,
         age_T=age_T,
@@ -72,13 +76,33 @@ def random_batch(examples: int, seed: int = 0) -> Batch:
     )
 
 
+def with_texts(batch: Batch, attributes: int = 1, events: int = 2) -> Batch:
+    """The batch with nine texts of up to four parts, the first of none, in text fields."""
+    generator = torch.Generator().manual_seed(3)
+
+    def texts(rows: int, fields: int) -> Texts:
+        starts = torch.tensor([0, 0, 3, 4, 8, 8, 9, 11, 14])
+        buckets = torch.randint(0, fields * BUCKETS, (15,), generator=generator)
+        return Texts(torch.randint(0, 9, (rows, fields), generator=generator), starts, buckets)
+
+    events_there = len(batch.example_M)
+    return replace(
+        batch, attribute_texts=texts(len(batch), attributes), memory_texts=texts(events_there, events)
+    )
+
+
 def one_example(batch: Batch, which: int) -> Batch:
     """A batch of its own."""
-    chosen = {}
+    chosen: dict[str, Any] = {}
     for field in fields(batch):
         value = getattr(batch, field.name)
         axis = field.name.rsplit("_", 1)[-1]
-        if axis in RAGGED:
+        if isinstance(value, Texts):
+            kept = batch.example_M == which if field.name == "memory_texts" else batch.index_B == which
+            chosen[field.name] = replace(value, places_XF=value.places_XF[kept])
+        elif value is None:
+            chosen[field.name] = None
+        elif axis in RAGGED:
             kept = getattr(batch, f"example_{axis}") == which
             chosen[field.name] = (
                 torch.zeros(int(kept.sum()), dtype=torch.int64)
@@ -99,9 +123,9 @@ def network(spec: NetworkSpec = SPEC, seed: int = 0) -> Network:
     return made.eval()
 
 
-@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, trunk=TRUNK)])
+@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, trunk=TRUNK), TEXTS, replace(TEXTS, trunk=TRUNK)])
 def test_a_batch_gives_what_its_examples_give_one_by_one(spec):
-    batch, net = random_batch(12), network(spec)
+    batch, net = with_texts(random_batch(12)), network(spec)
     with torch.no_grad():
         together = net(batch)
         alone = torch.cat([net(one_example(batch, which)) for which in range(12)])
@@ -133,6 +157,7 @@ def test_the_order_of_the_events_changes_nothing():
     "off",
     [
         {"history": False},
+        {"popularity": False},
         {"calendar": False},
         {"attribute_sizes": [], "attribute_numbers": 0},
         {"attribute_sizes": []},
@@ -141,12 +166,15 @@ def test_the_order_of_the_events_changes_nothing():
         {"memory_numbers": 0},
         {"trunk": TRUNK},
         {"trunk": replace(TRUNK, foreseen=[])},
+        {"attribute_texts": 1},
+        {"memory_texts": 2, "trunk": TRUNK},
+        {"memory_sizes": [], "memory_numbers": 0, "memory_texts": 2},
         {"labels": 3, "depth": 2, "width": 8},
     ],
 )
 def test_every_switch_can_be_off_and_all_weights_that_are_left_are_used(off):
     net = network(replace(SPEC, **off)).train()
-    net(random_batch(16)).square().mean().backward()
+    net(with_texts(random_batch(16))).square().mean().backward()
     unused = [name for name, parameter in net.named_parameters() if parameter.grad is None]
     assert unused == []
 
@@ -164,15 +192,36 @@ def test_an_untrained_network_predicts_near_the_prevalence_of_each_label():
     torch.testing.assert_close(net.prior_K.sigmoid(), torch.tensor([5.5, 20.5, 0.5]) / 65)
 
 
-@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, trunk=TRUNK)])
+@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, trunk=TRUNK), TEXTS])
 def test_saved_weights_come_back_with_their_class_names(tmp_path, spec):
-    net, batch = network(spec), random_batch(6)
+    net, batch = network(spec), with_texts(random_batch(6))
     save_network(net, ["Dress", "Men's Wear", "Ü, |"], tmp_path)
     again, names = load_network(tmp_path)
     with torch.no_grad():
         torch.testing.assert_close(again.eval()(batch), net(batch), atol=0, rtol=0)
     assert names == ["Dress", "Men's Wear", "Ü, |"]
     assert json.loads((tmp_path / "model.json").read_text())["schema"] == "mlc/model/1"
+
+
+def test_popularity_beyond_what_training_saw_counts_as_its_edge():
+    net, batch = network(), random_batch(6)
+    edge, beyond = (
+        replace(batch, popularity_BKP=torch.full_like(batch.popularity_BKP, v)) for v in (90.0, 9e9)
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(net(edge), net(beyond), atol=0, rtol=0)
+
+
+def test_a_model_of_before_popularity_and_texts_still_loads(tmp_path):
+    net, batch = network(replace(SPEC, popularity=False)), random_batch(6)
+    save_network(net, ["a", "b", "c"], tmp_path)
+    described = json.loads((tmp_path / "model.json").read_text())
+    for name in ("popularity", "attribute_texts", "memory_texts"):
+        del described["network"][name]
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    again, _ = load_network(tmp_path)
+    with torch.no_grad():
+        torch.testing.assert_close(again.eval()(batch), net(batch), atol=0, rtol=0)
 
 
 def test_what_is_foreseen_for_a_label_is_that_any_of_its_values_comes():
@@ -211,8 +260,10 @@ def test_the_cadence_of_a_value_equals_a_plain_loop():
 
 
 def test_a_batch_moves_whole():
-    moved = random_batch(3).to("meta")
-    assert {getattr(moved, field.name).device.type for field in fields(moved)} == {"meta"}
+    moved = with_texts(random_batch(3)).to("meta")
+    assert moved.memory_texts is not None
+    parts = [getattr(whole, field.name) for whole in (moved, moved.memory_texts) for field in fields(whole)]
+    assert {part.device.type for part in parts if isinstance(part, torch.Tensor)} == {"meta"}
 
 
 @settings(deadline=None, max_examples=50)

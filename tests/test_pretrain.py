@@ -3,6 +3,7 @@
 import json
 import shutil
 from datetime import datetime
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -10,14 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mlc.ensemble import members_of
 from mlc.errors import RunError
 from mlc.pretraining import load_foundation
 from mlc.run import Run
 from mlc.scenario import load_scenario
 from mlc.steps.pretrain import plan_time, pretrain
-from mlc.tables import ENTITY_ID
+from mlc.tables import ENTITY_ID, scores_of
 from mlc.vocabulary import FIRST, FieldRows, Vocabulary
-from tests.conftest import NANO
+from tests.conftest import NANO, process
 from tests.small_tables import silent
 
 NAME = "departments_28d"
@@ -124,8 +126,54 @@ def test_a_stopped_pretraining_goes_on(demo, tmp_path):
     with pytest.raises(RunError, match="--resume goes on"):
         pretrain(scenario, tmp_path, "new", silent)
     report = pretrain(scenario, tmp_path, "resume", silent)
+    assert report is not None
     epochs = [json.loads(line)["epoch"] for line in (tmp_path / "stopped/log.jsonl").read_text().splitlines()]
     assert (report["epochs"], epochs) == (2, [1, 2])
+
+
+def test_two_processes_make_one_foundation_and_train_from_it(demo, mlc, tmp_path):
+    """What both found on their shares of the examples is what one finds on all of them."""
+    result = process("pretrain", demo / f"{NAME}.yaml", *FLAGS, "--devices", 2, folder=tmp_path)
+    assert result.code == 0, result.err
+    run = tmp_path / f"runs/{NAME}-foundation"
+    assert result.out.count(f"# {NAME}-foundation") == 1
+    assert json.loads((run / "run.json").read_text())["devices"] == 2
+    found = [json.loads(line)["validation_loss"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert len(found) == 2
+    assert json.loads((run / "report.json").read_text())["objective"] == pytest.approx(min(found), abs=2e-5)
+    flags = (*NANO, "--set", "train.epochs=1", "--set", f"model.foundation={run}", "--devices", 2)
+    trained = process("train", demo / f"{NAME}.yaml", *flags, folder=tmp_path)
+    assert trained.code == 0, trained.err
+    assert "the same numbers as in training" in mlc("evaluate", NAME).err
+    assert not list((tmp_path / "runs" / NAME).glob("remembered*"))
+
+
+def test_the_gradient_over_ranks_is_that_of_all_their_examples(demo, runs, tmp_path, monkeypatch):
+    """Each loss counts as often as everywhere, however unequal the shares; DDP then takes the mean."""
+    from mlc.futures import FutureBatches, choose_outputs
+    from mlc.ingest import open_store
+    from mlc.pretraining import Pretrainer
+    from mlc.tables import microseconds
+
+    scenario = load_scenario(demo / f"{NAME}.yaml")
+    store = open_store(scenario, tmp_path, silent)
+    vocabulary = Run(runs / "base").read_json("vocabulary.json", Vocabulary.from_json)
+    cutoff = microseconds(datetime.fromisoformat("2025-03-01"))
+    outputs = choose_outputs(store, vocabulary.events, cutoff, 256)
+    batches = FutureBatches(store, vocabulary, outputs, 91, cutoff + 40 * 86_400_000_000)
+    pairs = np.stack([np.arange(60), np.full(60, cutoff)])
+    parts = [batches[pairs[:, :17]], batches[pairs[:, 17:]]]
+    pretrainer = Pretrainer(load_foundation(runs / "base").eval(), scenario.pretrain)
+    told = sum(torch.cat(pretrainer.foundation(part)).detach() for part in parts)
+    monkeypatch.setattr(Pretrainer, "trainer", SimpleNamespace(world_size=2))
+    monkeypatch.setattr(Pretrainer, "seed_step", lambda *_: None)
+    monkeypatch.setattr(Pretrainer, "over_ranks", lambda *_: told)
+    weights = [weight for weight in pretrainer.parameters() if weight.requires_grad]
+    shares = [torch.autograd.grad(pretrainer.training_step(part, 0), weights) for part in parts]
+    objective = pretrainer.foundation.objective(*pretrainer.foundation(batches[pairs]))
+    expected = torch.autograd.grad(objective, weights)
+    for one, other, whole in zip(*shares, expected, strict=True):
+        torch.testing.assert_close((one + other) / 2, whole, rtol=1e-3, atol=1e-6)
 
 
 def test_tables_alone_are_enough_and_are_then_seen_to_their_end(demo, mlc, tmp_path):
@@ -157,6 +205,51 @@ def test_training_the_head_alone_leaves_the_trunk_as_it_was(runs, tuned):
     assert trunk
     for name, tensor in trunk.items():
         assert torch.equal(after[f"memory.{name}"], tensor), name
+
+
+def test_a_frozen_memory_is_asked_once_and_says_the_same(demo, runs, tuned, tmp_path, monkeypatch):
+    """The log, the scores and the report of a training that asks it again in every step."""
+    from mlc.network import Network
+    from mlc.steps.train import Setting, train
+
+    shutil.copytree(runs / "base", tmp_path / "base")
+    overrides = [text for text in NANO if text != "--set"]
+    monkeypatch.setattr(Network, "frozen", property(lambda _: False))
+    train(
+        load_scenario(demo / f"{NAME}.yaml", [*overrides, "name=tuned", "model.foundation=base"]),
+        Setting(tmp_path),
+        silent,
+    )
+    both = (tuned, tmp_path / "tuned")
+    for line, other in zip(*((run / "log.jsonl").read_text().splitlines() for run in both), strict=True):
+        expected, found = json.loads(line), json.loads(other)
+        expected.pop("seconds")
+        assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-4)
+    scores, others = (scores_of(pl.read_parquet(run / "predictions.parquet")) for run in both)
+    np.testing.assert_allclose(scores, others, atol=1e-4)
+    reports = [json.loads((run / "report.json").read_text())["splits"]["test"]["macro"] for run in both]
+    for name in ("auroc", "ap", "log_loss"):
+        assert reports[0][name] == pytest.approx(reports[1][name], abs=1e-3)
+    assert not (tuned / "remembered.f32").exists()
+
+
+def test_a_batch_with_what_is_remembered_has_no_events_and_the_same_logits(runs, tuned):
+    from mlc.ensemble import members_of
+    from mlc.steps.labels import prepare
+    from mlc.steps.train import example_batches
+    from mlc.steps.trained import stored_network, stored_vocabulary
+
+    run = Run(tuned)
+    prepared = prepare(run.scenario(), runs, silent)
+    examples = example_batches(prepared, stored_vocabulary(run))
+    network = members_of(stored_network(run)[0].eval())[0]
+    index_B = np.random.default_rng(1).permutation(len(examples))[:40]
+    with torch.no_grad():
+        plain = network(examples[index_B])
+        examples.remembered_NR = np.concatenate([network.remember(b).numpy() for b in examples.in_order()])
+        batch = examples[index_B]
+        assert not len(batch.example_M)
+        torch.testing.assert_close(network(batch), plain, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("tune", ["all", "{trunk_learning_rate: 1.0e-4}"])
@@ -203,7 +296,8 @@ def test_before_its_training_a_network_says_what_the_foundation_foresees(demo, r
     start = open_foundation(prepared.scenario, runs, fit_until, prepared.store, silent)
     assert start is not None
     examples = example_batches(prepared, Vocabulary(FieldRows({}, []), start.events))
-    network = fitted_network(prepared, Vocabulary(FieldRows({}, []), start.events), examples, start).eval()
+    vocabulary = Vocabulary(FieldRows({}, []), start.events)
+    (network,) = members_of(fitted_network(prepared, vocabulary, examples, start).eval())
     batch = examples[np.arange(50)]
     model, (field, label) = start.model.eval(), ("articles.department", "Kids")
     assert model.cadence is not None

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
 from mlc.run import Run
+from mlc.steps.refit import UpTo
 from mlc.steps.stopping import Stopping
 from tests.conftest import Result, in_process, process
 
@@ -47,10 +49,12 @@ def assert_alike(run: Path, whole: Path) -> None:
     assert lines(run) == lines(whole)
 
 
-def interrupted(scenario: Path, folder: Path, number: int) -> Result:
+def interrupted(
+    scenario: Path, folder: Path, number: int, verb: str = "train", flags: Sequence[str] = FLAGS
+) -> Result:
     """A training that gets a signal in the middle of its first epoch."""
-    run = Run(folder / "runs" / NAME)
-    command = [sys.executable, "-m", "mlc", "train", str(scenario), *FLAGS]
+    run = Run(folder / "runs" / (NAME if verb == "train" else f"{NAME}-foundation"))
+    command = [sys.executable, "-m", "mlc", verb, str(scenario), *flags]
     with subprocess.Popen(
         command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as training:
@@ -86,8 +90,39 @@ def test_a_training_that_the_system_ends_saves_says_so_and_goes_on_exactly(demo,
     assert_alike(tmp_path / "runs" / NAME, whole)
 
 
+def test_a_pretraining_that_the_system_ends_goes_on_exactly_too(demo, tmp_path):
+    overrides = ("preset=nano", "epochs=2", "cutoffs_per_entity=8", "batch_size=32", "seed=5")
+    flags = [text for value in overrides for text in ("--set", f"pretrain.{value}")]
+    flags += ["--set", "train.checkpoint_minutes=0.000001"]
+    name, scenario, folder = f"{NAME}-foundation", demo / f"{NAME}.yaml", tmp_path / "whole"
+    folder.mkdir()
+    whole = process("pretrain", scenario, *flags, folder=folder)
+    assert whole.code == 0, whole.err
+    stopped = interrupted(scenario, tmp_path, signal.SIGTERM, "pretrain", flags)
+    assert stopped.code == 143, stopped.err
+    assert "is unfinished: mlc pretrain with --resume goes on" in stopped.err
+    position = torch.load(tmp_path / "runs" / name / "checkpoints/last.ckpt", weights_only=True)
+    assert position["_FutureLoaders"]["given"] > 0
+    resumed = process("pretrain", scenario, *flags, "--resume", folder=tmp_path)
+    assert resumed.code == 0, resumed.err
+    assert_alike(tmp_path / "runs" / name, folder / "runs" / name)
+
+
 class CutError(Exception):
     """The process dies here."""
+
+
+def cut_after(times: int, original: Callable[..., None]) -> Callable[..., None]:
+    """A hook that works so many times."""
+    seen = []
+
+    def hooked(*arguments: object) -> None:
+        original(*arguments)
+        seen.append(arguments)
+        if len(seen) == times:
+            raise CutError
+
+    return hooked
 
 
 @pytest.mark.parametrize(
@@ -99,24 +134,35 @@ def test_it_goes_on_exactly_from_every_part_of_an_epoch(
     demo, whole, tmp_path, monkeypatch, capfd, hook, times
 ):
     monkeypatch.chdir(tmp_path)
-    seen = []
-
-    def cut(original):
-        def hooked(*arguments):
-            original(*arguments)
-            seen.append(hook)
-            if len(seen) == times:
-                raise CutError
-
-        return hooked
-
     command = ("train", demo / f"{NAME}.yaml", *FLAGS)
     with monkeypatch.context() as patched:
-        patched.setattr(Stopping, hook, cut(getattr(Stopping, hook)))
+        patched.setattr(Stopping, hook, cut_after(times, getattr(Stopping, hook)))
         assert in_process(monkeypatch, capfd, *command).code == 3
     resumed = in_process(monkeypatch, capfd, *command, "--resume")
     assert resumed.code == 0, resumed.err
     assert_alike(tmp_path / "runs" / NAME, whole)
+
+
+def test_several_networks_go_on_exactly_and_a_refit_that_was_stopped_starts_over(
+    demo, tmp_path, monkeypatch, capfd
+):
+    several = ("--set", "model.members=2", "--set", "train.refit=true", "--set", "baselines=[recency]")
+    command = ("train", demo / f"{NAME}.yaml", *FLAGS, *several)
+    for folder, cuts in (("whole", ()), ("cut", ((Stopping, "on_train_batch_end"), (UpTo, "on_train_end")))):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        for place, hook in cuts:
+            with monkeypatch.context() as patched:
+                patched.setattr(place, hook, cut_after(9 if place is Stopping else 1, getattr(place, hook)))
+                resumed = () if place is Stopping else ("--resume",)
+                assert in_process(monkeypatch, capfd, *command, *resumed).code == 3
+        result = in_process(monkeypatch, capfd, *command, *(("--resume",) if cuts else ()))
+        assert result.code == 0, result.err
+    runs = [tmp_path / folder / "runs" / NAME for folder in ("cut", "whole")]
+    assert_alike(*runs)
+    one, two = ((run / "refit.safetensors").read_bytes() for run in runs)
+    assert one == two != (runs[0] / "model.safetensors").read_bytes()
+    assert {path.name for path in (runs[0] / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
 
 
 def test_a_checkpoint_of_the_last_epoch_does_not_train_one_more(demo, whole, tmp_path, monkeypatch, capfd):

@@ -100,7 +100,12 @@ REFUSED_SECTIONS = [
     (
         "model",
         "{history: false, attributes: false}",
-        "model: at least one of history, attributes, memory must be on, however: all are off",
+        "model: at least one of history, attributes, memory, context must be on, however: all are off",
+    ),
+    (
+        "model",
+        "{max_events: 100}",
+        "model: max_events has no effect, however: memory, foundation and context are off; remove it",
     ),
     ("examples", "{holdout_entities: 1}", "examples.holdout_entities: must be less than 1, however: 1"),
     ("examples", "{every_days: 99999}", "examples.every_days: must be at most 36500, however: 99999"),

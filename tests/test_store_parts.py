@@ -24,7 +24,7 @@ SALES: dict[str, Any] = {
 VISITS = {"user": pl.String, "seen": pl.Datetime("us"), "thing": pl.String, "page": pl.String}
 ITEMS = {"id": pl.String, "name": pl.String, "cost": pl.Float64}
 KINDS: dict[str, dict[str, Any]] = {
-    "sales": {"kind": "events", "time": "at", "joins": {"items": "item"}, "encoders": {"note": "category"}},
+    "sales": {"kind": "events", "time": "at", "joins": {"items": "item"}, "encoders": {"note": "text"}},
     "visits": {"kind": "events", "time": "seen", "entity": "user", "joins": {"items": "thing"}},
     "items": {"kind": "dimension", "key": "id", "encoders": {"name": "category"}},
     "people": {"kind": "entities", "key": "id"},

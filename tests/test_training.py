@@ -8,6 +8,7 @@ import sys
 import warnings
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,9 +19,10 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from mlc.batch import Batch
+from mlc.ensemble import make_network, members_of
 from mlc.errors import ScenarioError
 from mlc.module import Classifier, monitored
-from mlc.network import Network
+from mlc.network import Network, NetworkSpec
 from mlc.scenario import TrainSection, load_scenario
 from tests.conftest import NANO, Command
 from tests.test_module import SPEC, random_batch
@@ -32,17 +34,17 @@ STILL = replace(SPEC, dropout=0.0)
 def joined(batches: list[Batch]) -> Batch:
     """One batch of the examples of several."""
     starts = np.cumsum([0, *(len(batch) for batch in batches)])
-    return Batch(
-        **{
-            field.name: torch.cat(
-                [
-                    getattr(batch, field.name) + (int(start) if field.name.startswith("example_") else 0)
-                    for batch, start in zip(batches, starts, strict=False)
-                ]
-            )
-            for field in fields(Batch)
-        }
-    )
+    there = [field.name for field in fields(Batch) if getattr(batches[0], field.name) is not None]
+    tensors: dict[str, Any] = {
+        name: torch.cat(
+            [
+                getattr(batch, name) + (int(start) if name.startswith("example_") else 0)
+                for batch, start in zip(batches, starts, strict=False)
+            ]
+        )
+        for name in there
+    }
+    return Batch(**tensors)
 
 
 def part(seed: int, unknown: float) -> Batch:
@@ -53,17 +55,24 @@ def part(seed: int, unknown: float) -> Batch:
     return batch
 
 
-def fitted(batches: list[Batch], weights_N: torch.Tensor | None = None, **train: object) -> Classifier:
+def fitted(
+    batches: list[Batch],
+    weights_N: torch.Tensor | None = None,
+    spec: NetworkSpec = STILL,
+    members: int = 1,
+    **train: object,
+) -> Classifier:
     """A network after one epoch of some batches."""
     torch.manual_seed(0)
-    network = Network(STILL)
-    network.fit([random_batch(64, 9)], torch.tensor([5, 20, 9]), torch.tensor([64, 64, 64]))
+    network = make_network(spec, members)
+    for member in members_of(network):
+        member.fit([random_batch(64, 9)], torch.tensor([5, 20, 9]), torch.tensor([64, 64, 64]))
     classifier = Classifier(network, TrainSection(epochs=1, **train), weights_N=weights_N)  # type: ignore[arg-type]
     trainer = pytorch_lightning.Trainer(
         max_epochs=1,
         accelerator="cpu",
         accumulate_grad_batches=classifier.train_section.accumulate_grad_batches,
-        gradient_clip_val=1.0,
+        gradient_clip_val=classifier.train_section.gradient_clip_val,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -127,6 +136,20 @@ def test_the_moving_average_is_that_of_the_weights_after_each_step(monkeypatch):
     assert not torch.equal(seen[-1], expected)
 
 
+@pytest.mark.parametrize("more", [{"gradient_clip_val": 0.01}, {"ema_decay": 0.5}])
+def test_a_member_of_an_ensemble_learns_what_it_would_learn_alone(more):
+    batches = [part(seed, 0.2) for seed in range(4)]
+    alone, several = (fitted(batches, None, SPEC, members, **more) for members in (1, 3))
+    assert isinstance(alone.network, Network)
+    first, second, _ = members_of(several.network)
+    kept, expected = several.judged_weights(several.state_dict()), alone.judged_weights(alone.state_dict())
+    for name, weight in expected.items():
+        # The norm of the gradient is summed in another order.
+        torch.testing.assert_close(kept[f"members.0.{name}"], weight, atol=1e-6, rtol=1e-5)
+    assert not torch.equal(first.entity_to_label.weight, second.entity_to_label.weight)
+    assert several.epoch_sums[1] == alone.epoch_sums[1]
+
+
 def test_what_is_monitored_has_a_direction():
     assert monitored(TrainSection()) == ("validation_macro_ap", "max")
     assert monitored(TrainSection(monitor="log_loss")) == ("validation_log_loss", "min")
@@ -169,6 +192,7 @@ def test_an_option_that_makes_no_sense_is_refused(demo, override, field, found):
         (["train.half_life_days=30", "examples.train_cutoffs=1"], "train.half_life_days"),
         (["train.strategy=fsdp", "train.accelerator=cpu"], "train.strategy"),
         (["train.strategy=fsdp", "train.ema_decay=0.9"], "train.ema_decay"),
+        (["train.strategy=fsdp", "model.members=2"], "model.members"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(demo, overrides, field):
@@ -242,7 +266,8 @@ def test_two_nodes_of_torchrun_train_one_run(demo, tmp_path):
         *(sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"),
         *("--master-addr=127.0.0.1", f"--master-port={port}"),
     ]
-    train = ["-m", "mlc", "train", str(demo / f"{NAME}.yaml"), *NANO, "--set", "examples.train_cutoffs=3"]
+    more = ("--set", "examples.train_cutoffs=3", "--set", "model.members=2", "--set", "train.refit=true")
+    train = ["-m", "mlc", "train", str(demo / f"{NAME}.yaml"), *NANO, *more]
     nodes = [
         subprocess.Popen(
             [*command, f"--node-rank={rank}", *train],
@@ -261,3 +286,4 @@ def test_two_nodes_of_torchrun_train_one_run(demo, tmp_path):
     assert "Test split" in printed[0][0]
     assert printed[1][0] == ""
     assert len(log_of(tmp_path / "runs" / NAME)) == 2
+    assert (tmp_path / "runs" / NAME / "refit.safetensors").exists()

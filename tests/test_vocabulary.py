@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mlc.batches import BatchBuilder
 from mlc.errors import DataError
 from mlc.tables import microseconds
-from mlc.vocabulary import FieldRows, Vocabulary, code_rows, fit_vocabulary
+from mlc.vocabulary import OTHER, FieldRows, Vocabulary, code_rows, digest, fit_vocabulary
 from tests.small_tables import (
     DAYS,
     START,
@@ -90,7 +90,7 @@ def test_rare_values_share_a_row(tmp_path):
 def test_unseen_values_are_row_1_and_missing_ones_row_0(tmp_path):
     built = people_and_a_latecomer(tmp_path)
     vocabulary = fit_vocabulary(built.store, built.cutoffs.fit_until, attributes=True, memory=True)
-    assert code_rows(built.store, "sales.shop", ["north"]).tolist() == [0, 2, 1]
+    assert code_rows(built.store, vocabulary.events, "sales.shop").tolist() == [0, 2, 1]
     ids = built.store.entity_ids.to_list()
     rows = np.array([ids.index(name) for name in ("ann", "bob", "late")])
     cutoffs = np.full(3, microseconds(START + timedelta(days=DAYS)))
@@ -136,10 +136,59 @@ def test_a_column_that_has_changed_its_kind_is_refused(tmp_path, kinds):
 
 
 texts = st.lists(st.text(max_size=4), unique=True, max_size=4)
-field_rows = st.builds(FieldRows, st.dictionaries(st.text(max_size=4), texts, max_size=3), texts)
+names = st.text(max_size=4)
+field_rows = st.builds(
+    FieldRows,
+    st.dictionaries(names, texts, max_size=3),
+    texts,
+    st.dictionaries(names, st.integers(1, 9), max_size=2),
+    st.dictionaries(names, st.lists(st.integers(0, 2**32 - 1), max_size=3), max_size=2),
+)
 
 
 @many
 @given(st.builds(Vocabulary, field_rows, field_rows))
 def test_a_vocabulary_survives_json(vocabulary):
     assert Vocabulary.from_json(json.loads(json.dumps(vocabulary.as_json()))) == vocabulary
+
+
+# ── rows shared by a hash ───────────────────────────────────────────────────────────────────────
+
+
+def many_shops(folder) -> Built:
+    """Many events in north, 2 in each of 20 small shops, 1 in one more; some in a shop that opened late."""
+    anchored = anchors("ann")
+    shops = [f"small {index // 2}" for index in range(40)] + ["once"]
+    rows = [{**row, "shop": name} for row, name in zip(anchored, shops, strict=False)]
+    rows += anchors("bob")
+    rows += [{**anchored[-1], "day": START + timedelta(days=DAYS - 1), "shop": "new"}] * 3
+    encoder = {"kind": "category", "min_count": 20, "hash_rows": 8}
+    return built_with(folder, rows, encoders={"shop": encoder, "product": "ignore"})
+
+
+def test_rarer_values_share_rows_by_their_text(tmp_path):
+    built = many_shops(tmp_path)
+    known = fit_vocabulary(built.store, built.cutoffs.fit_until, attributes=True, memory=True).events
+    assert known.categories["sales.shop"] == ["north"]
+    assert known.sizes[list(known.categories).index("sales.shop")] == 2 + 1 + 8
+    names = built.store.values("sales.shop")
+    rows = dict(zip(names, code_rows(built.store, known, "sales.shop")[1:].tolist(), strict=True))
+    small = {name: row for name, row in rows.items() if name.startswith("small")}
+    assert len(small) == 20
+    assert all(row == 3 + digest(name) % 8 for name, row in small.items())
+    assert len(set(small.values())) > 4
+
+
+def test_values_seen_once_or_never_keep_the_row_of_all_others(tmp_path):
+    built = many_shops(tmp_path)
+    known = fit_vocabulary(built.store, built.cutoffs.fit_until, attributes=True, memory=True).events
+    rows = dict(
+        zip(built.store.values("sales.shop"), code_rows(built.store, known, "sales.shop")[1:], strict=True)
+    )
+    assert rows["once"] == rows["new"] == OTHER
+
+
+def test_a_vocabulary_of_before_has_no_shared_rows():
+    rows = {"categories": {"sales.shop": ["north"]}, "numbers": []}
+    old = Vocabulary.from_json({"attributes": {"categories": {}, "numbers": []}, "events": rows})
+    assert old.events.sizes == [3]

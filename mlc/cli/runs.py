@@ -89,13 +89,17 @@ def pretrain(
         bool,
         typer.Option("--overwrite", help="Start over; the former run goes when the new one is complete."),
     ] = False,
+    devices: Annotated[
+        int | None, typer.Option(help="Number of devices; short for --set train.devices=N.", min=1)
+    ] = None,
 ) -> None:
     """Make a foundation model from the tables alone, for `model.foundation` of any scenario on them."""
     if resume and overwrite:
         raise MlcError("--resume and --overwrite exclude each other: one goes on, the other starts over")
     from mlc.scenario import load_scenario
 
-    overrides = [*(override or []), *([f"pretrain.until={until}"] if until else [])]
+    overrides = [*(override or []), *([f"train.devices={devices}"] if devices else [])]
+    overrides += [f"pretrain.until={until}"] if until else []
     loaded = load_scenario(scenario, overrides, tables_suffice=True)
     if not any(text.startswith("name=") for text in overrides):
         loaded = load_scenario(scenario, [*overrides, f"name={loaded.name}-foundation"], tables_suffice=True)
@@ -104,8 +108,10 @@ def pretrain(
     from mlc.steps.pretrain import pretrain as step
 
     opening: Opening = "resume" if resume else "overwrite" if overwrite else "new"
-    print(foundation_markdown(step(loaded, runs_dir, opening, say)))
-    print(runs_dir / loaded.name / "report.md")
+    report = step(loaded, runs_dir, opening, say)
+    if report is not None:
+        print(foundation_markdown(report))
+        print(runs_dir / loaded.name / "report.md")
 
 
 @app.command()

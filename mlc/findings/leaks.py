@@ -42,7 +42,7 @@ def _snapshot_findings(scenario: Scenario, store: EventStore) -> Iterator[Findin
 
 
 def _history_findings(scenario: Scenario) -> Iterator[Finding]:
-    if scenario.model.history or scenario.model.memory:
+    if scenario.model.history or scenario.model.sees_events:
         yield Subject(scenario, "leaks")(
             "note",
             "target.column",

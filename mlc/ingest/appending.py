@@ -67,7 +67,7 @@ def codes_now(
         now = then.join(keys[dimension], on=table.key, how="left", maintain_order="left")[ROW]
         codes[f">{dimension}"] = now.fill_null(0)
     for field in former.store.event_fields:
-        if field.kind == "category" and not field.joined_by:
+        if field.kind != "number" and not field.joined_by:
             known = pl.Series(former.store.values(field.name), dtype=pl.String)
             codes[field.name] = known.cast(pl.Enum(values[field.name])).to_physical().cast(pl.UInt32) + 1
     return {name: np.concatenate([[0], code.to_numpy()]).astype(np.uint32) for name, code in codes.items()}

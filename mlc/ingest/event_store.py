@@ -23,13 +23,15 @@ class Field:
     Attributes:
         name: `table.column`.
         kind: How it enters the model.
-        min_count: For a category, values seen less often share a row.
+        min_count: For a category, values seen less often share rows.
+        hash_rows: For a category, how many rows these share; 0 for a single one.
         joined_by: For a dimension's column, the dimension; the events' column `>dimension` holds its row.
     """
 
     name: str
-    kind: Literal["number", "category"]
+    kind: Literal["number", "category", "text"]
     min_count: int = 0
+    hash_rows: int = 0
     joined_by: str = ""
 
 
@@ -59,7 +61,7 @@ class EventStore:
     Attributes:
         fingerprint: Changes when a file or the data section changes.
         entity_ids: The ids, in the order of the rows.
-        events: All events of all tables; category codes (0 is missing) and numbers by `table.column`.
+        events: All events of all tables; codes (0 is missing) and numbers by `table.column`.
         event_fields: Fields of the events and of their dimensions.
         dimensions: Columns of the dimensions by field name, by dimension row; row 0 is "no such row".
         entity_fields: Fields of the entities.
@@ -78,7 +80,7 @@ class EventStore:
     counts: Mapping[str, TableCounts]
 
     def values(self, field: str) -> list[str]:
-        """Values of a category; code c stands for the (c - 1)-th."""
+        """Values of a category or text; code c stands for the (c - 1)-th."""
         index = [f.name for f in (*self.event_fields, *self.entity_fields)].index(field)
         return pl.read_parquet(self.folder / f"values.{index}.parquet")["value"].to_list()
 

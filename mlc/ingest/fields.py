@@ -8,7 +8,7 @@ from typing import assert_never
 import polars as pl
 
 from mlc.ingest.event_store import Field
-from mlc.scenario import AnyTable, Category, Ignore, Number
+from mlc.scenario import AnyTable, Category, FreeText, Ignore, Number
 from mlc.tables import TIME
 
 _MOST_VALUES = 50_000
@@ -105,8 +105,10 @@ def table_fields(
         ):
             case Number():
                 found.append((Field(f"{name}.{column}", "number"), column))
-            case Category(min_count=min_count):
-                found.append((Field(f"{name}.{column}", "category", min_count), column))
+            case Category(min_count=min_count, hash_rows=hash_rows):
+                found.append((Field(f"{name}.{column}", "category", min_count, hash_rows), column))
+            case FreeText():
+                found.append((Field(f"{name}.{column}", "text"), column))
             case Ignore():
                 pass
             case unreachable:

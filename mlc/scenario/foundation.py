@@ -35,7 +35,11 @@ def _rising(days: list[int]) -> list[int]:
 
 
 class PretrainSection(Section):
-    """How `mlc pretrain` makes a foundation model from the tables alone."""
+    """How `mlc pretrain` makes a foundation model from the tables alone.
+
+    On which devices, and how often it saves within an epoch, is what `train` says: `accelerator`, `devices`,
+    `checkpoint_minutes`.
+    """
 
     until: Moment | None = None
     """Nothing after this moment is seen. Default: the first validation cutoff of the scenario; the last event
@@ -56,7 +60,7 @@ class PretrainSection(Section):
     patience: Annotated[int, Field(ge=1)] = 4
     """Stop after this many epochs without a better validation loss."""
     batch_size: Annotated[int, Field(ge=1)] = 256
-    """Examples in a step."""
+    """Examples in a step, on each device."""
     learning_rate: Annotated[float, Field(gt=0.0)] = 2.0e-3
     """Highest learning rate; it rises for a twentieth of the steps and falls along a cosine."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.02

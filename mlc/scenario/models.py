@@ -30,38 +30,66 @@ from mlc.scenario.train import TrainSection
 class ModelSection(Section):
     """What the model looks at and how large it is."""
 
-    preset: Literal["nano", "small", "base"] = "small"
+    preset: Literal["nano", "small", "base", "large"] = "small"
     """Width and depth: `nano` for smoke tests, `small` for most tables, `base` for many labels and
-    entities."""
+    entities, `large` for millions of examples on a GPU."""
     history: bool = True
     """Per label: counts, decayed counts, recency and cadence of the entity's events."""
     attributes: bool = True
     """Columns of the entities tables."""
     calendar: bool = True
     """Day of the year and of the week at the cutoff."""
+    popularity: bool = False
+    """Per label, at the cutoff, among all entities: its share, its trend, its season of a year ago."""
     memory: bool = False
     """A decayed sum of embedded events, with learned half-lives: sees all columns of the events."""
+    context: Literal["none", "gru", "transformer"] = "none"
+    """Reads the events one after the other, all columns and the time between them: by a recurrent network
+    (`gru`) or by attention (`transformer`)."""
+    max_events: Annotated[int, Field(ge=1)] | None = None
+    """Only the newest so many events of each example enter memory, foundation and context; the label
+    histories see all. It bounds the peak memory. Default: 256 where there is a context, else all."""
     foundation: FilePath | None = None
     """A run of `mlc pretrain` that the memory starts from: its folder, relative to this file, or its name."""
     tune: Tune = "head"
     """What is trained of the foundation: `all` of it, nothing (`head`: only what comes after it), or all with
     a learning rate of its own, `{trunk_learning_rate: 1.0e-4}`."""
 
+    members: Annotated[int, Field(ge=1)] = 1
+    """So many networks, trained side by side from different first weights; the score is the mean of theirs.
+    Costs as many times the training and the scoring."""
+    blend: Literal["none", "boosting"] = "none"
+    """`boosting`: the score is a weighted mean, in logits, of the network's and of LightGBM's (`pip install
+    'mlc[boost]'`); validation chooses the weight by log-loss."""
+
     @property
     def sees_events(self) -> bool:
         """Whether the columns of the events enter the model."""
-        return self.memory or self.foundation is not None
+        return self.memory or self.foundation is not None or self.context != "none"
+
+    @property
+    def most_events(self) -> int | None:
+        """How many of the newest events of an example enter the model; None for all."""
+        if self.max_events is None and self.context != "none":
+            return 256
+        return self.max_events
 
     @model_validator(mode="after")
     def _sees_something(self) -> "ModelSection":
         if not (self.history or self.attributes or self.sees_events):
             raise PydanticCustomError(
-                "blind", "at least one of history, attributes, memory must be on, however: all are off"
+                "blind",
+                "at least one of history, attributes, memory, context must be on, however: all are off",
             )
         if self.memory and self.foundation is not None:
             raise PydanticCustomError(
                 "memory",
                 "memory has no effect, however: it is on, and the foundation is the memory; remove one",
+            )
+        if self.max_events is not None and not self.sees_events:
+            raise PydanticCustomError(
+                "memory",
+                "max_events has no effect, however: memory, foundation and context are off; remove it",
             )
         return self
 
@@ -333,6 +361,9 @@ class Scenario(Section):
             if train.ema_decay is not None:
                 rule = "needs all weights on each device, however: strategy is fsdp; use ddp, or remove this"
                 yield self.problem("train.ema_decay", rule)
+            if vars(self).get("model", ModelSection()).members > 1:
+                rule = "several networks need ddp, however: train.strategy is fsdp; change one of them"
+                yield self.problem("model.members", rule)
         examples = vars(self).get("examples", ExamplesSection())
         if train.half_life_days is not None and examples.train_cutoffs == 1 and not examples.at:
             rule = "has no effect: there is one training cutoff; raise examples.train_cutoffs, or remove this"

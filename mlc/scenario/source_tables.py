@@ -131,11 +131,20 @@ class Number(Section):
 
 
 class Category(Section):
-    """One of several values: an embedding row for each frequent one, one row for all others."""
+    """One of several values: an embedding row for each frequent one; the others share one row, or several."""
 
     kind: Literal["category"] = "category"
     min_count: Annotated[int, Field(ge=1)] = 20
     """Values seen in fewer rows of the training period share one row."""
+    hash_rows: Annotated[int, Field(ge=0)] = 0
+    """Instead of one, let these rarer values share so many rows, dealt out by a hash of their text. One that
+    was never seen, or once, still has the row of all others."""
+
+
+class FreeText(Section):
+    """Words: one that was never seen still says something by its parts, hashed three letters at a time."""
+
+    kind: Literal["text"] = "text"
 
 
 class Ignore(Section):
@@ -144,9 +153,9 @@ class Ignore(Section):
     kind: Literal["ignore"] = "ignore"
 
 
-Encoder = Annotated[Number | Category | Ignore, Discriminator("kind")]
+Encoder = Annotated[Number | Category | FreeText | Ignore, Discriminator("kind")]
 ShortEncoder = BeforeValidator(
-    kind_from_text, json_schema_input_type=Encoder | Literal["number", "category", "ignore"]
+    kind_from_text, json_schema_input_type=Encoder | Literal["number", "category", "text", "ignore"]
 )
 
 
@@ -173,8 +182,9 @@ class Table(Section):
     """Keep only the rows for which this SQL expression on the table's own and computed columns is true:
     `quantity > 0`."""
     encoders: dict[Text, Annotated[Encoder, ShortEncoder]] = Field(default={})
-    """How a column enters the model: `{year: category, note: ignore}`. By default text, booleans and whole
-    numbers with few values are categories, other numbers are numbers, identifiers and dates are left out."""
+    """How a column enters the model: `{year: category, description: text, note: ignore}`. By default text,
+    booleans and whole numbers with few values are categories, other numbers are numbers; identifiers, dates
+    and texts that hardly ever repeat are left out."""
 
     @model_validator(mode="after")
     def _has_one_source(self) -> "Table":

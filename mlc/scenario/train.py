@@ -146,8 +146,11 @@ class TrainSection(Section):
     cutoff. Default: all count alike."""
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     """Judge and keep a moving average of the weights, of which so much stays at each step, such as 0.99."""
+    refit: bool = False
+    """Train once more on all examples, also those of validation and test, for as many epochs as were best;
+    `mlc predict` then scores with these weights. Report, calibration and thresholds are of the first ones."""
     gradient_clip_val: Annotated[float, Field(gt=0.0)] | None = 1.0
-    """Largest norm of the gradient; null for none."""
+    """Largest norm of the gradient, of each network by itself; null for none."""
     limit_train_batches: Batches | None = None
     """Use only so many training batches an epoch (whole number) or such a share of them (0 to 1)."""
     limit_val_batches: Batches | None = None

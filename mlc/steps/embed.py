@@ -12,6 +12,7 @@ import torch
 from mlc.atomic import replacing
 from mlc.batch import Batch
 from mlc.batches import ExampleBatches
+from mlc.ensemble import members_of
 from mlc.errors import DataError, RunError
 from mlc.examples import eligible_rows
 from mlc.futures import without_labels
@@ -27,7 +28,7 @@ VECTOR = "vector"
 
 
 def embed(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFrame:
-    """What the events up to a moment say of every entity that has any.
+    """What the events up to a moment say of every entity that has any; of several networks, to the first.
 
     Args:
         run: A finished run of `mlc pretrain`, or of `mlc train` with a memory.
@@ -42,7 +43,7 @@ def embed(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFram
         RunError: The run has no memory.
         DataError: The tables no longer fit, do not reach the moment, or no entity has history at it.
     """
-    vectors_of = _vectors_of(run)
+    vectors_of, most_events = _vectors_of(run)
     vocabulary = stored_vocabulary(run)
     scenario = scenario_as_trained(run, vocabulary, runs, say)
     with reading_rows(scenario):
@@ -56,7 +57,7 @@ def embed(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFram
             f"--as-of {cutoff:%Y-%m-%d %H:%M}: an entity must have history then, however: none has"
         )
     cutoffs = np.full(len(rows), microseconds(cutoff))
-    examples = ExampleBatches(without_labels(store, vocabulary), rows, cutoffs, None)
+    examples = ExampleBatches(without_labels(store, vocabulary, most_events), rows, cutoffs, None)
     with torch.inference_mode():
         vectors = torch.cat([vectors_of(batch) for batch in examples.in_order()])
     return pl.DataFrame({ENTITY_ID: store.entity_ids.gather(rows)}).with_columns(
@@ -64,16 +65,17 @@ def embed(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFram
     )
 
 
-def _vectors_of(run: Run) -> Callable[[Batch], torch.Tensor]:
+def _vectors_of(run: Run) -> tuple[Callable[[Batch], torch.Tensor], int | None]:
+    """From a batch to vectors, and how many events of each entity they may see."""
     if "foundation" in run.read_json("model.json"):
-        return stored_foundation(run).model.eval().vectors
-    network, _ = stored_network(run)
+        return stored_foundation(run).model.eval().vectors, None
+    network = members_of(stored_network(run)[0])[0]
     if network.memory is None:
         raise RunError(
             f"{run.folder} must be of mlc pretrain, or have a memory, however: it has none; "
             "train with model.memory: true or with a model.foundation"
         )
-    return network.eval().vectors
+    return network.eval().vectors, run.scenario().model.most_events
 
 
 def write_vectors(run: Run, table: pl.DataFrame, path: Path) -> None:

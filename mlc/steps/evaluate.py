@@ -9,9 +9,11 @@ import polars as pl
 
 from mlc.baselines import check_boosting
 from mlc.batches import ExampleBatches
+from mlc.boosting import boosting_scores
+from mlc.ensemble import AnyNetwork, score_batches
 from mlc.errors import DataError
-from mlc.network import Network, score_batches
 from mlc.run import Run
+from mlc.steps.blend import stored_blend, with_blend
 from mlc.steps.labels import Prepared, Say, prepare
 from mlc.steps.reporting import make_report, with_calibration
 from mlc.steps.rivals import make_rivals, stored_boosting
@@ -66,13 +68,16 @@ def evaluate(run: Run, runs: Path, say: Say) -> Evaluation:
             f"{{top: K}} now gives others; write class_names out in the scenario"
         )
     examples = example_batches(prepared, vocabulary)
-    rivals = make_rivals(prepared, examples, stored_boosting(run))
-    predictions = with_calibration(_predictions(prepared, network, examples), calibrators)
+    boosting, weight = stored_boosting(run), stored_blend(run)
+    boosted_NK = boosting_scores(boosting, examples) if boosting else None
+    raw = with_blend(_predictions(prepared, network, examples), boosted_NK, weight)
+    rivals = make_rivals(prepared, boosting, boosted_NK, weight)
+    predictions = with_calibration(raw, calibrators)
     report = make_report(prepared, predictions, calibrators, thresholds, rivals)
     same = {**report, "gates": None} == {**before, "gates": None}
     return Evaluation(report, trained_store != prepared.store.fingerprint, same)
 
 
-def _predictions(prepared: Prepared, network: Network, examples: ExampleBatches) -> pl.DataFrame:
+def _predictions(prepared: Prepared, network: AnyNetwork, examples: ExampleBatches) -> pl.DataFrame:
     _, scores_NK = score_batches(network, examples.in_order())
     return prepared.examples.table.drop(TARGETS).with_columns(array_column(SCORES, scores_NK))

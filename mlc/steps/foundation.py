@@ -90,7 +90,7 @@ def open_foundation(
             f"--until {fit_until.isoformat()}"
         )
         raise DataError(scenario.problem(field, rule))
-    known = {*start.events.categories, *start.events.numbers}
+    known = set(start.events.names)
     here = {field.name for field in store.event_fields}
     if not known & here:
         rule = (

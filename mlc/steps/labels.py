@@ -13,7 +13,8 @@ from mlc.cutoffs import Cutoffs, choose_cutoffs
 from mlc.errors import DataError, MlcError, Problem
 from mlc.examples import Examples, build_examples
 from mlc.ingest import EventStore, open_store
-from mlc.labels import label_line, resolve_labels, value_counts
+from mlc.labels import LABEL, Labels, label_line, resolve_labels, value_counts
+from mlc.popularity import Popularity
 from mlc.scenario import Scenario
 from mlc.sources import check_tables, observed_span, scan_table
 from mlc.store import Timeline
@@ -61,6 +62,13 @@ def prepare(scenario: Scenario, runs: Path, say: Say) -> Prepared:
         examples = build_examples(scenario, store, cutoffs, labels, line)
     say(funnel_line(examples))
     return Prepared(scenario, store, cutoffs, examples, line)
+
+
+def label_popularity(scenario: Scenario, labels: Labels, line: Timeline) -> Popularity | None:
+    """The popularity of a scenario's labels; None where the model does not look at it."""
+    if not scenario.model.popularity:
+        return None
+    return Popularity(line.time, line.columns[LABEL], labels.windows_days, scenario.target.gap_days)
 
 
 def _span(scenario: Scenario, store: EventStore) -> tuple[datetime, datetime, bool]:

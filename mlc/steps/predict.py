@@ -10,17 +10,22 @@ import numpy as np
 import polars as pl
 
 from mlc.atomic import replacing
+from mlc.baselines import check_boosting
 from mlc.batches import BatchBuilder, ExampleBatches
+from mlc.boosting import boosting_scores
 from mlc.calibration import calibrated
 from mlc.cutoffs import naive
+from mlc.ensemble import WEIGHTS, score_batches
 from mlc.errors import DataError, MlcError, Problem, ScenarioError
 from mlc.examples import eligible_rows
 from mlc.ingest import EventStore, open_store
 from mlc.labels import label_line, resolve_labels, value_counts
-from mlc.network import score_batches
 from mlc.run import Run
 from mlc.scenario import Scenario, load_scenario
-from mlc.steps.labels import Say, reading_rows
+from mlc.steps.blend import blended, stored_blend
+from mlc.steps.labels import Say, label_popularity, reading_rows
+from mlc.steps.refit import REFIT, SCORED
+from mlc.steps.rivals import stored_boosting
 from mlc.steps.trained import (
     scenario_as_trained,
     stored_calibration,
@@ -46,9 +51,12 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
         A predictions table: `entity_id`, `cutoff`, `scores`.
 
     Raises:
-        DataError: The tables no longer fit, do not reach the moment, or no entity has history at it.
+        DataError: The tables no longer fit, do not reach the moment, or no entity has history at it; or the
+            model is a blend and LightGBM is not installed.
     """
-    network, names = stored_network(run)
+    check_boosting(run.scenario())
+    refit = run.scenario().train.refit
+    network, names = stored_network(run, REFIT if refit else WEIGHTS)
     vocabulary = stored_vocabulary(run)
     scenario = scenario_as_trained(run, vocabulary, runs, say)
     with reading_rows(scenario):
@@ -63,13 +71,28 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
         raise DataError(
             f"--as-of {cutoff:%Y-%m-%d %H:%M}: an entity must have history then, however: none has"
         )
-    builder = BatchBuilder(store, events, vocabulary, len(names))
+    popularity = label_popularity(scenario, labels, events)
+    most = scenario.model.most_events
+    builder = BatchBuilder(store, events, vocabulary, len(names), popularity, most)
     examples = ExampleBatches(builder, rows, np.full(len(rows), microseconds(cutoff)), None)
     _, raw_NK = score_batches(network, examples.in_order())
+    raw_NK = _with_blend(run, examples, raw_NK)
+    if refit:
+        say(SCORED)
     scores_NK = calibrated(raw_NK, stored_calibration(run))
     return pl.DataFrame({ENTITY_ID: store.entity_ids.gather(rows)}).with_columns(
         pl.lit(cutoff).cast(pl.Datetime("us")).alias(CUTOFF), array_column(SCORES, scores_NK)
     )
+
+
+def _with_blend(run: Run, examples: ExampleBatches, raw_NK: np.ndarray) -> np.ndarray:
+    """The network's scores, mixed with those of boosting where the run is a blend."""
+    weight = stored_blend(run)
+    if weight is None:
+        return raw_NK
+    boosting = stored_boosting(run)
+    assert boosting is not None  # it is there, or an error
+    return blended(raw_NK, boosting_scores(boosting, examples), weight)
 
 
 def cutoff_at(scenario: Scenario, store: EventStore, as_of: datetime | None) -> datetime:

@@ -1,9 +1,6 @@
 """`mlc pretrain`: a foundation model from the tables alone, in a run folder of its own."""
 
-import json
-import logging
 import time
-import warnings
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -13,21 +10,25 @@ from typing import Any
 import numpy as np
 import pytorch_lightning
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from torch.utils.data import DataLoader
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from mlc.atomic import write_text
 from mlc.batch import FutureBatch
+from mlc.batches import BatchPlan, Loader
 from mlc.cutoffs import choose_cutoffs, naive
 from mlc.errors import DataError
-from mlc.futures import FutureBatches, Outputs, RandomCutoffs, choose_outputs
+from mlc.futures import FixedFutures, FutureBatches, Outputs, RandomCutoffs, choose_outputs
 from mlc.ingest import EventStore, open_store
 from mlc.pretraining import MONITOR, Foundation, FoundationSpec, Pretrainer, added_up, save_foundation
 from mlc.report import foundation_markdown
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
 from mlc.scenario import PretrainSection, Scenario
 from mlc.sources import check_tables, observed_span
+from mlc.steps.fitting import make_trainer, run_trainer
 from mlc.steps.labels import Say, reading_rows
+from mlc.steps.ranks import is_rank_zero, rank_zero_first, shared_run
+from mlc.steps.stopping import EpochLines, ResumableLoaders, Stopping
 from mlc.tables import microseconds
 from mlc.vocabulary import Vocabulary, fit_vocabulary
 
@@ -58,18 +59,16 @@ class Learning:
 
     Attributes:
         training: Batches that see nothing after the start of the validation.
-        validation: Batches that see all up to `until`.
+        validation: Examples that see all up to `until`.
         cutoffs: Random cutoffs of training.
-        validation_pairs: Entity rows and cutoffs of the validation batches.
     """
 
     training: FutureBatches
-    validation: FutureBatches
+    validation: FixedFutures
     cutoffs: RandomCutoffs
-    validation_pairs: list[np.ndarray]
 
 
-def pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dict[str, Any]:
+def pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dict[str, Any] | None:
     """Pre-train a foundation model and write its run folder.
 
     Args:
@@ -79,15 +78,51 @@ def pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dict
         say: Receives progress in lines.
 
     Returns:
-        The report.
+        The report, or None on any rank but the first.
 
     Raises:
         MlcError: The tables do not fit, or the run folder is taken.
         KeyboardInterrupt: The user stopped; `--resume` goes on.
+        Terminated: The system did.
     """
     begun = time.monotonic()
     section = scenario.pretrain
-    run = open_run(runs, scenario, opening)
+    with rank_zero_first():
+        run, plan, store, vocabulary = _prepare(scenario, runs, opening, say)
+    outputs = choose_outputs(store, vocabulary.events, microseconds(plan.validation_from), section.values)
+    learning = _learning(store, vocabulary, outputs, plan, section)
+    pytorch_lightning.seed_everything(section.seed, verbose=False)
+    foundation = _fitted(vocabulary, outputs, plan, section, learning)
+    trainer = _fit(foundation, learning, scenario, run, opening, say)
+    if not trainer.is_global_zero:
+        return None
+    save_foundation(foundation, run.folder)
+    report = _report(scenario, plan, vocabulary, foundation, learning, trainer.current_epoch)
+    write_text(run / "report.md", foundation_markdown(report))
+    run.write_json("report.json", report)
+    finish_run(
+        run,
+        {
+            "fingerprint": fingerprint_of(run / "model.safetensors"),
+            "vocabulary": fingerprint_of(run / "vocabulary.json"),
+            "store": store.fingerprint,
+            "until": plan.until.isoformat(),
+            "seed": section.seed,
+            "devices": trainer.world_size,
+            "epochs": trainer.current_epoch,
+            "seconds": round(time.monotonic() - begun, 1),
+            "parameters": sum(p.numel() for p in foundation.parameters()),
+        },
+    )
+    return report
+
+
+def _prepare(
+    scenario: Scenario, runs: Path, opening: Opening, say: Say
+) -> tuple[Run, Plan, EventStore, Vocabulary]:
+    """All that comes before the training; rank zero writes."""
+    first = is_rank_zero()
+    run = open_run(runs, scenario, opening) if first else shared_run(runs, scenario)
     check_tables(scenario)
     with reading_rows(scenario):
         store = open_store(scenario, runs, say)
@@ -99,31 +134,10 @@ def pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dict
     if not vocabulary.events.categories and not vocabulary.events.numbers:
         rule = "an events table must have a column that a model can see, however: none has; check encoders"
         raise DataError(scenario.problem("data.tables", rule))
-    outputs = choose_outputs(store, vocabulary.events, microseconds(plan.validation_from), section.values)
-    start_run(run, scenario, opening)
-    run.write_json("vocabulary.json", vocabulary.as_json())
-    learning = _learning(store, vocabulary, outputs, plan, section)
-    pytorch_lightning.seed_everything(section.seed, verbose=False)
-    foundation = _fitted(vocabulary, outputs, plan, section, learning)
-    epochs = _fit(foundation, learning, section, run, opening, say)
-    save_foundation(foundation, run.folder)
-    report = _report(scenario, plan, vocabulary, foundation, learning, epochs)
-    write_text(run / "report.md", foundation_markdown(report))
-    run.write_json("report.json", report)
-    finish_run(
-        run,
-        {
-            "fingerprint": fingerprint_of(run / "model.safetensors"),
-            "vocabulary": fingerprint_of(run / "vocabulary.json"),
-            "store": store.fingerprint,
-            "until": plan.until.isoformat(),
-            "seed": section.seed,
-            "epochs": epochs,
-            "seconds": round(time.monotonic() - begun, 1),
-            "parameters": sum(p.numel() for p in foundation.parameters()),
-        },
-    )
-    return report
+    if first:
+        start_run(run, scenario, opening)
+        run.write_json("vocabulary.json", vocabulary.as_json())
+    return run, plan, store, vocabulary
 
 
 def plan_time(scenario: Scenario, store: EventStore) -> Plan:
@@ -171,12 +185,13 @@ def _learning(
     later = RandomCutoffs(
         store, middle, microseconds(plan.until - shortest), 1, section.batch_size, section.seed
     )
-    parts = np.array_split(at_start, max(1, at_start.shape[1] // section.batch_size), axis=1)
     return Learning(
         FutureBatches(store, vocabulary, outputs, longest, middle),
-        FutureBatches(store, vocabulary, outputs, longest, end),
+        FixedFutures(
+            FutureBatches(store, vocabulary, outputs, longest, end),
+            np.concatenate([at_start, *later], axis=1),
+        ),
         cutoffs,
-        [*parts, *later],
     )
 
 
@@ -185,47 +200,45 @@ def _fitted(
 ) -> Foundation:
     """The untrained foundation, with bins and marginal frequencies from training batches."""
     events = vocabulary.events
-    spec = FoundationSpec.of(
-        section, events.sizes, len(events.numbers), plan.horizons_days, len(outputs.field_V)
-    )
+    fields = (events.sizes, len(events.numbers), len(events.texts))
+    spec = FoundationSpec.of(section, fields, plan.horizons_days, len(outputs.field_V))
     foundation = Foundation(spec)
     sample = [learning.training[pairs] for pairs in islice(learning.cutoffs, _SAMPLE_BATCHES)]
     foundation.fit(torch.from_numpy(outputs.output_R), torch.from_numpy(outputs.field_V), sample)
     return foundation
 
 
-class _EpochLines(Callback):
-    """One line an epoch: on the screen, and as JSON in `log.jsonl`."""
+class _FutureLoaders(ResumableLoaders):
+    """Each rank has its share of the cutoffs."""
 
-    def __init__(self, path: Path, say: Say) -> None:
-        self.path, self.say, self.begun = path, say, time.monotonic()
+    def __init__(self, learning: Learning, batch_size: int) -> None:
+        super().__init__()
+        self.learning, self.batch_size = learning, batch_size
 
-    def on_train_start(
-        self, trainer: pytorch_lightning.Trainer, _: pytorch_lightning.LightningModule
-    ) -> None:
-        """An epoch that ended after the last checkpoint is trained again: its line goes."""
-        if self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            write_text(self.path, "".join(lines[: trainer.current_epoch]))
+    def training(self) -> Loader:
+        """Random cutoffs, new in each epoch."""
+        assert self.trainer is not None
+        cutoffs = self.learning.cutoffs.share(self.trainer.global_rank, self.trainer.world_size)
+        return Loader(self.learning.training, cutoffs)
 
-    def on_train_epoch_end(
-        self, trainer: pytorch_lightning.Trainer, _: pytorch_lightning.LightningModule
-    ) -> None:
-        losses = {name: round(float(value), 6) for name, value in trainer.callback_metrics.items()}
-        seconds = round(time.monotonic() - self.begun, 1)
-        line = {"epoch": trainer.current_epoch + 1, "seconds": seconds, **losses}
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
-        told = f"training {losses['train_loss']:.4f}, validation {losses[MONITOR]:.4f}"
-        self.say(f"epoch {line['epoch']}, loss over that of the frequencies: {told}, {seconds:.0f} s")
+    def val_dataloader(self) -> Loader:
+        """The same cutoffs in each epoch."""
+        assert self.trainer is not None
+        examples, world = len(self.learning.validation), self.trainer.world_size
+        if examples < world:
+            raise DataError(
+                f"validation must have an example for each of {world} devices, however: {examples}"
+            )
+        batch_size = min(self.batch_size, examples // world)
+        plan = BatchPlan(np.arange(examples), batch_size, None, self.trainer.global_rank, world)
+        return Loader(self.learning.validation, plan)
 
 
 def _fit(
-    foundation: Foundation, learning: Learning, section: PretrainSection, run: Run, opening: Opening, say: Say
-) -> int:
-    """Train, and load the best weights; returns how many epochs it took."""
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    foundation: Foundation, learning: Learning, scenario: Scenario, run: Run, opening: Opening, say: Say
+) -> Trainer:
+    """Train, and load the best weights."""
+    section, hardware = scenario.pretrain, scenario.train.model_copy(update={"strategy": "auto"})
     pretrainer = Pretrainer(foundation, section)
     checkpoints = ModelCheckpoint(
         dirpath=run / "checkpoints",
@@ -234,42 +247,29 @@ def _fit(
         save_last=True,
         enable_version_counter=False,
     )
-    trainer = pytorch_lightning.Trainer(
-        max_epochs=section.epochs,
-        devices=1,
-        gradient_clip_val=1.0,
-        callbacks=[
+    stopping = Stopping(run / "checkpoints" / "last.ckpt", hardware.checkpoint_minutes)
+    shown = {
+        "train_loss": "loss over that of the frequencies: training",
+        MONITOR: "validation",
+    }
+    trainer = make_trainer(
+        hardware,
+        [
             checkpoints,
             EarlyStopping(MONITOR, patience=section.patience),
-            _EpochLines(run / "log.jsonl", say),
+            EpochLines(run / "log.jsonl", shown, say),
+            stopping,
         ],
-        logger=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
+        max_epochs=section.epochs,
+        gradient_clip_val=1.0,
         enable_progress_bar=False,
-        enable_model_summary=False,
     )
-    try:
-        with warnings.catch_warnings():
-            # Batches are built by vectorised gathers: workers would only copy them.
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # within Lightning, by torch 2.13
-            trainer.fit(
-                pretrainer,
-                DataLoader(learning.training, batch_size=None, sampler=learning.cutoffs),
-                DataLoader(learning.validation, batch_size=None, sampler=learning.validation_pairs),
-                ckpt_path=run.last_checkpoint if opening == "resume" else None,
-                weights_only=True,
-            )
-    except SystemExit:  # Lightning turns Ctrl-C into an exit
-        if trainer.interrupted:
-            raise KeyboardInterrupt from None
-        raise
+    loaders = _FutureLoaders(learning, section.batch_size)
+    run_trainer(trainer, pretrainer, loaders, stopping, run.last_checkpoint if opening == "resume" else None)
     best = torch.load(checkpoints.best_model_path or checkpoints.last_model_path, weights_only=True)
     pretrainer.load_state_dict(best["state_dict"])
     say(f"best epoch {best['epoch'] + 1}")
-    return int(trainer.current_epoch)
+    return trainer
 
 
 @torch.no_grad()
@@ -283,7 +283,8 @@ def _report(
 ) -> dict[str, Any]:
     """The loss of each field and horizon on validation, next to that of the marginal frequencies."""
     foundation.cpu().eval()
-    batches: list[FutureBatch] = [learning.validation[pairs] for pairs in learning.validation_pairs]
+    order = BatchPlan(np.arange(len(learning.validation)), scenario.pretrain.batch_size)
+    batches: list[FutureBatch] = list(learning.validation.planned(order))
     losses = [foundation(batch) for batch in batches]
     plain = [foundation.losses(batch, foundation.prior.expand(len(batch), -1)) for batch in batches]
     (sums_L, counts_L), (plain_L, _) = added_up(losses), added_up(plain)

@@ -4,11 +4,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 from torch.distributed.rendezvous import rendezvous
 
 from mlc.errors import RunError
-from mlc.scenario import TrainSection
+from mlc.run import Run
+from mlc.scenario import Scenario, TrainSection
 
 _LONGEST = timedelta(days=7)  # that rank zero reads tables before the others give up
 
@@ -39,6 +41,20 @@ def rank_zero_first() -> Iterator[None]:
     yield
     if not rank:
         store.set(prepared, "1")
+
+
+def shared_run(runs: Path, scenario: Scenario) -> Run:
+    """The run of a scenario on any rank but the first, which has just made it.
+
+    Raises:
+        RunError: It is not there.
+    """
+    run = Run(runs / scenario.name)
+    if not run.folder.exists():
+        raise RunError(
+            f"{run.folder} must be on a file system that all nodes share, however: it is not there"
+        )
+    return run
 
 
 def devices_and_nodes(train: TrainSection) -> tuple[int | str, int]:

@@ -20,6 +20,7 @@ from mlc.run import Run
 from mlc.scenario import Scenario
 from mlc.sources import entity_expr
 from mlc.steps.labels import Prepared
+from mlc.steps.refit import refit_notes
 from mlc.steps.rivals import Rivals
 from mlc.steps.slices import slices_of
 from mlc.tables import (
@@ -217,7 +218,7 @@ def oracle_predictions(
 
 def _warnings(scenario: Scenario, calibrators: Sequence[Calibrator]) -> list[str]:
     """What limits how the numbers may be read."""
-    warnings = []
+    warnings = refit_notes(scenario)
     if scenario.examples.drop_all_negative:
         warnings.append(
             "Examples without any positive target were left out (drop_all_negative): prevalence and "

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from mlc.baselines import BASELINES, BOOSTING, INSTALL, baseline_predictions, boosting_installed
+from mlc.baselines import BASELINES, BOOSTING, INSTALL, baseline_predictions, blends, boosting_installed
 from mlc.batches import ExampleBatches
-from mlc.boosting import Boosting, boosting_scores, fit_boosting
+from mlc.boosting import Boosting, fit_boosting
 from mlc.calibration import calibrated, entity_folds, fit_calibration
 from mlc.run import Run
 from mlc.scenario import Scenario
+from mlc.steps.blend import blend_note
 from mlc.steps.labels import Prepared, Say
 from mlc.tables import ENTITY_ID, SCORES, SPLIT, TARGETS, array_column, targets_of
 
@@ -35,7 +36,8 @@ class Rivals:
 
 def fitted_boosting(run: Run, prepared: Prepared, batches: ExampleBatches, say: Say) -> Boosting | None:
     """Train boosting where it is wanted and can run, and keep it in the run folder."""
-    if not _wanted(prepared.scenario) or not boosting_installed():
+    wanted = _wanted(prepared.scenario) or blends(prepared.scenario)
+    if not wanted or not boosting_installed():
         return None
     splits = prepared.examples.table[SPLIT].to_numpy()
     train, validation = (np.flatnonzero(splits == split) for split in ("train", "validation"))
@@ -47,23 +49,38 @@ def fitted_boosting(run: Run, prepared: Prepared, batches: ExampleBatches, say: 
 
 
 def stored_boosting(run: Run) -> Boosting | None:
-    """The boosting of a run; None where the training had none, or LightGBM is not installed now."""
-    if not (run / _FILE).exists() or not boosting_installed():
+    """The boosting of a run; None where the training had none, or LightGBM is not installed now.
+
+    Raises:
+        RunError: The model is a blend with it, and it is not there.
+    """
+    if not boosting_installed() or not ((run / _FILE).exists() or blends(run.scenario())):
         return None
     boosting: Boosting = run.read_json(_FILE, Boosting.from_json)
     return boosting
 
 
-def make_rivals(prepared: Prepared, batches: ExampleBatches, boosting: Boosting | None) -> Rivals:
-    """The predictions of every rival that the scenario wants."""
+def make_rivals(
+    prepared: Prepared, boosting: Boosting | None, boosted_NK: np.ndarray | None, blend: float | None = None
+) -> Rivals:
+    """The predictions of every rival that the scenario wants.
+
+    Args:
+        prepared: The examples.
+        boosting: The one that is trained, where there is one.
+        boosted_NK: Its scores of all examples, shape (N, K).
+        blend: Weight of the network, where the model is a blend with boosting.
+    """
     examples, wanted = prepared.examples, prepared.scenario.baselines
     names = [name for name in BASELINES if wanted is None or name in wanted]
     predictions = baseline_predictions(examples, prepared.label_line, names)
-    if boosting is None:
+    if boosting is None or boosted_NK is None:
         return Rivals(predictions, [], [_why_missing()] if _wanted(prepared.scenario) else [])
-    scores = array_column(SCORES, _calibrated(prepared, boosting_scores(boosting, batches)))
-    predictions[BOOSTING] = examples.table.drop(TARGETS).with_columns(scores)
-    return Rivals(predictions, [boosting.described()], [])
+    if _wanted(prepared.scenario):
+        scores = array_column(SCORES, _calibrated(prepared, boosted_NK))
+        predictions[BOOSTING] = examples.table.drop(TARGETS).with_columns(scores)
+    blends = [] if blend is None else [blend_note(blend)]
+    return Rivals(predictions, [boosting.described(), *blends], [])
 
 
 def _calibrated(prepared: Prepared, scores_NK: np.ndarray) -> np.ndarray:

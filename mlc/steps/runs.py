@@ -57,10 +57,11 @@ def list_runs(folder: Path) -> list[ListedRun]:
 
 def _listed(run: Run) -> ListedRun:
     name = run.folder.name
+    how = f"mlc {run.verb} with --resume goes on"
     try:
         scenario, started, finished = run.read_json("run.json", _moments)
         if finished is None:
-            return ListedRun(name, scenario, "unfinished", started, note="mlc train with --resume goes on")
+            return ListedRun(name, scenario, "unfinished", started, note=how)
         numbers = run.read_json("report.json", _headline)
     except RunError as error:
         return ListedRun(name, None, "damaged", note=str(error))

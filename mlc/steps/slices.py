@@ -63,7 +63,7 @@ def _attribute(store: EventStore, name: str, rows: np.ndarray) -> pl.Series:
     """The most frequent values of a category, or the quarters of a number."""
     field = next(field for field in store.entity_fields if field.name == name)
     values_N = store.field_column(field)[rows]
-    if field.kind == "category":
+    if field.kind != "number":
         counts = np.bincount(values_N)
         counts[0] = 0  # code 0 is missing
         frequent = [

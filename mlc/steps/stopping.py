@@ -19,16 +19,45 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from mlc.atomic import write_text
 from mlc.batches import EVALUATION_BATCH, BatchPlan, ExampleBatches, Loader
 from mlc.errors import DataError
-from mlc.module import Classifier, monitored
+from mlc.module import Stoppable
 from mlc.scenario import TrainSection
 from mlc.steps.labels import Say
 
 
-class Loaders(pytorch_lightning.LightningDataModule):
-    """Training and validation batches; made when the trainer knows which rank this is.
+class ResumableLoaders(pytorch_lightning.LightningDataModule):
+    """Keeps the position in the epoch.
 
-    The position in the epoch is kept here: Lightning forgets that of a loader where the schedule has asked
-    how many steps there are (its issue 20550).
+    Lightning forgets that of a loader where the schedule has asked how many steps there are (its issue
+    20550).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loader: Loader | None = None
+        self._resumed = (-1, 0)
+
+    def training(self) -> Loader:
+        """The training batches of this rank."""
+        raise NotImplementedError
+
+    def train_dataloader(self) -> Loader:
+        """In the resumed epoch, without the batches that were given."""
+        self._loader = self.training()
+        self._loader.resume(*self._resumed)
+        return self._loader
+
+    def state_dict(self) -> dict[str, int]:
+        """Epoch, and how many of its batches were given."""
+        assert self._loader is not None
+        return {"epoch": self._loader.sampler.epoch, "given": self._loader.given}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """See `state_dict`."""
+        self._resumed = (state_dict["epoch"], state_dict["given"])
+
+
+class Loaders(ResumableLoaders):
+    """Training and validation batches; made when the trainer knows which rank this is.
 
     Args:
         examples: Build the batches.
@@ -39,27 +68,14 @@ class Loaders(pytorch_lightning.LightningDataModule):
     def __init__(self, examples: ExampleBatches, splits: np.ndarray, train: TrainSection) -> None:
         super().__init__()
         self.examples, self.splits, self.train_section = examples, splits, train
-        self._loader: Loader | None = None
-        self._resumed = (-1, 0)
 
-    def train_dataloader(self) -> Loader:
-        """In the resumed epoch, without the batches that were given."""
-        self._loader = self._planned("train", self.train_section.batch_size, self.train_section.seed)
-        self._loader.resume(*self._resumed)
-        return self._loader
+    def training(self) -> Loader:
+        """All of the training split, in a new order in each epoch."""
+        return self._planned("train", self.train_section.batch_size, self.train_section.seed)
 
     def val_dataloader(self) -> Loader:
         """All of the validation split."""
         return self._planned("validation", EVALUATION_BATCH, None)
-
-    def state_dict(self) -> dict[str, int]:
-        """Epoch, and how many of its batches were given."""
-        assert self._loader is not None
-        return {"epoch": self._loader.sampler.epoch, "given": self._loader.given}
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """See `state_dict`."""
-        self._resumed = (state_dict["epoch"], state_dict["given"])
 
     def _planned(self, split: str, batch_size: int, seed: int | None) -> Loader:
         assert self.trainer is not None
@@ -78,11 +94,12 @@ class EpochLines(Callback):
 
     Args:
         path: The log.
+        shown: What stands on the screen for each logged value that is told there.
         say: Receives the line for the screen.
     """
 
-    def __init__(self, path: Path, say: Say) -> None:
-        self.path, self.say = path, say
+    def __init__(self, path: Path, shown: dict[str, str], say: Say) -> None:
+        self.path, self.shown, self.say = path, shown, say
         self._begun, self._lines = time.monotonic(), list[str]()
 
     def state_dict(self) -> dict[str, Any]:
@@ -101,6 +118,7 @@ class EpochLines(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Before the checkpoint of the epoch, which holds its line."""
+        del pl_module
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         line = {"epoch": trainer.current_epoch + 1, "seconds": round(time.monotonic() - self._begun, 1)}
         defined = {name: round(value, 6) for name, value in metrics.items() if np.isfinite(value)}
@@ -108,17 +126,9 @@ class EpochLines(Callback):
         if not trainer.is_global_zero:
             return
         write_text(self.path, "".join(self._lines))
-        assert isinstance(pl_module, Classifier)
-        names = {
-            "train_loss": "training loss",
-            "validation_loss": "validation loss",
-            "validation_macro_auroc": "macro AUROC",
-            "validation_macro_ap": "macro AP",
-        }
-        names.setdefault(monitored(pl_module.train_section)[0], pl_module.train_section.monitor)
         shown = [
             f"{label} {metrics[name]:.4f}" if name in defined else f"{label} undefined"
-            for name, label in names.items()
+            for name, label in self.shown.items()
         ]
         self.say(", ".join([f"epoch {line['epoch']}", *shown, f"{line['seconds']:.0f} s"]))
 
@@ -160,7 +170,7 @@ class Stopping(Callback):
     ) -> None:
         """Tell what this rank wants."""
         del trainer, batch, batch_idx
-        assert isinstance(pl_module, Classifier)
+        assert isinstance(pl_module, Stoppable)
         pl_module.votes = (self.terminated, time.monotonic() - self._saved >= self.minutes * 60)
         pl_module.agreed = (False, False)
 
@@ -169,7 +179,7 @@ class Stopping(Callback):
     ) -> None:
         """Do what one rank wanted; the last step of an epoch is saved after the validation."""
         del outputs, batch
-        assert isinstance(pl_module, Classifier)
+        assert isinstance(pl_module, Stoppable)
         stop, save = pl_module.agreed
         if (stop or save) and batch_idx + 1 < trainer.num_training_batches:
             trainer.save_checkpoint(self.path)
@@ -179,7 +189,7 @@ class Stopping(Callback):
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """A validation is not saved halfway: a resumed training trains again from the last checkpoint."""
-        assert isinstance(pl_module, Classifier)
+        assert isinstance(pl_module, Stoppable)
         if pl_module.agreed[0] or (self.terminated and trainer.world_size == 1):
             self._stop()
 

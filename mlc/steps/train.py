@@ -1,9 +1,7 @@
 """`mlc train`: prepare, fit, predict every split, report; every rank runs all of it, rank zero writes."""
 
-import inspect
-import logging
+import math
 import time
-import warnings
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -14,23 +12,35 @@ import polars as pl
 import pytorch_lightning
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
-from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, Strategy
-from torch.nn.parallel import DistributedDataParallel
 
 from mlc.atomic import replacing
 from mlc.baselines import check_boosting
 from mlc.batches import BatchBuilder, BatchPlan, ExampleBatches
+from mlc.boosting import boosting_scores
 from mlc.custom_metrics import check_metrics
-from mlc.errors import DataError, RunError, Terminated
+from mlc.ensemble import (
+    WEIGHTS,
+    AnyNetwork,
+    make_network,
+    members_of,
+    save_network,
+    save_weights,
+    score_batches,
+)
+from mlc.errors import DataError, Terminated
 from mlc.losses import Objective, positive_weights
 from mlc.module import Classifier, monitored
-from mlc.network import Network, NetworkSpec, save_network, score_batches
+from mlc.network import NetworkSpec
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
 from mlc.scenario import Bce, Scenario, TrainSection
+from mlc.steps.blend import fitted_blend, with_blend
+from mlc.steps.fitting import make_trainer, run_trainer
 from mlc.steps.foundation import Start, begin_from, open_foundation, trunk_spec
-from mlc.steps.labels import Prepared, Say, prepare, write_examples
+from mlc.steps.frozen import FrozenMemory
+from mlc.steps.labels import Prepared, Say, label_popularity, prepare, write_examples
 from mlc.steps.loggers import check_loggers, log_report, open_loggers
-from mlc.steps.ranks import devices_and_nodes, is_rank_zero, rank_zero_first
+from mlc.steps.ranks import is_rank_zero, rank_zero_first, shared_run
+from mlc.steps.refit import REFIT, UpTo, all_for_training
 from mlc.steps.reporting import wanted_metrics, write_page, write_report
 from mlc.steps.rivals import fitted_boosting, make_rivals
 from mlc.steps.slices import check_slices
@@ -48,6 +58,7 @@ from mlc.tables import (
 from mlc.vocabulary import Vocabulary, fit_vocabulary
 
 _SAMPLE_BATCHES = 16
+_REMEMBERED = "remembered.f32"
 
 
 @dataclass(frozen=True)
@@ -89,19 +100,25 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     check_slices(scenario, prepared.store)
     check_metrics(wanted_metrics(scenario), len(prepared.examples.labels.names))
     examples = example_batches(prepared, vocabulary)
-    pytorch_lightning.seed_everything(scenario.train.seed, verbose=False)
     classifier = _classifier(prepared, fitted_network(prepared, vocabulary, examples, start))
-    trainer, network = _fit(prepared, classifier, examples, run, setting, say)
+    trainer, network, epochs = _fit(prepared, classifier, examples, run, setting, say)
     raw = _predict_all(prepared, examples, trainer, network, run)
+    if scenario.train.refit:  # now, while all ranks are here
+        _refit(prepared, vocabulary, examples, start, epochs, run, setting, say)
     if raw is None:
         return None
     save_network(network, prepared.examples.labels.names, run.folder)
-    rivals = make_rivals(prepared, examples, fitted_boosting(run, prepared, examples, say))
-    report = write_report(run, prepared, raw, rivals)
+    (run / _REMEMBERED).unlink(missing_ok=True)  # what is mapped stays readable
+    boosting = fitted_boosting(run, prepared, examples, say)
+    boosted_NK = boosting_scores(boosting, examples) if boosting else None
+    weight = fitted_blend(run, prepared, raw, boosted_NK)
+    rivals = make_rivals(prepared, boosting, boosted_NK, weight)
+    report = write_report(run, prepared, with_blend(raw, boosted_NK, weight), rivals)
     finish_run(
         run,
         {
-            "fingerprint": fingerprint_of(run / "model.safetensors"),
+            "fingerprint": fingerprint_of(run / WEIGHTS),
+            **({"refit": fingerprint_of(run / REFIT)} if scenario.train.refit else {}),
             "store": prepared.store.fingerprint,
             "fit_until": prepared.cutoffs.fit_until.isoformat(),
             **({"foundation": start.facts} if start else {}),
@@ -123,16 +140,12 @@ def _prepare(
 ) -> tuple[Run, Prepared, Vocabulary, Start | None]:
     """All that comes before the training."""
     first = is_rank_zero()
-    # Another rank finds the folder as rank zero has just made it.
-    run = open_run(setting.runs, scenario, setting.opening) if first else Run(setting.runs / scenario.name)
-    if not first and not run.folder.exists():
-        raise RunError(
-            f"{run.folder} must be on a file system that all nodes share, however: it is not there"
-        )
+    run = open_run(setting.runs, scenario, setting.opening) if first else shared_run(setting.runs, scenario)
     prepared = prepare(scenario, setting.runs, say)
     fit_until = prepared.cutoffs.fit_until
     start = open_foundation(scenario, setting.runs, fit_until, prepared.store, say)
-    vocabulary = fit_vocabulary(prepared.store, fit_until, scenario.model.attributes, scenario.model.memory)
+    model = scenario.model
+    vocabulary = fit_vocabulary(prepared.store, fit_until, model.attributes, model.sees_events)
     if start is not None:
         vocabulary = replace(vocabulary, events=start.events)
     if first:
@@ -145,14 +158,17 @@ def _prepare(
 def example_batches(prepared: Prepared, vocabulary: Vocabulary) -> ExampleBatches:
     """Batches of all examples of a scenario."""
     examples = prepared.examples
-    builder = BatchBuilder(prepared.store, prepared.label_line, vocabulary, len(examples.labels.names))
+    popularity = label_popularity(prepared.scenario, examples.labels, prepared.label_line)
+    labels = len(examples.labels.names)
+    most = prepared.scenario.model.most_events
+    builder = BatchBuilder(prepared.store, prepared.label_line, vocabulary, labels, popularity, most)
     return ExampleBatches(builder, examples.rows, examples.cutoffs, targets_of(examples.table))
 
 
 def _fit(
     prepared: Prepared, classifier: Classifier, examples: ExampleBatches, run: Run, setting: Setting, say: Say
-) -> tuple[pytorch_lightning.Trainer, Network]:
-    """Train, and give the network with the best weights."""
+) -> tuple[pytorch_lightning.Trainer, AnyNetwork, int]:
+    """Train, and give the network with the best weights, and after how many epochs they were that."""
     scenario = prepared.scenario
     monitor, mode = monitored(scenario.train)
     best = ModelCheckpoint(
@@ -169,42 +185,63 @@ def _fit(
         # Undefined (no label has a positive) is not a reason to stop: the last weights are then as good as
         # any.
         EarlyStopping(monitor, mode=mode, patience=scenario.train.patience, check_finite=False),
-        EpochLines(run / "log.jsonl", say),
+        EpochLines(run / "log.jsonl", _shown(scenario.train), say),
         stopping,
+        FrozenMemory(examples, run / _REMEMBERED),
     ]
     if setting.interactive:
         callbacks.append(TQDMProgressBar(refresh_rate=5))
     trainer = _trainer(scenario.train, callbacks, setting)
     trainer.loggers = open_loggers(scenario, run)
-    splits = prepared.examples.table[SPLIT].to_numpy()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-            # Nothing is logged by step.
-            warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # within Lightning, by torch 2.13
-            # Ours is resumable; Lightning asks the loader, where the state is that of the data module.
-            warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
-            trainer.fit(
-                classifier,
-                datamodule=Loaders(examples, splits, scenario.train),
-                ckpt_path=run.last_checkpoint if setting.opening == "resume" else None,
-                weights_only=True,
-            )
-    except SystemExit:  # Lightning turns Ctrl-C into an exit
-        if stopping.terminated:
-            raise Terminated from None
-        if trainer.interrupted:
-            raise KeyboardInterrupt from None
-        raise
+    loaders = Loaders(examples, prepared.examples.table[SPLIT].to_numpy(), scenario.train)
+    checkpoint = run.last_checkpoint if setting.opening == "resume" else None
+    run_trainer(trainer, classifier, loaders, stopping, checkpoint)
     state = torch.load(best.best_model_path or best.last_model_path, weights_only=True)
-    network = Network(classifier.network.spec)
-    network.load_state_dict(classifier.judged_weights(state["state_dict"]))
-    say(f"best epoch {state['epoch'] + 1}")
-    return trainer, network.to(trainer.strategy.root_device)
+    epochs = state["epoch"] + 1
+    say(f"best epoch {epochs}")
+    return trainer, _judged_network(classifier, state).to(trainer.strategy.root_device), epochs
 
 
-def _classifier(prepared: Prepared, network: Network) -> Classifier:
+def _judged_network(classifier: Classifier, checkpoint: dict[str, Any]) -> AnyNetwork:
+    """A network of its own with the weights of a checkpoint."""
+    network = make_network(classifier.network.spec, len(classifier.members))
+    network.load_state_dict(classifier.judged_weights(checkpoint["state_dict"]))
+    return network
+
+
+def _refit(
+    prepared: Prepared,
+    vocabulary: Vocabulary,
+    examples: ExampleBatches,
+    start: Start | None,
+    epochs: int,
+    run: Run,
+    setting: Setting,
+    say: Say,
+) -> None:
+    """Train the same once more, on all examples, for as many epochs as were best; stopped, it starts over."""
+    whole = all_for_training(prepared)
+    say(f"refit: {epochs} epoch{'' if epochs == 1 else 's'} on all {len(examples):,} examples")
+    classifier = _classifier(whole, fitted_network(whole, vocabulary, examples, start))
+    path = run / "checkpoints" / "refit.ckpt"
+    stopping = Stopping(path, math.inf)
+    trainer = _trainer(
+        whole.scenario.train,
+        [UpTo(epochs, path), stopping],
+        setting,
+        limit_val_batches=0,
+        enable_checkpointing=False,
+    )
+    loaders = Loaders(examples, whole.examples.table[SPLIT].to_numpy(), whole.scenario.train)
+    run_trainer(trainer, classifier, loaders, stopping)
+    if stopping.terminated:  # in the last step
+        raise Terminated
+    if trainer.is_global_zero:
+        save_weights(_judged_network(classifier, torch.load(path, weights_only=True)), run / REFIT)
+        path.unlink()
+
+
+def _classifier(prepared: Prepared, network: AnyNetwork) -> Classifier:
     """The untrained network, and what is minimised."""
     train, names = prepared.scenario.train, list(prepared.examples.labels.names)
     unknown = list(prepared.scenario.unknown_train_labels(names))
@@ -214,7 +251,8 @@ def _classifier(prepared: Prepared, network: Network) -> Classifier:
     positive_K = None
     if isinstance(train.loss, Bce):
         positive_K = positive_weights(train.loss.pos_weight, names, positives_K, known_K)
-        network.prior_K += positive_K.log()  # where the loss is least, before anything is learned
+        for member in members_of(network):
+            member.prior_K += positive_K.log()  # where the loss is least, before anything is learned
     objective = Objective(
         train.loss, torch.tensor([train.label_weights.get(name, 1.0) for name in names]), positive_K
     )
@@ -248,56 +286,41 @@ def _example_weights(prepared: Prepared) -> torch.Tensor | None:
     return torch.from_numpy(np.exp2(-age_N / half_life).astype(np.float32))
 
 
-def _trainer(train: TrainSection, callbacks: list[Callback], setting: Setting) -> pytorch_lightning.Trainer:
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    gpus = train.accelerator != "cpu" and torch.cuda.is_available()
-    devices, nodes = devices_and_nodes(train)
-    if devices == "auto" and not gpus:
-        devices = 1
-    strategy: Strategy | str = "auto"
-    if train.strategy == "fsdp":
-        if not gpus:
-            raise RunError("train.strategy: fsdp needs GPUs, however: there is none; set it to ddp")
-        strategy = FSDPStrategy(state_dict_type="full")
-    elif train.strategy == "ddp" or devices != 1 or nodes > 1:
-        strategy = DDPStrategy(**_no_buffer_sync())
-    return pytorch_lightning.Trainer(
+def _trainer(
+    train: TrainSection, callbacks: list[Callback], setting: Setting, **more: Any
+) -> pytorch_lightning.Trainer:
+    return make_trainer(
+        train,
+        callbacks,
         max_epochs=train.epochs,
-        accelerator=train.accelerator,
-        devices=devices,
-        num_nodes=nodes,
-        strategy=strategy,
         precision=train.precision,
         gradient_clip_val=train.gradient_clip_val,
         accumulate_grad_batches=train.accumulate_grad_batches,
         limit_train_batches=train.limit_train_batches,
-        limit_val_batches=train.limit_val_batches,
-        callbacks=callbacks,
-        logger=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
         enable_progress_bar=setting.interactive,
-        enable_model_summary=False,
+        **{"limit_val_batches": train.limit_val_batches, **more},
     )
 
 
-def _no_buffer_sync() -> dict[str, Any]:
-    """Buffers are fitted before training and never change.
-
-    Synchronising them would make ranks wait for each other in validation, where they may have different
-    numbers of batches. torch 2.13 renamed the option.
-    """
-    known = inspect.signature(DistributedDataParallel).parameters
-    return {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
+def _shown(train: TrainSection) -> dict[str, str]:
+    """What the screen tells of an epoch."""
+    names = {
+        "train_loss": "training loss",
+        "validation_loss": "validation loss",
+        "validation_macro_auroc": "macro AUROC",
+        "validation_macro_ap": "macro AP",
+    }
+    names.setdefault(monitored(train)[0], train.monitor)
+    return names
 
 
 def fitted_network(
     prepared: Prepared, vocabulary: Vocabulary, examples: ExampleBatches, start: Start | None = None
-) -> Network:
+) -> AnyNetwork:
     """The network before its training, with bins and priors from the training examples.
 
-    With `start`, its memory is that of a foundation model.
+    With `start`, its memory is that of a foundation model. Its first weights depend on the seed alone, and
+    those of the first of several members are those of a network alone.
     """
     scenario, labels = prepared.scenario, prepared.examples.labels
     spec = NetworkSpec.of(
@@ -306,14 +329,17 @@ def fitted_network(
         (vocabulary.attributes.sizes, len(vocabulary.attributes.numbers)),
         (vocabulary.events.sizes, len(vocabulary.events.numbers)),
         trunk_spec(start, scenario, labels) if start else None,
+        (len(vocabulary.attributes.texts), len(vocabulary.events.texts)),
     )
-    network = Network(spec)
-    if start is not None:
-        begin_from(network, start, scenario, labels)
+    pytorch_lightning.seed_everything(scenario.train.seed, verbose=False)
+    network = make_network(spec, scenario.model.members)
     positions = np.flatnonzero((prepared.examples.table[SPLIT] == "train").to_numpy())
     plan = BatchPlan(positions, 512, seed=scenario.train.seed)
     sample = list(islice(examples.planned(plan), _SAMPLE_BATCHES))
-    network.fit(sample, *_counts(prepared, "train"))
+    for member in members_of(network):
+        if start is not None:
+            begin_from(member, start, scenario, labels)
+        member.fit(sample, *_counts(prepared, "train"))
     return network
 
 
@@ -321,7 +347,7 @@ def _predict_all(
     prepared: Prepared,
     examples: ExampleBatches,
     trainer: pytorch_lightning.Trainer,
-    network: Network,
+    network: AnyNetwork,
     run: Run,
 ) -> pl.DataFrame | None:
     """Every example scored once: each rank its share, merged and counted by rank zero; None on the others."""

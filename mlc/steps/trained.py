@@ -4,11 +4,11 @@ from operator import itemgetter
 from pathlib import Path
 
 from mlc.calibration import Calibrator, calibration_from_json
+from mlc.ensemble import WEIGHTS, AnyNetwork, load_network
 from mlc.errors import DataError, Problem, RunError
 from mlc.ingest import open_store
-from mlc.network import Network, load_network
 from mlc.run import Run
-from mlc.scenario import Category, Number, Scenario
+from mlc.scenario import Category, FreeText, Number, Scenario
 from mlc.sources import check_tables
 from mlc.steps.labels import Say, reading_rows
 from mlc.thresholds import Threshold, thresholds_from_json
@@ -56,7 +56,11 @@ def scenario_as_trained(run: Run, vocabulary: Vocabulary, runs: Path, say: Say) 
     now = {field.name: field.kind for field in (*store.event_fields, *store.entity_fields)}
     tables = dict(scenario.data.tables)
     for rows in (vocabulary.attributes, vocabulary.events):
-        for encoder, names in ((Category(), rows.categories), (Number(), rows.numbers)):
+        for encoder, names in (
+            (Category(), rows.categories),
+            (Number(), rows.numbers),
+            (FreeText(), rows.texts),
+        ):
             for field in names:
                 table, column = _owner(scenario, field)
                 if column not in schemas[table].columns:
@@ -81,8 +85,8 @@ def _owner(scenario: Scenario, field: str) -> tuple[str, str]:
     return table, field.removeprefix(f"{table}.")
 
 
-def stored_network(run: Run) -> tuple[Network, list[str]]:
-    """The network of a run with its weights, and its class names."""
+def stored_network(run: Run, weights: str = WEIGHTS) -> tuple[AnyNetwork, list[str]]:
+    """The network of a run with its weights, of the file of that name, and its class names."""
     run.read_json("model.json", itemgetter("network", "class_names"))  # complained of by its own name
-    with run.reading("model.safetensors"):
-        return load_network(run.folder)
+    with run.reading(weights):
+        return load_network(run.folder, weights)

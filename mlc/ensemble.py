@@ -1,0 +1,107 @@
+"""One network, or several that are trained side by side; how they are scored, stored and loaded."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+
+from mlc.atomic import replacing, write_text
+from mlc.batch import Batch
+from mlc.network import Network, NetworkSpec
+
+WEIGHTS = "model.safetensors"
+
+
+class Ensemble(nn.Module):
+    """Networks of one spec that begin, and drop out, differently; the score is the mean of their scores.
+
+    Args:
+        spec: Sizes of each.
+        members: How many.
+
+    Shape:
+        `Batch` of B examples → logits of the mean probabilities, `(B, K)`.
+    """
+
+    def __init__(self, spec: NetworkSpec, members: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.members = nn.ModuleList(Network(spec) for _ in range(members))
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """See Shape above."""
+        logits_MBK = torch.stack([member(batch) for member in self.members])
+        # log(p / (1 - p)) of the mean p, without a p that would round to 0 or 1
+        yes, no = (functional.logsigmoid(sign * logits_MBK).logsumexp(0) for sign in (1, -1))
+        return yes - no
+
+
+AnyNetwork = Network | Ensemble
+
+
+def make_network(spec: NetworkSpec, members: int) -> AnyNetwork:
+    """A network, or an ensemble where there are several members."""
+    return Network(spec) if members == 1 else Ensemble(spec, members)
+
+
+def members_of(network: AnyNetwork) -> list[Network]:
+    """The networks of an ensemble, or the only one."""
+    if isinstance(network, Network):
+        return [network]
+    return [member for member in network.members if isinstance(member, Network)]
+
+
+@torch.inference_mode()
+def score_batches(network: AnyNetwork, batches: Iterable[Batch]) -> tuple[np.ndarray, np.ndarray]:
+    """The probabilities of the examples in some batches.
+
+    Args:
+        network: On any device.
+        batches: Each example once.
+
+    Returns:
+        Their positions in the examples, int64, shape (n), and the scores, float32, shape (n, K).
+    """
+    network.eval()
+    device = members_of(network)[0].prior_K.device
+    positions = [np.zeros(0, dtype=np.int64)]
+    scores = [np.zeros((0, network.spec.labels), dtype=np.float32)]
+    for batch in batches:
+        logits_BK = network(batch.to(device)).float()
+        positions.append(batch.index_B.numpy())
+        scores.append(torch.sigmoid(logits_BK).cpu().numpy())
+    return np.concatenate(positions), np.concatenate(scores)
+
+
+def save_network(network: AnyNetwork, class_names: Sequence[str], folder: Path) -> None:
+    """Write `model.safetensors` and `model.json`: no pickled code, labels by name."""
+    save_weights(network, folder / WEIGHTS)
+    described = {
+        "schema": "mlc/model/1",
+        "class_names": list(class_names),
+        "members": len(members_of(network)),
+        "network": network.spec.as_json(),
+    }
+    write_text(folder / "model.json", json.dumps(described, indent=1, ensure_ascii=False) + "\n")
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write the weights as safetensors."""
+    with replacing(path) as temporary:
+        # A safetensors file holds no shared or strided memory.
+        save_file(
+            {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}, temporary
+        )
+
+
+def load_network(folder: Path, weights: str = WEIGHTS) -> tuple[AnyNetwork, list[str]]:
+    """The network of a run with its weights, of the file of that name, and its class names."""
+    described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    network = make_network(NetworkSpec.from_json(described["network"]), described.get("members", 1))
+    network.load_state_dict(load_file(folder / weights))
+    return network, described["class_names"]
