@@ -33,7 +33,7 @@ WINDOW_DAYS = 28
 EVERY_DAYS = 14
 TEST_FROM = END - timedelta(days=WINDOW_DAYS)
 VALIDATION_FROM = TEST_FROM - timedelta(days=WINDOW_DAYS)
-CUTOFFS = tuple(TEST_FROM - timedelta(days=EVERY_DAYS * step) for step in range(18))
+CUTOFFS = tuple(TEST_FROM - timedelta(days=EVERY_DAYS * step) for step in range(30))
 """Where the truth is known, newest first: every cutoff of the scenarios, and some more."""
 
 _VERSION = 1  # raise it with every change that makes other data from the same seed
@@ -387,8 +387,7 @@ examples:
   observed_until: {END:%Y-%m-%d}         # the tables are complete up to this midnight
   test_from: {TEST_FROM:%Y-%m-%d}              # the last complete window: judged on it once, at the end
   validation_from: {VALIDATION_FROM:%Y-%m-%d}        # its window ends where the test's begins
-  every_days: {EVERY_DAYS}
-  train_cutoffs: 12                  # a customer is an example at up to twelve earlier moments
+  every_days: {EVERY_DAYS}                     # a customer is an example at up to 26 earlier moments
 """
 _LABELS_YAML = "\n".join(f"    - {json.dumps(department.name)}" for department in DEPARTMENTS)
 SCENARIOS = {
