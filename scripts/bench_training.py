@@ -415,7 +415,7 @@ def lifestream(given: Task, width: int, steps: int) -> Spent:
 
 def memory(customers: int, steps: int) -> Iterator[str]:
     """Peak memory of a training that reads the events, by how many of each example."""
-    yield "| model.max_events | peak memory of the process |"
+    yield "| context, max_events | peak memory of the process |"
     yield "|---:|---:|"
     for context in ("gru", "transformer"):
         for most in (16, 64, 256, 1_000_000):  # rising, since a peak stays
