@@ -62,7 +62,7 @@ def test_the_shortest_scenario_loads_and_has_every_default(tmp_path):
         "every_days": None,
         "cutoffs": None,
         "at": None,
-        "train_cutoffs": 12,
+        "train_cutoffs": 26,
         "validation_from": None,
         "test_from": None,
         "observed_until": None,

@@ -50,9 +50,9 @@ class ExamplesSection(Section):
     """Cutoffs of each entity's own instead of a grid: `each_event`, or `random` days. By default the test has
     those of the last tenth of the time with complete windows, of a window's length at least; validation those
     of as much time before it. A cutoff whose window would reach into the next split is left out."""
-    train_cutoffs: Annotated[int, Field(ge=1)] = 12
-    """At most this many training cutoffs (with `at`: of each entity), the newest ones. Old ones look less
-    like the day of prediction."""
+    train_cutoffs: Annotated[int, Field(ge=1)] = 26
+    """At most this many training cutoffs (with `at`: of each entity), the newest ones: a year on the default
+    grid of a window of 28 days. Fewer make training shorter."""
     validation_from: Moment | None = None
     """First validation cutoff. Default: the window before the test's."""
     test_from: Moment | None = None
