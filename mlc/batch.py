@@ -1,8 +1,8 @@
 """The tensors of one step.
 
 Shape letters, here and in the model: B examples, K labels, T label events, S active days, M events of memory
-and context, A category attributes, N number attributes, C calendar values, F features, P of
-popularity, D width; in pre-training V outputs (values that are foreseen), X events of the next moment.
+and context, C calendar values, F features or fields, P of popularity, D width; in pre-training V outputs
+(values that are foreseen), X events of the next moment.
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -10,8 +10,7 @@ from typing import Self, TypeVar
 
 import torch
 
-_Packed = TypeVar("_Packed", bound="Texts | Batch | FutureBatch")
-
+_Packed = TypeVar("_Packed", bound="Texts | Fields | Batch | FutureBatch")
 
 BUCKETS = 4096
 """Of each text field, so many rows for its hashed parts."""
@@ -37,6 +36,43 @@ class Texts:
 
 
 @dataclass
+class Fields:
+    """What stands in the fields of some rows: entities, or events.
+
+    Attributes:
+        categories_XF: Vocabulary row of each category, int64.
+        numbers_XF: Numbers, float32, NaN where missing.
+        texts: None without any text field.
+    """
+
+    categories_XF: torch.Tensor
+    numbers_XF: torch.Tensor
+    texts: Texts | None = None
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """The same fields on another device."""
+        return _moved(self, device, non_blocking)
+
+
+@dataclass(frozen=True)
+class FieldSizes:
+    """What it takes to embed `Fields`; false where there is no field.
+
+    Attributes:
+        categories: Vocabulary rows of each category.
+        numbers: Number of numbers.
+        texts: Number of texts.
+    """
+
+    categories: list[int] = field(default_factory=list)
+    numbers: int = 0
+    texts: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.categories or self.numbers or self.texts)
+
+
+@dataclass
 class Batch:
     """One packed batch: ragged histories lie end to end, `example_*` says whose each row is.
 
@@ -53,14 +89,10 @@ class Batch:
         example_S: Example of each active day up to the cutoff, int64, rising.
         age_S: Days from the first event of that day to the cutoff, float32.
         events_B: Number of events up to the cutoff, float32.
-        categories_BA: Vocabulary row of each attribute of the entity, int64.
-        numbers_BN: Attributes that are numbers, float32, NaN where missing.
+        attributes_B: Fields of each entity.
         example_M: Example of each event of memory and context, int64, rising; empty when both are off.
         age_M: Days from that event to the cutoff, float32.
-        categories_M: Vocabulary rows of its category fields, int64, shape (M, fields).
-        numbers_M: Its numbers, float32, NaN where missing, shape (M, fields).
-        attribute_texts: Texts of the entity, B rows; None without any such field.
-        memory_texts: Texts of the events of the memory, M rows; None without any such field.
+        fields_M: Its fields.
         remembered_BR: What a frozen memory makes of its events (`Network.remember`), float32; without columns
             unless it was asked before. The batch has then no events of the memory.
     """
@@ -76,14 +108,10 @@ class Batch:
     example_S: torch.Tensor
     age_S: torch.Tensor
     events_B: torch.Tensor
-    categories_BA: torch.Tensor
-    numbers_BN: torch.Tensor
+    attributes_B: Fields
     example_M: torch.Tensor
     age_M: torch.Tensor
-    categories_M: torch.Tensor
-    numbers_M: torch.Tensor
-    attribute_texts: Texts | None = None
-    memory_texts: Texts | None = None
+    fields_M: Fields
     remembered_BR: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 
-from mlc.batch import Batch, Texts
+from mlc.batch import Batch, Fields, FieldSizes, Texts
 from mlc.errors import DataError
 from mlc.ingest import EventStore
 from mlc.labels import LABEL
@@ -57,10 +57,9 @@ class BatchBuilder:
         self.label_line = label_line
         self._label_first = first_of_day(label_line, label_line.columns[LABEL]).astype(np.float32)
         self._activity = active_days(store.events)
-        rows = np.arange(len(store.entity_ids))
         self._attributes = _Columns(store, vocabulary.attributes)
-        self._categories_EA, self._numbers_EN = self._attributes.gather(rows)
-        self._memory = _Columns(store, vocabulary.events)
+        self._events = _Columns(store, vocabulary.events)
+        self._events_seen = bool(vocabulary.events.names)
 
     def build(
         self,
@@ -84,11 +83,9 @@ class BatchBuilder:
         events = self.store.events
         if remembered_BR is None:
             remembered_BR = np.zeros((len(rows_B), 0), dtype=np.float32)
-        if self._memory.empty or remembered_BR.size:
-            example_M = index_M = np.zeros(0, dtype=np.int64)
-        else:
+        example_M = index_M = np.zeros(0, dtype=np.int64)
+        if self._events_seen and not remembered_BR.size:
             example_M, index_M = events.history(rows_B, cutoffs_B, self.most_events)
-        categories_M, numbers_M = self._memory.gather(index_M)
         if targets_BK is None:
             targets_BK = np.full((len(rows_B), self.labels), UNKNOWN, dtype=np.uint8)
         return Batch(
@@ -105,14 +102,10 @@ class BatchBuilder:
             events_B=torch.from_numpy(
                 (events.ends(rows_B, cutoffs_B) - events.offsets[rows_B]).astype(np.float32)
             ),
-            categories_BA=torch.from_numpy(self._categories_EA[rows_B]),
-            numbers_BN=torch.from_numpy(self._numbers_EN[rows_B]),
+            attributes_B=self._attributes.fields(rows_B),
             example_M=torch.from_numpy(example_M),
             age_M=_ages(cutoffs_B, example_M, events.time, index_M),
-            categories_M=torch.from_numpy(categories_M),
-            numbers_M=torch.from_numpy(numbers_M),
-            attribute_texts=self._attributes.texts(rows_B),
-            memory_texts=self._memory.texts(index_M),
+            fields_M=self._events.fields(index_M),
             remembered_BR=torch.from_numpy(remembered_BR),
         )
 
@@ -123,11 +116,11 @@ class BatchBuilder:
 
     def event_fields(self, index_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vocabulary rows, int64, (X, categories), and numbers, float32, (X, numbers), of some events."""
-        return self._memory.gather(index_X)
+        return self._events.gather(index_X)
 
 
 class _Columns:
-    """Vocabulary rows and numbers of some fields, gathered by event or by entity."""
+    """The columns of some fields, gathered by event or by entity."""
 
     def __init__(self, store: EventStore, known: FieldRows) -> None:
         self._store = store
@@ -155,10 +148,10 @@ class _Columns:
         self._first_text_F = np.cumsum([0, *map(len, texts)])[:-1]
         self._bags = joined([Bags.of(values) for values in texts])
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is no field at all."""
-        return not self._categories and not self._numbers and not self._texts
+    def fields(self, index_X: np.ndarray) -> Fields:
+        """All that stands there for some events or entities."""
+        categories_XF, numbers_XF = self.gather(index_X)
+        return Fields(torch.from_numpy(categories_XF), torch.from_numpy(numbers_XF), self.texts(index_X))
 
     def gather(self, index_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vocabulary rows, int64, shape (X, categories), and numbers, float32, shape (X, numbers)."""
@@ -190,6 +183,11 @@ class _Columns:
             torch.from_numpy(bags.starts[:-1]),
             torch.from_numpy(bags.buckets),
         )
+
+
+def field_sizes(known: FieldRows) -> FieldSizes:
+    """What a network must know of the fields."""
+    return FieldSizes(known.sizes, len(known.numbers), len(known.texts))
 
 
 def active_days(events: Timeline) -> Timeline:

@@ -4,7 +4,7 @@ A learned token stands before the events, so that an example without any has a v
 there. Sequences lie end to end, as in the batch; only attention on a CPU pads, among those of like length.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, assert_never, cast
 
 import torch
@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
-from mlc.batch import Batch
-from mlc.encoders import FieldEmbedding, PiecewiseLinear, TextEmbedding
+from mlc.batch import Batch, Fields, FieldSizes
+from mlc.encoders import FieldEmbedding
 
 try:
     from torch.nn.attention.varlen import varlen_attn
@@ -36,18 +36,14 @@ class ContextSpec:
         width: Length D of an event's embedding and of the vector; for attention a multiple of 32.
         layers: Layers of it.
         dropout: Dropout on the embedded events.
-        sizes: Vocabulary rows of the events' categories.
-        numbers: Number of the events' numbers.
-        texts: Number of their texts.
+        sizes: Of the events' fields.
     """
 
     kind: Literal["gru", "transformer"]
     width: int
     layers: int
     dropout: float
-    sizes: list[int]
-    numbers: int
-    texts: int = 0
+    sizes: FieldSizes
 
 
 @dataclass(frozen=True)
@@ -96,9 +92,8 @@ class Context(nn.Module):
 
     def __init__(self, spec: ContextSpec) -> None:
         super().__init__()
-        self.fields = FieldEmbedding(spec.sizes, spec.width) if spec.sizes else None
-        self.numbers = PiecewiseLinear(spec.numbers + _TIMES, spec.width)
-        self.texts = TextEmbedding(spec.texts, spec.width) if spec.texts else None
+        sizes = replace(spec.sizes, numbers=spec.sizes.numbers + _TIMES)
+        self.fields = FieldEmbedding(sizes, spec.width)
         self.first = nn.Parameter(torch.randn(spec.width) * 0.1)
         self.dropout = nn.Dropout(spec.dropout)
         self.encoder: Recurrent | Transformer
@@ -113,28 +108,19 @@ class Context(nn.Module):
     def forward(self, batch: Batch) -> torch.Tensor:
         """See Shape above."""
         sequences = Sequences.of(batch.example_M, len(batch))
-        event_MD = self.numbers(numbers_and_times(batch, sequences))
-        if self.fields is not None:
-            event_MD = event_MD + self.fields(batch.categories_M)
-        if self.texts is not None:
-            assert batch.memory_texts is not None
-            event_MD = event_MD + self.texts(batch.memory_texts)
-        event_MD = self.dropout(event_MD)
+        event_MD = self.dropout(self.fields(with_times(batch, sequences)))
         first_BD = self.first.to(event_MD.dtype).expand(len(batch), -1)
         return cast(torch.Tensor, self.encoder(torch.cat([first_BD, event_MD]), sequences))
 
     @torch.no_grad()
     def fit(self, batches: list[Batch]) -> None:
         """Set the edges of the bins, from a sample of the training batches."""
-        values = [numbers_and_times(b, Sequences.of(b.example_M, len(b))) for b in batches]
-        self.numbers.fit(torch.cat(values))
+        self.fields.fit([with_times(batch, Sequences.of(batch.example_M, len(batch))) for batch in batches])
 
 
-def numbers_and_times(batch: Batch, sequences: Sequences) -> torch.Tensor:
-    """The numbers of each event, log of its age and of the days since the event before, and its week-day.
-
-    Returns:
-        float32, shape (M, numbers + 4); NaN where missing, as the days before the first event are.
+def with_times(batch: Batch, sequences: Sequences) -> Fields:
+    """The fields of each event, and four numbers more: log of its age and of the days since the event before
+    (NaN for the first), and its week-day.
     """
     age_M = batch.age_M
     since_M = age_M.roll(1) - age_M
@@ -149,7 +135,8 @@ def numbers_and_times(batch: Batch, sequences: Sequences) -> torch.Tensor:
         sine_M * turned_M.cos() - cosine_M * turned_M.sin(),
         cosine_M * turned_M.cos() + sine_M * turned_M.sin(),
     )
-    return torch.cat([batch.numbers_M, torch.stack(times, dim=1)], dim=1)
+    numbers_MF = torch.cat([batch.fields_M.numbers_XF, torch.stack(times, dim=1)], dim=1)
+    return replace(batch.fields_M, numbers_XF=numbers_MF)
 
 
 class Recurrent(nn.Module):

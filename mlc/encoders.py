@@ -3,13 +3,14 @@
 To add an encoder: a config class in `mlc.scenario`, one `case` in `ingest.fields`, its module here, one test.
 """
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from mlc.batch import BUCKETS, Texts
+from mlc.batch import BUCKETS, Batch, Fields, FieldSizes, Texts
 
 BINS = 16
 CADENCE_HALF_LIVES_DAYS = (5.0, 15.0, 45.0, 135.0, 405.0)
@@ -88,8 +89,8 @@ class PiecewiseLinear(nn.Module):
         return encoded.flatten(-2)
 
 
-class FieldEmbedding(nn.Module):
-    """The sum of one embedding row a field, all fields in one table.
+class CategoryEmbedding(nn.Module):
+    """The sum of one embedding row a category, all fields in one table.
 
     Args:
         sizes: Number of vocabulary rows of each field, at least one field.
@@ -142,58 +143,66 @@ class TextEmbedding(nn.Module):
         return text_XD.view(*texts.places_XF.shape, text_UD.shape[1]).sum(1)
 
 
+class FieldEmbedding(nn.Module):
+    """The sum of one vector for each field of a row.
+
+    Args:
+        sizes: Of at least one field.
+        width: Length D of a vector.
+
+    Shape:
+        `Fields` of X rows → `(X, D)`.
+    """
+
+    def __init__(self, sizes: FieldSizes, width: int) -> None:
+        super().__init__()
+        self.categories = CategoryEmbedding(sizes.categories, width) if sizes.categories else None
+        self.numbers = PiecewiseLinear(sizes.numbers, width) if sizes.numbers else None
+        self.texts = TextEmbedding(sizes.texts, width) if sizes.texts else None
+
+    def fit(self, sample: Sequence[Fields]) -> None:
+        """Set the edges of the bins of numbers."""
+        if self.numbers is not None:
+            self.numbers.fit(torch.cat([fields.numbers_XF for fields in sample]))
+
+    def forward(self, fields: Fields, onto: torch.Tensor | float = 0.0) -> torch.Tensor:
+        """See Shape above; `onto` is what they are added to, one kind after the other."""
+        if self.categories is not None:
+            onto = onto + self.categories(fields.categories_XF)
+        if self.numbers is not None:
+            onto = onto + self.numbers(fields.numbers_XF)
+        if self.texts is not None:
+            onto = onto + self.texts(fields.texts)
+        return cast(torch.Tensor, onto)
+
+
 class DecayedMemory(nn.Module):
     """A sum of embedded events that fade with several learned half-lives: order-free, without padding.
 
     Args:
-        sizes: Vocabulary rows of each category field of the events.
-        numbers: Number fields of the events.
+        sizes: Of the events' fields.
         width: Length D of an event's embedding.
         half_lives_days: Where the half-lives begin.
-        texts: Text fields of the events.
 
     Shape:
-        events of a batch → `(B, half-lives * D)`.
+        batch → `(B, half-lives * D)`.
     """
 
     def __init__(
-        self,
-        sizes: list[int],
-        numbers: int,
-        width: int,
-        half_lives_days: tuple[float, ...] = (7.0, 30.0, 120.0),
-        texts: int = 0,
+        self, sizes: FieldSizes, width: int, half_lives_days: tuple[float, ...] = (7.0, 30.0, 120.0)
     ) -> None:
         super().__init__()
-        self.fields = FieldEmbedding(sizes, width) if sizes else None
-        self.texts = TextEmbedding(texts, width) if texts else None
-        self.numbers = PiecewiseLinear(numbers, width) if numbers else None
-        self.width = width
+        self.fields = FieldEmbedding(sizes, width)
         self.log_rates = nn.Parameter(-torch.tensor(half_lives_days).log())
         self.length = len(half_lives_days) * width
         self.norm = nn.LayerNorm(self.length)
 
-    def forward(
-        self,
-        categories_MF: torch.Tensor,
-        numbers_MF: torch.Tensor,
-        age_M: torch.Tensor,
-        example_M: torch.Tensor,
-        examples: int,
-        texts: Texts | None = None,
-    ) -> torch.Tensor:
+    def forward(self, batch: Batch) -> torch.Tensor:
         """See Shape above."""
-        event_MD = self.norm.weight.new_zeros(len(age_M), self.width)
-        if self.fields is not None:
-            event_MD = event_MD + self.fields(categories_MF)
-        if self.numbers is not None:
-            event_MD = event_MD + self.numbers(numbers_MF)
-        if self.texts is not None:
-            assert texts is not None
-            event_MD = event_MD + self.texts(texts)
-        weights_MH = torch.exp2(-age_M[:, None] * self.log_rates.exp())
+        event_MD = self.fields(batch.fields_M)
+        weights_MH = torch.exp2(-batch.age_M[:, None] * self.log_rates.exp())
         faded = (weights_MH[:, :, None] * event_MD[:, None, :]).flatten(1)
-        memory = faded.new_zeros(examples, faded.shape[1]).index_add_(0, example_M, faded)
+        memory = faded.new_zeros(len(batch), faded.shape[1]).index_add_(0, batch.example_M, faded)
         # Sums grow with activity; their direction, and how far they reach on a log scale, is what matters.
         return cast(torch.Tensor, self.norm(torch.sign(memory) * torch.log1p(memory.abs())))
 
@@ -202,35 +211,25 @@ class Trunk(nn.Module):
     """What a foundation model learns and hands on: from events to a vector of the entity.
 
     Args:
-        sizes: Vocabulary rows of each category field of the events.
-        numbers: Number fields of the events.
+        sizes: Of the events' fields.
         width: Length D of an event's embedding.
         vector: Length of the entity's vector.
-        texts: Text fields of the events.
 
     Shape:
-        events of a batch → `(B, vector)`.
+        batch → `(B, vector)`.
     """
 
-    def __init__(self, sizes: list[int], numbers: int, width: int, vector: int, texts: int = 0) -> None:
+    def __init__(self, sizes: FieldSizes, width: int, vector: int) -> None:
         super().__init__()
-        self.memory = DecayedMemory(sizes, numbers, width, TRUNK_HALF_LIVES_DAYS, texts)
+        self.memory = DecayedMemory(sizes, width, TRUNK_HALF_LIVES_DAYS)
         self.inner = nn.Linear(self.memory.length, vector)
         self.outer = nn.Sequential(nn.GELU(), nn.Linear(vector, vector))
         self.norm = nn.LayerNorm(vector)
         self.length = vector
 
-    def forward(
-        self,
-        categories_MF: torch.Tensor,
-        numbers_MF: torch.Tensor,
-        age_M: torch.Tensor,
-        example_M: torch.Tensor,
-        examples: int,
-        texts: Texts | None = None,
-    ) -> torch.Tensor:
+    def forward(self, batch: Batch) -> torch.Tensor:
         """See Shape above."""
-        inner = self.inner(self.memory(categories_MF, numbers_MF, age_M, example_M, examples, texts))
+        inner = self.inner(self.memory(batch))
         return cast(torch.Tensor, self.norm(inner + self.outer(inner)))
 
 
@@ -246,7 +245,7 @@ class ValueCadence(nn.Module):
         width: Hidden units.
 
     Shape:
-        events of a batch → log-odds `(B, V, horizons)` to add to those of the frequencies.
+        batch → log-odds `(B, V, horizons)` to add to those of the frequencies.
     """
 
     starts: torch.Tensor
@@ -262,29 +261,19 @@ class ValueCadence(nn.Module):
         nn.init.zeros_(self.outer.weight)
         nn.init.zeros_(self.outer.bias)
 
-    def forward(
-        self,
-        categories_MF: torch.Tensor,
-        age_M: torch.Tensor,
-        example_M: torch.Tensor,
-        examples: int,
-        output_R: torch.Tensor,
-        field_V: torch.Tensor,
-    ) -> torch.Tensor:
+    def forward(self, batch: Batch, output_R: torch.Tensor, field_V: torch.Tensor) -> torch.Tensor:
         """See Shape above.
 
         Args:
-            categories_MF: Vocabulary rows.
-            age_M: Days to the cutoff.
-            example_M: Example of each event.
-            examples: Number of examples B.
+            batch: Categories, ages and examples of its events are seen.
             output_R: Place among the V values of each vocabulary row, fields end to end; -1 for none.
             field_V: Field of each value.
         """
-        values = len(field_V)
+        examples, values = len(batch), len(field_V)
+        age_M, example_M = batch.age_M, batch.example_M
         weights_MD = torch.exp2(-age_M[:, None] * self.rates)
         total_BD = weights_MD.new_zeros(examples, len(self.rates)).index_add_(0, example_M, weights_MD)
-        place_MF = output_R[categories_MF + self.starts]
+        place_MF = output_R[batch.fields_M.categories_XF + self.starts]
         event_X, column_X = torch.nonzero(place_MF >= 0, as_tuple=True)
         keys_X = example_M[event_X] * values + place_MF[event_X, column_X]
         pair_P, of_X = torch.unique(keys_X, return_inverse=True)

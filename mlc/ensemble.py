@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from mlc.batch import Batch
 from mlc.network import Network, NetworkSpec
 
 WEIGHTS = "model.safetensors"
+SCHEMA = "mlc/model/2"
 
 
 class Ensemble(nn.Module):
@@ -82,7 +84,7 @@ def save_network(network: AnyNetwork, class_names: Sequence[str], folder: Path) 
     """Write `model.safetensors` and `model.json`: no pickled code, labels by name."""
     save_weights(network, folder / WEIGHTS)
     described = {
-        "schema": "mlc/model/1",
+        "schema": SCHEMA,
         "class_names": list(class_names),
         "members": len(members_of(network)),
         "network": network.spec.as_json(),
@@ -99,9 +101,21 @@ def save_weights(network: nn.Module, path: Path) -> None:
         )
 
 
+def described_network(described: dict[str, Any]) -> tuple[NetworkSpec, int, list[str]]:
+    """What `model.json` says: a network's sizes, how many members there are, and the class names.
+
+    Raises:
+        ValueError: Another version wrote it.
+    """
+    if described["schema"] != SCHEMA:
+        raise ValueError(f"its schema is {described['schema']}, not {SCHEMA}")
+    return NetworkSpec.from_json(described["network"]), described["members"], described["class_names"]
+
+
 def load_network(folder: Path, weights: str = WEIGHTS) -> tuple[AnyNetwork, list[str]]:
     """The network of a run with its weights, of the file of that name, and its class names."""
     described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    network = make_network(NetworkSpec.from_json(described["network"]), described.get("members", 1))
+    spec, members, names = described_network(described)
+    network = make_network(spec, members)
     network.load_state_dict(load_file(folder / weights))
-    return network, described["class_names"]
+    return network, names

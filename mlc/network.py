@@ -12,16 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mlc.batch import Batch
+from mlc.batch import Batch, FieldSizes
 from mlc.context import Context, ContextSpec
-from mlc.encoders import (
-    DecayedMemory,
-    FieldEmbedding,
-    PiecewiseLinear,
-    TextEmbedding,
-    Trunk,
-    ValueCadence,
-)
+from mlc.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear, Trunk, ValueCadence
 from mlc.history import (
     ENTITY_FEATURES,
     LABEL_FEATURES,
@@ -72,14 +65,10 @@ class NetworkSpec:
         dropout: Dropout on the entity's side, which sees customers again at many cutoffs.
         history: Whether the label histories are seen.
         calendar: Whether the calendar is seen.
-        attribute_sizes: Vocabulary rows of the entity's categories.
-        attribute_numbers: Number of its numbers.
-        memory_sizes: Vocabulary rows of the events' categories; without any field the memory is off.
-        memory_numbers: Number of the events' numbers.
-        trunk: Sizes of the pre-trained memory; None for a plain one.
         popularity: Whether the popularity of the labels is seen.
-        attribute_texts: Number of the entity's texts.
-        memory_texts: Number of the events' texts.
+        attributes: Of the entity's fields.
+        memory: Of the events' fields; without any the memory is off.
+        trunk: Sizes of the pre-trained memory; None for a plain one.
         context: Sizes of the sequence encoder; None where it is off.
     """
 
@@ -89,14 +78,10 @@ class NetworkSpec:
     dropout: float
     history: bool = True
     calendar: bool = True
-    attribute_sizes: list[int] = field(default_factory=list)
-    attribute_numbers: int = 0
-    memory_sizes: list[int] = field(default_factory=list)
-    memory_numbers: int = 0
-    trunk: TrunkSpec | None = None
     popularity: bool = False
-    attribute_texts: int = 0
-    memory_texts: int = 0
+    attributes: FieldSizes = field(default_factory=FieldSizes)
+    memory: FieldSizes = field(default_factory=FieldSizes)
+    trunk: TrunkSpec | None = None
     context: ContextSpec | None = None
 
     @classmethod
@@ -104,39 +89,20 @@ class NetworkSpec:
         cls,
         model: ModelSection,
         labels: int,
-        attributes: tuple[list[int], int],
-        events: tuple[list[int], int],
+        attributes: FieldSizes,
+        events: FieldSizes,
         trunk: TrunkSpec | None = None,
-        texts: tuple[int, int] = (0, 0),
     ) -> "NetworkSpec":
-        """The network of a scenario, given (category sizes, numbers) of the entities and of the events.
-
-        `texts` are the text fields of both.
-        """
+        """The network of a scenario, given the fields of the entities and of the events."""
         width, depth, dropout = _SIZES[model.preset]
-        attribute_texts, event_texts = texts
         context = None
-        if model.context != "none" and any((*events, event_texts)):
-            sizes = _CONTEXT_SIZES[model.context][model.preset]
-            context = ContextSpec(model.context, *sizes, dropout, *events, event_texts)
-        remembered = model.memory or trunk is not None
-        memory_sizes, memory_numbers = events if remembered else ([], 0)
-        return cls(
-            labels,
-            width,
-            depth,
-            dropout,
-            model.history,
-            model.calendar,
-            *attributes,
-            memory_sizes,
-            memory_numbers,
-            trunk,
-            model.popularity,
-            attribute_texts,
-            event_texts if remembered else 0,
-            context,
-        )
+        if model.context != "none" and events:
+            context = ContextSpec(
+                model.context, *_CONTEXT_SIZES[model.context][model.preset], dropout, events
+            )
+        memory = events if model.memory or trunk is not None else FieldSizes()
+        seen = (model.history, model.calendar, model.popularity, attributes, memory, trunk, context)
+        return cls(labels, width, depth, dropout, *seen)
 
     def as_json(self) -> dict[str, Any]:
         """A plain mapping."""
@@ -145,10 +111,14 @@ class NetworkSpec:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "NetworkSpec":
         """The inverse of `as_json`."""
-        trunk, context = value.get("trunk"), value.get("context")
+        trunk, context = value["trunk"], value["context"]
         parts = {
+            "attributes": FieldSizes(**value["attributes"]),
+            "memory": FieldSizes(**value["memory"]),
             "trunk": TrunkSpec(**trunk) if trunk else None,
-            "context": ContextSpec(**context) if context else None,
+            "context": ContextSpec(**{**context, "sizes": FieldSizes(**context["sizes"])})
+            if context
+            else None,
         }
         return cls(**{**value, **parts})
 
@@ -172,25 +142,24 @@ class Network(nn.Module):
         self.register_buffer("prior_K", torch.zeros(spec.labels))
         self.label_numbers = PiecewiseLinear(len(LABEL_FEATURES), width) if spec.history else None
         self.entity_numbers = PiecewiseLinear(len(ENTITY_FEATURES), width) if spec.history else None
-        self.attributes = FieldEmbedding(spec.attribute_sizes, width) if spec.attribute_sizes else None
-        self.attribute_numbers = (
-            PiecewiseLinear(spec.attribute_numbers, width) if spec.attribute_numbers else None
-        )
-        self.attribute_texts = TextEmbedding(spec.attribute_texts, width) if spec.attribute_texts else None
+        self.attributes = FieldEmbedding(spec.attributes, width) if spec.attributes else None
         self.calendar = nn.Linear(CALENDAR, width) if spec.calendar else None
         # One bin: a line within what training saw, level beyond it.
         self.popularity = PiecewiseLinear(POPULARITY, width, 1) if spec.popularity else None
         self.memory: DecayedMemory | Trunk | None = None
         self.foreseen: Foreseen | None = None
         self.trunk_rate: float | None = None
-        if spec.memory_sizes or spec.memory_numbers or spec.memory_texts:
-            self.memory = _memory(spec)
+        if spec.memory:
+            trunk = spec.trunk
+            self.memory = (
+                Trunk(spec.memory, trunk.width, trunk.vector) if trunk else DecayedMemory(spec.memory, 32)
+            )
             self.memory_out = nn.Linear(self.memory.length, width)
         self.context = Context(spec.context) if spec.context is not None else None
         if spec.context is not None:
             self.context_out = nn.Linear(spec.context.width, width)
         if spec.trunk is not None and spec.trunk.foreseen:
-            self.foreseen = Foreseen(spec.trunk, spec.labels, spec.memory_sizes)
+            self.foreseen = Foreseen(spec.trunk, spec.labels, spec.memory.categories)
             self.foreseen_out = nn.Linear(spec.trunk.horizons, width, bias=False)
             # Which horizon to believe: a new network says what the foundation says of the nearest.
             self.foreseen_direct_KH = nn.Parameter(torch.zeros(spec.labels, spec.trunk.horizons))
@@ -215,8 +184,7 @@ class Network(nn.Module):
     def vectors(self, batch: Batch) -> torch.Tensor:
         """What the memory holds of each example, shape (B, length of the memory)."""
         assert self.memory is not None
-        events = (batch.categories_M, batch.numbers_M, batch.age_M, batch.example_M)
-        return cast(torch.Tensor, self.memory(*events, len(batch), batch.memory_texts))
+        return cast(torch.Tensor, self.memory(batch))
 
     def remember(self, batch: Batch) -> torch.Tensor:
         """All that is made of the events of the memory, shape (B, R): the vector, then what is foreseen."""
@@ -237,11 +205,7 @@ class Network(nn.Module):
         if self.popularity is not None:
             hidden_BKD = hidden_BKD + self.popularity(batch.popularity_BKP)
         if self.attributes is not None:
-            entity_BD = entity_BD + self.attributes(batch.categories_BA)
-        if self.attribute_numbers is not None:
-            entity_BD = entity_BD + self.attribute_numbers(batch.numbers_BN)
-        if self.attribute_texts is not None:
-            entity_BD = entity_BD + self.attribute_texts(batch.attribute_texts)
+            entity_BD = self.attributes(batch.attributes_B, entity_BD)
         if self.calendar is not None:
             entity_BD = entity_BD + self.calendar(batch.calendar_BC)
         if self.memory is not None:
@@ -285,12 +249,12 @@ class Network(nn.Module):
             features = [self.features(batch) for batch in batches]
             self.entity_numbers.fit(torch.cat([entity for entity, _ in features]))
             self.label_numbers.fit(torch.cat([label.flatten(0, 1) for _, label in features]))
-        if self.attribute_numbers is not None:
-            self.attribute_numbers.fit(torch.cat([batch.numbers_BN for batch in batches]))
+        if self.attributes is not None:
+            self.attributes.fit([batch.attributes_B for batch in batches])
         if self.popularity is not None:
             self.popularity.fit(torch.cat([batch.popularity_BKP.flatten(0, 1) for batch in batches]))
-        if isinstance(self.memory, DecayedMemory) and self.memory.numbers is not None:
-            self.memory.numbers.fit(torch.cat([batch.numbers_M for batch in batches]))
+        if isinstance(self.memory, DecayedMemory):
+            self.memory.fields.fit([batch.fields_M for batch in batches])
         if self.context is not None:
             self.context.fit(batches)
 
@@ -306,13 +270,6 @@ class Network(nn.Module):
         pretrained = self.pretrained()
         fixed = not any(parameter.requires_grad for parameter in pretrained)
         return bool(pretrained) and fixed and self.context is None
-
-
-def _memory(spec: NetworkSpec) -> DecayedMemory | Trunk:
-    if spec.trunk is None:
-        return DecayedMemory(spec.memory_sizes, spec.memory_numbers, 32, texts=spec.memory_texts)
-    sizes = (spec.trunk.width, spec.trunk.vector, spec.memory_texts)
-    return Trunk(spec.memory_sizes, spec.memory_numbers, *sizes)
 
 
 class Foreseen(nn.Module):
@@ -349,8 +306,7 @@ class Foreseen(nn.Module):
 
     def forward(self, batch: Batch, vectors: torch.Tensor) -> torch.Tensor:
         """See Shape above."""
-        events = (batch.categories_M, batch.age_M, batch.example_M)
-        cadence_BVH = self.cadence(*events, len(batch), self.output_R, self.field_V)
+        cadence_BVH = self.cadence(batch, self.output_R, self.field_V)
         changed_BHV = self.heads(vectors).view(len(vectors), *self.usual_HV.shape) + cadence_BVH.mT
         any_BHK = self._any(self.usual_HV + changed_BHV) - self._any(self.usual_HV[None])
         return any_BHK.transpose(1, 2)

@@ -17,12 +17,13 @@ from torch import nn
 from torch.nn import functional
 
 from mlc.atomic import replacing, write_text
-from mlc.batch import Batch, FutureBatch
+from mlc.batch import Batch, FieldSizes, FutureBatch
 from mlc.encoders import BINS, Trunk, ValueCadence
 from mlc.module import Stoppable, learning_rate_factor, matrices_of, parameter_groups
 from mlc.scenario import PretrainSection
 
 MONITOR = "validation_loss"
+SCHEMA = "mlc/foundation/2"
 TIMES_DAYS = (1.0, 2.0, 4.0, 7.0, 14.0, 28.0, 56.0, 91.0)
 """Between these moments the next event lies: the chance of each interval, given that it is reached."""
 
@@ -36,34 +37,25 @@ class FoundationSpec:
     """All that it takes to build the foundation again before its weights are loaded.
 
     Attributes:
-        sizes: Vocabulary rows of each category field.
-        numbers: Number of number fields.
+        sizes: Of the events' fields; texts are seen and not foreseen.
         width: Length of an event's embedding.
         vector: Length of the entity's vector.
         horizons_days: Horizons H over which values are foreseen.
         outputs: Values V that are foreseen.
-        texts: Number of text fields, which are seen and not foreseen.
     """
 
-    sizes: list[int]
-    numbers: int
+    sizes: FieldSizes
     width: int
     vector: int
     horizons_days: list[int]
     outputs: int
-    texts: int = 0
 
     @classmethod
     def of(
-        cls,
-        section: PretrainSection,
-        fields: tuple[list[int], int, int],
-        horizons_days: list[int],
-        outputs: int,
+        cls, section: PretrainSection, sizes: FieldSizes, horizons_days: list[int], outputs: int
     ) -> "FoundationSpec":
-        """The foundation of a scenario, given category sizes, numbers and texts of the events."""
-        sizes, numbers, texts = fields
-        return cls(sizes, numbers, *_SIZES[section.preset], horizons_days, outputs, texts)
+        """The foundation of a scenario."""
+        return cls(sizes, *_SIZES[section.preset], horizons_days, outputs)
 
 
 @dataclass(frozen=True)
@@ -96,12 +88,13 @@ class Foundation(nn.Module):
     def __init__(self, spec: FoundationSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.trunk = Trunk(spec.sizes, spec.numbers, spec.width, spec.vector, spec.texts)
-        self.cadence = ValueCadence(spec.sizes, len(spec.horizons_days)) if spec.outputs else None
-        self.register_buffer("output_R", torch.zeros(sum(spec.sizes), dtype=torch.int64))
+        sizes = spec.sizes
+        self.trunk = Trunk(sizes, spec.width, spec.vector)
+        self.cadence = ValueCadence(sizes.categories, len(spec.horizons_days)) if spec.outputs else None
+        self.register_buffer("output_R", torch.zeros(sum(sizes.categories), dtype=torch.int64))
         self.register_buffer("field_V", torch.zeros(spec.outputs, dtype=torch.int64))
         horizons = len(spec.horizons_days)
-        self._parts = [horizons * spec.outputs, spec.outputs, spec.numbers * (BINS + 1), len(TIMES_DAYS)]
+        self._parts = [horizons * spec.outputs, spec.outputs, sizes.numbers * (BINS + 1), len(TIMES_DAYS)]
         self.register_buffer("prior", torch.zeros(sum(self._parts)))
         self.register_buffer("baseline_L", torch.ones(len(self.tasks)))
         self.dropout = nn.Dropout(0.1)
@@ -112,25 +105,23 @@ class Foundation(nn.Module):
     @property
     def tasks(self) -> list[Task]:
         """What is foreseen, in the order of the losses L."""
-        spec, categories = self.spec, len(self.spec.sizes)
+        spec, categories = self.spec, len(self.spec.sizes.categories)
         return [
             *(Task("set", field, days) for days in spec.horizons_days for field in range(categories)),
-            *(Task("next", field) for field in range(categories + spec.numbers)),
+            *(Task("next", field) for field in range(categories + spec.sizes.numbers)),
             Task("time"),
         ]
 
     def vectors(self, batch: Batch) -> torch.Tensor:
         """The entities' vectors, shape (B, vector)."""
-        events = (batch.categories_M, batch.numbers_M, batch.age_M, batch.example_M)
-        return cast(torch.Tensor, self.trunk(*events, len(batch), batch.memory_texts))
+        return cast(torch.Tensor, self.trunk(batch))
 
     def forward(self, batch: FutureBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums of the losses of a batch and how often each counts, both of shape (L), in nats."""
         history = batch.history
         logits_BO = self.prior + self.heads(self.dropout(self.vectors(history)))
         if self.cadence is not None:
-            events = (history.categories_M, history.age_M, history.example_M)
-            sets_BVH = self.cadence(*events, len(batch), self.output_R, self.field_V)
+            sets_BVH = self.cadence(history, self.output_R, self.field_V)
             rest = logits_BO.shape[1] - self._parts[0]
             logits_BO = logits_BO + functional.pad(sets_BVH.transpose(1, 2).flatten(1), (0, rest))
         return self.losses(batch, logits_BO)
@@ -172,7 +163,7 @@ class Foundation(nn.Module):
             logits.view(target_BHV.shape), target_BHV.to(logits.dtype), reduction="none"
         )
         sums_HV = (cells * known_BH[..., None]).sum(0)
-        sums_HF = sums_HV.new_zeros(len(spec.horizons_days), len(spec.sizes))
+        sums_HF = sums_HV.new_zeros(len(spec.horizons_days), len(spec.sizes.categories))
         sums_HF.index_add_(1, self.field_V, sums_HV)
         counts_HF = known_BH.sum(0)[:, None].expand_as(sums_HF).to(sums_HF.dtype)
         return sums_HF.flatten(), counts_HF.flatten()
@@ -180,7 +171,7 @@ class Foundation(nn.Module):
     def _category_losses(self, batch: FutureBatch, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         sums, counts = [logits.new_zeros(0)], [logits.new_zeros(0)]
         weight_X = _shares(batch)
-        for field in range(len(self.spec.sizes)):
+        for field in range(len(self.spec.sizes.categories)):
             outputs = torch.nonzero(self.field_V == field).flatten()
             chosen_X = batch.outputs_XF[:, field]
             known_X = chosen_X >= 0
@@ -197,10 +188,10 @@ class Foundation(nn.Module):
         return torch.cat(sums), torch.cat(counts)
 
     def _number_losses(self, batch: FutureBatch, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        spec = self.spec
-        if not spec.numbers:
+        numbers = self.spec.sizes.numbers
+        if not numbers:
             return logits.new_zeros(0), logits.new_zeros(0)
-        scores_BNC = functional.log_softmax(logits.view(len(batch), spec.numbers, BINS + 1), dim=2)
+        scores_BNC = functional.log_softmax(logits.view(len(batch), numbers, BINS + 1), dim=2)
         bins_XN, known_XN = self._bins(batch.numbers_XN)
         losses_XN = -scores_BNC.index_select(0, batch.example_X).gather(2, bins_XN[..., None]).squeeze(2)
         weight_XN = _shares(batch)[:, None] * known_XN
@@ -208,8 +199,9 @@ class Foundation(nn.Module):
 
     def _bins(self, numbers_XN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The quantile bin of each number, 0 for a zero; and whether it is known."""
-        assert self.trunk.memory.numbers is not None
-        inner = self.trunk.memory.numbers.edges[:, 1:-1].contiguous()
+        numbers = self.trunk.memory.fields.numbers
+        assert numbers is not None
+        inner = numbers.edges[:, 1:-1].contiguous()
         values = torch.nan_to_num(numbers_XN)
         bins = torch.searchsorted(inner, values.T.contiguous(), right=True).T + 1
         return torch.where(values == 0, 0, bins), ~torch.isnan(numbers_XN)
@@ -235,8 +227,7 @@ class Foundation(nn.Module):
         """
         self.output_R.copy_(output_R)
         self.field_V.copy_(field_V)
-        if self.trunk.memory.numbers is not None:
-            self.trunk.memory.numbers.fit(torch.cat([batch.history.numbers_M for batch in batches]))
+        self.trunk.memory.fields.fit([batch.history.fields_M for batch in batches])
         counted = [self._frequencies(batch) for batch in batches]
         hits, tries = (torch.stack(parts).sum(0) for parts in zip(*counted, strict=True))
         share = (hits + 0.5) / (tries + 1.0)
@@ -254,13 +245,13 @@ class Foundation(nn.Module):
         weight_X = _shares(batch)
         following = torch.zeros(self.spec.outputs)
         tries = torch.zeros(self.spec.outputs)
-        for field in range(len(self.spec.sizes)):
+        for field in range(len(self.spec.sizes.categories)):
             chosen_X = batch.outputs_XF[:, field]
             known_X = chosen_X >= 0
             following.index_add_(0, chosen_X[known_X], weight_X[known_X])
             tries[self.field_V == field] = weight_X[known_X].sum()
-        numbers = torch.zeros(self.spec.numbers, BINS + 1)
-        if self.spec.numbers:
+        numbers = torch.zeros(self.spec.sizes.numbers, BINS + 1)
+        if self.spec.sizes.numbers:
             bins_XN, known_XN = self._bins(batch.numbers_XN)
             weight_XNC = functional.one_hot(bins_XN, BINS + 1) * (weight_X[:, None] * known_XN)[..., None]
             numbers = weight_XNC.sum(0)
@@ -354,13 +345,20 @@ def save_foundation(foundation: Foundation, folder: Path) -> None:
         save_file(
             {name: tensor.cpu().contiguous() for name, tensor in foundation.state_dict().items()}, temporary
         )
-    described = {"schema": "mlc/foundation/1", "foundation": asdict(foundation.spec)}
+    described = {"schema": SCHEMA, "foundation": asdict(foundation.spec)}
     write_text(folder / "model.json", json.dumps(described, indent=1) + "\n")
 
 
 def load_foundation(folder: Path) -> Foundation:
-    """The foundation of a run with its weights."""
+    """The foundation of a run with its weights.
+
+    Raises:
+        ValueError: Another version wrote it.
+    """
     described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    foundation = Foundation(FoundationSpec(**described["foundation"]))
+    if described["schema"] != SCHEMA:
+        raise ValueError(f"its schema is {described['schema']}, not {SCHEMA}")
+    spec = described["foundation"]
+    foundation = Foundation(FoundationSpec(**{**spec, "sizes": FieldSizes(**spec["sizes"])}))
     foundation.load_state_dict(load_file(folder / "model.safetensors"))
     return foundation

@@ -377,12 +377,14 @@ def lifestream(given: Task, width: int, steps: int) -> Spent:
     index_B = np.concatenate(list(islice(given.plan(), WARM_UP + steps)))
     spec = given.network.spec
     assert spec.context is not None
+    sizes = spec.context.sizes
     rows = []
     for chunk in np.array_split(index_B, WARM_UP + steps):
         batch = given.examples[chunk]
         counts = torch.bincount(batch.example_M, minlength=len(batch)).tolist()
-        columns = {f"category{place}": column for place, column in enumerate(batch.categories_M.T)}
-        columns |= {f"number{place}": column.nan_to_num() for place, column in enumerate(batch.numbers_M.T)}
+        columns = {f"category{place}": column for place, column in enumerate(batch.fields_M.categories_XF.T)}
+        numbers_XF = batch.fields_M.numbers_XF.nan_to_num()
+        columns |= {f"number{place}": column for place, column in enumerate(numbers_XF.T)}
         columns["event_time"] = -batch.age_M
         parts = {name: torch.split(column.contiguous(), counts) for name, column in columns.items()}
         targets = batch.targets_BK.float()
@@ -393,9 +395,9 @@ def lifestream(given: Task, width: int, steps: int) -> Spent:
         ]
     encoder = TrxEncoder(
         embeddings={
-            f"category{place}": {"in": size, "out": 32} for place, size in enumerate(spec.context.sizes)
+            f"category{place}": {"in": size, "out": 32} for place, size in enumerate(sizes.categories)
         },
-        numeric_values={f"number{place}": "identity" for place in range(spec.context.numbers)},
+        numeric_values={f"number{place}": "identity" for place in range(sizes.numbers)},
         linear_projection_size=width,
     )
     module = SequenceToTarget(

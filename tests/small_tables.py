@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
+import torch
 import yaml
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
+from mlc.batch import Batch, Fields, FutureBatch
 from mlc.cutoffs import Cutoffs, choose_cutoffs
 from mlc.examples import Examples, build_examples
 from mlc.ingest import EventStore, open_store
@@ -142,8 +144,8 @@ def shop(**more: Any) -> dict[str, Any]:
         },
         "examples": {"every_days": 2, "train_cutoffs": 4},
     }
-    for section, fields in more.items():
-        value[section] = {**value.get(section, {}), **fields}
+    for section, there in more.items():
+        value[section] = {**value.get(section, {}), **there}
     return value
 
 
@@ -237,3 +239,16 @@ def utc(moment: datetime) -> datetime:
 def day(number: int) -> date:
     """A day of the shop."""
     return (START + timedelta(days=number)).date()
+
+
+def tensors_of(packed: Batch | FutureBatch) -> dict[str, torch.Tensor]:
+    """The tensors of a batch by name; those of its fields end in the letter of their rows. Without texts."""
+    found = {}
+    for field in fields(packed):
+        value = getattr(packed, field.name)
+        if isinstance(value, Fields):
+            found[f"categories_{field.name[-1]}"] = value.categories_XF
+            found[f"numbers_{field.name[-1]}"] = value.numbers_XF
+        elif isinstance(value, torch.Tensor):
+            found[field.name] = value
+    return found

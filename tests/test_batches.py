@@ -1,6 +1,5 @@
 """Batches: nothing of the future, nothing of others, each example in its place on every rank."""
 
-from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from tests.small_tables import (
     sales,
     scenario_at,
     shop,
+    tensors_of,
     write,
     write_shop,
 )
@@ -65,14 +65,14 @@ def canonical(batch: Batch) -> dict[str, list[object]]:
     found = {}
     for letter in "TSM":
         parts = [
-            getattr(batch, field.name).double().reshape(len(getattr(batch, field.name)), -1)
-            for field in fields(batch)
-            if field.name.endswith(f"_{letter}")
+            tensor.double().reshape(len(tensor), -1)
+            for name, tensor in tensors_of(batch).items()
+            if name.endswith(f"_{letter}")
         ]
         found[letter] = sorted(str(row) for row in torch.cat(parts, dim=1).tolist())
-    for field in fields(batch):
-        if not field.name.endswith(("_T", "_S", "_M", "_texts")):
-            found[field.name] = [str(row) for row in getattr(batch, field.name).tolist()]
+    for name, tensor in tensors_of(batch).items():
+        if not name.endswith(("_T", "_S", "_M")):
+            found[name] = [str(row) for row in tensor.tolist()]
     return found  # type: ignore[return-value]
 
 
@@ -100,13 +100,10 @@ def test_only_the_newest_events_enter_the_memory_and_all_enter_the_label_histori
     of_each = [torch.nonzero(everything.example_M == example).flatten() for example in (0, 1)]
     assert [len(places) for places in of_each] == [3, 126]
     kept = torch.cat([places[-7:] for places in of_each])
-    for field in fields(everything):
-        expected = getattr(everything, field.name)
-        if field.name.endswith("_M"):
-            expected = expected[kept]
-        torch.testing.assert_close(
-            getattr(bounded, field.name), expected, atol=0, rtol=0, equal_nan=True, msg=field.name
-        )
+    found = tensors_of(bounded)
+    for name, tensor in tensors_of(everything).items():
+        expected = tensor[kept] if name.endswith("_M") else tensor
+        torch.testing.assert_close(found[name], expected, atol=0, rtol=0, equal_nan=True, msg=name)
 
 
 @few
@@ -148,21 +145,20 @@ def test_shapes_and_types_are_those_of_the_docstring(tmp_path):
     assert batch.example_S.shape == (2 * 21,)
     assert batch.age_S.min() == 0.5
     assert batch.first_T.sum() == 2 * 21 * 3
-    assert batch.categories_M.shape[0] == batch.numbers_M.shape[0] == batch.example_M.shape[0] == 2 * events
+    tensors = tensors_of(batch)
+    for name in ("categories_M", "numbers_M", "example_M"):
+        assert tensors[name].shape[0] == 2 * events
     assert batch.targets_BK.tolist() == [[UNKNOWN] * 3] * 2
-    assert batch.attribute_texts is batch.memory_texts is None
-    tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    types = {name: tensor.dtype for name, tensor in tensors.items() if tensor is not None}
+    assert batch.attributes_B.texts is batch.fields_M.texts is None
+    types = {name: tensor.dtype for name, tensor in tensors.items()}
     whole = {name for name, dtype in types.items() if dtype == torch.int64}
     assert whole == {
-        "index_B", "label_T", "example_T", "example_S", "categories_BA", "example_M", "categories_M",
+        "index_B", "label_T", "example_T", "example_S", "categories_B", "example_M", "categories_M",
     }  # fmt: skip
     assert types["targets_BK"] == torch.uint8
     assert set(types.values()) == {torch.int64, torch.uint8, torch.float32}
-    moved = batch.to("cpu")
-    assert all(
-        torch.equal(getattr(moved, name).nan_to_num(), getattr(batch, name).nan_to_num()) for name in types
-    )
+    moved = tensors_of(batch.to("cpu"))
+    assert all(torch.equal(moved[name].nan_to_num(), tensor.nan_to_num()) for name, tensor in tensors.items())
 
 
 def test_without_fields_the_memory_is_empty(tmp_path):
@@ -173,7 +169,7 @@ def test_without_fields_the_memory_is_empty(tmp_path):
         np.zeros(1, np.int64), np.zeros(1, np.int64), np.array([microseconds(CUTOFF)]), None
     )
     assert batch.example_M.shape == (0,)
-    assert batch.categories_BA.shape == (1, 0)
+    assert batch.attributes_B.categories_XF.shape == (1, 0)
 
 
 def test_the_loader_gives_the_planned_examples_with_their_targets(tmp_path):

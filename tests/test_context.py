@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 import mlc.context
-from mlc.batch import Batch
+from mlc.batch import Batch, Fields
 from mlc.batches import calendar
 from mlc.context import (
     HEAD,
@@ -24,13 +24,13 @@ from mlc.context import (
     Sequences,
     Transformer,
     attention,
-    numbers_and_times,
+    with_times,
 )
 from mlc.ensemble import load_network, save_network
 from mlc.network import Network
 from mlc.tables import microseconds
 from tests.conftest import NANO
-from tests.test_module import SPEC, network, one_example, random_batch
+from tests.test_module import EVENTS, SPEC, chosen_rows, network, one_example, random_batch
 
 KINDS = ("gru", "transformer")
 lengths = st.lists(st.integers(0, 9), min_size=1, max_size=7)
@@ -38,7 +38,7 @@ many = settings(deadline=None, max_examples=30)
 
 
 def spec_of(kind: str, width: int = 32, layers: int = 2) -> ContextSpec:
-    return ContextSpec(kind, width, layers, 0.1, SPEC.memory_sizes, SPEC.memory_numbers)  # type: ignore[arg-type]
+    return ContextSpec(kind, width, layers, 0.1, EVENTS)  # type: ignore[arg-type]
 
 
 def with_context(kind: str) -> Network:
@@ -166,7 +166,11 @@ def without_the_longest(batch: Batch) -> Batch:
         values = [getattr(part, name) for part in kept]
         if name.startswith("example_"):
             values = [value + place for place, value in enumerate(values)]
-        joined[name] = None if values[0] is None else torch.cat(values)
+        if isinstance(values[0], Fields):
+            columns = zip(*((value.categories_XF, value.numbers_XF) for value in values), strict=True)
+            joined[name] = Fields(*map(torch.cat, columns))
+        else:
+            joined[name] = torch.cat(values)
     return Batch(**joined)
 
 
@@ -174,7 +178,8 @@ def without_the_longest(batch: Batch) -> Batch:
 def test_the_order_of_the_events_is_seen(kind):
     batch = random_batch(8)
     context = Context(spec_of(kind)).eval()
-    shuffled = replace(batch, categories_M=batch.categories_M.flip(0), numbers_M=batch.numbers_M.flip(0))
+    backwards = torch.arange(len(batch.example_M)).flip(0)
+    shuffled = replace(batch, fields_M=chosen_rows(batch.fields_M, backwards))
     with torch.no_grad():
         assert not torch.allclose(context(batch), context(shuffled))
 
@@ -240,9 +245,9 @@ def test_times_are_ages_pauses_and_days_of_the_week():
         calendar_BC=torch.from_numpy(calendar(torch.full((3,), microseconds(cutoff)).numpy())),
         example_M=example_M,
         age_M=torch.tensor(ages),
-        numbers_M=torch.zeros(4, 1),
+        fields_M=Fields(torch.zeros(4, 0, dtype=torch.int64), torch.zeros(4, 1)),
     )
-    found = numbers_and_times(batch, Sequences.of(example_M, 3))
+    found = with_times(batch, Sequences.of(example_M, 3)).numbers_XF
     torch.testing.assert_close(found[:, 1], torch.tensor(ages).log1p())
     pauses = torch.tensor([torch.nan, 0.0, 2.25, torch.nan])
     torch.testing.assert_close(found[:, 2], pauses.log1p(), equal_nan=True)

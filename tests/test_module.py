@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from mlc.batch import BUCKETS, Batch, Texts
+from mlc.batch import BUCKETS, Batch, Fields, FieldSizes, Texts
 from mlc.encoders import (
     CADENCE_HALF_LIVES_DAYS,
     DecayedMemory,
@@ -25,8 +25,9 @@ from mlc.module import DefinedMeans, learning_rate_factor
 from mlc.network import CALENDAR, POPULARITY, Foreseen, Network, NetworkSpec, TrunkSpec
 
 LABELS = 3
-SPEC = NetworkSpec(LABELS, 16, 1, 0.2, True, True, [4, 5], 2, [6, 3], 1, popularity=True)
-TEXTS = replace(SPEC, attribute_texts=1, memory_texts=2)
+ATTRIBUTES, EVENTS, NONE = FieldSizes([4, 5], 2), FieldSizes([6, 3], 1), FieldSizes()
+SPEC = NetworkSpec(LABELS, 16, 1, 0.2, popularity=True, attributes=ATTRIBUTES, memory=EVENTS)
+TEXTS = replace(SPEC, attributes=replace(ATTRIBUTES, texts=1), memory=replace(EVENTS, texts=2))
 TRUNK = TrunkSpec(width=8, vector=12, horizons=2, foreseen=[(0, 0), (2, 1), (2, 2)])
 RAGGED = ("T", "S", "M")
 
@@ -55,6 +56,9 @@ def random_batch(examples: int, seed: int = 0) -> Batch:
         values[generator.random(shape) < 0.2] = np.nan
         return torch.from_numpy(values)
 
+    def fields_of(rows: int, sizes: FieldSizes) -> Fields:
+        return Fields(codes(rows, sizes.categories), numbers(rows, sizes.numbers))
+
     return Batch(
         index_B=torch.arange(examples),
         targets_BK=torch.from_numpy(generator.integers(0, 2, (examples, LABELS)).astype(np.uint8)),
@@ -67,12 +71,10 @@ def random_batch(examples: int, seed: int = 0) -> Batch:
         example_S=example_S,
         age_S=age_S,
         events_B=torch.bincount(example_S, minlength=examples).float(),
-        categories_BA=codes(examples, SPEC.attribute_sizes),
-        numbers_BN=numbers(examples, SPEC.attribute_numbers),
+        attributes_B=fields_of(examples, ATTRIBUTES),
         example_M=example_M,
         age_M=age_M,
-        categories_M=codes(len(example_M), SPEC.memory_sizes),
-        numbers_M=numbers(len(example_M), SPEC.memory_numbers),
+        fields_M=fields_of(len(example_M), EVENTS),
     )
 
 
@@ -80,15 +82,23 @@ def with_texts(batch: Batch, attributes: int = 1, events: int = 2) -> Batch:
     """The batch with nine texts of up to four parts, the first of none, in text fields."""
     generator = torch.Generator().manual_seed(3)
 
-    def texts(rows: int, fields: int) -> Texts:
+    def texts(there: Fields, fields: int) -> Fields:
         starts = torch.tensor([0, 0, 3, 4, 8, 8, 9, 11, 14])
         buckets = torch.randint(0, fields * BUCKETS, (15,), generator=generator)
-        return Texts(torch.randint(0, 9, (rows, fields), generator=generator), starts, buckets)
+        places = torch.randint(0, 9, (len(there.numbers_XF), fields), generator=generator)
+        return replace(there, texts=Texts(places, starts, buckets))
 
-    events_there = len(batch.example_M)
     return replace(
-        batch, attribute_texts=texts(len(batch), attributes), memory_texts=texts(events_there, events)
+        batch, attributes_B=texts(batch.attributes_B, attributes), fields_M=texts(batch.fields_M, events)
     )
+
+
+def chosen_rows(value: torch.Tensor | Fields, which: torch.Tensor) -> torch.Tensor | Fields:
+    """Some rows of what has a row for each entity or event."""
+    if isinstance(value, torch.Tensor):
+        return value[which]
+    texts = value.texts and replace(value.texts, places_XF=value.texts.places_XF[which])
+    return Fields(value.categories_XF[which], value.numbers_XF[which], texts)
 
 
 def one_example(batch: Batch, which: int) -> Batch:
@@ -97,20 +107,14 @@ def one_example(batch: Batch, which: int) -> Batch:
     for field in fields(batch):
         value = getattr(batch, field.name)
         axis = field.name.rsplit("_", 1)[-1]
-        if isinstance(value, Texts):
-            kept = batch.example_M == which if field.name == "memory_texts" else batch.index_B == which
-            chosen[field.name] = replace(value, places_XF=value.places_XF[kept])
-        elif value is None:
-            chosen[field.name] = None
-        elif axis in RAGGED:
-            kept = getattr(batch, f"example_{axis}") == which
-            chosen[field.name] = (
-                torch.zeros(int(kept.sum()), dtype=torch.int64)
-                if field.name.startswith("example")
-                else value[kept]
-            )
-        else:
-            chosen[field.name] = value[which : which + 1]
+        if field.name == "remembered_BR":
+            continue
+        kept = getattr(batch, f"example_{axis}" if axis in RAGGED else "index_B") == which
+        chosen[field.name] = (
+            torch.zeros(int(kept.sum()), dtype=torch.int64)
+            if field.name.startswith("example")
+            else chosen_rows(value, kept)
+        )
     return Batch(**chosen)
 
 
@@ -148,7 +152,7 @@ def test_the_order_of_the_events_changes_nothing():
     for axis in RAGGED:
         order = torch.randperm(len(getattr(batch, f"age_{axis}")), generator=torch.Generator().manual_seed(1))
         names = [field.name for field in fields(batch) if field.name.endswith(f"_{axis}")]
-        shuffled.update({name: getattr(batch, name)[order] for name in names})
+        shuffled.update({name: chosen_rows(getattr(batch, name), order) for name in names})
     with torch.no_grad():
         torch.testing.assert_close(net(batch), net(replace(batch, **shuffled)), atol=1e-5, rtol=1e-5)
 
@@ -159,16 +163,16 @@ def test_the_order_of_the_events_changes_nothing():
         {"history": False},
         {"popularity": False},
         {"calendar": False},
-        {"attribute_sizes": [], "attribute_numbers": 0},
-        {"attribute_sizes": []},
-        {"memory_sizes": [], "memory_numbers": 0},
-        {"memory_sizes": []},
-        {"memory_numbers": 0},
+        {"attributes": NONE},
+        {"attributes": FieldSizes(numbers=2)},
+        {"memory": NONE},
+        {"memory": FieldSizes(numbers=1)},
+        {"memory": FieldSizes([6, 3])},
         {"trunk": TRUNK},
         {"trunk": replace(TRUNK, foreseen=[])},
-        {"attribute_texts": 1},
-        {"memory_texts": 2, "trunk": TRUNK},
-        {"memory_sizes": [], "memory_numbers": 0, "memory_texts": 2},
+        {"attributes": TEXTS.attributes},
+        {"memory": TEXTS.memory, "trunk": TRUNK},
+        {"memory": FieldSizes(texts=2)},
         {"labels": 3, "depth": 2, "width": 8},
     ],
 )
@@ -200,7 +204,7 @@ def test_saved_weights_come_back_with_their_class_names(tmp_path, spec):
     with torch.no_grad():
         torch.testing.assert_close(again.eval()(batch), net(batch), atol=0, rtol=0)
     assert names == ["Dress", "Men's Wear", "Ü, |"]
-    assert json.loads((tmp_path / "model.json").read_text())["schema"] == "mlc/model/1"
+    assert json.loads((tmp_path / "model.json").read_text())["schema"] == "mlc/model/2"
 
 
 def test_popularity_beyond_what_training_saw_counts_as_its_edge():
@@ -212,20 +216,16 @@ def test_popularity_beyond_what_training_saw_counts_as_its_edge():
         torch.testing.assert_close(net(edge), net(beyond), atol=0, rtol=0)
 
 
-def test_a_model_of_before_popularity_and_texts_still_loads(tmp_path):
-    net, batch = network(replace(SPEC, popularity=False)), random_batch(6)
-    save_network(net, ["a", "b", "c"], tmp_path)
+def test_a_model_of_another_version_is_refused(tmp_path):
+    save_network(network(), ["a", "b", "c"], tmp_path)
     described = json.loads((tmp_path / "model.json").read_text())
-    for name in ("popularity", "attribute_texts", "memory_texts"):
-        del described["network"][name]
-    (tmp_path / "model.json").write_text(json.dumps(described))
-    again, _ = load_network(tmp_path)
-    with torch.no_grad():
-        torch.testing.assert_close(again.eval()(batch), net(batch), atol=0, rtol=0)
+    (tmp_path / "model.json").write_text(json.dumps({**described, "schema": "mlc/model/1"}))
+    with pytest.raises(ValueError, match="its schema is mlc/model/1, not mlc/model/2"):
+        load_network(tmp_path)
 
 
 def test_what_is_foreseen_for_a_label_is_that_any_of_its_values_comes():
-    foreseen = Foreseen(TRUNK, LABELS, SPEC.memory_sizes)
+    foreseen = Foreseen(TRUNK, LABELS, EVENTS.categories)
     with torch.no_grad():
         foreseen.usual_HV.normal_()
         vectors = torch.randn(5, 12)
@@ -246,13 +246,13 @@ def test_the_cadence_of_a_value_equals_a_plain_loop():
     field_V = torch.tensor([0, 0, 0, 1])
     with torch.no_grad():
         cadence.outer.weight.normal_()
-        found = cadence(batch.categories_M, batch.age_M, batch.example_M, 6, output_R, field_V)
+        found = cadence(batch, output_R, field_V)
         for example, value in itertools.product(range(6), range(4)):
             seen, total = torch.zeros(5), torch.zeros(5)
             for event in torch.nonzero(batch.example_M == example).flatten().tolist():
                 faded = torch.exp2(-batch.age_M[event] / torch.tensor(CADENCE_HALF_LIVES_DAYS))
                 total += faded
-                for start, row in zip((0, 6), batch.categories_M[event].tolist(), strict=True):
+                for start, row in zip((0, 6), batch.fields_M.categories_XF[event].tolist(), strict=True):
                     seen += faded * (output_R[start + row] == value)
             inner = cadence.inner(torch.log1p(torch.cat([seen, total]))) + cadence.field[field_V[value]]
             expected = cadence.outer(torch.nn.functional.gelu(inner))
@@ -261,8 +261,8 @@ def test_the_cadence_of_a_value_equals_a_plain_loop():
 
 def test_a_batch_moves_whole():
     moved = with_texts(random_batch(3)).to("meta")
-    assert moved.memory_texts is not None
-    parts = [getattr(whole, field.name) for whole in (moved, moved.memory_texts) for field in fields(whole)]
+    wholes: list[Any] = [moved, moved.attributes_B, moved.fields_M, moved.fields_M.texts]
+    parts = [getattr(whole, field.name) for whole in wholes for field in fields(whole)]
     assert {part.device.type for part in parts if isinstance(part, torch.Tensor)} == {"meta"}
 
 
@@ -294,14 +294,14 @@ def test_a_feature_that_is_always_missing_has_edges_all_the_same():
 
 
 def test_the_memory_halves_an_event_in_each_half_life():
-    memory = DecayedMemory([3], 0, 4, half_lives_days=(10.0,))
+    memory = DecayedMemory(FieldSizes([3]), 4, half_lives_days=(10.0,))
     memory.norm = torch.nn.Identity()  # type: ignore[assignment]
     memory.norm.weight = torch.ones(4)  # type: ignore[assignment]
-    rows, one = torch.tensor([[1]]), torch.tensor([0])
-    none = torch.zeros(1, 0)
+    event = Fields(torch.tensor([[1]]), torch.zeros(1, 0))
+    one = replace(random_batch(1), fields_M=event, example_M=torch.tensor([0]))
     with torch.no_grad():
-        fresh = torch.expm1(memory(rows, none, torch.tensor([0.0]), one, 1).abs())
-        faded = torch.expm1(memory(rows, none, torch.tensor([20.0]), one, 1).abs())
+        fresh = torch.expm1(memory(replace(one, age_M=torch.tensor([0.0]))).abs())
+        faded = torch.expm1(memory(replace(one, age_M=torch.tensor([20.0]))).abs())
     torch.testing.assert_close(faded, fresh / 4, rtol=1e-4, atol=1e-6)
 
 

@@ -305,8 +305,7 @@ def test_before_its_training_a_network_says_what_the_foundation_foresees(demo, r
     row = sum(start.events.sizes[: names.index(field)]) + FIRST + rows.index(label)
     value = int(model.output_R[row])
     with torch.no_grad():
-        events = (batch.categories_M, batch.age_M, batch.example_M)
-        cadence_B = model.cadence(*events, 50, model.output_R, model.field_V)[:, value, 1]  # 28 days
+        cadence_B = model.cadence(batch, model.output_R, model.field_V)[:, value, 1]  # 28 days
         foreseen_B = cadence_B + model.heads(model.vectors(batch))[:, model.spec.outputs + value]
         kids = prepared.examples.labels.names.index(label)
         bias = network(batch)[:, kids] - network.prior_K[kids] - foreseen_B

@@ -102,8 +102,8 @@ def test_a_batch_has_each_distinct_text_once(tmp_path):
     cutoffs = np.full(2, microseconds(START + timedelta(days=DAYS)))
     builder = BatchBuilder(built.store, built.label_line, vocabulary, 3)
     batch = builder.build(rows, rows, cutoffs, None).to("cpu")
-    assert batch.memory_texts is not None
-    assert batch.attribute_texts is not None
+    assert batch.fields_M.texts is not None
+    assert batch.attributes_B.texts is not None
 
     def bags(texts: Texts) -> list[list[int]]:
         ends = [*texts.starts_U[1:].tolist(), len(texts.buckets_G)]
@@ -113,12 +113,12 @@ def test_a_batch_has_each_distinct_text_once(tmp_path):
         ]
         return [distinct[place] for place in texts.places_XF[:, 0].tolist()]
 
-    assert bags(batch.attribute_texts) == [bag("Carpe diem"), []]
+    assert bags(batch.attributes_B.texts) == [bag("Carpe diem"), []]
     _, index_M = built.store.events.history(rows, cutoffs)
     joined_rows = built.store.events.columns[">products"][index_M]
     products = [None, *pl.read_parquet(tmp_path / "products.parquet")["name"].to_list()]
-    assert bags(batch.memory_texts) == [bag(products[row] or "") for row in joined_rows]
-    assert len(batch.memory_texts.starts_U) <= 4
+    assert bags(batch.fields_M.texts) == [bag(products[row] or "") for row in joined_rows]
+    assert len(batch.fields_M.texts.starts_U) <= 4
 
 
 def test_a_text_column_that_left_the_tables_is_missing(tmp_path):
@@ -128,9 +128,9 @@ def test_a_text_column_that_left_the_tables_is_missing(tmp_path):
     builder = BatchBuilder(built.store, built.label_line, gone, 3)
     one = np.zeros(1, np.int64)
     batch = builder.build(one, one, np.array([microseconds(START)]), None)
-    assert batch.attribute_texts is not None
-    assert batch.attribute_texts.places_XF.tolist() == [[0]]
-    assert len(batch.attribute_texts.buckets_G) == 0
+    assert batch.attributes_B.texts is not None
+    assert batch.attributes_B.texts.places_XF.tolist() == [[0]]
+    assert len(batch.attributes_B.texts.buckets_G) == 0
 
 
 @pytest.mark.parametrize("foundation", [False, True])

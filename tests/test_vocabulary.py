@@ -95,13 +95,14 @@ def test_unseen_values_are_row_1_and_missing_ones_row_0(tmp_path):
     rows = np.array([ids.index(name) for name in ("ann", "bob", "late")])
     cutoffs = np.full(3, microseconds(START + timedelta(days=DAYS)))
     batch = BatchBuilder(built.store, built.label_line, vocabulary, 3).build(rows, rows, cutoffs, None)
-    assert batch.categories_BA.tolist() == [[2], [0], [1]]
-    np.testing.assert_array_equal(batch.numbers_BN.numpy(), np.array([[31.0], [np.nan], [5.0]], np.float32))
-    last = batch.categories_M[batch.example_M == 2]
+    assert batch.attributes_B.categories_XF.tolist() == [[2], [0], [1]]
+    numbers_BN = batch.attributes_B.numbers_XF.numpy()
+    np.testing.assert_array_equal(numbers_BN, np.array([[31.0], [np.nan], [5.0]], np.float32))
+    last = batch.fields_M.categories_XF[batch.example_M == 2]
     shop_column = list(vocabulary.events.categories).index("sales.shop")
     assert last[:, shop_column].tolist() == [1]
     assert last[:, list(vocabulary.events.categories).index("products.department")].tolist() == [0]
-    assert batch.numbers_M[batch.example_M == 2].isnan().all()
+    assert batch.fields_M.numbers_XF[batch.example_M == 2].isnan().all()
 
 
 def test_a_column_that_left_the_tables_is_missing(tmp_path):
@@ -118,8 +119,8 @@ def test_a_column_that_left_the_tables_is_missing(tmp_path):
     one = np.zeros(1, np.int64)
     cutoffs = np.array([microseconds(START + timedelta(days=9))])
     batch = BatchBuilder(built.store, built.label_line, vocabulary, 3).build(one, one, cutoffs, None)
-    assert batch.categories_BA.tolist() == [[0]]
-    assert batch.numbers_BN.tolist() == [[31.0]]
+    assert batch.attributes_B.categories_XF.tolist() == [[0]]
+    assert batch.attributes_B.numbers_XF.tolist() == [[31.0]]
 
 
 @pytest.mark.parametrize("kinds", [("category", "number"), ("number", "category")])

@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from mlc.atomic import write_text
 from mlc.batch import FutureBatch
-from mlc.batches import BatchPlan, Loader
+from mlc.batches import BatchPlan, Loader, field_sizes
 from mlc.cutoffs import choose_cutoffs, naive
 from mlc.errors import DataError
 from mlc.futures import FixedFutures, FutureBatches, Outputs, RandomCutoffs, choose_outputs
@@ -199,9 +199,8 @@ def _fitted(
     vocabulary: Vocabulary, outputs: Outputs, plan: Plan, section: PretrainSection, learning: Learning
 ) -> Foundation:
     """The untrained foundation, with bins and marginal frequencies from training batches."""
-    events = vocabulary.events
-    fields = (events.sizes, len(events.numbers), len(events.texts))
-    spec = FoundationSpec.of(section, fields, plan.horizons_days, len(outputs.field_V))
+    sizes = field_sizes(vocabulary.events)
+    spec = FoundationSpec.of(section, sizes, plan.horizons_days, len(outputs.field_V))
     foundation = Foundation(spec)
     sample = [learning.training[pairs] for pairs in islice(learning.cutoffs, _SAMPLE_BATCHES)]
     foundation.fit(torch.from_numpy(outputs.output_R), torch.from_numpy(outputs.field_V), sample)

@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from mlc.atomic import replacing
 from mlc.baselines import check_boosting
-from mlc.batches import BatchBuilder, BatchPlan, ExampleBatches
+from mlc.batches import BatchBuilder, BatchPlan, ExampleBatches, field_sizes
 from mlc.boosting import boosting_scores
 from mlc.custom_metrics import check_metrics
 from mlc.ensemble import (
@@ -326,10 +326,9 @@ def fitted_network(
     spec = NetworkSpec.of(
         scenario.model,
         len(labels.names),
-        (vocabulary.attributes.sizes, len(vocabulary.attributes.numbers)),
-        (vocabulary.events.sizes, len(vocabulary.events.numbers)),
+        field_sizes(vocabulary.attributes),
+        field_sizes(vocabulary.events),
         trunk_spec(start, scenario, labels) if start else None,
-        (len(vocabulary.attributes.texts), len(vocabulary.events.texts)),
     )
     pytorch_lightning.seed_everything(scenario.train.seed, verbose=False)
     network = make_network(spec, scenario.model.members)

@@ -1,10 +1,9 @@
 """What a finished run knows: its scenario, vocabulary, weights and thresholds."""
 
-from operator import itemgetter
 from pathlib import Path
 
 from mlc.calibration import Calibrator, calibration_from_json
-from mlc.ensemble import WEIGHTS, AnyNetwork, load_network
+from mlc.ensemble import WEIGHTS, AnyNetwork, described_network, load_network
 from mlc.errors import DataError, Problem, RunError
 from mlc.ingest import open_store
 from mlc.run import Run
@@ -87,6 +86,6 @@ def _owner(scenario: Scenario, field: str) -> tuple[str, str]:
 
 def stored_network(run: Run, weights: str = WEIGHTS) -> tuple[AnyNetwork, list[str]]:
     """The network of a run with its weights, of the file of that name, and its class names."""
-    run.read_json("model.json", itemgetter("network", "class_names"))  # complained of by its own name
+    run.read_json("model.json", described_network)  # complained of by its own name
     with run.reading(weights):
         return load_network(run.folder, weights)
