@@ -167,8 +167,8 @@ def without_the_longest(batch: Batch) -> Batch:
         if name.startswith("example_"):
             values = [value + place for place, value in enumerate(values)]
         if isinstance(values[0], Fields):
-            columns = zip(*((value.categories_XF, value.numbers_XF) for value in values), strict=True)
-            joined[name] = Fields(*map(torch.cat, columns))
+            categories = torch.cat([value.categories_XF for value in values])
+            joined[name] = Fields(categories, torch.cat([value.numbers_XF for value in values]))
         else:
             joined[name] = torch.cat(values)
     return Batch(**joined)

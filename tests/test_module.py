@@ -3,7 +3,7 @@
 import itertools
 import json
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -30,6 +30,7 @@ SPEC = NetworkSpec(LABELS, 16, 1, 0.2, popularity=True, attributes=ATTRIBUTES, m
 TEXTS = replace(SPEC, attributes=replace(ATTRIBUTES, texts=1), memory=replace(EVENTS, texts=2))
 TRUNK = TrunkSpec(width=8, vector=12, horizons=2, foreseen=[(0, 0), (2, 1), (2, 2)])
 RAGGED = ("T", "S", "M")
+_Rows = TypeVar("_Rows", torch.Tensor, Fields)
 
 
 def random_batch(examples: int, seed: int = 0) -> Batch:
@@ -93,7 +94,7 @@ def with_texts(batch: Batch, attributes: int = 1, events: int = 2) -> Batch:
     )
 
 
-def chosen_rows(value: torch.Tensor | Fields, which: torch.Tensor) -> torch.Tensor | Fields:
+def chosen_rows(value: _Rows, which: torch.Tensor) -> _Rows:
     """Some rows of what has a row for each entity or event."""
     if isinstance(value, torch.Tensor):
         return value[which]
@@ -148,7 +149,7 @@ def test_what_is_computed_for_the_seen_labels_alone_is_what_all_of_them_give():
 
 def test_the_order_of_the_events_changes_nothing():
     batch, net = random_batch(8), network()
-    shuffled = {}
+    shuffled: dict[str, Any] = {}
     for axis in RAGGED:
         order = torch.randperm(len(getattr(batch, f"age_{axis}")), generator=torch.Generator().manual_seed(1))
         names = [field.name for field in fields(batch) if field.name.endswith(f"_{axis}")]
