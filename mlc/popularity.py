@@ -58,7 +58,7 @@ class Popularity:
         Examples:
             >>> day = MICROSECONDS_PER_DAY
             >>> popularity = Popularity(np.array([0, 0, day]), np.array([0, 0, 1]), [7, 7])
-            >>> np.exp(popularity.at(np.array([0, day]))[:, :, 0]).round(2).tolist()
+            >>> np.exp(popularity.at(np.array([0, day]))[:, :, 0].astype(float)).round(2).tolist()
             [[0.75, 0.25], [0.6, 0.4]]
         """
         days_U, day_B = np.unique(cutoffs_B // MICROSECONDS_PER_DAY, return_inverse=True)

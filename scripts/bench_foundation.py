@@ -144,6 +144,7 @@ def make_foundation(path: Path, runs: Path, overrides: Sequence[str]) -> None:
 def one_training(case: Case, runs: Path, start: str, seed: int) -> Outcome:
     """Train on a share of the labelled entities and score the test split."""
     name = "-".join(filter(None, [case.path.stem, case.target, f"{case.share:g}", start, str(seed)]))
+    name = name.replace(" ", "_")
     begun = [text.replace("=base", f"={case.path.stem}-base") for text in STARTS[start]]
     scenario = load_scenario(case.path, [f"name={name}", f"train.seed={seed}", *begun, *case.overrides])
     prepared = thinned(prepare(scenario, runs, silent), case.share, seed)
@@ -159,7 +160,7 @@ def one_training(case: Case, runs: Path, start: str, seed: int) -> Outcome:
             patch("mlc.steps.train.log_report"),
             patch("mlc.steps.train.write_page"),
             patch("mlc.steps.train.make_rivals"),
-            patch("mlc.steps.train.fitted_boosting"),
+            patch("mlc.steps.train.fitted_boosting", return_value=None),
         ):
             train(scenario, Setting(runs, "overwrite"), silent)
     predictions = pl.read_parquet(run / "predictions.parquet")

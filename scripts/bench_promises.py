@@ -27,6 +27,7 @@ import polars as pl
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from mlc.baselines import NO_PROBABILITIES
+from mlc.boosting import boosting_scores
 from mlc.run import Run
 from mlc.steps.labels import prepare
 from mlc.steps.rivals import make_rivals, stored_boosting
@@ -198,7 +199,9 @@ def rival_scores(run: Run, runs: Path) -> dict[str, Matrix]:
     """What each rival gives for every example of the run."""
     vocabulary = stored_vocabulary(run)
     prepared = prepare(scenario_as_trained(run, vocabulary, runs, lambda _: None), runs, lambda _: None)
-    rivals = make_rivals(prepared, example_batches(prepared, vocabulary), stored_boosting(run))
+    boosting = stored_boosting(run)
+    examples = example_batches(prepared, vocabulary)
+    rivals = make_rivals(prepared, boosting, boosting_scores(boosting, examples) if boosting else None)
     return {name: scores_of(table) for name, table in rivals.predictions.items()}
 
 

@@ -80,8 +80,8 @@ def labels_of(scenario: Path, folder: Path) -> Iterator[Label]:
         yield Label(
             int(positives[index]),
             entry["prevalence"],
-            (entry["auroc"]["value"], entry["ap"]["value"]),
-            (own["auroc"]["value"], own["ap"]["value"]),
+            (entry["auroc"], entry["ap"]),
+            (own["auroc"], own["ap"]),
         )
 
 

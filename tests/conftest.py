@@ -13,7 +13,7 @@ from mlc.cli import main
 
 NANO = (
     *("--set", "model.preset=nano", "--set", "train.epochs=2", "--set", "target.allow_empty=true"),
-    *("--set", "baselines=[recency]"),
+    *("--set", "baselines=[recency]", "--set", "examples.train_cutoffs=12"),
 )
 GATES = "gates={macro_ap: '>= 0.2', beats: prevalence}"
 

@@ -141,7 +141,7 @@ def test_of_too_many_rows_it_takes_a_random_sample_of_examples_and_says_so(examp
     boosting = fit_boosting(batches, train, validation, seed=7, most_rows=12 * 300 + 5)
     assert boosting is not None
     assert (boosting.examples, boosting.of_examples) == (300, len(train))
-    assert f"a random 300 of {len(train)} training examples" in boosting.described()
+    assert f"a random 300 of {len(train):,} training examples" in boosting.described()
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def test_the_default_is_the_last_complete_window_and_the_one_before(tmp_path):
     assert cutoffs.splits["validation"] == [datetime(2020, 8, 11)]
     assert cutoffs.splits["train"][-1] == datetime(2020, 7, 21)
     assert cutoffs.splits["train"][-2] == datetime(2020, 7, 11)
-    assert len(cutoffs.splits["train"]) == 12
+    assert len(cutoffs.splits["train"]) == 21  # of 26, since the tables begin then
 
 
 def test_where_no_cutoff_fits_every_such_split_is_named(tmp_path):

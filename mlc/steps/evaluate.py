@@ -1,5 +1,6 @@
 """`mlc evaluate`: the report again, from the saved model and the tables."""
 
+import math
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -35,7 +36,8 @@ class Evaluation:
     Attributes:
         report: The report.
         tables_changed: Whether the tables are others than those of the training.
-        same: Whether every number equals the training's report; gates may have come since.
+        same: Whether every number is that of the training's report, up to a millionth, since the last digits
+            of a score depend on the number of threads; gates may have come since.
     """
 
     report: dict[str, Any]
@@ -74,8 +76,19 @@ def evaluate(run: Run, runs: Path, say: Say) -> Evaluation:
     rivals = make_rivals(prepared, boosting, boosted_NK, weight)
     predictions = with_calibration(raw, calibrators)
     report = make_report(prepared, predictions, calibrators, thresholds, rivals)
-    same = {**report, "gates": None} == {**before, "gates": None}
+    same = _same({**report, "gates": None}, {**before, "gates": None})
     return Evaluation(report, trained_store != prepared.store.fingerprint, same)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two trees of JSON differ by at most a millionth anywhere."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=0.0, abs_tol=1e-6)
+    return bool(one == other)
 
 
 def _predictions(prepared: Prepared, network: AnyNetwork, examples: ExampleBatches) -> pl.DataFrame:
