@@ -336,6 +336,33 @@ def test_one_foundation_serves_other_targets(demo, runs, mlc):
     assert result.code == 0, result.err
 
 
+def test_a_foundation_is_made_where_none_fits_and_found_where_one_does(demo, mlc, tmp_path):
+    flags = (*NANO, *FLAGS, "--set", "model.foundation=auto")
+    first = mlc("train", demo / f"{NAME}.yaml", *flags)
+    assert first.code == 0, first.err
+    made = tmp_path / f"runs/{NAME}-foundation"
+    assert f"starts from runs/{made.name}" in first.err
+    before = (made / "run.json").read_text()
+    shorter = ("name=shorter", "target.window_days=21", "target.true_probabilities=null")
+    again = mlc("train", demo / f"{NAME}.yaml", *flags, *(f for text in shorter for f in ("--set", text)))
+    assert again.code == 0, again.err
+    assert (made / "run.json").read_text() == before
+    assert Run(tmp_path / "runs/shorter").scenario().model.foundation == made.name
+    # One that has seen too much does not fit, and is not replaced either.
+    refused = mlc("train", demo / f"{NAME}.yaml", *flags, "--set", "examples.validation_from=2025-07-09")
+    assert refused.code == 2
+    assert f"runs/{made.name}: must not exist, however: a finished run of another scenario" in refused.err
+
+
+def test_torchrun_makes_no_foundation_by_the_way(demo, tmp_path, monkeypatch):
+    from mlc.steps.foundation import with_foundation
+
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    scenario = load_scenario(demo / f"{NAME}.yaml", ["model.foundation=auto"])
+    with pytest.raises(RunError, match=r"model\.foundation: must be there before torchrun starts"):
+        with_foundation(scenario, tmp_path, "new", silent)
+
+
 def test_a_foundation_that_has_seen_the_validation_is_refused(demo, mlc):
     assert mlc("pretrain", demo / f"{NAME}.yaml", *FLAGS, "--until", "2025-08-20").code == 0
     flags = (*NANO, "--set", f"model.foundation={NAME}-foundation")

@@ -3,7 +3,7 @@
 from mlc.scenario.database import database_file, database_of, without_secrets
 from mlc.scenario.examples import EachEvent, ExamplesSection, RandomDays
 from mlc.scenario.fields import expand_environment, memory_bytes
-from mlc.scenario.foundation import PretrainSection, TrunkRate, Tune
+from mlc.scenario.foundation import AUTO, PretrainSection, TrunkRate, Tune
 from mlc.scenario.gates import GatesSection
 from mlc.scenario.models import (
     MetricSection,
@@ -67,6 +67,7 @@ from mlc.scenario.thresholds import (
 from mlc.scenario.train import Asymmetric, Bce, Focal, LoggerName, Loss, PosWeight, TrainSection
 
 __all__ = [
+    "AUTO",
     "AnyTable",
     "Arrow",
     "Asymmetric",

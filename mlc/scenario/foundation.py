@@ -6,6 +6,9 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from mlc.scenario.fields import Days, Moment, Section
 
+AUTO = "auto"
+"""As `model.foundation`: find one, or make it."""
+
 
 class TrunkRate(Section):
     """A learning rate of its own for what was pre-trained."""

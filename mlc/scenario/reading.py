@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from mlc.errors import Problem, ScenarioError, did_you_mean
 from mlc.scenario.database import absolute_uri
 from mlc.scenario.fields import expand_environment
+from mlc.scenario.foundation import AUTO
 from mlc.scenario.messages import shown, translate
 from mlc.scenario.models import Scenario
 from mlc.scenario.origin import Origin, Places, dotted
@@ -66,8 +67,9 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
             table["path"] = _absolute(scenario, table["path"])
         if table["format"] is not None and "uri" in table["format"]:
             table["format"]["uri"] = absolute_uri(table["format"]["uri"], scenario.origin.base)
-    if scenario.model.foundation and scenario.path(scenario.model.foundation).exists():
-        value["model"]["foundation"] = _absolute(scenario, scenario.model.foundation)
+    foundation = scenario.model.foundation
+    if foundation is not None and foundation != AUTO and scenario.path(foundation).exists():
+        value["model"]["foundation"] = _absolute(scenario, foundation)
     if scenario.has_target and scenario.target.true_probabilities:
         value["target"]["true_probabilities"] = _absolute(scenario, scenario.target.true_probabilities)
     return value

@@ -5,23 +5,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 import torch
 from torch import nn
 
+from mlc.cutoffs import choose_cutoffs
 from mlc.encoders import Trunk
 from mlc.errors import DataError, RunError
 from mlc.ingest import EventStore
 from mlc.labels import LABEL, VALUE, Labels
 from mlc.network import Network, TrunkSpec
 from mlc.pretraining import Foundation, load_foundation
-from mlc.run import Run, find_run, fingerprint_of
-from mlc.scenario import Scenario, TrunkRate
-from mlc.sources import join_columns, scan_table
-from mlc.steps.labels import Say
+from mlc.run import Opening, Run, find_run, fingerprint_of
+from mlc.scenario import AUTO, Scenario, TrunkRate, resolved
+from mlc.sources import check_tables, join_columns, observed_span, scan_table
+from mlc.steps.labels import Say, reading_rows
+from mlc.steps.pretrain import pretrain
+from mlc.steps.ranks import by_torchrun
 from mlc.vocabulary import FIRST, FieldRows, Vocabulary
 
 
@@ -58,6 +61,65 @@ def stored_foundation(run: Run) -> Start:
         model = load_foundation(run.folder)
     described = dict(zip(("vocabulary", "fingerprint", "until"), facts, strict=True))
     return Start(model, vocabulary.events, {"name": run.folder.name, **described})
+
+
+def with_foundation(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> Scenario:
+    """The scenario with the name of a foundation where it says `auto`.
+
+    That is the one of the same tables in `runs` that has seen most, but nothing after the first validation
+    cutoff. Where there is none, `<name>-foundation` is made, on one device.
+
+    Args:
+        scenario: Checked scenario.
+        runs: Folder of all runs.
+        opening: `overwrite` also replaces a former `<name>-foundation` that does not fit.
+        say: Receives progress in lines.
+
+    Raises:
+        RunError: None is there, and torchrun has started several processes; or the folder is taken.
+        DataError: The tables do not fit the scenario.
+    """
+    if scenario.model.foundation != AUTO:
+        return scenario
+    name = _fitting(scenario, runs)
+    if name is None:
+        if by_torchrun():
+            rule = (
+                "must be there before torchrun starts, however: no run of mlc pretrain fits; make one first"
+            )
+            raise RunError(scenario.problem("model.foundation", rule))
+        hardware = scenario.train.model_copy(update={"devices": 1, "strategy": "auto"})
+        name = f"{scenario.name}-foundation"
+        run = Run(runs / name)
+        begun = (run / "run.json").exists() and not run.finished
+        own = scenario.model_copy(update={"name": name, "train": hardware})
+        pretrain(own, runs, "resume" if begun and opening != "overwrite" else opening, say)
+    say(f"starts from {runs / name}")
+    model = scenario.model.model_copy(update={"foundation": name})
+    return scenario.model_copy(update={"model": model})
+
+
+def _fitting(scenario: Scenario, runs: Path) -> str | None:
+    """The name of the foundation of the same tables that has seen most of what it may."""
+    finished = [run for path in sorted(runs.glob("*/model.json")) if (run := Run(path.parent)).finished]
+    found = {
+        run.folder.name: run.read_json("run.json", itemgetter("until"))
+        for run in finished
+        if "foundation" in run.read_json("model.json") and _made_of(run.scenario()) == _made_of(scenario)
+    }
+    if not found:
+        return None
+    check_tables(scenario)
+    with reading_rows(scenario):
+        fit_until = choose_cutoffs(scenario, *observed_span(scenario)).fit_until
+    allowed = [name for name, until in found.items() if datetime.fromisoformat(until) <= fit_until]
+    return max(allowed, key=lambda name: found[name], default=None)
+
+
+def _made_of(scenario: Scenario) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All that decides what a foundation is, but for the time."""
+    value = resolved(scenario)
+    return value["data"], {**value["pretrain"], "until": None}
 
 
 def open_foundation(

@@ -20,7 +20,8 @@ def is_rank_zero() -> bool:
     return all(int(os.environ.get(name, "0")) == 0 for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
 
 
-def _by_torchrun() -> bool:
+def by_torchrun() -> bool:
+    """Whether torchrun has started all processes at once."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
@@ -31,7 +32,7 @@ def rank_zero_first() -> Iterator[None]:
     Under torchrun all begin at once. Lightning's own launcher starts the others when rank zero is about to
     train.
     """
-    if not _by_torchrun():
+    if not by_torchrun():
         yield
         return
     store, rank, _ = next(rendezvous("env://"))
@@ -63,7 +64,7 @@ def devices_and_nodes(train: TrainSection) -> tuple[int | str, int]:
     Raises:
         RunError: The scenario wants another number of devices than torchrun has started processes.
     """
-    if not _by_torchrun():
+    if not by_torchrun():
         return train.devices, 1
     processes = int(os.environ["LOCAL_WORLD_SIZE"])
     if train.devices not in ("auto", processes):

@@ -35,7 +35,7 @@ from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_ru
 from mlc.scenario import Bce, Scenario, TrainSection
 from mlc.steps.blend import fitted_blend, with_blend
 from mlc.steps.fitting import make_trainer, run_trainer
-from mlc.steps.foundation import Start, begin_from, open_foundation, trunk_spec
+from mlc.steps.foundation import Start, begin_from, open_foundation, trunk_spec, with_foundation
 from mlc.steps.frozen import FrozenMemory
 from mlc.steps.labels import Prepared, Say, label_popularity, prepare, write_examples
 from mlc.steps.loggers import check_loggers, log_report, open_loggers
@@ -96,6 +96,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     check_boosting(scenario)
     check_loggers(scenario)
     with rank_zero_first():
+        scenario = with_foundation(scenario, setting.runs, setting.opening, say)
         run, prepared, vocabulary, start = _prepare(scenario, setting, say)
     check_slices(scenario, prepared.store)
     check_metrics(wanted_metrics(scenario), len(prepared.examples.labels.names))
