@@ -13,16 +13,15 @@ from mlc.atomic import replacing
 from mlc.batch import Batch
 from mlc.batches import ExampleBatches
 from mlc.ensemble import members_of
-from mlc.errors import DataError, RunError
-from mlc.examples import eligible_rows
+from mlc.errors import RunError
 from mlc.futures import without_labels
 from mlc.ingest import open_store
 from mlc.run import Run
+from mlc.steps.as_of import cutoff_at, entities_at, rows_at
 from mlc.steps.foundation import stored_foundation
 from mlc.steps.labels import Say, reading_rows
-from mlc.steps.predict import cutoff_at
 from mlc.steps.trained import scenario_as_trained, stored_network, stored_vocabulary
-from mlc.tables import CUTOFF, ENTITY_ID, array_column, microseconds
+from mlc.tables import array_column, microseconds
 
 VECTOR = "vector"
 
@@ -49,20 +48,12 @@ def embed(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFram
     with reading_rows(scenario):
         store = open_store(scenario, runs, say)
     cutoff = cutoff_at(scenario, store, as_of)
-    rows = eligible_rows(
-        scenario, store, cutoff, lambda reason, count: say(f"{count:,} entities {reason}") if count else None
-    )
-    if not len(rows):
-        raise DataError(
-            f"--as-of {cutoff:%Y-%m-%d %H:%M}: an entity must have history then, however: none has"
-        )
+    rows = rows_at(scenario, store, cutoff, say)
     cutoffs = np.full(len(rows), microseconds(cutoff))
     examples = ExampleBatches(without_labels(store, vocabulary, most_events), rows, cutoffs, None)
     with torch.inference_mode():
         vectors = torch.cat([vectors_of(batch) for batch in examples.in_order()])
-    return pl.DataFrame({ENTITY_ID: store.entity_ids.gather(rows)}).with_columns(
-        pl.lit(cutoff).cast(pl.Datetime("us")).alias(CUTOFF), array_column(VECTOR, vectors.numpy())
-    )
+    return entities_at(store, rows, cutoff, array_column(VECTOR, vectors.numpy()))
 
 
 def _vectors_of(run: Run) -> tuple[Callable[[Batch], torch.Tensor], int | None]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
 
@@ -14,14 +14,13 @@ from mlc.baselines import check_boosting
 from mlc.batches import BatchBuilder, ExampleBatches
 from mlc.boosting import boosting_scores
 from mlc.calibration import calibrated
-from mlc.cutoffs import naive
 from mlc.ensemble import WEIGHTS, score_batches
-from mlc.errors import DataError, MlcError, Problem, ScenarioError
-from mlc.examples import eligible_rows
-from mlc.ingest import EventStore, open_store
+from mlc.errors import MlcError, Problem, ScenarioError
+from mlc.ingest import open_store
 from mlc.labels import label_line, resolve_labels, value_counts
 from mlc.run import Run
-from mlc.scenario import Scenario, load_scenario
+from mlc.scenario import load_scenario
+from mlc.steps.as_of import cutoff_at, entities_at, rows_at
 from mlc.steps.blend import blended, stored_blend
 from mlc.steps.labels import Say, label_popularity, reading_rows
 from mlc.steps.refit import REFIT, SCORED
@@ -64,13 +63,7 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
         cutoff = cutoff_at(scenario, store, as_of)
         labels = resolve_labels(scenario, value_counts(scenario, cutoff, store), names)
         events = label_line(scenario, labels, store)
-    rows = eligible_rows(
-        scenario, store, cutoff, lambda reason, count: say(f"{count:,} entities {reason}") if count else None
-    )
-    if not len(rows):
-        raise DataError(
-            f"--as-of {cutoff:%Y-%m-%d %H:%M}: an entity must have history then, however: none has"
-        )
+    rows = rows_at(scenario, store, cutoff, say)
     popularity = label_popularity(scenario, labels, events)
     most = scenario.model.most_events
     builder = BatchBuilder(store, events, vocabulary, len(names), popularity, most)
@@ -80,9 +73,7 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
     if refit:
         say(SCORED)
     scores_NK = calibrated(raw_NK, stored_calibration(run))
-    return pl.DataFrame({ENTITY_ID: store.entity_ids.gather(rows)}).with_columns(
-        pl.lit(cutoff).cast(pl.Datetime("us")).alias(CUTOFF), array_column(SCORES, scores_NK)
-    )
+    return entities_at(store, rows, cutoff, array_column(SCORES, scores_NK))
 
 
 def _with_blend(run: Run, examples: ExampleBatches, raw_NK: np.ndarray) -> np.ndarray:
@@ -93,27 +84,6 @@ def _with_blend(run: Run, examples: ExampleBatches, raw_NK: np.ndarray) -> np.nd
     boosting = stored_boosting(run)
     assert boosting is not None  # it is there, or an error
     return blended(raw_NK, boosting_scores(boosting, examples), weight)
-
-
-def cutoff_at(scenario: Scenario, store: EventStore, as_of: datetime | None) -> datetime:
-    """The moment that is asked for, or the last one observed.
-
-    Raises:
-        DataError: The tables do not reach it.
-    """
-    last = max(counts.last for counts in store.counts.values())
-    first = min(counts.first for counts in store.counts.values())
-    if as_of is None:
-        return naive(scenario.examples.observed_until) or last
-    cutoff = naive(as_of)
-    assert cutoff is not None
-    # The midnight after the last event is a moment at which the day is known to be over.
-    if not first <= cutoff <= last + timedelta(days=1):
-        raise DataError(
-            f"--as-of {cutoff:%Y-%m-%d %H:%M}: must lie within the tables, however: they reach from "
-            f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}; choose a moment between, or leave it out"
-        )
-    return cutoff
 
 
 def decisions(predictions: pl.DataFrame, thresholds: Sequence[Threshold]) -> np.ndarray:
