@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
 import yaml
@@ -252,3 +253,19 @@ def tensors_of(packed: Batch | FutureBatch) -> dict[str, torch.Tensor]:
         elif isinstance(value, torch.Tensor):
             found[field.name] = value
     return found
+
+
+def joined_batches(batches: list[Batch]) -> Batch:
+    """One batch of the examples of several; without texts."""
+    starts = np.cumsum([0, *(len(batch) for batch in batches)])
+    joined: dict[str, Any] = {}
+    for name in vars(batches[0]):
+        parts = [getattr(batch, name) for batch in batches]
+        if isinstance(parts[0], Fields):
+            categories = torch.cat([part.categories_XF for part in parts])
+            joined[name] = Fields(categories, torch.cat([part.numbers_XF for part in parts]))
+        elif name.startswith("example_"):
+            joined[name] = torch.cat([part + int(at) for part, at in zip(parts, starts, strict=False)])
+        else:
+            joined[name] = torch.cat(parts)
+    return Batch(**joined)

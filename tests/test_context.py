@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -30,6 +29,7 @@ from mlc.ensemble import load_network, save_network
 from mlc.network import Network
 from mlc.tables import microseconds
 from tests.conftest import NANO
+from tests.small_tables import joined_batches
 from tests.test_module import EVENTS, SPEC, chosen_rows, network, one_example, random_batch
 
 KINDS = ("gru", "transformer")
@@ -161,17 +161,7 @@ def without_the_longest(batch: Batch) -> Batch:
     """The same batch with one example fewer, so that blocks are padded to another length."""
     longest = int(torch.bincount(batch.example_M).argmax())
     kept = [one_example(batch, which) for which in range(len(batch)) if which != longest]
-    joined: dict[str, Any] = {}
-    for name in vars(batch):
-        values = [getattr(part, name) for part in kept]
-        if name.startswith("example_"):
-            values = [value + place for place, value in enumerate(values)]
-        if isinstance(values[0], Fields):
-            categories = torch.cat([value.categories_XF for value in values])
-            joined[name] = Fields(categories, torch.cat([value.numbers_XF for value in values]))
-        else:
-            joined[name] = torch.cat(values)
-    return Batch(**joined)
+    return joined_batches(kept)
 
 
 @pytest.mark.parametrize("kind", KINDS)

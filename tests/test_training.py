@@ -6,9 +6,8 @@ import socket
 import subprocess
 import sys
 import warnings
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -25,26 +24,11 @@ from mlc.module import Classifier, monitored
 from mlc.network import Network, NetworkSpec
 from mlc.scenario import TrainSection, load_scenario
 from tests.conftest import NANO, Command
+from tests.small_tables import joined_batches
 from tests.test_module import SPEC, random_batch
 
 NAME = "departments_28d"
 STILL = replace(SPEC, dropout=0.0)
-
-
-def joined(batches: list[Batch]) -> Batch:
-    """One batch of the examples of several."""
-    starts = np.cumsum([0, *(len(batch) for batch in batches)])
-    there = [field.name for field in fields(Batch) if getattr(batches[0], field.name) is not None]
-    tensors: dict[str, Any] = {
-        name: torch.cat(
-            [
-                getattr(batch, name) + (int(start) if name.startswith("example_") else 0)
-                for batch, start in zip(batches, starts, strict=False)
-            ]
-        )
-        for name in there
-    }
-    return Batch(**tensors)
 
 
 def part(seed: int, unknown: float) -> Batch:
@@ -96,12 +80,12 @@ def moved(one: Classifier, two: Classifier) -> bool:
 
 def test_accumulated_batches_are_one_batch_also_where_few_targets_are_known():
     parts = [part(1, 0.0), part(2, 0.9), part(3, 0.5)]
-    assert_same_weights(fitted(parts, accumulate_grad_batches=3), fitted([joined(parts)]))
+    assert_same_weights(fitted(parts, accumulate_grad_batches=3), fitted([joined_batches(parts)]))
 
 
 def test_the_last_step_of_an_epoch_may_have_fewer_batches():
     parts = [part(seed, 0.2) for seed in range(5)]
-    together = [joined(parts[:2]), joined(parts[2:4]), parts[4]]
+    together = [joined_batches(parts[:2]), joined_batches(parts[2:4]), parts[4]]
     assert_same_weights(fitted(parts, accumulate_grad_batches=2), fitted(together))
 
 
