@@ -354,6 +354,13 @@ def test_a_foundation_is_made_where_none_fits_and_found_where_one_does(demo, mlc
     assert f"runs/{made.name}: must not exist, however: a finished run of another scenario" in refused.err
 
 
+def test_a_foundation_that_is_not_there_is_told_with_its_line_before_tables_are_read(demo, mlc):
+    result = mlc("train", demo / f"{NAME}.yaml", "--set", "model.foundation=gone")
+    assert result.code == 2
+    assert "model.foundation: gone must be a run in runs, however: it is not" in result.err
+    assert "events" not in result.err
+
+
 def test_torchrun_makes_no_foundation_by_the_way(demo, tmp_path, monkeypatch):
     from mlc.steps.foundation import with_foundation
 

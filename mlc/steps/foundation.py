@@ -76,10 +76,12 @@ def with_foundation(scenario: Scenario, runs: Path, opening: Opening, say: Say) 
         say: Receives progress in lines.
 
     Raises:
-        RunError: None is there, and torchrun has started several processes; or the folder is taken.
+        RunError: None is there by the name that the scenario gives; or none fits, and torchrun has started
+            several processes; or the folder is taken.
         DataError: The tables do not fit the scenario.
     """
     if scenario.model.foundation != AUTO:
+        _named(scenario, runs)  # that there is none is told before the tables are read
         return scenario
     name = _fitting(scenario, runs)
     if name is None:
@@ -97,6 +99,20 @@ def with_foundation(scenario: Scenario, runs: Path, opening: Opening, say: Say) 
     say(f"starts from {runs / name}")
     model = scenario.model.model_copy(update={"foundation": name})
     return scenario.model_copy(update={"model": model})
+
+
+def _named(scenario: Scenario, runs: Path) -> Run | None:
+    """The run that the scenario names; None where it names none."""
+    named = scenario.model.foundation
+    if named is None:
+        return None
+    beside = scenario.path(named)
+    try:
+        return find_run(runs, str(beside) if beside.exists() else named)
+    except RunError as error:
+        raise RunError(
+            [scenario.problem("model.foundation", found.rule) for found in error.problems]
+        ) from None
 
 
 def _fitting(scenario: Scenario, runs: Path) -> str | None:
@@ -138,11 +154,10 @@ def open_foundation(
         RunError: There is no such run.
         DataError: It has seen what this scenario is judged on, or knows none of its fields.
     """
-    named = scenario.model.foundation
-    if named is None:
+    run = _named(scenario, runs)
+    if run is None:
         return None
-    beside = scenario.path(named)
-    start = stored_foundation(find_run(runs, str(beside) if beside.exists() else named))
+    start = stored_foundation(run)
     until = datetime.fromisoformat(start.facts["until"])
     field = "model.foundation"
     if until > fit_until:
