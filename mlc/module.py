@@ -81,11 +81,22 @@ class Stoppable(pytorch_lightning.LightningModule):
     Attributes:
         votes: Whether this rank wants the training to stop, and to save; set before a step.
         agreed: Whether any rank wanted so in the last step, the same on every rank.
+        epoch_sums: Losses of the epoch so far, and how often each counts; a buffer of the subclass.
     """
+
+    epoch_sums: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.votes = self.agreed = (False, False)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Within an epoch, the sums of its losses are on their way."""
+        checkpoint["epoch_sums"] = self.epoch_sums.tolist()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See `on_save_checkpoint`."""
+        self.epoch_sums.copy_(torch.tensor(checkpoint["epoch_sums"]))
 
     def seed_step(self, seed: int, batch_idx: int) -> None:
         """What is random in a step depends on (seed, epoch, batch, rank) alone."""
@@ -119,7 +130,6 @@ class Classifier(Stoppable):
     """
 
     step_sums: torch.Tensor
-    epoch_sums: torch.Tensor
     weights_N: torch.Tensor | None
 
     def __init__(
@@ -226,14 +236,6 @@ class Classifier(Stoppable):
         self.log_dict({f"validation_{name}": value for name, value in means.items()}, sync_dist=True)
         self.log("train_loss", self.epoch_sums[0] / self.epoch_sums[1], sync_dist=True)
         self.epoch_sums.zero_()
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Within an epoch, the mean of its losses is on its way."""
-        checkpoint["epoch_sums"] = self.epoch_sums.tolist()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """See `on_save_checkpoint`."""
-        self.epoch_sums.copy_(torch.tensor(checkpoint["epoch_sums"]))
 
     def configure_optimizers(self) -> Any:
         """AdamW with decay on matrices only, and a learning rate that rises and falls step by step."""

@@ -280,7 +280,6 @@ class Pretrainer(Stoppable):
         section: How to train it.
     """
 
-    epoch_sums: torch.Tensor
     validation_sums: torch.Tensor
 
     def __init__(self, foundation: Foundation, section: PretrainSection) -> None:
@@ -310,14 +309,6 @@ class Pretrainer(Stoppable):
         self.log("train_loss", self.foundation.objective(*self.epoch_sums))
         self.validation_sums.zero_()
         self.epoch_sums.zero_()
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Within an epoch, the sums of its losses are on their way."""
-        checkpoint["epoch_sums"] = self.epoch_sums.tolist()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """See `on_save_checkpoint`."""
-        self.epoch_sums.copy_(torch.tensor(checkpoint["epoch_sums"]))
 
     def configure_optimizers(self) -> Any:
         """As for a network: AdamW, with a learning rate that rises and falls step by step."""

@@ -31,6 +31,13 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a field: --set train.epochs=1. Repeatable."),
 ]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Start over; the former run goes when the new one is complete.")
+]
+Devices = Annotated[
+    int | None, typer.Option(help="Number of devices; short for --set train.devices=N.", min=1)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RUNS = Path("runs")
 trace_folders = [Path()]

@@ -11,7 +11,10 @@ import typer
 from mlc.cli.arguments import (
     RUNS,
     AsJson,
+    Devices,
     Overrides,
+    Overwrite,
+    Resume,
     RunName,
     RunsDir,
     ScenarioFile,
@@ -42,31 +45,25 @@ def train(
     scenario: ScenarioFile,
     override: Overrides = None,
     runs_dir: RunsDir = RUNS,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Start over; the former run goes when the new one is complete."),
-    ] = False,
-    devices: Annotated[
-        int | None, typer.Option(help="Number of devices; short for --set train.devices=N.", min=1)
-    ] = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    devices: Devices = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="The whole path on a small slice, in a run of its own.")
     ] = False,
 ) -> None:
     """Train a scenario: labels, model, predictions, baselines, report."""
-    if resume and overwrite:
-        raise MlcError("--resume and --overwrite exclude each other: one goes on, the other starts over")
+    opening = _opening(resume, overwrite)
     overrides = [*(override or []), *([f"train.devices={devices}"] if devices else [])]
     loaded = load(scenario, overrides)
     if smoke:
         loaded = load(scenario, [*_SMOKE, *overrides, f"name={loaded.name}-smoke"])
+        opening = "overwrite" if opening == "new" else opening
     trace_folders.append(runs_dir / loaded.name)
     from mlc.report import report_text
     from mlc.steps.train import Setting
     from mlc.steps.train import train as step
 
-    opening: Opening = "resume" if resume else "overwrite" if overwrite or smoke else "new"
     report = step(loaded, Setting(runs_dir, opening, interactive=sys.stdout.isatty()), say)
     if report is not None:
         print(report_text(report))
@@ -84,18 +81,12 @@ def pretrain(
     until: Annotated[
         str | None, typer.Option(help="See nothing after this date; short for --set pretrain.until=DATE.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Start over; the former run goes when the new one is complete."),
-    ] = False,
-    devices: Annotated[
-        int | None, typer.Option(help="Number of devices; short for --set train.devices=N.", min=1)
-    ] = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    devices: Devices = None,
 ) -> None:
     """Make a foundation model from the tables alone, for `model.foundation` of any scenario on them."""
-    if resume and overwrite:
-        raise MlcError("--resume and --overwrite exclude each other: one goes on, the other starts over")
+    opening = _opening(resume, overwrite)
     from mlc.scenario import load_scenario
 
     overrides = [*(override or []), *([f"train.devices={devices}"] if devices else [])]
@@ -107,11 +98,16 @@ def pretrain(
     from mlc.report import foundation_markdown
     from mlc.steps.pretrain import pretrain as step
 
-    opening: Opening = "resume" if resume else "overwrite" if overwrite else "new"
     report = step(loaded, runs_dir, opening, say)
     if report is not None:
         print(foundation_markdown(report))
         print(runs_dir / loaded.name / "report.md")
+
+
+def _opening(resume: bool, overwrite: bool) -> "Opening":
+    if resume and overwrite:
+        raise MlcError("--resume and --overwrite exclude each other: one goes on, the other starts over")
+    return "resume" if resume else "overwrite" if overwrite else "new"
 
 
 @app.command()

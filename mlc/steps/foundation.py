@@ -117,11 +117,12 @@ def _named(scenario: Scenario, runs: Path) -> Run | None:
 
 def _fitting(scenario: Scenario, runs: Path) -> str | None:
     """The name of the foundation of the same tables that has seen most of what it may."""
+    wanted = _made_of(scenario)
     finished = [run for path in sorted(runs.glob("*/model.json")) if (run := Run(path.parent)).finished]
     found = {
         run.folder.name: run.read_json("run.json", itemgetter("until"))
         for run in finished
-        if "foundation" in run.read_json("model.json") and _made_of(run.scenario()) == _made_of(scenario)
+        if "foundation" in run.read_json("model.json") and _made_of(run.scenario()) == wanted
     }
     if not found:
         return None
