@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ from torch import nn
 from torch.nn import functional
 
 from mlc.atomic import replacing, write_text
-from mlc.batch import Batch
+from mlc.batch import Batch, FieldSizes
 from mlc.network import Network, NetworkSpec
 
 WEIGHTS = "model.safetensors"
-SCHEMA = "mlc/model/2"
+SCHEMA = "mlc/model/3"
 
 
 class Ensemble(nn.Module):
@@ -43,18 +44,66 @@ class Ensemble(nn.Module):
         return yes - no
 
 
-AnyNetwork = Network | Ensemble
+class Hedge(nn.Module):
+    """Networks that start from a foundation, and as many that do not see it; both are scored as one.
+
+    Args:
+        spec: Sizes of those with the foundation.
+        members: How many there are of each kind.
+
+    Attributes:
+        weight: Of those with the foundation, from 0 to 1, in the mean of the logits.
+
+    Shape:
+        `Batch` of B examples → `(B, K)`.
+    """
+
+    weight: torch.Tensor
+
+    def __init__(self, spec: NetworkSpec, members: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.started = make_network(spec, members)
+        self.scratch = make_network(replace(spec, trunk=None, memory=FieldSizes()), members)
+        self.register_buffer("weight", torch.tensor(0.5))
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """See Shape above."""
+        return torch.lerp(self.scratch(batch), self.started(batch), self.weight)
 
 
-def make_network(spec: NetworkSpec, members: int) -> AnyNetwork:
+PlainNetwork = Network | Ensemble
+AnyNetwork = PlainNetwork | Hedge
+
+
+def make_network(spec: NetworkSpec, members: int) -> PlainNetwork:
     """A network, or an ensemble where there are several members."""
     return Network(spec) if members == 1 else Ensemble(spec, members)
 
 
+def make_model(spec: NetworkSpec, members: int, *, hedge: bool) -> AnyNetwork:
+    """All networks of a scenario."""
+    return Hedge(spec, members) if hedge else make_network(spec, members)
+
+
+def blank_copy(network: AnyNetwork) -> AnyNetwork:
+    """A model of the same sizes, untrained, on the CPU."""
+    members, hedge = _shape(network)
+    return make_model(network.spec, members, hedge=hedge)
+
+
+def _shape(network: AnyNetwork) -> tuple[int, bool]:
+    """How many members of a kind there are, and whether there are two kinds."""
+    hedge = isinstance(network, Hedge)
+    return len(members_of(network)) // (2 if hedge else 1), hedge
+
+
 def members_of(network: AnyNetwork) -> list[Network]:
-    """The networks of an ensemble, or the only one."""
+    """The networks of an ensemble, or the only one; those with a foundation first."""
     if isinstance(network, Network):
         return [network]
+    if isinstance(network, Hedge):
+        return [*members_of(network.started), *members_of(network.scratch)]
     return [member for member in network.members if isinstance(member, Network)]
 
 
@@ -83,10 +132,12 @@ def score_batches(network: AnyNetwork, batches: Iterable[Batch]) -> tuple[np.nda
 def save_network(network: AnyNetwork, class_names: Sequence[str], folder: Path) -> None:
     """Write `model.safetensors` and `model.json`: no pickled code, labels by name."""
     save_weights(network, folder / WEIGHTS)
+    members, hedge = _shape(network)
     described = {
         "schema": SCHEMA,
         "class_names": list(class_names),
-        "members": len(members_of(network)),
+        "members": members,
+        "hedge": hedge,
         "network": network.spec.as_json(),
     }
     write_text(folder / "model.json", json.dumps(described, indent=1, ensure_ascii=False) + "\n")
@@ -101,21 +152,21 @@ def save_weights(network: nn.Module, path: Path) -> None:
         )
 
 
-def described_network(described: dict[str, Any]) -> tuple[NetworkSpec, int, list[str]]:
-    """What `model.json` says: a network's sizes, how many members there are, and the class names.
+def described_network(described: dict[str, Any]) -> tuple[AnyNetwork, list[str]]:
+    """What `model.json` says: the network, whose weights are not there yet, and the class names.
 
     Raises:
         ValueError: Another version wrote it.
     """
     if described["schema"] != SCHEMA:
         raise ValueError(f"its schema is {described['schema']}, not {SCHEMA}")
-    return NetworkSpec.from_json(described["network"]), described["members"], described["class_names"]
+    spec = NetworkSpec.from_json(described["network"])
+    return make_model(spec, described["members"], hedge=described["hedge"]), described["class_names"]
 
 
 def load_network(folder: Path, weights: str = WEIGHTS) -> tuple[AnyNetwork, list[str]]:
     """The network of a run with its weights, of the file of that name, and its class names."""
     described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    spec, members, names = described_network(described)
-    network = make_network(spec, members)
+    network, names = described_network(described)
     network.load_state_dict(load_file(folder / weights))
     return network, names

@@ -1,6 +1,7 @@
 """Several networks, a blend with boosting, weights trained on everything: what is scored with what."""
 
 import sys
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -10,7 +11,16 @@ import torch
 from scipy.special import expit
 
 from mlc.boosting import Boosting, boosting_scores
-from mlc.ensemble import Ensemble, load_network, make_network, members_of, save_network, score_batches
+from mlc.ensemble import (
+    Ensemble,
+    Hedge,
+    blank_copy,
+    load_network,
+    make_network,
+    members_of,
+    save_network,
+    score_batches,
+)
 from mlc.network import Network
 from mlc.run import Run
 from mlc.scenario import load_scenario
@@ -25,7 +35,7 @@ from mlc.steps.trained import stored_calibration, stored_vocabulary
 from mlc.tables import CUTOFF, ENTITY_ID, RAW_SCORES, SPLIT, array_column, scores_of
 from tests.conftest import NANO
 from tests.small_tables import silent
-from tests.test_module import SPEC, random_batch
+from tests.test_module import SPEC, TRUNK, random_batch
 
 NAME = "departments_28d"
 AS_OF = datetime(2025, 9, 3)
@@ -86,6 +96,22 @@ def test_a_saved_ensemble_gives_the_same_scores(tmp_path):
     again, names = load_network(tmp_path)
     assert (len(members_of(again)), names) == (2, ["a", "b", "c"])
     np.testing.assert_array_equal(score_batches(again, [batch])[1], score_batches(ensemble, [batch])[1])
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_the_logits_of_a_hedge_lie_between_both_kinds_and_outlast_a_file(tmp_path, members):
+    hedge, batch = Hedge(replace(SPEC, trunk=TRUNK), members).eval(), random_batch(6)
+    hedge.weight.fill_(0.35)
+    with torch.no_grad():
+        expected = 0.35 * hedge.started(batch) + 0.65 * hedge.scratch(batch)
+        torch.testing.assert_close(hedge(batch), expected, atol=1e-6, rtol=0)
+    kinds = [member.spec.trunk is not None for member in members_of(hedge)]
+    assert kinds == [True] * members + [False] * members
+    assert all(member.memory is None for member in members_of(hedge)[members:])
+    save_network(hedge, ["a", "b", "c"], tmp_path)
+    again, _ = load_network(tmp_path)
+    np.testing.assert_array_equal(score_batches(again, [batch])[1], score_batches(hedge, [batch])[1])
+    assert blank_copy(hedge).state_dict().keys() == hedge.state_dict().keys()
 
 
 # ── the blend ───────────────────────────────────────────────────────────────────────────────────

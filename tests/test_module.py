@@ -205,7 +205,7 @@ def test_saved_weights_come_back_with_their_class_names(tmp_path, spec):
     with torch.no_grad():
         torch.testing.assert_close(again.eval()(batch), net(batch), atol=0, rtol=0)
     assert names == ["Dress", "Men's Wear", "Ü, |"]
-    assert json.loads((tmp_path / "model.json").read_text())["schema"] == "mlc/model/2"
+    assert json.loads((tmp_path / "model.json").read_text())["schema"] == "mlc/model/3"
 
 
 def test_popularity_beyond_what_training_saw_counts_as_its_edge():
@@ -221,7 +221,7 @@ def test_a_model_of_another_version_is_refused(tmp_path):
     save_network(network(), ["a", "b", "c"], tmp_path)
     described = json.loads((tmp_path / "model.json").read_text())
     (tmp_path / "model.json").write_text(json.dumps({**described, "schema": "mlc/model/1"}))
-    with pytest.raises(ValueError, match="its schema is mlc/model/1, not mlc/model/2"):
+    with pytest.raises(ValueError, match="its schema is mlc/model/1, not mlc/model/3"):
         load_network(tmp_path)
 
 

@@ -1,6 +1,7 @@
 """Pre-training, and what starts from it, through the real command line."""
 
 import json
+import math
 import shutil
 from datetime import datetime
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from mlc.pretraining import load_foundation
 from mlc.run import Run
 from mlc.scenario import load_scenario
 from mlc.steps.pretrain import plan_time, pretrain
-from mlc.tables import ENTITY_ID, scores_of
+from mlc.tables import ENTITY_ID, SPLIT, scores_of, targets_of
 from mlc.vocabulary import FIRST, FieldRows, Vocabulary
 from tests.conftest import NANO, process
 from tests.small_tables import silent
@@ -204,7 +205,36 @@ def test_training_the_head_alone_leaves_the_trunk_as_it_was(runs, tuned):
     }
     assert trunk
     for name, tensor in trunk.items():
-        assert torch.equal(after[f"memory.{name}"], tensor), name
+        assert torch.equal(after[f"started.memory.{name}"], tensor), name
+
+
+def test_the_weight_of_a_hedge_has_the_lowest_validation_loss_and_the_report_tells_it(runs, tuned):
+    from mlc.ensemble import Hedge
+    from mlc.steps.labels import prepare
+    from mlc.steps.train import example_batches
+    from mlc.steps.trained import stored_network, stored_vocabulary
+
+    run = Run(tuned)
+    prepared = prepare(run.scenario(), runs, silent)
+    validation = np.flatnonzero((prepared.examples.table[SPLIT] == "validation").to_numpy())
+    batch = example_batches(prepared, stored_vocabulary(run))[validation]
+    network = stored_network(run)[0].eval()
+    assert isinstance(network, Hedge)
+    with torch.no_grad():
+        started, scratch = network.started(batch).double(), network.scratch(batch).double()
+    targets = targets_of(prepared.examples.table)[validation]
+    known = list(zip(*np.nonzero(targets < 2), strict=True))
+
+    def loss(weight: float) -> float:
+        scores = torch.sigmoid(weight * started + (1 - weight) * scratch).numpy()
+        return sum(-math.log(scores[cell] if targets[cell] else 1 - scores[cell]) for cell in known)
+
+    best = min((step / 20 for step in range(21)), key=loss)
+    assert network.weight.item() == pytest.approx(best)
+    assert (
+        f"a hedge: in logits {network.weight.item():.2f} of what starts from"
+        in (run / "report.md").read_text()
+    )
 
 
 def test_a_frozen_memory_is_asked_once_and_says_the_same(demo, runs, tuned, tmp_path, monkeypatch):
@@ -264,6 +294,8 @@ def test_training_all_changes_the_trunk(demo, runs, mlc, tune):
         "model.foundation=base",
         "--set",
         f"model.tune={tune}",
+        "--set",
+        "model.hedge=false",
     )
     shutil.copytree(runs / "base", "runs/base")
     assert mlc("train", demo / f"{NAME}.yaml", *flags, "--overwrite").code == 0
@@ -297,7 +329,7 @@ def test_before_its_training_a_network_says_what_the_foundation_foresees(demo, r
     assert start is not None
     examples = example_batches(prepared, Vocabulary(FieldRows({}, []), start.events))
     vocabulary = Vocabulary(FieldRows({}, []), start.events)
-    (network,) = members_of(fitted_network(prepared, vocabulary, examples, start).eval())
+    network, _ = members_of(fitted_network(prepared, vocabulary, examples, start).eval())
     batch = examples[np.arange(50)]
     model, (field, label) = start.model.eval(), ("articles.department", "Kids")
     assert model.cadence is not None

@@ -55,7 +55,9 @@ class ModelSection(Section):
     tune: Tune = "head"
     """What is trained of the foundation: `all` of it, nothing (`head`: only what comes after it), or all with
     a learning rate of its own, `{trunk_learning_rate: 1.0e-4}`."""
-
+    hedge: bool = True
+    """Beside what starts from a foundation, train as much that does not see it; the score is a weighted mean
+    in logits, and validation chooses the weight by the loss. So a foundation that misleads costs little."""
     members: Annotated[int, Field(ge=1)] = 1
     """So many networks, trained side by side from different first weights; the score is the mean of theirs.
     Costs as many times the training and the scoring."""
@@ -67,6 +69,11 @@ class ModelSection(Section):
     def sees_events(self) -> bool:
         """Whether the columns of the events enter the model."""
         return self.memory or self.foundation is not None or self.context != "none"
+
+    @property
+    def hedged(self) -> bool:
+        """Whether networks with a foundation and without one are trained."""
+        return self.hedge and self.foundation is not None
 
     @property
     def most_events(self) -> int | None:
@@ -362,9 +369,11 @@ class Scenario(Section):
             if train.ema_decay is not None:
                 rule = "needs all weights on each device, however: strategy is fsdp; use ddp, or remove this"
                 yield self.problem("train.ema_decay", rule)
-            if vars(self).get("model", ModelSection()).members > 1:
-                rule = "several networks need ddp, however: train.strategy is fsdp; change one of them"
-                yield self.problem("model.members", rule)
+            model = vars(self).get("model", ModelSection())
+            for field, several in (("model.members", model.members > 1), ("model.hedge", model.hedged)):
+                if several:
+                    rule = "several networks need ddp, however: train.strategy is fsdp; change one of them"
+                    yield self.problem(field, rule)
         examples = vars(self).get("examples", ExamplesSection())
         if train.half_life_days is not None and examples.train_cutoffs == 1 and not examples.at:
             rule = "has no effect: there is one training cutoff; raise examples.train_cutoffs, or remove this"

@@ -113,12 +113,14 @@ def with_blend(raw: pl.DataFrame, boosted_NK: np.ndarray | None, weight: float |
     return raw.with_columns(array_column(SCORES, blended(scores_of(raw), boosted_NK, weight)))
 
 
-def blend_note(weight: float) -> str:
-    """What a reader of the report should know.
+def blend_notes(weight: float | None) -> list[str]:
+    """What a reader of the report should know; nothing where the model is no blend.
 
     Examples:
-        >>> blend_note(0.62)
-        'the model is a blend: in logits 0.620 of the network, 0.380 of boosting, chosen on validation'
+        >>> blend_notes(0.62)
+        ['the model is a blend: in logits 0.620 of the network, 0.380 of boosting, chosen on validation']
     """
+    if weight is None:
+        return []
     shares = f"{weight:.3f} of the network, {1.0 - weight:.3f} of boosting"
-    return f"the model is a blend: in logits {shares}, chosen on validation"
+    return [f"the model is a blend: in logits {shares}, chosen on validation"]

@@ -14,7 +14,8 @@ from mlc.boosting import boosting_scores
 from mlc.ensemble import AnyNetwork, score_batches
 from mlc.errors import DataError
 from mlc.run import Run
-from mlc.steps.blend import stored_blend, with_blend
+from mlc.steps.blend import blend_notes, stored_blend, with_blend
+from mlc.steps.hedging import hedge_notes
 from mlc.steps.labels import Prepared, Say, prepare
 from mlc.steps.reporting import make_report, with_calibration
 from mlc.steps.rivals import make_rivals, stored_boosting
@@ -73,7 +74,7 @@ def evaluate(run: Run, runs: Path, say: Say) -> Evaluation:
     boosting, weight = stored_boosting(run), stored_blend(run)
     boosted_NK = boosting_scores(boosting, examples) if boosting else None
     raw = with_blend(_predictions(prepared, network, examples), boosted_NK, weight)
-    rivals = make_rivals(prepared, boosting, boosted_NK, weight)
+    rivals = make_rivals(prepared, boosting, boosted_NK, [*hedge_notes(network), *blend_notes(weight)])
     predictions = with_calibration(raw, calibrators)
     report = make_report(prepared, predictions, calibrators, thresholds, rivals)
     same = _same({**report, "gates": None}, {**before, "gates": None})

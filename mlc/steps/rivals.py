@@ -12,7 +12,6 @@ from mlc.boosting import Boosting, fit_boosting
 from mlc.calibration import calibrated, entity_folds, fit_calibration
 from mlc.run import Run
 from mlc.scenario import Scenario
-from mlc.steps.blend import blend_note
 from mlc.steps.labels import Prepared, Say
 from mlc.tables import ENTITY_ID, SCORES, SPLIT, TARGETS, array_column, targets_of
 
@@ -61,7 +60,7 @@ def stored_boosting(run: Run) -> Boosting | None:
 
 
 def make_rivals(
-    prepared: Prepared, boosting: Boosting | None, boosted_NK: np.ndarray | None, blend: float | None = None
+    prepared: Prepared, boosting: Boosting | None, boosted_NK: np.ndarray | None, notes: Sequence[str] = ()
 ) -> Rivals:
     """The predictions of every rival that the scenario wants.
 
@@ -69,18 +68,17 @@ def make_rivals(
         prepared: The examples.
         boosting: The one that is trained, where there is one.
         boosted_NK: Its scores of all examples, shape (N, K).
-        blend: Weight of the network, where the model is a blend with boosting.
+        notes: What a reader should know of the model itself.
     """
     examples, wanted = prepared.examples, prepared.scenario.baselines
     names = [name for name in BASELINES if wanted is None or name in wanted]
     predictions = baseline_predictions(examples, prepared.label_line, names)
     if boosting is None or boosted_NK is None:
-        return Rivals(predictions, [], [_why_missing()] if _wanted(prepared.scenario) else [])
+        return Rivals(predictions, notes, [_why_missing()] if _wanted(prepared.scenario) else [])
     if _wanted(prepared.scenario):
         scores = array_column(SCORES, _calibrated(prepared, boosted_NK))
         predictions[BOOSTING] = examples.table.drop(TARGETS).with_columns(scores)
-    blends = [] if blend is None else [blend_note(blend)]
-    return Rivals(predictions, [boosting.described(), *blends], [])
+    return Rivals(predictions, [boosting.described(), *notes], [])
 
 
 def _calibrated(prepared: Prepared, scores_NK: np.ndarray) -> np.ndarray:

@@ -21,7 +21,8 @@ from mlc.custom_metrics import check_metrics
 from mlc.ensemble import (
     WEIGHTS,
     AnyNetwork,
-    make_network,
+    blank_copy,
+    make_model,
     members_of,
     save_network,
     save_weights,
@@ -33,10 +34,11 @@ from mlc.module import Classifier, monitored
 from mlc.network import NetworkSpec
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
 from mlc.scenario import Bce, Scenario, TrainSection
-from mlc.steps.blend import fitted_blend, with_blend
+from mlc.steps.blend import blend_notes, fitted_blend, with_blend
 from mlc.steps.fitting import make_trainer, run_trainer
 from mlc.steps.foundation import Start, begin_from, open_foundation, trunk_spec, with_foundation
 from mlc.steps.frozen import FrozenMemory
+from mlc.steps.hedging import choose_hedge, hedge_notes, keep_hedge
 from mlc.steps.labels import Prepared, Say, label_popularity, prepare, write_examples
 from mlc.steps.loggers import check_loggers, log_report, open_loggers
 from mlc.steps.ranks import is_rank_zero, rank_zero_first, shared_run
@@ -105,7 +107,10 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     trainer, network, epochs = _fit(prepared, classifier, examples, run, setting, say)
     raw = _predict_all(prepared, examples, trainer, network, run)
     if scenario.train.refit:  # now, while all ranks are here
-        _refit(prepared, vocabulary, examples, start, epochs, run, setting, say)
+        whole = all_for_training(prepared)
+        again = fitted_network(whole, vocabulary, examples, start)
+        keep_hedge(again, network)
+        _refit(whole, again, examples, epochs, run, setting, say)
     if raw is None:
         return None
     save_network(network, prepared.examples.labels.names, run.folder)
@@ -113,7 +118,8 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     boosting = fitted_boosting(run, prepared, examples, say)
     boosted_NK = boosting_scores(boosting, examples) if boosting else None
     weight = fitted_blend(run, prepared, raw, boosted_NK)
-    rivals = make_rivals(prepared, boosting, boosted_NK, weight)
+    notes = [*hedge_notes(network), *blend_notes(weight)]
+    rivals = make_rivals(prepared, boosting, boosted_NK, notes)
     report = write_report(run, prepared, with_blend(raw, boosted_NK, weight), rivals)
     finish_run(
         run,
@@ -200,30 +206,32 @@ def _fit(
     state = torch.load(best.best_model_path or best.last_model_path, weights_only=True)
     epochs = state["epoch"] + 1
     say(f"best epoch {epochs}")
-    return trainer, _judged_network(classifier, state).to(trainer.strategy.root_device), epochs
+    device = trainer.strategy.root_device
+    network = _judged_network(classifier, state).to(device)
+    positions = np.flatnonzero((prepared.examples.table[SPLIT] == "validation").to_numpy())
+    choose_hedge(network, examples, positions, classifier.objective.to(device), trainer, say)
+    return trainer, network, epochs
 
 
 def _judged_network(classifier: Classifier, checkpoint: dict[str, Any]) -> AnyNetwork:
     """A network of its own with the weights of a checkpoint."""
-    network = make_network(classifier.network.spec, len(classifier.members))
+    network = blank_copy(classifier.network)
     network.load_state_dict(classifier.judged_weights(checkpoint["state_dict"]))
     return network
 
 
 def _refit(
-    prepared: Prepared,
-    vocabulary: Vocabulary,
+    whole: Prepared,
+    network: AnyNetwork,
     examples: ExampleBatches,
-    start: Start | None,
     epochs: int,
     run: Run,
     setting: Setting,
     say: Say,
 ) -> None:
     """Train the same once more, on all examples, for as many epochs as were best; stopped, it starts over."""
-    whole = all_for_training(prepared)
     say(f"refit: {epochs} epoch{'' if epochs == 1 else 's'} on all {len(examples):,} examples")
-    classifier = _classifier(whole, fitted_network(whole, vocabulary, examples, start))
+    classifier = _classifier(whole, network)
     path = run / "checkpoints" / "refit.ckpt"
     stopping = Stopping(path, math.inf)
     trainer = _trainer(
@@ -332,12 +340,12 @@ def fitted_network(
         trunk_spec(start, scenario, labels) if start else None,
     )
     pytorch_lightning.seed_everything(scenario.train.seed, verbose=False)
-    network = make_network(spec, scenario.model.members)
+    network = make_model(spec, scenario.model.members, hedge=scenario.model.hedged)
     positions = np.flatnonzero((prepared.examples.table[SPLIT] == "train").to_numpy())
     plan = BatchPlan(positions, 512, seed=scenario.train.seed)
     sample = list(islice(examples.planned(plan), _SAMPLE_BATCHES))
     for member in members_of(network):
-        if start is not None:
+        if start is not None and member.spec.trunk is not None:
             begin_from(member, start, scenario, labels)
         member.fit(sample, *_counts(prepared, "train"))
     return network
