@@ -58,6 +58,7 @@ class Hedge(nn.Module):
         `Batch` of B examples → `(B, K)`.
     """
 
+    KINDS = ("started", "scratch")
     weight: torch.Tensor
 
     def __init__(self, spec: NetworkSpec, members: int) -> None:
@@ -69,7 +70,20 @@ class Hedge(nn.Module):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """See Shape above."""
-        return torch.lerp(self.scratch(batch), self.started(batch), self.weight)
+        return self.mixed(self.logits(batch), self.weight)
+
+    def logits(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Those of each kind, `(B, K)`."""
+        return {kind: self.kind(kind)(batch) for kind in self.KINDS}
+
+    def kind(self, name: str) -> nn.Module:
+        """All networks of one kind, as one."""
+        return self.get_submodule(name)
+
+    @staticmethod
+    def mixed(logits: dict[str, torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
+        """The mean of both kinds' logits, `(B, K)`."""
+        return torch.lerp(logits["scratch"], logits["started"], weight)
 
 
 PlainNetwork = Network | Ensemble

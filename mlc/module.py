@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
+from copy import deepcopy
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -13,10 +14,13 @@ from torchmetrics import MeanMetric, Metric
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
 from mlc.batch import Batch
-from mlc.ensemble import AnyNetwork, members_of
+from mlc.ensemble import AnyNetwork, Hedge, members_of
 from mlc.losses import Objective
 from mlc.network import Network
 from mlc.scenario import Bce, TrainSection
+
+PROGRESS = "best_of_both"
+"""What is logged of a hedge: rises when one of both kinds is better than ever."""
 
 
 class DefinedMeans(Metric):
@@ -66,6 +70,38 @@ class DefinedMeans(Metric):
 def _joined(parts: list[torch.Tensor] | torch.Tensor) -> torch.Tensor:
     """After a synchronisation the state is one tensor already."""
     return parts if isinstance(parts, torch.Tensor) else torch.cat(parts)
+
+
+class Validated(nn.Module):
+    """What validation says of some scores, over all ranks: `DefinedMeans`, `loss` and `log_loss`.
+
+    Args:
+        objective: Gives `loss`.
+        label: Index of a label whose own average precision is wanted too.
+    """
+
+    def __init__(self, objective: Objective, label: int | None = None) -> None:
+        super().__init__()
+        log_loss = Objective(Bce(), torch.ones_like(objective.label_weights_K))
+        self.objectives = nn.ModuleDict({"loss": objective, "log_loss": log_loss})
+        self.means = DefinedMeans(label)
+        self.losses = nn.ModuleDict({name: MeanMetric() for name in self.objectives})
+
+    def update(self, logits_BK: torch.Tensor, targets_BK: torch.Tensor) -> None:
+        """Add one batch."""
+        for name, metric in self.losses.items():
+            total, weight = self.objectives[name](logits_BK, targets_BK)
+            cast(Metric, metric).update(total / weight.clamp_min(1e-12), weight)
+        self.means.update(torch.sigmoid(logits_BK), targets_BK)
+
+    def compute(self) -> dict[str, torch.Tensor]:
+        """All values, by the names under which they are logged; the next epoch begins."""
+        found = self.means.compute()
+        self.means.reset()
+        for name, metric in self.losses.items():
+            found[name] = cast(MeanMetric, metric).compute()
+            cast(MeanMetric, metric).reset()
+        return {f"validation_{name}": value for name, value in found.items()}
 
 
 def monitored(train: TrainSection) -> tuple[str, Literal["min", "max"]]:
@@ -121,8 +157,11 @@ class Classifier(Stoppable):
     The gradient of a step is that of the mean over all known (example, label) cells of all its batches on all
     ranks.
 
+    Of a hedge, each kind keeps the weights of its own best epoch: what starts from a foundation has learned
+    enough long before what does not.
+
     Args:
-        network: Fitted network or ensemble.
+        network: Fitted network, ensemble or hedge.
         train: How to train it.
         objective: What is minimised; by default the scenario's loss, all labels alike.
         weights_N: Weight of each example of the examples table, float32; ones by default.
@@ -131,6 +170,8 @@ class Classifier(Stoppable):
 
     step_sums: torch.Tensor
     weights_N: torch.Tensor | None
+    best_S: torch.Tensor
+    best_epochs_S: torch.Tensor
 
     def __init__(
         self,
@@ -149,12 +190,18 @@ class Classifier(Stoppable):
         self.train_section = train
         alike_K = torch.ones(network.spec.labels)
         self.objective = Objective(train.loss, alike_K) if objective is None else objective
-        self.log_loss = Objective(Bce(), alike_K)
         self.register_buffer("weights_N", weights_N, persistent=False)
         self.register_buffer("step_sums", torch.zeros(2), persistent=False)  # losses and weights
         self.register_buffer("epoch_sums", torch.zeros(2), persistent=False)
-        self.validation = DefinedMeans(label)
-        self.validation_losses = nn.ModuleDict({"loss": MeanMetric(), "log_loss": MeanMetric()})
+        self.validated = Validated(self.objective, label)
+        self.kept: Hedge | None = None
+        if isinstance(network, Hedge):
+            self.kept = deepcopy(network).requires_grad_(False)
+            self.validated_kinds = nn.ModuleDict(
+                {kind: Validated(self.objective, label) for kind in Hedge.KINDS}
+            )
+            self.register_buffer("best_S", torch.full((len(Hedge.KINDS),), -torch.inf))
+            self.register_buffer("best_epochs_S", torch.zeros(len(Hedge.KINDS), dtype=torch.int64))
         # Sharded parameters have no shape of their own any more.
         self._matrices = matrices_of(network)
 
@@ -169,8 +216,10 @@ class Classifier(Stoppable):
         return self.network if self.averaged is None else self.averaged
 
     def judged_weights(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The weights of the judged network in a state of this module."""
+        """The weights of the judged network in a state of this module; of a hedge, those that were kept."""
         prefix = "network." if self.averaged is None else "averaged.module."
+        if self.kept is not None:
+            prefix = "kept."
         return {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
@@ -220,20 +269,47 @@ class Classifier(Stoppable):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Note the losses and the scores of one batch."""
-        logits_BK = self.judged(batch).float()
-        for name, objective in (("loss", self.objective), ("log_loss", self.log_loss)):
-            total, weight = objective(logits_BK, batch.targets_BK)
-            cast(Metric, self.validation_losses[name]).update(total / weight.clamp_min(1e-12), weight)
-        self.validation.update(torch.sigmoid(logits_BK), batch.targets_BK)
+        hedge = self._hedge
+        if hedge is None:
+            self.validated.update(self.judged(batch).float(), batch.targets_BK)
+            return
+        logits = {kind: logits_BK.float() for kind, logits_BK in hedge.logits(batch).items()}
+        for kind, validated in self.validated_kinds.items():
+            cast(Validated, validated).update(logits[kind], batch.targets_BK)
+        self.validated.update(hedge.mixed(logits, hedge.weight), batch.targets_BK)
+
+    @property
+    def _hedge(self) -> Hedge | None:
+        """The judged weights, where they are a hedge."""
+        judged = self.network if self.averaged is None else self.averaged.module
+        return judged if isinstance(judged, Hedge) else None
+
+    @property
+    def progress(self) -> tuple[str, Literal["min", "max"]]:
+        """Which logged value tells the epoch whose weights count, and whether its lowest or highest does."""
+        return monitored(self.train_section) if self.kept is None else (PROGRESS, "max")
+
+    def keep(self, kind: str) -> None:
+        """Let the weights of one kind of a hedge, as they are now, be those that count."""
+        assert self.kept is not None
+        assert self._hedge is not None
+        self.kept.kind(kind).load_state_dict(self._hedge.kind(kind).state_dict())
+
+    def _keep_best(self) -> None:
+        """Keep each kind that was never better; undefined is as good as any."""
+        monitor, mode = monitored(self.train_section)
+        for place, (kind, validated) in enumerate(self.validated_kinds.items()):
+            found = cast(Validated, validated).compute()[monitor] * (1 if mode == "max" else -1)
+            if not found <= self.best_S[place]:
+                self.keep(kind)
+                self.best_S[place], self.best_epochs_S[place] = found, self.current_epoch + 1
+        self.log(PROGRESS, self.best_S.sum(), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over all ranks, those of the training too."""
-        means = self.validation.compute()
-        self.validation.reset()
-        for name, metric in self.validation_losses.items():
-            means[name] = cast(MeanMetric, metric).compute()
-            cast(MeanMetric, metric).reset()
-        self.log_dict({f"validation_{name}": value for name, value in means.items()}, sync_dist=True)
+        self.log_dict(self.validated.compute(), sync_dist=True)
+        if self.kept is not None:
+            self._keep_best()
         self.log("train_loss", self.epoch_sums[0] / self.epoch_sums[1], sync_dist=True)
         self.epoch_sums.zero_()
 

@@ -8,8 +8,9 @@ Validation and test keep all entities; only the training examples are thinned. T
 once a set on everything before the first validation cutoff, as `mlc pretrain` does. Fewer examples get
 smaller batches and more epochs, alike for every start. "epochs" and "seconds" are those until the best
 validation macro AP of `scratch`, same share and seed, is reached; "never" where some seed does not. The
-seconds of the pre-training, once a set, stand in a line of their own. `boosting` is LightGBM on the features
-of the label histories. Scores are means over the seeds; ± is half their range.
+seconds of the pre-training, once a set, stand in a line of their own. `hedge` is what a scenario with
+a foundation does by default: `head` and `scratch` side by side, weighed on validation. `boosting` is LightGBM
+on the features of the label histories. Scores are means over the seeds; ± is half their range.
 """
 
 import argparse
@@ -42,9 +43,10 @@ STARTS = {
     "boosting": [],
     "scratch": [],
     "memory": ["model.memory=true"],
-    "head": ["model.foundation=base", "model.tune=head"],
-    "rate": ["model.foundation=base", "model.tune={trunk_learning_rate: 1.0e-4}"],
-    "all": ["model.foundation=base", "model.tune=all"],
+    "hedge": ["model.foundation=base"],
+    "head": ["model.foundation=base", "model.hedge=false"],
+    "rate": ["model.foundation=base", "model.hedge=false", "model.tune={trunk_learning_rate: 1.0e-4}"],
+    "all": ["model.foundation=base", "model.hedge=false", "model.tune=all"],
 }
 TARGETS = {
     "nycflights13": {

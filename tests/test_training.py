@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import warnings
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,18 +15,21 @@ import polars as pl
 import pytest
 import pytorch_lightning
 import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.callbacks import Callback
+from sklearn.metrics import average_precision_score
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from mlc.batch import Batch
-from mlc.ensemble import make_network, members_of
+from mlc.ensemble import Hedge, make_network, members_of
 from mlc.errors import ScenarioError
-from mlc.module import Classifier, monitored
+from mlc.module import PROGRESS, Classifier, monitored
 from mlc.network import Network, NetworkSpec
 from mlc.scenario import TrainSection, load_scenario
 from tests.conftest import NANO, Command
 from tests.small_tables import joined_batches
-from tests.test_module import SPEC, random_batch
+from tests.test_module import SPEC, TRUNK, random_batch
 
 NAME = "departments_28d"
 STILL = replace(SPEC, dropout=0.0)
@@ -132,6 +136,68 @@ def test_a_member_of_an_ensemble_learns_what_it_would_learn_alone(more):
         torch.testing.assert_close(kept[f"members.0.{name}"], weight, atol=1e-6, rtol=1e-5)
     assert not torch.equal(first.entity_to_label.weight, second.entity_to_label.weight)
     assert several.epoch_sums[1] == alone.epoch_sums[1]
+
+
+class _Kinds(Callback):
+    """Notes the weights of each kind of a hedge after each epoch, and how good they are by scikit-learn."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.noted: dict[str, list[tuple[float, dict[str, torch.Tensor]]]] = {
+            kind: [] for kind in Hedge.KINDS
+        }
+
+    def on_validation_end(self, trainer: pytorch_lightning.Trainer, pl_module: LightningModule) -> None:
+        del trainer
+        assert isinstance(pl_module, Classifier)
+        assert isinstance(pl_module.network, Hedge)
+        targets = self.batch.targets_BK.numpy()
+        for kind in Hedge.KINDS:
+            network = deepcopy(pl_module.network.kind(kind)).eval()
+            with torch.no_grad():
+                scores = torch.sigmoid(network(self.batch)).numpy()
+            ap = np.mean([average_precision_score(targets[:, k], scores[:, k]) for k in range(3)])
+            self.noted[kind].append((float(ap), network.state_dict()))
+
+
+def test_each_kind_of_a_hedge_keeps_the_weights_of_its_own_best_epoch():
+    torch.manual_seed(0)
+    network = Hedge(replace(SPEC, trunk=TRUNK), 1)
+    for member in members_of(network):
+        member.fit([random_batch(64, 9)], torch.tensor([5, 20, 9]), torch.tensor([64, 64, 64]))
+    classifier = Classifier(network, TrainSection(learning_rate=0.03))
+    validation = random_batch(80, 1)
+    validation.targets_BK = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (80, 3), dtype=np.uint8))
+    kinds = _Kinds(validation)
+    trainer = pytorch_lightning.Trainer(
+        max_epochs=8,
+        accelerator="cpu",
+        num_sanity_val_steps=0,
+        callbacks=[kinds],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(
+            classifier,
+            DataLoader([part(0, 0.0)] * 4, batch_size=None),  # type: ignore[arg-type]
+            DataLoader([validation], batch_size=None),  # type: ignore[arg-type]
+        )
+    found = classifier.best_epochs_S.tolist()
+    assert classifier.kept is not None
+    for kind, epoch in zip(Hedge.KINDS, found, strict=True):
+        noted = kinds.noted[kind]
+        assert noted[epoch - 1][0] == pytest.approx(max(ap for ap, _ in noted), abs=1e-6)
+        for name, weights in classifier.kept.kind(kind).state_dict().items():
+            torch.testing.assert_close(weights, noted[epoch - 1][1][name], atol=0, rtol=0)
+    assert found[0] != found[1]
+    assert classifier.progress == (PROGRESS, "max")
+    assert trainer.callback_metrics[PROGRESS].item() == pytest.approx(
+        sum(max(ap for ap, _ in kinds.noted[kind]) for kind in Hedge.KINDS), abs=1e-5
+    )
 
 
 def test_what_is_monitored_has_a_direction():

@@ -44,10 +44,9 @@ def choose_hedge(
     rank, world = trainer.global_rank, trainer.world_size
     for batch in examples.planned(BatchPlan(positions, EVALUATION_BATCH, rank=rank, world=world)):
         own = batch.to(device)
-        started_BK, scratch_BK = network.started(own).float(), network.scratch(own).float()
+        logits = {kind: logits_BK.float() for kind, logits_BK in network.logits(own).items()}
         for place, weight in enumerate(_WEIGHTS.to(device)):
-            mixed_BK = torch.lerp(scratch_BK, started_BK, weight)
-            sums_WL[place] += torch.stack(objective(mixed_BK, own.targets_BK))
+            sums_WL[place] += torch.stack(objective(network.mixed(logits, weight), own.targets_BK))
     totals_WL = cast(torch.Tensor, trainer.strategy.reduce(sums_WL, reduce_op="sum"))
     if totals_WL[0, 1] > 0:
         network.weight.copy_(_WEIGHTS[int(totals_WL[:, 0].argmin())])

@@ -3,6 +3,7 @@
 The report is of the first weights: for these ones no example is left to judge them on.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 
 from mlc.baselines import blends
+from mlc.ensemble import Hedge
+from mlc.module import Classifier
 from mlc.scenario import Scenario
 from mlc.steps.labels import Prepared
 from mlc.tables import SPLIT
@@ -47,17 +50,22 @@ class UpTo(Callback):
     """Stops after a number of epochs, on the schedule of the first training, and saves the weights.
 
     Args:
-        epochs: How many.
+        epochs: How many; of a hedge, how many each kind.
         path: The checkpoint.
     """
 
-    def __init__(self, epochs: int, path: Path) -> None:
+    def __init__(self, epochs: Sequence[int], path: Path) -> None:
         self.epochs, self.path = epochs, path
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Enough?"""
-        del pl_module
-        if trainer.current_epoch + 1 >= self.epochs:
+        assert isinstance(pl_module, Classifier)
+        done = trainer.current_epoch + 1
+        if pl_module.kept is not None:
+            for kind, epochs in zip(Hedge.KINDS, self.epochs, strict=True):
+                if done == epochs:
+                    pl_module.keep(kind)
+        if done >= max(self.epochs):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

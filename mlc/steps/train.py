@@ -174,10 +174,10 @@ def example_batches(prepared: Prepared, vocabulary: Vocabulary) -> ExampleBatche
 
 def _fit(
     prepared: Prepared, classifier: Classifier, examples: ExampleBatches, run: Run, setting: Setting, say: Say
-) -> tuple[pytorch_lightning.Trainer, AnyNetwork, int]:
-    """Train, and give the network with the best weights, and after how many epochs they were that."""
+) -> tuple[pytorch_lightning.Trainer, AnyNetwork, list[int]]:
+    """Train, and give the network with the best weights, and after how many epochs each kind had them."""
     scenario = prepared.scenario
-    monitor, mode = monitored(scenario.train)
+    monitor, mode = classifier.progress
     best = ModelCheckpoint(
         dirpath=run / "checkpoints",
         filename="best",
@@ -204,8 +204,10 @@ def _fit(
     checkpoint = run.last_checkpoint if setting.opening == "resume" else None
     run_trainer(trainer, classifier, loaders, stopping, checkpoint)
     state = torch.load(best.best_model_path or best.last_model_path, weights_only=True)
-    epochs = state["epoch"] + 1
-    say(f"best epoch {epochs}")
+    epochs = [state["epoch"] + 1]
+    if classifier.kept is not None:
+        epochs = state["state_dict"]["best_epochs_S"].tolist()
+    say(f"best epoch {' and '.join(map(str, epochs))}")
     device = trainer.strategy.root_device
     network = _judged_network(classifier, state).to(device)
     positions = np.flatnonzero((prepared.examples.table[SPLIT] == "validation").to_numpy())
@@ -224,13 +226,13 @@ def _refit(
     whole: Prepared,
     network: AnyNetwork,
     examples: ExampleBatches,
-    epochs: int,
+    epochs: list[int],
     run: Run,
     setting: Setting,
     say: Say,
 ) -> None:
     """Train the same once more, on all examples, for as many epochs as were best; stopped, it starts over."""
-    say(f"refit: {epochs} epoch{'' if epochs == 1 else 's'} on all {len(examples):,} examples")
+    say(f"refit: {max(epochs)} epoch{'' if max(epochs) == 1 else 's'} on all {len(examples):,} examples")
     classifier = _classifier(whole, network)
     path = run / "checkpoints" / "refit.ckpt"
     stopping = Stopping(path, math.inf)
