@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MARKS = ("<!-- quality:begin -->", "<!-- quality:end -->")
 RIVALS = ("boosting", "recency", "frequency", "prevalence")
 HEADER = (
-    f"| scenario, preset | labels | test examples | runs | model | {' | '.join(RIVALS)} "
+    f"| scenario, setting | labels | test examples | runs | model | {' | '.join(RIVALS)} "
     "| model minus boosting: AUROC | AP | log-loss | better, equal, worse in AP | seconds |\n"
     f"|---|---:|---:|---:|---:|{'---:|' * len(RIVALS)}---:|---:|---:|---:|---:|"
 )
@@ -64,7 +64,7 @@ def main() -> int:
         for scenario, preset in product(scenarios, arguments.presets):
             overrides = [f"model.preset={preset}", *arguments.overrides]
             trained = runs(scenario, Path(folder), arguments.seeds, arguments.cutoffs, overrides)
-            rows.append(row(preset, list(trained)))
+            rows.append(row(", ".join([preset, *arguments.overrides]), list(trained)))
             print(rows[-1], flush=True)
     table = "\n".join([HEADER, *rows])
     print("\nmacro AUROC / macro AP on the test split\n\n" + table)
@@ -131,14 +131,14 @@ def train(scenario: Path, folder: Path, name: str, overrides: Sequence[str]) -> 
     )
 
 
-def row(preset: str, trained: list[Trained]) -> str:
+def row(setting: str, trained: list[Trained]) -> str:
     """One line of the table."""
     reports = [one.report for one in trained]
     tests = [report["splits"]["test"] for report in reports]
     boosted = [report["baselines"]["boosting"]["test"] for report in reports]
     outcomes = Counter(outcome(one["difference"]["ap"]) for one in boosted)
     cells = [
-        f"{re.sub(r'-[0-9]+-[0-9]+$', '', reports[0]['scenario'])}, {preset}",
+        f"{re.sub(r'-[0-9]+-[0-9]+$', '', reports[0]['scenario'])}, {setting}",
         str(tests[0]["macro"]["labels"]),
         f"{mean(test['examples'] for test in tests):,.0f}",
         str(len(trained)),

@@ -36,6 +36,7 @@ def test_the_demo_tables_give_a_scenario_that_check_accepts(mlc, demo, tmp_path)
     assert scenario.data.events["transactions"].joins == {"articles": ["article_id"]}
     assert list(scenario.data.entities) == ["customers"]
     assert scenario.target.window_days == 28
+    assert scenario.model.foundation == "auto"
     checked = mlc("check", "shop/first.yaml")
     assert checked.code == 0, checked.err
 

@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from datetime import datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -384,6 +385,21 @@ def test_a_foundation_is_made_where_none_fits_and_found_where_one_does(demo, mlc
     refused = mlc("train", demo / f"{NAME}.yaml", *flags, "--set", "examples.validation_from=2025-07-09")
     assert refused.code == 2
     assert f"runs/{made.name}: must not exist, however: a finished run of another scenario" in refused.err
+
+
+def test_without_time_for_a_foundation_auto_trains_without_one_and_says_why(demo, mlc):
+    flags = (*NANO, "--set", "model.foundation=auto", "--set", "pretrain.horizons_days=[400]")
+    result = mlc("train", demo / f"{NAME}.yaml", *flags)
+    assert result.code == 0, result.err
+    assert "trains without a foundation, for none can be made" in result.err
+    assert "the shortest must be at most a third of the time, however: 400 days" in result.err
+    assert [path.name for path in Path("runs").iterdir() if path.name != "store"] == [NAME]
+
+
+def test_a_smoke_run_makes_no_foundation_by_the_way(demo, mlc):
+    result = mlc("train", demo / f"{NAME}.yaml", "--smoke", "--set", "model.foundation=auto")
+    assert result.code == 0, result.err
+    assert not list(Path("runs").glob("*-foundation"))
 
 
 def test_a_foundation_that_is_not_there_is_told_with_its_line_before_tables_are_read(demo, mlc):

@@ -57,7 +57,11 @@ def train(
     overrides = [*(override or []), *([f"train.devices={devices}"] if devices else [])]
     loaded = load(scenario, overrides)
     if smoke:
-        loaded = load(scenario, [*_SMOKE, *overrides, f"name={loaded.name}-smoke"])
+        from mlc.scenario import AUTO
+
+        # A foundation reads all events, and that takes its time.
+        quick = ["model.foundation=null"] if loaded.model.foundation == AUTO else []
+        loaded = load(scenario, [*_SMOKE, *overrides, *quick, f"name={loaded.name}-smoke"])
         opening = "overwrite" if opening == "new" else opening
     trace_folders.append(runs_dir / loaded.name)
     from mlc.report import report_text

@@ -51,7 +51,8 @@ class ModelSection(Section):
     histories see all. It bounds the peak memory. Default: 256 where there is a context, else all."""
     foundation: FilePath | None = None
     """A run of `mlc pretrain` that the memory starts from: its folder, relative to this file, or its name. Or
-    `auto`: one of the same tables in the runs folder; where there is none, `mlc train` makes it first."""
+    `auto`: one of the same tables in the runs folder; where there is none, `mlc train` makes it first, or
+    goes without where the tables are too short for one."""
     tune: Tune = "head"
     """What is trained of the foundation: `all` of it, nothing (`head`: only what comes after it), or all with
     a learning rate of its own, `{trunk_learning_rate: 1.0e-4}`."""

@@ -67,7 +67,8 @@ def with_foundation(scenario: Scenario, runs: Path, opening: Opening, say: Say) 
     """The scenario with the name of a foundation where it says `auto`.
 
     That is the one of the same tables in `runs` that has seen most, but nothing after the first validation
-    cutoff. Where there is none, `<name>-foundation` is made, on one device.
+    cutoff. Where there is none, `<name>-foundation` is made, on one device; where none can be made of the
+    tables, since their time is too short or no column can be seen, the scenario goes without.
 
     Args:
         scenario: Checked scenario.
@@ -78,27 +79,33 @@ def with_foundation(scenario: Scenario, runs: Path, opening: Opening, say: Say) 
     Raises:
         RunError: None is there by the name that the scenario gives; or none fits, and torchrun has started
             several processes; or the folder is taken.
-        DataError: The tables do not fit the scenario.
     """
     if scenario.model.foundation != AUTO:
         _named(scenario, runs)  # that there is none is told before the tables are read
         return scenario
-    name = _fitting(scenario, runs)
-    if name is None:
-        if by_torchrun():
-            rule = (
-                "must be there before torchrun starts, however: no run of mlc pretrain fits; make one first"
-            )
-            raise RunError(scenario.problem("model.foundation", rule))
-        hardware = scenario.train.model_copy(update={"devices": 1, "strategy": "auto"})
-        name = f"{scenario.name}-foundation"
-        run = Run(runs / name)
-        begun = (run / "run.json").exists() and not run.finished
-        own = scenario.model_copy(update={"name": name, "train": hardware})
-        pretrain(own, runs, "resume" if begun and opening != "overwrite" else opening, say)
-    say(f"starts from {runs / name}")
+    name = _fitting(scenario, runs) or _made(scenario, runs, opening, say)
+    if name is not None:
+        say(f"starts from {runs / name}")
     model = scenario.model.model_copy(update={"foundation": name})
     return scenario.model_copy(update={"model": model})
+
+
+def _made(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> str | None:
+    """The name of a new foundation of the scenario's tables; None where they are too short for one."""
+    if by_torchrun():
+        rule = "must be there before torchrun starts, however: no run of mlc pretrain fits; make one first"
+        raise RunError(scenario.problem("model.foundation", rule))
+    hardware = scenario.train.model_copy(update={"devices": 1, "strategy": "auto"})
+    name = f"{scenario.name}-foundation"
+    run = Run(runs / name)
+    begun = (run / "run.json").exists() and not run.finished
+    own = scenario.model_copy(update={"name": name, "train": hardware})
+    try:
+        pretrain(own, runs, "resume" if begun and opening != "overwrite" else opening, say)
+    except DataError as error:  # what is wrong for a training too, that will tell again
+        say(f"trains without a foundation, for none can be made: {error}")
+        return None
+    return name
 
 
 def _named(scenario: Scenario, runs: Path) -> Run | None:

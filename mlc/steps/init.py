@@ -80,6 +80,8 @@ def _lines(guess: Guess, seen: Mapping[str, Seen], proposals: list[Proposal], ou
         yield f"  # {_one_line(remark)}"
     yield from _target_lines(proposals)
     yield from _examples_lines(proposals[0])
+    yield "model:"
+    yield "  foundation: auto   # first learns from all events, once for these tables; faster without"
 
 
 def _entity_lines(guess: Guess, seen: Mapping[str, Seen]) -> Iterator[str]:
