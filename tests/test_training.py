@@ -9,6 +9,7 @@ import warnings
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -43,6 +44,19 @@ def part(seed: int, unknown: float) -> Batch:
     return batch
 
 
+def quiet_trainer(epochs: int, **more: Any) -> pytorch_lightning.Trainer:
+    """Trains on a CPU, says and writes nothing."""
+    return pytorch_lightning.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **more,
+    )
+
+
 def fitted(
     batches: list[Batch],
     weights_N: torch.Tensor | None = None,
@@ -56,15 +70,10 @@ def fitted(
     for member in members_of(network):
         member.fit([random_batch(64, 9)], torch.tensor([5, 20, 9]), torch.tensor([64, 64, 64]))
     classifier = Classifier(network, TrainSection(epochs=1, **train), weights_N=weights_N)  # type: ignore[arg-type]
-    trainer = pytorch_lightning.Trainer(
-        max_epochs=1,
-        accelerator="cpu",
+    trainer = quiet_trainer(
+        1,
         accumulate_grad_batches=classifier.train_section.accumulate_grad_batches,
         gradient_clip_val=classifier.train_section.gradient_clip_val,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -169,16 +178,7 @@ def test_each_kind_of_a_hedge_keeps_the_weights_of_its_own_best_epoch():
     validation = random_batch(80, 1)
     validation.targets_BK = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (80, 3), dtype=np.uint8))
     kinds = _Kinds(validation)
-    trainer = pytorch_lightning.Trainer(
-        max_epochs=8,
-        accelerator="cpu",
-        num_sanity_val_steps=0,
-        callbacks=[kinds],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = quiet_trainer(8, num_sanity_val_steps=0, callbacks=[kinds])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer.fit(

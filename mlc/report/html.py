@@ -369,7 +369,7 @@ def _training(log: Sequence[Mapping[str, float]]) -> list[Section]:
     drawn = [chart for chart in charts if chart is not None]
     if not drawn:
         return []
-    lead = f"{len(log)} epochs; the weights are those of the best macro AP on validation."
+    lead = f"{len(log)} epochs; the weights are those that did best on validation."
     return [Section("Training", lead, [element("div", *drawn, class_="grid large")])]
 
 
