@@ -72,8 +72,8 @@ def lines(
 
 
 def baselines(variant: str) -> list[str]:
-    """No rival that takes its time, but where it is blended."""
-    return [] if "blend" in variant else ["baselines=[recency]"]
+    """No rival that takes its time, but where it is blended; no foundation."""
+    return ["model.foundation=null", *([] if "blend" in variant else ["baselines=[recency]"])]
 
 
 def scores(trained: Sequence[Trained], score: str) -> list[float]:

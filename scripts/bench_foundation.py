@@ -41,8 +41,8 @@ from mlc.vocabulary import fit_vocabulary
 ROOT = Path(__file__).resolve().parent.parent
 STARTS = {
     "boosting": [],
-    "scratch": [],
-    "memory": ["model.memory=true"],
+    "scratch": ["model.foundation=null"],
+    "memory": ["model.foundation=null", "model.memory=true"],
     "hedge": ["model.foundation=base"],
     "head": ["model.foundation=base", "model.hedge=false"],
     "rate": ["model.foundation=base", "model.hedge=false", "model.tune={trunk_learning_rate: 1.0e-4}"],

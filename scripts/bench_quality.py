@@ -2,7 +2,7 @@
 
     MLC_DATA=… python scripts/bench_quality.py                       # configs/*.yaml and the demo, once
     MLC_DATA=… python scripts/bench_quality.py --seeds 3 --cutoffs 2 --presets small base
-    MLC_DATA=… python scripts/bench_quality.py --scenarios configs/nycflights13.yaml --set model.memory=true
+    MLC_DATA=… python scripts/bench_quality.py --seeds 3 --set model.foundation=null  # without pre-training
     MLC_DATA=… python scripts/bench_quality.py --write               # also into README.md
 
 `--cutoffs 2` repeats it with the tables observed up to one window earlier, so another window is the test.

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MARKS = ("<!-- support:begin -->", "<!-- support:end -->")
 SETS = ("completejourney", "purchase_cards", "departments_28d")
 RANGES = ((1, 100), (100, 300), (300, 1_000), (1_000, 10_000), (10_000, 10**9))
-OVERRIDES = ["baselines=[recency]"]
+OVERRIDES = ["baselines=[recency]", "model.foundation=null"]
 
 
 @dataclass(frozen=True)
