@@ -143,11 +143,21 @@ def test_it_goes_on_exactly_from_every_part_of_an_epoch(
     assert_alike(tmp_path / "runs" / NAME, whole)
 
 
+@pytest.mark.parametrize("hedged", [False, True], ids=["an ensemble", "a hedge"])
 def test_several_networks_go_on_exactly_and_a_refit_that_was_stopped_starts_over(
-    demo, tmp_path, monkeypatch, capfd
+    demo, tmp_path, monkeypatch, capfd, hedged
 ):
-    several = ("--set", "model.members=2", "--set", "train.refit=true", "--set", "baselines=[recency]")
-    command = ("train", demo / f"{NAME}.yaml", *FLAGS, *several)
+    several = "model.members=2"
+    if hedged:
+        small = ("preset=nano", "epochs=1", "cutoffs_per_entity=1")
+        flags = [text for value in small for text in ("--set", f"pretrain.{value}")]
+        base = in_process(
+            monkeypatch, capfd, "pretrain", demo / f"{NAME}.yaml", *flags, "--runs-dir", tmp_path
+        )
+        assert base.code == 0, base.err
+        several = f"model.foundation={tmp_path / NAME}-foundation"
+    more = ("--set", several, "--set", "train.refit=true", "--set", "baselines=[recency]")
+    command = ("train", demo / f"{NAME}.yaml", *FLAGS, *more)
     for folder, cuts in (("whole", ()), ("cut", ((Stopping, "on_train_batch_end"), (UpTo, "on_train_end")))):
         (tmp_path / folder).mkdir()
         monkeypatch.chdir(tmp_path / folder)
