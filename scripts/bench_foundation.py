@@ -59,7 +59,11 @@ TARGETS = {
             "target.class_names={top: 7}",
             "target.window_days=14",
         ],
-        "top 40 merchants": ["target.column=merchant_code", "target.class_names={top: 40}"],
+        "top 40 merchants": [
+            "target.column=merchant_code",
+            "target.class_names={top: 40}",
+            "target.allow_empty=true",
+        ],
     },
 }
 """Other targets on the tables of a scenario."""
