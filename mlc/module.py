@@ -213,7 +213,7 @@ class Classifier(Stoppable):
     @property
     def judged(self) -> nn.Module:
         """The weights that are validated and kept: the moving average, where there is one."""
-        return self.network if self.averaged is None else self.averaged
+        return self.network if self.averaged is None else self.averaged.module
 
     def judged_weights(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The weights of the judged network in a state of this module; of a hedge, those that were kept."""
@@ -269,20 +269,14 @@ class Classifier(Stoppable):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Note the losses and the scores of one batch."""
-        hedge = self._hedge
-        if hedge is None:
-            self.validated.update(self.judged(batch).float(), batch.targets_BK)
+        judged = self.judged
+        if not isinstance(judged, Hedge):
+            self.validated.update(judged(batch).float(), batch.targets_BK)
             return
-        logits = {kind: logits_BK.float() for kind, logits_BK in hedge.logits(batch).items()}
+        logits = {kind: logits_BK.float() for kind, logits_BK in judged.logits(batch).items()}
         for kind, validated in self.validated_kinds.items():
             cast(Validated, validated).update(logits[kind], batch.targets_BK)
-        self.validated.update(hedge.mixed(logits, hedge.weight), batch.targets_BK)
-
-    @property
-    def _hedge(self) -> Hedge | None:
-        """The judged weights, where they are a hedge."""
-        judged = self.network if self.averaged is None else self.averaged.module
-        return judged if isinstance(judged, Hedge) else None
+        self.validated.update(judged.mixed(logits, judged.weight), batch.targets_BK)
 
     @property
     def progress(self) -> tuple[str, Literal["min", "max"]]:
@@ -292,8 +286,8 @@ class Classifier(Stoppable):
     def keep(self, kind: str) -> None:
         """Let the weights of one kind of a hedge, as they are now, be those that count."""
         assert self.kept is not None
-        assert self._hedge is not None
-        self.kept.kind(kind).load_state_dict(self._hedge.kind(kind).state_dict())
+        assert isinstance(self.judged, Hedge)
+        self.kept.kind(kind).load_state_dict(self.judged.kind(kind).state_dict())
 
     def _keep_best(self) -> None:
         """Keep each kind that was never better; undefined is as good as any."""

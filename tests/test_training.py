@@ -44,6 +44,11 @@ def part(seed: int, unknown: float) -> Batch:
     return batch
 
 
+def loader(batches: list[Batch]) -> DataLoader[Batch]:
+    """A list has a length and positions, which is all that a loader asks of a dataset."""
+    return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+
+
 def quiet_trainer(epochs: int, **more: Any) -> pytorch_lightning.Trainer:
     """Trains on a CPU, says and writes nothing."""
     return pytorch_lightning.Trainer(
@@ -77,7 +82,7 @@ def fitted(
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trainer.fit(classifier, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
+        trainer.fit(classifier, loader(batches))
     return classifier
 
 
@@ -181,11 +186,7 @@ def test_each_kind_of_a_hedge_keeps_the_weights_of_its_own_best_epoch():
     trainer = quiet_trainer(8, num_sanity_val_steps=0, callbacks=[kinds])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trainer.fit(
-            classifier,
-            DataLoader([part(0, 0.0)] * 4, batch_size=None),  # type: ignore[arg-type]
-            DataLoader([validation], batch_size=None),  # type: ignore[arg-type]
-        )
+        trainer.fit(classifier, loader([part(0, 0.0)] * 4), loader([validation]))
     found = classifier.best_epochs_S.tolist()
     assert classifier.kept is not None
     for kind, epoch in zip(Hedge.KINDS, found, strict=True):
