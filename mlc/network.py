@@ -27,6 +27,10 @@ from mlc.scenario import ModelSection
 
 CALENDAR = 6
 POPULARITY = 4
+YEAR_GAP_DAYS = 60.0
+"""Training that knows nothing of so many days of the year does not know the year."""
+_YEAR = [0, 1, 3, 4]
+"""Which values of `batches.calendar` are of the year; the others are of the week."""
 
 _SIZES = {"nano": (32, 1, 0.1), "small": (128, 1, 0.2), "base": (256, 2, 0.2), "large": (512, 3, 0.3)}
 """Preset → width, depth, dropout of the entity branch."""
@@ -134,6 +138,7 @@ class Network(nn.Module):
     """
 
     prior_K: torch.Tensor
+    calendar_known_C: torch.Tensor
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
@@ -144,6 +149,8 @@ class Network(nn.Module):
         self.entity_numbers = PiecewiseLinear(len(ENTITY_FEATURES), width) if spec.history else None
         self.attributes = FieldEmbedding(spec.attributes, width) if spec.attributes else None
         self.calendar = nn.Linear(CALENDAR, width) if spec.calendar else None
+        if spec.calendar:
+            self.register_buffer("calendar_known_C", torch.ones(CALENDAR))
         # One bin: a line within what training saw, level beyond it.
         self.popularity = PiecewiseLinear(POPULARITY, width, 1) if spec.popularity else None
         self.memory: DecayedMemory | Trunk | None = None
@@ -207,7 +214,7 @@ class Network(nn.Module):
         if self.attributes is not None:
             entity_BD = self.attributes(batch.attributes_B, entity_BD)
         if self.calendar is not None:
-            entity_BD = entity_BD + self.calendar(batch.calendar_BC)
+            entity_BD = entity_BD + self.calendar(batch.calendar_BC * self.calendar_known_C)
         if self.memory is not None:
             remembered_BR = batch.remembered_BR if batch.remembered_BR.numel() else self.remember(batch)
             entity_BD = entity_BD + self.memory_out(remembered_BR[:, : self.memory.length])
@@ -236,7 +243,7 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def fit(self, batches: list[Batch], positives_K: torch.Tensor, known_K: torch.Tensor) -> None:
-        """Set what is counted, not learned: quantile edges and prior log-odds.
+        """Set what is counted, not learned: quantile edges, prior log-odds, what is known of the calendar.
 
         Args:
             batches: A sample of the training batches.
@@ -249,6 +256,8 @@ class Network(nn.Module):
             features = [self.features(batch) for batch in batches]
             self.entity_numbers.fit(torch.cat([entity for entity, _ in features]))
             self.label_numbers.fit(torch.cat([label.flatten(0, 1) for _, label in features]))
+        if self.calendar is not None:
+            self.calendar_known_C.copy_(known_calendar(torch.cat([batch.calendar_BC for batch in batches])))
         if self.attributes is not None:
             self.attributes.fit([batch.attributes_B for batch in batches])
         if self.popularity is not None:
@@ -270,6 +279,34 @@ class Network(nn.Module):
         pretrained = self.pretrained()
         fixed = not any(parameter.requires_grad for parameter in pretrained)
         return bool(pretrained) and fixed and self.context is None
+
+
+def known_calendar(calendar_NC: torch.Tensor) -> torch.Tensor:
+    """What of the calendar a training can learn from: all of it, or only the week.
+
+    What training says of a season that it does not know is a guess.
+
+    Args:
+        calendar_NC: Of a sample of the training examples, shape (N, 6).
+
+    Returns:
+        1 or 0 for each value, shape (6): 0 for those of the year where `YEAR_GAP_DAYS` of it lie between one
+        example and the next.
+
+    Examples:
+        >>> days = torch.arange(0.0, 365.0, 30.0)
+        >>> angles = 2 * torch.pi * days[:, None] / torch.tensor([365.0, 182.5, 7.0])
+        >>> known_calendar(torch.cat([angles.sin(), angles.cos()], dim=1)).tolist()
+        [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+        >>> known_calendar(torch.cat([angles.sin(), angles.cos()], dim=1)[:-2]).tolist()
+        [0.0, 0.0, 1.0, 0.0, 0.0, 1.0]
+    """
+    turns_N = (torch.atan2(calendar_NC[:, 0], calendar_NC[:, 3]) / (2 * math.pi)).sort().values
+    known_C = torch.ones(CALENDAR)
+    gaps_N = torch.cat([turns_N, turns_N[:1] + 1]).diff()
+    if not len(gaps_N) or gaps_N.max() * 365.25 >= YEAR_GAP_DAYS:
+        known_C[_YEAR] = 0.0
+    return known_C
 
 
 class Foreseen(nn.Module):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mlc.batch import BUCKETS, Batch, Fields, FieldSizes, Texts
+from mlc.batches import calendar
 from mlc.encoders import (
     CADENCE_HALF_LIVES_DAYS,
     DecayedMemory,
@@ -22,7 +23,7 @@ from mlc.encoders import (
 )
 from mlc.ensemble import load_network, save_network
 from mlc.module import DefinedMeans, learning_rate_factor
-from mlc.network import CALENDAR, POPULARITY, Foreseen, Network, NetworkSpec, TrunkSpec
+from mlc.network import CALENDAR, POPULARITY, Foreseen, Network, NetworkSpec, TrunkSpec, known_calendar
 
 LABELS = 3
 ATTRIBUTES, EVENTS, NONE = FieldSizes([4, 5], 2), FieldSizes([6, 3], 1), FieldSizes()
@@ -192,6 +193,36 @@ def test_what_is_off_is_not_looked_at():
         torch.testing.assert_close(net(batch), net(changed), atol=0, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("days", "known"),
+    [
+        (range(0, 365, 14), True),
+        (range(300, 665, 14), True),  # around the turn of the year
+        (range(0, 240, 14), False),
+        ([*range(0, 150, 7), *range(220, 365, 7)], False),
+        ([*range(0, 150, 7), *range(200, 365, 7)], True),
+        ([5], False),
+        ([], False),
+    ],
+)
+def test_the_year_is_looked_at_only_where_training_knows_all_of_it(days, known):
+    moments = np.array(days, dtype=np.int64) * 86_400_000_000
+    calendar_NC = torch.from_numpy(calendar(moments)).reshape(-1, CALENDAR)
+    assert known_calendar(calendar_NC).tolist() == ([1.0] * 6 if known else [0.0, 0.0, 1.0, 0.0, 0.0, 1.0])
+    if not len(days):
+        return
+    net, batch = Network(SPEC).eval(), random_batch(8)
+    sample = replace(random_batch(len(days)), calendar_BC=calendar_NC)
+    net.fit([sample], torch.ones(LABELS), torch.full((LABELS,), 2.0))
+    year, week = batch.calendar_BC.clone(), batch.calendar_BC.clone()
+    year[:, [0, 1, 3, 4]] += 1.0
+    week[:, [2, 5]] += 1.0
+    with torch.no_grad():
+        before, later, other = (net(replace(batch, calendar_BC=c)) for c in (batch.calendar_BC, year, week))
+    assert torch.equal(before, later) is not known
+    assert not torch.equal(before, other)
+
+
 def test_an_untrained_network_predicts_near_the_prevalence_of_each_label():
     net = network()
     torch.testing.assert_close(net.prior_K.sigmoid(), torch.tensor([5.5, 20.5, 0.5]) / 65)
@@ -205,7 +236,7 @@ def test_saved_weights_come_back_with_their_class_names(tmp_path, spec):
     with torch.no_grad():
         torch.testing.assert_close(again.eval()(batch), net(batch), atol=0, rtol=0)
     assert names == ["Dress", "Men's Wear", "Ü, |"]
-    assert json.loads((tmp_path / "model.json").read_text())["schema"] == "mlc/model/3"
+    assert json.loads((tmp_path / "model.json").read_text())["schema"] == "mlc/model/4"
 
 
 def test_popularity_beyond_what_training_saw_counts_as_its_edge():
@@ -221,7 +252,7 @@ def test_a_model_of_another_version_is_refused(tmp_path):
     save_network(network(), ["a", "b", "c"], tmp_path)
     described = json.loads((tmp_path / "model.json").read_text())
     (tmp_path / "model.json").write_text(json.dumps({**described, "schema": "mlc/model/1"}))
-    with pytest.raises(ValueError, match="its schema is mlc/model/1, not mlc/model/3"):
+    with pytest.raises(ValueError, match="its schema is mlc/model/1, not mlc/model/4"):
         load_network(tmp_path)
 
 

@@ -38,7 +38,8 @@ class ModelSection(Section):
     attributes: bool = True
     """Columns of the entities tables."""
     calendar: bool = True
-    """Day of the year and of the week at the cutoff."""
+    """Day of the year and of the week at the cutoff. That of the year counts only where the training cutoffs
+    leave no 60 days of it out: what they say of an unknown season is a guess."""
     popularity: bool = False
     """Per label, at the cutoff, among all entities: its share, its trend, its season of a year ago."""
     memory: bool = False
