@@ -17,7 +17,7 @@ from mlc.batch import Batch, FieldSizes
 from mlc.network import Network, NetworkSpec
 
 WEIGHTS = "model.safetensors"
-SCHEMA = "mlc/model/3"
+SCHEMA = "mlc/model/4"
 
 
 class Ensemble(nn.Module):
