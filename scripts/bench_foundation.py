@@ -10,7 +10,8 @@ smaller batches and more epochs, alike for every start. "epochs" and "seconds" a
 validation macro AP of `scratch`, same share and seed, is reached; "never" where some seed does not. The
 seconds of the pre-training, once a set, stand in a line of their own. `hedge` is what a scenario with
 a foundation does by default: `head` and `scratch` side by side, weighed on validation. `boosting` is LightGBM
-on the features of the label histories. Scores are means over the seeds; ± is half their range.
+on the features of the label histories. Scores are means over the seeds, each of which labels other entities;
+± is half their range. The differences to `scratch` are paired by seed, with 95 % intervals (Student's t).
 """
 
 import argparse
@@ -21,11 +22,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from unittest.mock import patch
 
 import numpy as np
 import polars as pl
+from scipy.stats import t
 
 from mlc.boosting import boosting_scores, fit_boosting
 from mlc.entity_cutoffs import entity_keys
@@ -68,8 +70,8 @@ TARGETS = {
 }
 """Other targets on the tables of a scenario."""
 HEADER = (
-    "| scenario | labelled | start | macro AUROC | macro AP | epochs | seconds |\n"
-    "|---|---:|---|---:|---:|---:|---:|"
+    "| scenario | labelled | start | macro AUROC | macro AP | minus scratch: AUROC | AP "
+    "| epochs | seconds |\n|---|---:|---|---:|---:|---:|---:|---:|---:|"
 )
 
 
@@ -236,12 +238,15 @@ def row(case: Case, start: str, outcomes: dict[str, list[Outcome]]) -> str:
     seconds = spread([found[1] for found in reached if found], 0) if all(reached) else "never"
     if start == "boosting":
         epochs = seconds = ""
+    theirs = outcomes.get("scratch", []) if start != "scratch" else []
     cells = [
         ", ".join(filter(None, [case.path.stem, case.target])),
         f"{case.share:.0%}",
         start,
         spread([one.auroc for one in ours]),
         spread([one.ap for one in ours]),
+        difference([one.auroc - other.auroc for one, other in zip(ours, theirs, strict=False)]),
+        difference([one.ap - other.ap for one, other in zip(ours, theirs, strict=False)]),
     ]
     return f"| {' | '.join([*cells, epochs, seconds])} |"
 
@@ -252,6 +257,16 @@ def until(outcome: Outcome, quality: float) -> tuple[int, float] | None:
         if ap >= quality:
             return epoch, seconds
     return None
+
+
+def difference(values: Sequence[float]) -> str:
+    """The mean, and where several seeds say so its 95 % interval."""
+    if not values:
+        return ""
+    if len(values) == 1:
+        return f"{values[0]:+.4f}"
+    half = t.ppf(0.975, len(values) - 1) * stdev(values) / len(values) ** 0.5
+    return f"{mean(values):+.4f} [{mean(values) - half:+.4f}, {mean(values) + half:+.4f}]"
 
 
 def spread(values: Iterable[float], digits: int = 4) -> str:
