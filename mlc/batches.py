@@ -39,6 +39,13 @@ class BatchBuilder:
         labels: Number of labels K.
         popularity: Of the labels; None where the model does not look at it.
         most_events: Only the newest so many events of each example enter the memory; all by default.
+
+    Attributes:
+        label_first: 1 for each label event that is the first of its (entity, day, label), else 0, float32.
+        activity: The first event of each (entity, day).
+        entity_columns: What the model knows of the entities.
+        event_columns: What it knows of the events.
+        sees_events: Whether there is any of the latter.
     """
 
     def __init__(
@@ -51,15 +58,15 @@ class BatchBuilder:
         most_events: int | None = None,
     ) -> None:
         self.store = store
-        self._popularity = popularity
+        self.popularity = popularity
         self.labels = labels
         self.most_events = most_events
         self.label_line = label_line
-        self._label_first = first_of_day(label_line, label_line.columns[LABEL]).astype(np.float32)
-        self._activity = active_days(store.events)
-        self._attributes = _Columns(store, vocabulary.attributes)
-        self._events = _Columns(store, vocabulary.events)
-        self._events_seen = bool(vocabulary.events.names)
+        self.label_first = first_of_day(label_line, label_line.columns[LABEL]).astype(np.float32)
+        self.activity = active_days(store.events)
+        self.entity_columns = Columns(store, vocabulary.attributes)
+        self.event_columns = Columns(store, vocabulary.events)
+        self.sees_events = bool(vocabulary.events.names)
 
     def build(
         self,
@@ -79,12 +86,12 @@ class BatchBuilder:
             remembered_BR: Stands for the events of the memory, float32, where it is known.
         """
         example_T, index_T = self.label_line.history(rows_B, cutoffs_B)
-        example_S, index_S = self._activity.history(rows_B, cutoffs_B)
+        example_S, index_S = self.activity.history(rows_B, cutoffs_B)
         events = self.store.events
         if remembered_BR is None:
             remembered_BR = np.zeros((len(rows_B), 0), dtype=np.float32)
         example_M = index_M = np.zeros(0, dtype=np.int64)
-        if self._events_seen and not remembered_BR.size:
+        if self.sees_events and not remembered_BR.size:
             example_M, index_M = events.history(rows_B, cutoffs_B, self.most_events)
         if targets_BK is None:
             targets_BK = np.full((len(rows_B), self.labels), UNKNOWN, dtype=np.uint8)
@@ -92,38 +99,52 @@ class BatchBuilder:
             index_B=torch.from_numpy(index_B),
             targets_BK=torch.from_numpy(targets_BK),
             calendar_BC=torch.from_numpy(calendar(cutoffs_B)),
-            popularity_BKP=torch.from_numpy(self._popularity_at(cutoffs_B)),
+            popularity_BKP=torch.from_numpy(self.popularity_at(cutoffs_B)),
             label_T=torch.from_numpy(self.label_line.columns[LABEL][index_T].astype(np.int64)),
             example_T=torch.from_numpy(example_T),
             age_T=_ages(cutoffs_B, example_T, self.label_line.time, index_T),
-            first_T=torch.from_numpy(self._label_first[index_T]),
+            first_T=torch.from_numpy(self.label_first[index_T]),
             example_S=torch.from_numpy(example_S),
-            age_S=_ages(cutoffs_B, example_S, self._activity.time, index_S),
+            age_S=_ages(cutoffs_B, example_S, self.activity.time, index_S),
             events_B=torch.from_numpy(
                 (events.ends(rows_B, cutoffs_B) - events.offsets[rows_B]).astype(np.float32)
             ),
-            attributes_B=self._attributes.fields(rows_B),
+            attributes_B=self.entity_columns.fields(rows_B),
             example_M=torch.from_numpy(example_M),
             age_M=_ages(cutoffs_B, example_M, events.time, index_M),
-            fields_M=self._events.fields(index_M),
+            fields_M=self.event_columns.fields(index_M),
             remembered_BR=torch.from_numpy(remembered_BR),
         )
 
-    def _popularity_at(self, cutoffs_B: np.ndarray) -> np.ndarray:
-        if self._popularity is None:
+    def popularity_at(self, cutoffs_B: np.ndarray) -> np.ndarray:
+        """Popularity of each label at some moments, float32, shape (B, K, P)."""
+        if self.popularity is None:
             return np.zeros((len(cutoffs_B), self.labels, 0), dtype=np.float32)
-        return self._popularity.at(cutoffs_B)
+        return self.popularity.at(cutoffs_B)
 
     def event_fields(self, index_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vocabulary rows, int64, (X, categories), and numbers, float32, (X, numbers), of some events."""
-        return self._events.gather(index_X)
+        return self.event_columns.gather(index_X)
 
 
-class _Columns:
-    """The columns of some fields, gathered by event or by entity."""
+class Columns:
+    """The columns of some fields, gathered by event or by entity.
+
+    Args:
+        store: The event store.
+        known: The fields, and which values the model knows.
+
+    Attributes:
+        categories: Each category of the store, None where it has left the tables, and the vocabulary row of
+            each of its codes, int64.
+        numbers: Each number of the store.
+        text_fields: Each text of the store.
+        first_text_F: Where the texts of each of these begin among all texts, int64.
+        bags: All texts.
+    """
 
     def __init__(self, store: EventStore, known: FieldRows) -> None:
-        self._store = store
+        self.store = store
         # A column that has left the tables since training is missing everywhere.
         fields = {field.name: field for field in (*store.event_fields, *store.entity_fields)}
         for kind, names in (
@@ -137,16 +158,16 @@ class _Columns:
                         f"{name} must be a {kind}, as in training, however: it is a {fields[name].kind} now; "
                         f"set encoders: {{{name.split('.', 1)[-1]}: {kind}}} of its table"
                     )
-        self._categories = [
+        self.categories = [
             (fields.get(name), code_rows(store, known, name) if name in fields else np.zeros(1, np.int64))
             for name in known.categories
         ]
-        self._numbers = [fields.get(name) for name in known.numbers]
-        self._texts = [fields.get(name) for name in known.texts]
+        self.numbers = [fields.get(name) for name in known.numbers]
+        self.text_fields = [fields.get(name) for name in known.texts]
         # The first text of each field is the missing one.
         texts = [["", *(store.values(name) if name in fields else ())] for name in known.texts]
-        self._first_text_F = np.cumsum([0, *map(len, texts)])[:-1]
-        self._bags = joined([Bags.of(values) for values in texts])
+        self.first_text_F = np.cumsum([0, *map(len, texts)])[:-1]
+        self.bags = joined([Bags.of(values) for values in texts])
 
     def fields(self, index_X: np.ndarray) -> Fields:
         """All that stands there for some events or entities."""
@@ -155,29 +176,29 @@ class _Columns:
 
     def gather(self, index_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vocabulary rows, int64, shape (X, categories), and numbers, float32, shape (X, numbers)."""
-        categories = np.zeros((len(index_X), len(self._categories)), dtype=np.int64)
-        numbers = np.full((len(index_X), len(self._numbers)), np.nan, dtype=np.float32)
-        for place, (field, rows) in enumerate(self._categories):
+        categories = np.zeros((len(index_X), len(self.categories)), dtype=np.int64)
+        numbers = np.full((len(index_X), len(self.numbers)), np.nan, dtype=np.float32)
+        for place, (field, rows) in enumerate(self.categories):
             if field is not None:
-                categories[:, place] = rows[self._store.field_column(field, index_X)]
-        for place, field in enumerate(self._numbers):
+                categories[:, place] = rows[self.store.field_column(field, index_X)]
+        for place, field in enumerate(self.numbers):
             if field is not None:
-                numbers[:, place] = self._store.field_column(field, index_X)
+                numbers[:, place] = self.store.field_column(field, index_X)
         return categories, numbers
 
     def texts(self, index_X: np.ndarray) -> Texts | None:
         """The texts of some events or entities, each distinct one once; None where no field is a text."""
-        if not self._texts:
+        if not self.text_fields:
             return None
-        codes_XF = np.tile(self._first_text_F, (len(index_X), 1))
-        for place, field in enumerate(self._texts):
+        codes_XF = np.tile(self.first_text_F, (len(index_X), 1))
+        for place, field in enumerate(self.text_fields):
             if field is not None:
-                codes_XF[:, place] += self._store.field_column(field, index_X)
-        there = np.zeros(len(self._bags.starts) - 1, dtype=bool)
+                codes_XF[:, place] += self.store.field_column(field, index_X)
+        there = np.zeros(len(self.bags.starts) - 1, dtype=bool)
         there[codes_XF] = True
         distinct_U = np.flatnonzero(there)
         place_of = np.cumsum(there) - 1
-        bags = self._bags.chosen(distinct_U)
+        bags = self.bags.chosen(distinct_U)
         return Texts(
             torch.from_numpy(place_of[codes_XF]),
             torch.from_numpy(bags.starts[:-1]),
@@ -218,6 +239,13 @@ def _ages(cutoffs_B: np.ndarray, example: np.ndarray, time: np.ndarray, index: n
     return torch.from_numpy((microseconds / MICROSECONDS_PER_DAY).astype(np.float32))
 
 
+class Resident(Protocol):
+    """Builds the batches of a set of examples on the device whose memory holds all that they need."""
+
+    def batch(self, index_B: np.ndarray, remembered_BR: np.ndarray | None) -> Batch:
+        """The batch of some positions; see `BatchBuilder.build`."""
+
+
 class ExampleBatches:
     """Batches of a set of examples, by arrays of positions.
 
@@ -229,9 +257,11 @@ class ExampleBatches:
 
     Attributes:
         remembered_NR: What a frozen memory makes of the events of each, float32; None unless computed before.
+        resident: Builds the batches while a device holds all that they need; otherwise they are built here.
     """
 
     remembered_NR: np.ndarray | None = None
+    resident: Resident | None = None
 
     def __init__(
         self, builder: BatchBuilder, rows_N: np.ndarray, cutoffs_N: np.ndarray, targets_NK: np.ndarray | None
@@ -243,6 +273,8 @@ class ExampleBatches:
 
     def planned(self, plan: Iterable[np.ndarray]) -> Iterator[Batch]:
         """The batches of a plan; the next ones are built while the caller works."""
+        if self.resident is not None:  # the device works on its own: a thread would gain nothing
+            return map(self.__getitem__, plan)
         return ahead(partial(self.__getitem__, index_B) for index_B in plan)
 
     def in_order(self, rank: int = 0, world: int = 1) -> Iterator[Batch]:
@@ -250,8 +282,10 @@ class ExampleBatches:
         return self.planned(BatchPlan(np.arange(len(self)), EVALUATION_BATCH, rank=rank, world=world))
 
     def __getitem__(self, index_B: np.ndarray) -> Batch:
-        targets = None if self.targets_NK is None else self.targets_NK[index_B]
         remembered = None if self.remembered_NR is None else np.asarray(self.remembered_NR[index_B])
+        if self.resident is not None:
+            return self.resident.batch(index_B, remembered)
+        targets = None if self.targets_NK is None else self.targets_NK[index_B]
         rows_B, cutoffs_B = self.rows_N[index_B], self.cutoffs_N[index_B]
         return self.builder.build(index_B, rows_B, cutoffs_B, targets, remembered)
 

@@ -138,7 +138,7 @@ def score_batches(network: AnyNetwork, batches: Iterable[Batch]) -> tuple[np.nda
     scores = [np.zeros((0, network.spec.labels), dtype=np.float32)]
     for batch in batches:
         logits_BK = network(batch.to(device)).float()
-        positions.append(batch.index_B.numpy())
+        positions.append(batch.index_B.cpu().numpy())
         scores.append(torch.sigmoid(logits_BK).cpu().numpy())
     return np.concatenate(positions), np.concatenate(scores)
 

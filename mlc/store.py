@@ -76,10 +76,14 @@ class Timeline:
             >>> example_T.tolist(), index_T.tolist()
             ([0, 1], [2, 0])
         """
+        return packed(*self.ranges(rows_B, cutoffs_B, most))
+
+    def ranges(
+        self, rows_B: np.ndarray, cutoffs_B: np.ndarray, most: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Where the moments of each example begin and end in `time`; see `history`."""
         starts, ends = self.offsets[rows_B], self.ends(rows_B, cutoffs_B)
-        if most is not None:
-            starts = np.maximum(starts, ends - most)
-        return packed(starts, ends)
+        return starts if most is None else np.maximum(starts, ends - most), ends
 
 
 def packed(starts_B: np.ndarray, ends_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

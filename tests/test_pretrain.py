@@ -264,6 +264,37 @@ def test_a_frozen_memory_is_asked_once_and_says_the_same(demo, runs, tuned, tmp_
     assert not (tuned / "remembered.f32").exists()
 
 
+def test_a_frozen_memory_is_asked_the_same_on_the_device_that_trains(
+    demo, runs, tuned, tmp_path, monkeypatch
+):
+    """What it remembers, the weights and the scores are those of batches of main memory."""
+    from mlc.device_batches import DeviceBatches
+    from mlc.steps.train import Setting, train
+
+    events = []
+    batch = DeviceBatches.batch
+
+    def counted(self, index_B, remembered_BR):
+        built = batch(self, index_B, remembered_BR)
+        events.append(len(built.example_M))
+        return built
+
+    shutil.copytree(runs / "base", tmp_path / "base")
+    overrides = [text for text in NANO if text != "--set"]
+    monkeypatch.setattr(DeviceBatches, "batch", counted)
+    monkeypatch.setattr("mlc.steps.resident.free_memory", lambda _: 1 << 40)
+    train(
+        load_scenario(demo / f"{NAME}.yaml", [*overrides, "name=tuned", "model.foundation=base"]),
+        Setting(tmp_path),
+        silent,
+    )
+    asked = sum(count > 0 for count in events)
+    assert asked
+    assert events == [*events[:asked], *[0] * (len(events) - asked)]
+    for file in ("model.safetensors", "predictions.parquet"):
+        assert (tuned / file).read_bytes() == (tmp_path / "tuned" / file).read_bytes()
+
+
 def test_a_batch_with_what_is_remembered_has_no_events_and_the_same_logits(runs, tuned):
     from mlc.ensemble import members_of
     from mlc.steps.labels import prepare

@@ -91,11 +91,13 @@ class EventStore:
             field: One of the store's fields.
             index: Which events or entities; all by default.
         """
-        if field.joined_by:
-            rows = self.events.columns[f">{field.joined_by}"][index]
-            return np.asarray(self.dimensions[field.name][rows])
-        columns = self.attributes if field.name in self.attributes else self.events.columns
-        return np.asarray(columns[field.name][index])
+        rows = self.events.columns[f">{field.joined_by}"][index] if field.joined_by else index
+        return np.asarray(self.stored_column(field)[rows])
+
+    def stored_column(self, field: Field) -> np.ndarray:
+        """Codes or numbers of a field as they are stored: by event, by entity, or by dimension row."""
+        own = self.attributes if field.name in self.attributes else self.events.columns
+        return (self.dimensions if field.joined_by else own)[field.name]
 
     def rows(self, ids: pl.Series) -> np.ndarray:
         """Entity rows of ids, int64; -1 for an unknown one."""

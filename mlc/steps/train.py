@@ -44,6 +44,7 @@ from mlc.steps.loggers import check_loggers, log_report, open_loggers
 from mlc.steps.ranks import is_rank_zero, rank_zero_first, shared_run
 from mlc.steps.refit import REFIT, UpTo, all_for_training
 from mlc.steps.reporting import wanted_metrics, write_page, write_report
+from mlc.steps.resident import EventsOnDevice
 from mlc.steps.rivals import fitted_boosting, make_rivals
 from mlc.steps.slices import check_slices
 from mlc.steps.stopping import EpochLines, Loaders, Stopping
@@ -106,6 +107,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     classifier = _classifier(prepared, fitted_network(prepared, vocabulary, examples, start))
     trainer, network, epochs = _fit(prepared, classifier, examples, run, setting, say)
     raw = _predict_all(prepared, examples, trainer, network, run)
+    examples.resident = None  # what follows is not done on the device
     if scenario.train.refit:  # now, while all ranks are here
         whole = all_for_training(prepared)
         again = fitted_network(whole, vocabulary, examples, start)
@@ -194,6 +196,7 @@ def _fit(
         EarlyStopping(monitor, mode=mode, patience=scenario.train.patience, check_finite=False),
         EpochLines(run / "log.jsonl", _shown(scenario.train), say),
         stopping,
+        EventsOnDevice(examples, say),  # first, since a frozen memory is asked with such batches
         FrozenMemory(examples, run / _REMEMBERED),
     ]
     if setting.interactive:
@@ -238,13 +241,14 @@ def _refit(
     stopping = Stopping(path, math.inf)
     trainer = _trainer(
         whole.scenario.train,
-        [UpTo(epochs, path), stopping],
+        [EventsOnDevice(examples, say), UpTo(epochs, path), stopping],
         setting,
         limit_val_batches=0,
         enable_checkpointing=False,
     )
     loaders = Loaders(examples, whole.examples.table[SPLIT].to_numpy(), whole.scenario.train)
     run_trainer(trainer, classifier, loaders, stopping)
+    examples.resident = None
     if stopping.terminated:  # in the last step
         raise Terminated
     if trainer.is_global_zero:
