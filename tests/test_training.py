@@ -77,6 +77,7 @@ def fitted(
     classifier = Classifier(network, TrainSection(epochs=1, **train), weights_N=weights_N)  # type: ignore[arg-type]
     trainer = quiet_trainer(
         1,
+        precision="64-true",  # Adam divides by the size of a gradient, also of one that is rounding alone
         accumulate_grad_batches=classifier.train_section.accumulate_grad_batches,
         gradient_clip_val=classifier.train_section.gradient_clip_val,
     )
@@ -88,7 +89,7 @@ def fitted(
 
 def assert_same_weights(one: Classifier, two: Classifier) -> None:
     for (name, first), second in zip(one.network.named_parameters(), two.network.parameters(), strict=True):
-        torch.testing.assert_close(first, second, atol=2e-6, rtol=1e-4, msg=name)
+        torch.testing.assert_close(first, second, atol=1e-8, rtol=1e-6, msg=name)
 
 
 def moved(one: Classifier, two: Classifier) -> bool:
@@ -281,7 +282,9 @@ def test_the_monitored_value_decides_what_is_kept_and_when_to_stop(demo, mlc: Co
     found = [line["validation_label_ap"] for line in log_of(tmp_path / "runs" / NAME)]
     assert f"best epoch {1 + int(np.argmax(found))}\n" in result.err
     assert "label:Books" in result.err
-    assert found[-1] <= max(found[:-1], default=found[-1])
+    # Patience is 1: every epoch but the last was the best so far, and the last only where no more were allowed.
+    assert found[:-1] == sorted(found[:-1])
+    assert found[-1] <= found[-2] or len(found) == 6
     report = json.loads((tmp_path / "runs" / NAME / "report.json").read_text())
     books = next(x for x in report["splits"]["validation"]["labels"] if x["name"] == "Books")
     assert books["ap"] == pytest.approx(max(found), abs=1e-5)
