@@ -91,7 +91,7 @@ def test_a_training_that_the_system_ends_saves_says_so_and_goes_on_exactly(demo,
 
 
 def test_a_pretraining_that_the_system_ends_goes_on_exactly_too(demo, tmp_path):
-    overrides = ("preset=nano", "epochs=2", "cutoffs_per_entity=8", "batch_size=32", "seed=5")
+    overrides = ("preset=nano", "epochs=2", "cutoffs_per_entity=4", "batch_size=32", "seed=5")
     flags = [text for value in overrides for text in ("--set", f"pretrain.{value}")]
     flags += ["--set", "train.checkpoint_minutes=0.000001"]
     name, scenario, folder = f"{NAME}-foundation", demo / f"{NAME}.yaml", tmp_path / "whole"

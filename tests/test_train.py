@@ -16,6 +16,7 @@ from tests.conftest import GATES, NANO, process
 
 NAME = "departments_28d"
 TEST_CUTOFF = "2025-09-03"
+SHORT = ("--set", "baselines=[recency]", "--set", "examples.train_cutoffs=12")
 
 
 def predictions_of(run):
@@ -134,7 +135,7 @@ def test_events_after_the_cutoff_change_no_score(trained, demo, mlc, tmp_path):
 def test_two_processes_and_one_agree(demo, tmp_path):
     alike = (
         *("--set", "model.preset=nano", "--set", "target.allow_empty=true", "--set", "train.epochs=1"),
-        *("--set", "train.limit_train_batches=1"),
+        *("--set", "train.limit_train_batches=1", *SHORT),
     )
     for name, size, devices in (("one", 256, 1), ("two", 128, 2)):
         flags = ("--set", f"name={name}", "--set", f"train.batch_size={size}", "--devices", devices)
@@ -157,7 +158,7 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(demo, tmp_path):
     import subprocess
     import sys
 
-    flags = ["--set", "model.preset=nano", "--set", "train.epochs=6", "--set", "train.patience=6"]
+    flags = ["--set", "model.preset=nano", "--set", "train.epochs=6", "--set", "train.patience=6", *SHORT]
     command = [
         sys.executable,
         "-m",
