@@ -282,7 +282,7 @@ def test_the_monitored_value_decides_what_is_kept_and_when_to_stop(demo, mlc: Co
     found = [line["validation_label_ap"] for line in log_of(tmp_path / "runs" / NAME)]
     assert f"best epoch {1 + int(np.argmax(found))}\n" in result.err
     assert "label:Books" in result.err
-    # Patience is 1: every epoch but the last was the best so far, and the last only where no more were allowed.
+    # Patience is 1: all but the last epoch were the best so far; the last only where there may be no more.
     assert found[:-1] == sorted(found[:-1])
     assert found[-1] <= found[-2] or len(found) == 6
     report = json.loads((tmp_path / "runs" / NAME / "report.json").read_text())
