@@ -77,6 +77,8 @@ def labels_of(scenario: Path, folder: Path) -> Iterator[Label]:
         one = [f"target.class_names={yaml.safe_dump([entry['name']], default_flow_style=True).strip()}"]
         alone = train(scenario, folder, name, [*OVERRIDES, *one, "target.true_probabilities=null"]).report
         own = alone["splits"]["test"]["labels"][0]
+        aurocs = f"AUROC {own['auroc']:.4f} alone, {entry['auroc']:.4f} together"
+        print(f"{scenario.stem} {entry['name']}: {aurocs}", file=sys.stderr, flush=True)
         yield Label(
             int(positives[index]),
             entry["prevalence"],
