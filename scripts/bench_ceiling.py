@@ -9,7 +9,7 @@ the test and the row of the customers table; and a little more, the gaps of that
 probabilities are means over draws from the posterior of the rest, which Hamiltonian Monte Carlo finds: two
 chains with starts of their own. Visits without a purchase and the day of leaving are summed over exactly.
 
-Shape suffixes: those of `mlc.demo`, but the departments D with a cycle, G, come first, and B purchases
+Shape suffixes: those of `mlc.demo.simulation`, but departments D with a cycle, G, come first, and B purchases
 (customer, department, day), L hidden numbers, M chains, N draws. T days go on to the end of the window.
 
 Source: Neal (2011), MCMC using Hamiltonian dynamics.
@@ -27,8 +27,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from mlc import demo
-from mlc.demo import WINDOW_DAYS
+from mlc.demo import simulation as demo
+from mlc.demo.simulation import WINDOW_DAYS
 from mlc.metrics import macro_differences
 from mlc.tables import CUTOFF
 
@@ -111,8 +111,8 @@ def window_probability(traits: Traits, known: Histories, there_C: Tensor) -> Ten
 
 
 def traits_of(x_CL: Tensor, known: Histories) -> Traits:
-    """Traits from hidden numbers, as `mlc.demo` makes them."""
-    weekday_2W = torch.tensor(demo._WEEKDAYS_2W, dtype=torch.float32)
+    """Traits from hidden numbers, as `mlc.demo.simulation` makes them."""
+    weekday_2W = torch.tensor(demo.WEEKDAYS_2W, dtype=torch.float32)
     weekday_CW = torch.lerp(weekday_2W[0], weekday_2W[1], x_CL[:, WEEKEND, None].sigmoid())
     cycle_G = torch.tensor([department.cycle_days for department in DEPARTMENTS[:G]])
     return Traits(
@@ -196,11 +196,11 @@ def chain(known: Histories, warm_up: int, draws: int) -> Tensor:
 
 
 def batches(
-    seed: int, world: demo._World, first: int, end: int
+    seed: int, world: demo.World, first: int, end: int
 ) -> Iterator[tuple[np.ndarray, Histories, np.ndarray, np.ndarray]]:
     """Rows, histories, targets and true probabilities of those with a history; `first` begins a block."""
-    tables = demo._simulate_block(seed, world, first, end)
-    hidden = demo._draw_customers(world, np.random.default_rng([seed, 1, first // demo._BLOCK]))
+    tables = demo.simulate_block(seed, world, first, end)
+    hidden = demo.draw_customers(world, np.random.default_rng([seed, 1, first // demo.BLOCK]))
     events = (
         tables["transactions"]
         .join(world.articles, on="article_id")
@@ -208,7 +208,7 @@ def batches(
             pl.col("customer_id").str.slice(1).cast(pl.Int64).alias("row") - first,
             pl.col("department").replace_strict(NAMES, range(D), return_dtype=pl.Int64),
             (pl.col("bought_at") - demo.START).dt.total_days().alias("day"),
-            pl.col("channel").replace_strict(demo._CHANNELS, range(3), return_dtype=pl.Int64),
+            pl.col("channel").replace_strict(demo.CHANNELS, range(3), return_dtype=pl.Int64),
         )
         .unique(maintain_order=True)
     )
@@ -224,7 +224,7 @@ def batches(
         yield part, lay_out(hidden, events, world, part), targets_CD[part], truth_CD[part]
 
 
-def lay_out(hidden: demo._Customers, events: pl.DataFrame, world: demo._World, rows: np.ndarray) -> Histories:
+def lay_out(hidden: demo.Customers, events: pl.DataFrame, world: demo.World, rows: np.ndarray) -> Histories:
     """What is known of the customers in `rows`; each has an event."""
     places = pl.DataFrame({"row": rows, "place": np.arange(len(rows))})
     d, day, channel, c = events.join(places, on="row").drop("row").to_numpy().T
@@ -238,7 +238,7 @@ def lay_out(hidden: demo._Customers, events: pl.DataFrame, world: demo._World, r
     last_CDT = np.maximum.accumulate(last_CDT, axis=2)
     since_CDT = day_T - np.where(last_CDT < 0, start_C1[:, None], last_CDT)
     final_C1 = last_CDT[:, :, -1].max(axis=1)[:, None]
-    channel_CK = np.zeros((len(rows), len(demo._CHANNELS)))
+    channel_CK = np.zeros((len(rows), len(demo.CHANNELS)))
     np.add.at(channel_CK, tuple(np.unique([c, channel, day], axis=1)[:2]), 1)
     region_C = hidden.region_C[rows]
     peak_D, pull_D, odds_D = np.array([(one.age_peak, one.age_pull, one.odds) for one in DEPARTMENTS]).T
@@ -267,11 +267,11 @@ def main() -> int:
     parser.add_argument("--draws", type=int, default=40, help="of each of two chains")
     parser.add_argument("--warm-up", type=int, default=40, help="draws before, which are thrown away")
     asked = parser.parse_args()
-    world = demo._draw_world(asked.seed)
+    world = demo.draw_world(asked.seed)
     torch.manual_seed(asked.seed)
     found = []
-    for first in range(0, asked.customers, demo._BLOCK):
-        end = min(first + demo._BLOCK, asked.customers)
+    for first in range(0, asked.customers, demo.BLOCK):
+        end = min(first + demo.BLOCK, asked.customers)
         for _, known, targets_CD, truth_CD in batches(asked.seed, world, first, end):
             means_MCD = [chain(known, asked.warm_up, asked.draws).mean(0).numpy() for _ in range(2)]
             found.append((targets_CD, truth_CD, *means_MCD))

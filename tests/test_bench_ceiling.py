@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 import torch
 
-from mlc import demo
-from mlc.demo import DEPARTMENTS, WINDOW_DAYS
+from mlc.demo import simulation as demo
+from mlc.demo.simulation import DEPARTMENTS, WINDOW_DAYS
 from scripts import bench_ceiling as bench
 from scripts.bench_ceiling import CUTOFF_DAY, ORDER, G, Histories, Traits
 
@@ -16,17 +16,17 @@ SEED = 7
 
 
 @pytest.fixture(scope="module")
-def world() -> demo._World:
-    return demo._draw_world(SEED)
+def world() -> demo.World:
+    return demo.draw_world(SEED)
 
 
 @pytest.fixture(scope="module")
-def hidden(world) -> tuple[demo._Customers, demo._State, np.ndarray]:
+def hidden(world) -> tuple[demo.Customers, demo.State, np.ndarray]:
     """Customers of the first block, the state on their first day, and the day on which they left."""
     rng = np.random.default_rng([SEED, 1, 0])
-    customers = demo._draw_customers(world, rng)
-    first = demo._first_state(customers, rng)
-    return customers, first, demo._simulate_block(SEED, world, 0, 1000)["left"]["day"].to_numpy()
+    customers = demo.draw_customers(world, rng)
+    first = demo.first_state(customers, rng)
+    return customers, first, demo.simulate_block(SEED, world, 0, 1000)["left"]["day"].to_numpy()
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlc import demo
-from mlc.demo import CUTOFFS, DEPARTMENTS, END, LATE_CATEGORIES, START, WINDOW_DAYS, write_demo
+from mlc.demo import simulation as demo
+from mlc.demo import write_demo, writing
+from mlc.demo.scenarios import SCENARIOS
+from mlc.demo.simulation import CUTOFFS, DEPARTMENTS, END, LATE_CATEGORIES, START, WINDOW_DAYS
 from mlc.errors import RunError
 from mlc.scenario import load_scenario
 
@@ -40,8 +42,8 @@ def tables(folder: Path) -> Tables:
 
 
 @pytest.fixture(scope="module")
-def world() -> demo._World:
-    return demo._draw_world(SEED)
+def world() -> demo.World:
+    return demo.draw_world(SEED)
 
 
 def truth_and_targets(
@@ -102,15 +104,15 @@ def test_a_window_that_is_too_short_or_too_long_does_not_match_the_truth(tables:
     assert abs(surprise.sum()) > 4 * np.sqrt((surprise**2).sum())
 
 
-def test_the_truth_matches_the_simulator_run_again_from_the_cutoff(world: demo._World) -> None:
+def test_the_truth_matches_the_simulator_run_again_from_the_cutoff(world: demo.World) -> None:
     """Monte Carlo: eight customers, each 3000 times, from the same state at the cutoff."""
     cutoff_day, copies = 400, 3000
     rng = np.random.default_rng(1)
-    customers = demo._draw_customers(world, rng)
-    state = demo._first_state(customers, rng)
+    customers = demo.draw_customers(world, rng)
+    state = demo.first_state(customers, rng)
     for day in range(cutoff_day):
-        demo._live_one_day(customers, state, world, day, rng)
-    truth_CD = demo._true_probabilities(customers, state, world, cutoff_day)
+        demo.live_one_day(customers, state, world, day, rng)
+    truth_CD = demo.true_probabilities(customers, state, world, cutoff_day)
     joins_C = np.flatnonzero((customers.joined_C > cutoff_day + 3) & (customers.joined_C < cutoff_day + 15))
     likely_C = np.argsort(-truth_CD.sum(1))
     chosen = [*likely_C[[0, 20, 100, 200, 400]], *joins_C[np.argsort(-truth_CD[joins_C].sum(1))][:3]]
@@ -119,10 +121,10 @@ def test_the_truth_matches_the_simulator_run_again_from_the_cutoff(world: demo._
         customers,
         **{field.name: getattr(customers, field.name)[rows] for field in dataclasses.fields(customers)},
     )
-    again = demo._State(state.left_C[rows], state.last_CD[rows])
+    again = demo.State(state.left_C[rows], state.last_CD[rows])
     happened = np.zeros((rows.size, len(NAMES)), dtype=bool)
     for day in range(cutoff_day, cutoff_day + WINDOW_DAYS):
-        visitors, bought = demo._live_one_day(copied, again, world, day, rng)
+        visitors, bought = demo.live_one_day(copied, again, world, day, rng)
         happened[visitors] |= bought
     rate = happened.reshape(len(chosen), copies, -1).mean(1)
     truth = truth_CD[chosen].astype(np.float64)
@@ -130,14 +132,14 @@ def test_the_truth_matches_the_simulator_run_again_from_the_cutoff(world: demo._
     assert np.all(np.abs(rate - truth) < 4.5 * np.sqrt(truth * (1 - truth) / copies) + 1e-6)
 
 
-def test_the_truth_equals_a_plain_loop_over_days(world: demo._World) -> None:
+def test_the_truth_equals_a_plain_loop_over_days(world: demo.World) -> None:
     cutoff_day = 500
     rng = np.random.default_rng(2)
-    customers = demo._draw_customers(world, rng)
-    state = demo._first_state(customers, rng)
+    customers = demo.draw_customers(world, rng)
+    state = demo.first_state(customers, rng)
     for day in range(cutoff_day):
-        demo._live_one_day(customers, state, world, day, rng)
-    truth_CD = demo._true_probabilities(customers, state, world, cutoff_day)
+        demo.live_one_day(customers, state, world, day, rng)
+    truth_CD = demo.true_probabilities(customers, state, world, cutoff_day)
     for c in range(0, 1000, 50):
         for d, department in enumerate(DEPARTMENTS):
             none_yet, left = 1.0, state.left_C[c] <= cutoff_day
@@ -155,8 +157,8 @@ def test_the_truth_equals_a_plain_loop_over_days(world: demo._World) -> None:
             assert truth_CD[c, d] == pytest.approx(0.0 if left >= 1 else 1 - none_yet - left, abs=1e-5)
 
 
-def test_those_who_left_have_truth_zero_and_the_others_have_not(world: demo._World) -> None:
-    block = demo._simulate_block(SEED, world, 0, 1000)
+def test_those_who_left_have_truth_zero_and_the_others_have_not(world: demo.World) -> None:
+    block = demo.simulate_block(SEED, world, 0, 1000)
     never = block["transactions"].group_by("customer_id").len()
     truth = block["truth"].join(block["left"], on="customer_id").join(never, on="customer_id", how="semi")
     day = (pl.col("cutoff") - pl.lit(START)).dt.total_days()
@@ -248,12 +250,12 @@ def test_nobody_buys_before_joining(tables: Tables) -> None:
     assert (tables["customers"]["joined_on"] > START.date()).any()
 
 
-def test_nobody_buys_after_leaving(world: demo._World) -> None:
-    block = demo._simulate_block(SEED, world, 0, 1000)
+def test_nobody_buys_after_leaving(world: demo.World) -> None:
+    block = demo.simulate_block(SEED, world, 0, 1000)
     bought = block["transactions"].join(block["left"], on="customer_id")
     day = (pl.col("bought_at") - pl.lit(START)).dt.total_days()
     assert bought.filter(day >= pl.col("day")).is_empty()
-    assert 100 < block["left"].filter(pl.col("day") < demo._NEVER).height < 500
+    assert 100 < block["left"].filter(pl.col("day") < demo.NEVER).height < 500
 
 
 def test_some_customers_never_buy_anything(tables: Tables) -> None:
@@ -262,7 +264,7 @@ def test_some_customers_never_buy_anything(tables: Tables) -> None:
     assert 0.02 < silent.height / there.height < 0.12
 
 
-def test_no_article_is_bought_before_it_is_introduced(tables: Tables, world: demo._World) -> None:
+def test_no_article_is_bought_before_it_is_introduced(tables: Tables, world: demo.World) -> None:
     introduced = tables["articles"].select("article_id").with_columns(day=pl.Series(world.introduced_A))
     bought = tables["bought"].join(introduced, on="article_id")
     assert bought.filter((pl.col("bought_at") - pl.lit(START)).dt.total_days() < pl.col("day")).is_empty()
@@ -336,7 +338,7 @@ def test_the_first_customers_do_not_depend_on_how_many_follow(tables: Tables, tm
 def test_the_customers_do_not_depend_on_the_size_of_a_shard(
     tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "_SHARD", 1000)
+    monkeypatch.setattr(writing, "_SHARD", 1000)
     write_demo(tmp_path / "shards", CUSTOMERS, SEED)
     assert len(list((tmp_path / "shards/data/truth").iterdir())) == 2
     for name in ("transactions", "truth"):
@@ -371,7 +373,7 @@ def test_a_demo_is_written_once_and_found_again(tmp_path: Path) -> None:
     first = write_demo(tmp_path, 5, 1, said.append)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert said == ["simulated 5 of 5 customers"]
-    assert write_demo(tmp_path, 5, 1, said.append) == first == [tmp_path / name for name in demo.SCENARIOS]
+    assert write_demo(tmp_path, 5, 1, said.append) == first == [tmp_path / name for name in SCENARIOS]
     assert "already" in said[-1]
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
 
@@ -387,7 +389,7 @@ def test_a_demo_that_fails_on_the_way_leaves_nothing_and_can_be_repeated(
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo, "_simulate_block", fail)
+    monkeypatch.setattr(writing, "simulate_block", fail)
     with pytest.raises(KeyboardInterrupt):
         write_demo(tmp_path / "shop", 5)
     assert list((tmp_path / "shop").iterdir()) == []

@@ -7,24 +7,18 @@ department on its own whether to buy:
     P(buy | visit) = odds / (1 + odds),   odds = taste x season of the department in the region x need
 
 `need` is low just after a purchase and rises around the customer's own repeat cycle for the department. Given
-the customer and the days of the last purchases, P(a purchase in the window) is exact: `_true_probabilities`.
+the customer and the days of the last purchases, P(a purchase in the window) is exact: `true_probabilities`.
 
 Shape suffixes: A articles, B purchases (customer, day, department), C customers, D departments, E events,
 F latent factors, J categories of a department, K channels, R regions, T days, V visits, W weekdays.
 """
 
-import json
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from mlc.atomic import refusal
-from mlc.errors import RunError
 from mlc.tables import CUTOFF, MICROSECONDS_PER_DAY
 
 START = datetime(2023, 10, 2)  # first day of the observation, a Monday; days are counted from it
@@ -36,15 +30,11 @@ VALIDATION_FROM = TEST_FROM - timedelta(days=WINDOW_DAYS)
 CUTOFFS = tuple(TEST_FROM - timedelta(days=EVERY_DAYS * step) for step in range(30))
 """Where the truth is known, newest first: every cutoff of the scenarios, and some more."""
 
-_VERSION = 1  # raise it with every change that makes other data from the same seed
-_MARKER = "demo.json"
-_UNFINISHED = ".unfinished-"
 _N_DAYS = (END - START).days
 _FIRST_DAY = (START - datetime(1970, 1, 1)).days
-_BLOCK = 1_000  # customers of one random stream; simulated whole, so that a smaller demo is a prefix
-_SHARD = 25_000  # customers of one file: bounds memory
-_NEVER = np.iinfo(np.int32).max
-_Days = list[tuple[np.ndarray, np.ndarray]]  # what `_live_one_day` returned, from START on
+BLOCK = 1_000  # customers of one random stream; simulated whole, so that a smaller demo is a prefix
+NEVER = np.iinfo(np.int32).max
+_Days = list[tuple[np.ndarray, np.ndarray]]  # what `live_one_day` returned, from START on
 
 
 @dataclass(frozen=True)
@@ -85,15 +75,15 @@ LATE_CATEGORIES = {"Plant-Based": 380, "Smart Rings": 520}
 # Region to how much of the seasons is felt there.
 _REGIONS = {"North": 1.6, "South": 0.5, "East": 1.2, "West": 0.9, "Coast": 0.7, "Capital": 0.4}
 _TIERS = ("basic", "silver", "gold")
-_CHANNELS = ("store", "online", "app")
+CHANNELS = ("store", "online", "app")
 # Visits of a pure weekday shopper and of a pure weekend shopper.
-_WEEKDAYS_2W = np.array([[1.3, 1.3, 1.2, 1.2, 1.0, 0.7, 0.3], [0.4, 0.3, 0.4, 0.5, 1.2, 2.6, 1.6]])
+WEEKDAYS_2W = np.array([[1.3, 1.3, 1.2, 1.2, 1.0, 0.7, 0.3], [0.4, 0.3, 0.4, 0.5, 1.2, 2.6, 1.6]])
 _BANDS = {"low": 0.55, "mid": 1.0, "high": 2.2}  # factor on the price
 _ARTICLES_PER_CATEGORY = 24
 
 
 @dataclass(frozen=True)
-class _World:
+class World:
     """What all customers share. Articles are sorted by category, then by the day that they are introduced."""
 
     taste_FD: np.ndarray  # how the latent factors of a customer shift the log odds of the departments
@@ -108,7 +98,7 @@ class _World:
 
 
 @dataclass(frozen=True)
-class _Customers:
+class Customers:
     """What the customers are, for life. Days count from START and are negative before."""
 
     age_C: np.ndarray
@@ -121,19 +111,25 @@ class _Customers:
     per_day_CD: np.ndarray  # 1 / repeat cycle in days; 0 where the last purchase does not matter
     favourite_CD: np.ndarray  # the category that half of the purchases of a department come from
     tier_C: np.ndarray  # index into _TIERS, given when joining
-    channel_CK: np.ndarray  # cumulative shares of _CHANNELS
+    channel_CK: np.ndarray  # cumulative shares of CHANNELS
     band_C: np.ndarray  # the price band that they look for
 
 
 @dataclass
-class _State:
+class State:
     """What changes from day to day."""
 
-    left_C: np.ndarray  # the day that they left, without a purchase on it or after; _NEVER while there
+    left_C: np.ndarray  # the day that they left, without a purchase on it or after; NEVER while there
     last_CD: np.ndarray  # day of the last purchase; before the first, a random point of the cycle
 
 
-def _draw_world(seed: int) -> _World:
+def draw_world(seed: int) -> World:
+    """The shop: what is sold when at which price, and what sways all customers alike.
+
+    Example:
+        >>> draw_world(7).articles.columns[:3]
+        ['article_id', 'department', 'category']
+    """
     rng = np.random.default_rng([seed, 0])
     year_T = (START.timetuple().tm_yday + np.arange(_N_DAYS)[:, None]) / 365.25
     peak_D = np.array([d.peak_day for d in DEPARTMENTS]) / 365.25
@@ -150,7 +146,7 @@ def _draw_world(seed: int) -> _World:
     band_A = rng.integers(0, len(_BANDS), introduced_DJA.size)
     price_A = np.repeat([d.price for d in DEPARTMENTS], shape[1] * shape[2])
     price_A = price_A * np.array(list(_BANDS.values()))[band_A] * rng.lognormal(0, 0.2, price_A.size)
-    return _World(
+    return World(
         taste_FD=rng.normal(0, 0.5, (3, len(DEPARTMENTS))),
         taste_RD=rng.normal(0, 0.4, (len(_REGIONS), len(DEPARTMENTS))),
         season_RTD=np.exp(climate_R11 * wave_TD).astype(np.float32),
@@ -181,16 +177,16 @@ def _articles_table(band_A: np.ndarray, rng: np.random.Generator) -> pl.DataFram
     )
 
 
-def _draw_customers(world: _World, rng: np.random.Generator) -> _Customers:
+def draw_customers(world: World, rng: np.random.Generator) -> Customers:
     """A block of customers. What a table shows of them never depends on what they do later."""
-    n, departments = _BLOCK, len(DEPARTMENTS)
+    n, departments = BLOCK, len(DEPARTMENTS)
     age_C = np.clip(np.where(rng.random(n) < 0.6, rng.normal(36, 11, n), rng.normal(62, 10, n)), 16, 92)
     region_C = rng.choice(len(_REGIONS), n, p=[0.15, 0.2, 0.15, 0.2, 0.1, 0.2])
     # Two in five were customers before the observation began.
     joined_C = np.where(rng.random(n) < 0.4, rng.integers(-900, 0, n), rng.integers(0, _N_DAYS, n))
     log_rate_C = rng.normal(0, 0.85, n)
     weekend_C = rng.beta(1.2, 1.2, n)[:, None]
-    weekday_CW = (1 - weekend_C) * _WEEKDAYS_2W[0] + weekend_C * _WEEKDAYS_2W[1]
+    weekday_CW = (1 - weekend_C) * WEEKDAYS_2W[0] + weekend_C * WEEKDAYS_2W[1]
     taste_CF = rng.normal(0, 1, (n, world.taste_FD.shape[0]))
     far_CD = (np.round(age_C)[:, None] - np.array([d.age_peak for d in DEPARTMENTS])) / 20
     log_taste_CD = (
@@ -205,7 +201,7 @@ def _draw_customers(world: _World, rng: np.random.Generator) -> _Customers:
     digital_C = np.clip(0.8 - age_C / 130 + 0.15 * taste_CF[:, 0], 0.03, 0.95)
     app_C = digital_C * np.clip(1.1 - age_C / 90, 0.05, 1.0)
     tier_C = np.digitize(log_rate_C + rng.normal(0, 0.8, n), [0.3, 1.3])
-    return _Customers(
+    return Customers(
         age_C=np.round(age_C).astype(np.int32),
         region_C=region_C,
         joined_C=joined_C,
@@ -221,21 +217,21 @@ def _draw_customers(world: _World, rng: np.random.Generator) -> _Customers:
     )
 
 
-def _first_state(customers: _Customers, rng: np.random.Generator) -> _State:
+def first_state(customers: Customers, rng: np.random.Generator) -> State:
     """Everyone is there, and last bought elsewhere, up to one cycle before joining."""
     cycle_CD = 1 / np.maximum(customers.per_day_CD, 1e-3)
     last_CD = np.maximum(customers.joined_C, 0)[:, None] - rng.random(cycle_CD.shape) * cycle_CD
-    return _State(np.full(customers.rate_C.size, _NEVER), last_CD.astype(np.float32))
+    return State(np.full(customers.rate_C.size, NEVER), last_CD.astype(np.float32))
 
 
-def _visit_probability(customers: _Customers, day: int) -> np.ndarray:
+def _visit_probability(customers: Customers, day: int) -> np.ndarray:
     """P(visit on `day` | not left), float64, shape (C,); 0 before the customer joined."""
     rate_C = np.minimum(customers.rate_C * customers.weekday_CW[:, day % 7], 0.95)
     return np.where(customers.joined_C <= day, rate_C, 0.0)
 
 
 def _purchase_probability(
-    customers: _Customers, last_CD: np.ndarray, world: _World, day: int, rows: np.ndarray | slice
+    customers: Customers, last_CD: np.ndarray, world: World, day: int, rows: np.ndarray | slice
 ) -> np.ndarray:
     """P(buying from the department on `day` | visit), float32, shape (rows, D)."""
     cycles_CD = (day - last_CD[rows]) * customers.per_day_CD[rows]  # elapsed since the last purchase
@@ -246,8 +242,8 @@ def _purchase_probability(
     return np.asarray(odds_CD / (1 + odds_CD), dtype=np.float32)
 
 
-def _live_one_day(
-    customers: _Customers, state: _State, world: _World, day: int, rng: np.random.Generator
+def live_one_day(
+    customers: Customers, state: State, world: World, day: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Let `day` happen: some leave, some of the others visit, some visitors buy. Changes `state`.
 
@@ -255,16 +251,16 @@ def _live_one_day(
         Rows of the visitors, shape (V,), and what they bought from, bool, shape (V, D).
     """
     leaves_C = (rng.random(state.left_C.size) < customers.leaving_C) & (customers.joined_C <= day)
-    state.left_C[leaves_C & (state.left_C == _NEVER)] = day
+    state.left_C[leaves_C & (state.left_C == NEVER)] = day
     visits_C = rng.random(state.left_C.size) < _visit_probability(customers, day)
-    rows_V = np.flatnonzero(visits_C & (state.left_C == _NEVER))
+    rows_V = np.flatnonzero(visits_C & (state.left_C == NEVER))
     probability_VD = _purchase_probability(customers, state.last_CD, world, day, rows_V)
     bought_VD = rng.random(probability_VD.shape, dtype=np.float32) < probability_VD
     state.last_CD[rows_V] = np.where(bought_VD, np.float32(day), state.last_CD[rows_V])
     return rows_V, bought_VD
 
 
-def _true_probabilities(customers: _Customers, state: _State, world: _World, cutoff_day: int) -> np.ndarray:
+def true_probabilities(customers: Customers, state: State, world: World, cutoff_day: int) -> np.ndarray:
     """P(at least one purchase in the 28 days from `cutoff_day` on), given the state at its midnight.
 
     Until the first purchase in a department, its need depends on the last purchase before the cutoff alone:
@@ -279,7 +275,7 @@ def _true_probabilities(customers: _Customers, state: _State, world: _World, cut
     Returns:
         float32, shape (C, D), in [0, 1]; 0 for those who left before the cutoff.
     """
-    waiting_CD = np.repeat((state.left_C == _NEVER).astype(np.float64)[:, None], len(DEPARTMENTS), axis=1)
+    waiting_CD = np.repeat((state.left_C == NEVER).astype(np.float64)[:, None], len(DEPARTMENTS), axis=1)
     bought_CD = np.zeros_like(waiting_CD)
     for day in range(cutoff_day, cutoff_day + WINDOW_DAYS):
         buys_CD = _purchase_probability(customers, state.last_CD, world, day, slice(None))
@@ -290,23 +286,23 @@ def _true_probabilities(customers: _Customers, state: _State, world: _World, cut
     return bought_CD.astype(np.float32)
 
 
-def _simulate_block(seed: int, world: _World, first: int, end: int) -> dict[str, pl.DataFrame]:
+def simulate_block(seed: int, world: World, first: int, end: int) -> dict[str, pl.DataFrame]:
     """Two years of the block of customer number `first`: the tables of those before `end`."""
-    rng = np.random.default_rng([seed, 1, first // _BLOCK])
-    hidden = _draw_customers(world, rng)
-    state = _first_state(hidden, rng)
-    wanted = min(end - first, _BLOCK)
-    ids = pl.Series("customer_id", [f"c{first + row:07d}" for row in range(_BLOCK)])
+    rng = np.random.default_rng([seed, 1, first // BLOCK])
+    hidden = draw_customers(world, rng)
+    state = first_state(hidden, rng)
+    wanted = min(end - first, BLOCK)
+    ids = pl.Series("customer_id", [f"c{first + row:07d}" for row in range(BLOCK)])
     names = [department.name for department in DEPARTMENTS]
     days: _Days = []
     truth: list[pl.DataFrame] = []
     for day in range(_N_DAYS):
         cutoff = START + timedelta(days=day)
         if cutoff in CUTOFFS:
-            truth_CD = _true_probabilities(hidden, state, world, day)
+            truth_CD = true_probabilities(hidden, state, world, day)
             now = pl.lit(cutoff, dtype=pl.Datetime("us")).alias(CUTOFF)
             truth.append(pl.DataFrame(truth_CD, schema=names).select(ids, now, pl.all())[:wanted])
-        days.append(_live_one_day(hidden, state, world, day, rng))
+        days.append(live_one_day(hidden, state, world, day, rng))
     transactions = _transactions(hidden, world, ids, days, rng)
     return {
         "customers": _customers_table(hidden, ids, rng)[:wanted],
@@ -316,7 +312,7 @@ def _simulate_block(seed: int, world: _World, first: int, end: int) -> dict[str,
     }
 
 
-def _customers_table(customers: _Customers, ids: pl.Series, rng: np.random.Generator) -> pl.DataFrame:
+def _customers_table(customers: Customers, ids: pl.Series, rng: np.random.Generator) -> pl.DataFrame:
     """What the shop knows: all of it since the customer joined. Gaps fall at random."""
     age_known_C, region_known_C = rng.random((2, ids.len())) >= [[0.08], [0.05]]
     joined = pl.Series(_FIRST_DAY + customers.joined_C).cast(pl.Int32).cast(pl.Date)
@@ -329,7 +325,7 @@ def _customers_table(customers: _Customers, ids: pl.Series, rng: np.random.Gener
 
 
 def _transactions(
-    customers: _Customers, world: _World, ids: pl.Series, days: _Days, rng: np.random.Generator
+    customers: Customers, world: World, ids: pl.Series, days: _Days, rng: np.random.Generator
 ) -> pl.DataFrame:
     """One row an item, sorted by customer and time; the items of a visit share its time and channel."""
     row_V = np.concatenate([rows for rows, _ in days])
@@ -350,14 +346,14 @@ def _transactions(
             "article_id": world.articles["article_id"].gather(article_E),
             "quantity": rng.geometric(0.8, row_E.size).astype(np.int32),
             "price": np.round(world.price_A[article_E] * discount_E, 2),
-            "channel": pl.Series(_CHANNELS).gather(channel_V[visit_E]),
+            "channel": pl.Series(CHANNELS).gather(channel_V[visit_E]),
         }
     )
     return table[np.lexsort((time_E, row_E))]
 
 
 def _choose_articles(
-    customers: _Customers, world: _World, bought_3E: np.ndarray, rng: np.random.Generator
+    customers: Customers, world: World, bought_3E: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Articles sold on the day: half from the favourite category, new ones and the price band preferred."""
     row_E, day_E, department_E = bought_3E
@@ -371,133 +367,3 @@ def _choose_articles(
     candidate_2E = first_E + np.floor(rng.random((2, row_E.size)) ** 0.6 * sold_E).astype(np.int64)
     fits_E = world.band_A[candidate_2E[1]] == customers.band_C[row_E]
     return np.asarray(np.where(fits_E, candidate_2E[1], candidate_2E[0]))
-
-
-_TABLES_YAML = """\
-data:
-  entity: customer_id                # we predict for customers
-  tables:
-    # what they did, one row an item bought; what the items are; who they are, as known since they joined
-    transactions: {kind: events, path: data/transactions, time: bought_at, joins: {articles: article_id}}
-    articles: {kind: dimension, path: data/articles.parquet, key: article_id}
-    customers: {kind: entities, path: data/customers.parquet, key: customer_id}
-"""
-_EXAMPLES_YAML = f"""\
-examples:
-  observed_until: {END:%Y-%m-%d}         # the tables are complete up to this midnight
-  test_from: {TEST_FROM:%Y-%m-%d}              # the last complete window: judged on it once, at the end
-  validation_from: {VALIDATION_FROM:%Y-%m-%d}        # its window ends where the test's begins
-  every_days: {EVERY_DAYS}                     # a customer is an example at up to 26 earlier moments
-"""
-_LABELS_YAML = "\n".join(f"    - {json.dumps(department.name)}" for department in DEPARTMENTS)
-SCENARIOS = {
-    "departments_28d.yaml": f"""\
-# yaml-language-server: $schema=schema.json
-# From which departments will each customer buy in the next {WINDOW_DAYS} days?
-# Generated data: the truth is known, so the report also shows the best score that any model could reach.
-{_TABLES_YAML}target:
-  table: transactions
-  column: articles.department        # a column of a joined table is written table.column
-  class_names:                       # the labels, in this order everywhere
-{_LABELS_YAML}
-  window_days: {WINDOW_DAYS}                    # (cutoff, cutoff + {WINDOW_DAYS} days]
-  rule: exists                       # 1 if at least one such event lies in the window
-  true_probabilities: data/truth     # generated data only: leave this out with yours
-{_EXAMPLES_YAML}""",
-    "categories_28d.yaml": f"""\
-# yaml-language-server: $schema=schema.json
-# Of which categories will each customer buy at least two items in the next {WINDOW_DAYS} days?
-{_TABLES_YAML}target:
-  table: transactions
-  column: articles.category
-  class_names: {{top: 25}}             # the most frequent ones, counted in the training period only
-  window_days: {WINDOW_DAYS}
-  rule: {{kind: count_at_least, times: 2}}
-{_EXAMPLES_YAML}""",
-}
-"""File name → YAML, relative to the demo's folder."""
-
-
-def _is_there(folder: Path, wanted: dict[str, int]) -> bool:
-    """Whether the folder holds this very demo; an error where it holds anything else."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return False
-    if any(folder.glob(f"{_UNFINISHED}*")):
-        raise RunError(f"{folder} holds an unfinished demo: delete it, unless another command is writing it")
-    try:
-        found = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
-        told = "{customers} customers, seed {seed}, version {version}".format(**found)
-    except (OSError, ValueError, TypeError, LookupError):
-        raise RunError(f"{folder} holds something that is not a demo: choose another folder") from None
-    if found != wanted:
-        raise RunError(f"{folder} holds another demo ({told}): choose another folder, or delete it")
-    return True
-
-
-def write_demo(
-    folder: Path, customers: int = 4000, seed: int = 7, say: Callable[[str], None] = lambda _: None
-) -> list[Path]:
-    """Write tables, true probabilities and scenarios into a new folder.
-
-    A demo of fewer customers and the same seed holds the first customers of a larger one. Memory is that of
-    25,000 customers. Everything appears at the end, by rename, the marker `demo.json` last.
-
-        data/transactions/part-*.parquet  customer_id, bought_at, article_id, quantity, price, channel
-        data/articles.parquet             article_id, department, category, price_band, description, tags
-        data/customers.parquet            customer_id, joined_on, age, region, loyalty_tier
-        data/truth/part-*.parquet         customer_id, cutoff, and a Float32 column a department: P(at least
-                                          one purchase in (cutoff, cutoff + 28 days]), for all CUTOFFS
-
-    Args:
-        folder: Made where missing. One that holds the same demo already is left as it is.
-        customers: How many, at least 1; about 4 % of them never buy.
-        seed: Of everything that is random, at least 0.
-        say: Called with a sentence after every shard.
-
-    Returns:
-        The scenario files.
-
-    Raises:
-        RunError: The folder holds anything else or cannot be written, or a number is out of range.
-    """
-    for name, value, least in (("customers", customers, 1), ("seed", seed, 0)):
-        if value < least:
-            raise RunError(f"{name} must be at least {least}, however: {value}")
-    scenarios = [folder / name for name in SCENARIOS]
-    marker = {"customers": customers, "seed": seed, "version": _VERSION}
-    if _is_there(folder, marker):
-        say(f"{folder} holds this demo already: {customers:,} customers, seed {seed}")
-        return scenarios
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as temporary:
-            unfinished = Path(temporary)
-            _write_tables(unfinished / "data", customers, seed, say)
-            for name, text in {**SCENARIOS, _MARKER: json.dumps(marker) + "\n"}.items():
-                (unfinished / name).write_text(text, encoding="utf-8")
-            for name in ("data", *SCENARIOS, _MARKER):
-                (unfinished / name).replace(folder / name)
-    except (OSError, pl.exceptions.ComputeError) as error:  # Polars wraps a full disk
-        reason = refusal(error)
-        if reason is None:
-            raise
-        raise RunError(f"{folder}: the demo cannot be written: {reason}") from error
-    return scenarios
-
-
-def _write_tables(data: Path, customers: int, seed: int, say: Callable[[str], None]) -> None:
-    """All tables, a shard of customers at a time."""
-    for name in ("transactions", "truth"):
-        (data / name).mkdir(parents=True)
-    world = _draw_world(seed)
-    world.articles.write_parquet(data / "articles.parquet")
-    shown: list[pl.DataFrame] = []
-    for shard, first in enumerate(range(0, customers, _SHARD)):
-        end = min(first + _SHARD, customers)
-        blocks = [_simulate_block(seed, world, start, end) for start in range(first, end, _BLOCK)]
-        shown += [tables["customers"] for tables in blocks]
-        for name in ("transactions", "truth"):
-            shard_table = pl.concat([tables[name] for tables in blocks])
-            shard_table.write_parquet(data / name / f"part-{shard:05d}.parquet")
-        say(f"simulated {end:,} of {customers:,} customers")
-    pl.concat(shown).write_parquet(data / "customers.parquet")
