@@ -106,9 +106,9 @@ class Validated(nn.Module):
 
 def monitored(train: TrainSection) -> tuple[str, Literal["min", "max"]]:
     """Which logged value tells the best epoch, and whether its lowest or highest is best."""
-    if train.monitor == "log_loss":
+    if train.criterion == "log_loss":
         return "validation_log_loss", "min"
-    return f"validation_{'label_ap' if train.monitored_label else train.monitor}", "max"
+    return f"validation_{'label_ap' if train.monitored_label else train.criterion}", "max"
 
 
 class Stoppable(pytorch_lightning.LightningModule):
@@ -187,6 +187,9 @@ class Classifier(Stoppable):
         if train.ema_decay is not None:
             self.averaged = AveragedModel(network, multi_avg_fn=_moving_average(train.ema_decay))
             self.averaged.requires_grad_(False)
+            for average, weight in zip(self.averaged.module.parameters(), network.parameters(), strict=True):
+                if not weight.requires_grad:
+                    average.data = weight.data  # frozen: one copy, of which there is nothing to average
         self.train_section = train
         alike_K = torch.ones(network.spec.labels)
         self.objective = Objective(train.loss, alike_K) if objective is None else objective
@@ -339,7 +342,8 @@ def _moving_average(decay: float) -> Callable[..., None]:
     def update(averages: list[torch.Tensor], weights: list[torch.Tensor], step: torch.Tensor | int) -> None:
         stays = min(decay, (1 + int(step)) / (10 + int(step)))
         for average, weight in zip(averages, weights, strict=True):
-            average.lerp_(weight, 1 - stays)
+            if average.data_ptr() != weight.data_ptr():
+                average.lerp_(weight, 1 - stays)
 
     return update
 

@@ -32,7 +32,7 @@ YEAR_GAP_DAYS = 60.0
 _YEAR = [0, 1, 3, 4]
 """Which values of `batches.calendar` are of the year; the others are of the week."""
 
-_SIZES = {"nano": (32, 1, 0.1), "small": (128, 1, 0.2), "base": (256, 2, 0.2), "large": (512, 3, 0.3)}
+_SIZES = {"nano": (32, 1, 0.1), "small": (64, 1, 0.2), "base": (256, 2, 0.2), "large": (512, 3, 0.3)}
 """Preset → width, depth, dropout of the entity branch."""
 _CONTEXT_SIZES = {
     "gru": {"nano": (32, 1), "small": (64, 1), "base": (128, 1), "large": (256, 2)},

@@ -165,10 +165,10 @@ class _Kinds(Callback):
     def on_validation_end(self, trainer: pytorch_lightning.Trainer, pl_module: LightningModule) -> None:
         del trainer
         assert isinstance(pl_module, Classifier)
-        assert isinstance(pl_module.network, Hedge)
+        assert isinstance(pl_module.judged, Hedge)
         targets = self.batch.targets_BK.numpy()
         for kind in Hedge.KINDS:
-            network = deepcopy(pl_module.network.kind(kind)).eval()
+            network = deepcopy(pl_module.judged.kind(kind)).eval()
             with torch.no_grad():
                 scores = torch.sigmoid(network(self.batch)).numpy()
             ap = np.mean([average_precision_score(targets[:, k], scores[:, k]) for k in range(3)])
@@ -180,7 +180,7 @@ def test_each_kind_of_a_hedge_keeps_the_weights_of_its_own_best_epoch():
     network = Hedge(replace(SPEC, trunk=TRUNK), 1)
     for member in members_of(network):
         member.fit([random_batch(64, 9)], torch.tensor([5, 20, 9]), torch.tensor([64, 64, 64]))
-    classifier = Classifier(network, TrainSection(learning_rate=0.03))
+    classifier = Classifier(network, TrainSection(learning_rate=0.03, monitor="macro_ap"))
     validation = random_batch(80, 1)
     validation.targets_BK = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (80, 3), dtype=np.uint8))
     kinds = _Kinds(validation)
@@ -203,9 +203,30 @@ def test_each_kind_of_a_hedge_keeps_the_weights_of_its_own_best_epoch():
 
 
 def test_what_is_monitored_has_a_direction():
-    assert monitored(TrainSection()) == ("validation_macro_ap", "max")
-    assert monitored(TrainSection(monitor="log_loss")) == ("validation_log_loss", "min")
+    assert monitored(TrainSection()) == ("validation_log_loss", "min")
+    assert monitored(TrainSection(monitor="macro_ap")) == ("validation_macro_ap", "max")
     assert monitored(TrainSection(monitor="label:Dress")) == ("validation_label_ap", "max")
+
+
+@pytest.mark.parametrize("loss", ["focal", {"kind": "bce", "pos_weight": "balanced"}])
+def test_a_loss_that_shifts_the_scores_is_not_judged_by_their_log_loss(loss):
+    assert TrainSection.model_validate({"loss": loss}).criterion == "macro_ap"
+    assert TrainSection.model_validate({"loss": loss, "monitor": "log_loss"}).criterion == "log_loss"
+
+
+def test_there_is_no_moving_average_of_weights_that_are_sharded():
+    sharded = TrainSection.model_validate({"strategy": "fsdp"})
+    assert sharded.ema_decay is None
+    assert TrainSection.model_validate(sharded.model_dump(mode="json")) == sharded
+    assert TrainSection().ema_decay is not None
+
+
+def test_frozen_weights_are_not_averaged_and_there_once():
+    network = Network(SPEC)
+    network.entity_to_label.requires_grad_(False)
+    averaged = Classifier(network, TrainSection()).judged
+    assert averaged.entity_to_label.weight.data_ptr() == network.entity_to_label.weight.data_ptr()
+    assert averaged.entity_vector.weight.data_ptr() != network.entity_vector.weight.data_ptr()
 
 
 def test_decay_is_on_matrices_alone():

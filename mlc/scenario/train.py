@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from mlc.scenario.fields import Section, Text, distinct, kind_from_text
@@ -121,9 +121,10 @@ class TrainSection(Section):
 
     epochs: Annotated[int, Field(ge=1)] = 12
     """Passes over the training examples at most."""
-    monitor: Monitor = "macro_ap"
-    """What is best on validation, for early stopping and for the weights that are kept: `macro_ap`,
-    `macro_auroc`, `log_loss`, or `label:Dress` for one label's average precision."""
+    monitor: Monitor | None = None
+    """What is best on validation, for early stopping and for the weights that are kept: `log_loss`,
+    `macro_ap`, `macro_auroc`, or `label:Dress` for one label's average precision. Default: `log_loss`, the
+    steadiest; `macro_ap` where `loss` is not plain `bce`."""
     patience: Annotated[int, Field(ge=1)] = 5
     """Stop after this many epochs in which `monitor` does not get better."""
     batch_size: Annotated[int, Field(ge=1)] = 512
@@ -144,8 +145,9 @@ class TrainSection(Section):
     half_life_days: _Weight | None = None
     """An example counts half as much for each so many days that its cutoff lies before the newest training
     cutoff. Default: all count alike."""
-    ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
-    """Judge and keep a moving average of the weights, of which so much stays at each step, such as 0.99."""
+    ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = 0.98
+    """Judge and keep a moving average of the weights, of which so much stays at each step; null judges the
+    weights themselves, which is the default with `fsdp`."""
     refit: bool = False
     """Train once more on all examples, also those of validation and test, for as many epochs as were best;
     `mlc predict` then scores with these weights. Report, calibration and thresholds are of the first ones."""
@@ -172,10 +174,23 @@ class TrainSection(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 7
     """Fixes initial weights, order of the batches and hold-out entities."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_average_of_parts(cls, value: object) -> object:
+        sharded = isinstance(value, dict) and value.get("strategy") == "fsdp"
+        return {"ema_decay": None, **value} if sharded and isinstance(value, dict) else value
+
+    @property
+    def criterion(self) -> str:
+        """What `monitor` names; without it, what the loss allows: scores that it shifts have no log-loss."""
+        if self.monitor is not None:
+            return self.monitor
+        return "log_loss" if self.loss == Bce() else "macro_ap"
+
     @property
     def monitored_label(self) -> str | None:
         """The label that `monitor` names, if it names one."""
-        return self.monitor.removeprefix("label:") if self.monitor.startswith("label:") else None
+        return self.criterion.removeprefix("label:") if self.criterion.startswith("label:") else None
 
     def labels_named(self) -> Iterator[tuple[Keys, str]]:
         """Every label that stands in this section, with its place."""

@@ -319,13 +319,14 @@ def _trainer(
 
 def _shown(train: TrainSection) -> dict[str, str]:
     """What the screen tells of an epoch."""
+    loss = "log_loss" if train.criterion == "log_loss" else "loss"
     names = {
         "train_loss": "training loss",
-        "validation_loss": "validation loss",
+        f"validation_{loss}": f"validation {loss.replace('_', '-')}",
         "validation_macro_auroc": "macro AUROC",
         "validation_macro_ap": "macro AP",
     }
-    names.setdefault(monitored(train)[0], train.monitor)
+    names.setdefault(monitored(train)[0], train.criterion)
     return names
 
 
