@@ -31,6 +31,8 @@ VARIANTS = (
     "model.preset=base",
     "model.members=4",
     "model.blend=boosting",
+    "train.ema_decay=null",
+    "train.monitor=macro_ap",
 )
 SCORES = ("auroc", "ap", "log_loss")
 
