@@ -225,6 +225,7 @@ def test_frozen_weights_are_not_averaged_and_there_once():
     network = Network(SPEC)
     network.entity_to_label.requires_grad_(False)
     averaged = Classifier(network, TrainSection()).judged
+    assert isinstance(averaged, Network)
     assert averaged.entity_to_label.weight.data_ptr() == network.entity_to_label.weight.data_ptr()
     assert averaged.entity_vector.weight.data_ptr() != network.entity_vector.weight.data_ptr()
 
