@@ -177,8 +177,9 @@ class TrainSection(Section):
     @model_validator(mode="before")
     @classmethod
     def _no_average_of_parts(cls, value: object) -> object:
-        sharded = isinstance(value, dict) and value.get("strategy") == "fsdp"
-        return {"ema_decay": None, **value} if sharded and isinstance(value, dict) else value
+        if isinstance(value, dict) and value.get("strategy") == "fsdp":
+            return {"ema_decay": None, **value}
+        return value
 
     @property
     def criterion(self) -> str:
