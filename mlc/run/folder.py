@@ -1,4 +1,4 @@
-"""The run folder: what a training leaves behind, and who may write there.
+"""What a run folder holds, and how a training begins and ends in it.
 
 runs/<name>/
     scenario.yaml resolved.yaml   as given · with every default written out
