@@ -16,7 +16,7 @@ import polars as pl
 from mlc.errors import DataError, Problem, did_you_mean
 from mlc.ingest import EventStore, Field
 from mlc.scenario import LabelSpec, Scenario, SumAtLeast, TopClasses
-from mlc.sources import rule_expr, scan_events
+from mlc.sources import number_expr, rule_expr, scan_events, text_expr
 from mlc.store import Timeline, pack
 from mlc.tables import ENTITY_ID, TIME, microseconds
 
@@ -162,8 +162,9 @@ def label_query(scenario: Scenario, labels: Labels) -> pl.LazyFrame:
         frame = frame.unique([_EVENT, LABEL], keep="first", maintain_order=True)
     rule = scenario.target.rule
     amount = []
-    if isinstance(rule, SumAtLeast):  # a null adds nothing, and so does what is not a number
-        amount = [pl.col(rule.column).cast(pl.Float64).fill_nan(None).fill_null(0.0).alias(AMOUNT)]
+    if isinstance(rule, SumAtLeast):  # a missing number adds nothing
+        number = number_expr(pl.col(rule.column), frame.collect_schema()[rule.column])
+        amount = [number.cast(pl.Float64).fill_null(0.0).alias(AMOUNT)]
     return frame.select(ENTITY_ID, TIME, LABEL, *amount)
 
 
@@ -192,7 +193,7 @@ def _one_column(scenario: Scenario, frame: pl.LazyFrame, column: str) -> pl.Lazy
         frame = frame.with_columns(pl.col(VALUE).str.strip_chars())
     else:
         frame = frame.with_columns(value.cast(pl.String).alias(VALUE))
-    return frame.filter(pl.col(VALUE).is_not_null())
+    return frame.with_columns(text_expr(pl.col(VALUE)).alias(VALUE)).filter(pl.col(VALUE).is_not_null())
 
 
 def _several_values(scenario: Scenario) -> bool:

@@ -5,6 +5,7 @@ An event is `{"entity": …, "time": naive datetime, …columns}`. A group is la
 
 import math
 import struct
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -288,3 +289,12 @@ def popularity(
         within = sum(opens < day <= opens + length * DAY for day in own)
         season = drawn(within, year * length / 364)
     return [math.log(share(112)), trend(7, 28), trend(28, 112), season]
+
+
+def is_blank(value: object) -> bool:
+    """Whether a value is a text without a visible character."""
+    fillers = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0"
+    return isinstance(value, str) and all(
+        unicodedata.category(letter) in ("Zs", "Zl", "Zp", "Cc", "Cf") or letter in fillers
+        for letter in value
+    )

@@ -9,7 +9,7 @@ from mlc.findings.finding import Finding, Subject, listed
 from mlc.findings.joins import EVENTS, likely_cause
 from mlc.ingest import EventStore
 from mlc.scenario import Scenario
-from mlc.sources import entity_expr, scan_table
+from mlc.sources import id_expr, scan_table
 from mlc.tables import ENTITY_ID
 
 _ROWS = "mlc:rows"  # no column of a table is called so
@@ -104,9 +104,9 @@ def entity_findings(scenario: Scenario, store: EventStore) -> Iterator[Finding]:
     say = Subject(scenario, "tables")
     events = store.entity_ids.to_frame(ENTITY_ID).with_columns(pl.lit(1).alias(EVENTS))
     for name, table in scenario.data.entities.items():
-        frame = scan_table(scenario, name).drop_nulls(table.key)
-        key = entity_expr(table.key, frame.collect_schema()[table.key]).alias(ENTITY_ID)
-        known = frame.select(key).unique().collect()
+        frame = scan_table(scenario, name)
+        key = id_expr(table.key, events.schema[ENTITY_ID]).alias(ENTITY_ID)
+        known = frame.select(key).drop_nulls().unique().collect()
         lost = events.join(known, on=ENTITY_ID, how="anti").sort(ENTITY_ID)
         if not lost.height:
             continue

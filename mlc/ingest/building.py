@@ -22,11 +22,13 @@ from mlc.scenario import AnyTable, Scenario
 from mlc.sources import (
     conversion_problems,
     duplicate_keys,
-    entity_expr,
+    id_expr,
     join_columns,
     key_expr,
+    number_expr,
     scan_table,
     source_state,
+    text_expr,
 )
 from mlc.store import write_column
 from mlc.tables import ENTITY_ID, TIME
@@ -154,8 +156,9 @@ class _Values:
         self.fields.append(field)
         if field.kind == "number":
             self.dtypes[field.name] = np.dtype(np.float32)
-            return pl.col(column).cast(pl.Float32).fill_null(float("nan")).alias(field.name)
-        text = pl.col(column).cast(pl.String)
+            number = number_expr(pl.col(column), frame.collect_schema()[column])
+            return number.cast(pl.Float32).fill_null(float("nan")).alias(field.name)
+        text = text_expr(pl.col(column))
         known = [frame.select(text.alias("value")).unique().drop_nulls()]
         if former is not None:
             known.append(pl.LazyFrame({"value": former.store.values(field.name)}, {"value": pl.String}))
@@ -306,11 +309,10 @@ def _missing(dtype: np.dtype) -> float:
 def _write_attributes(scenario: Scenario, entities: pl.DataFrame, values: _Values, limit: int) -> None:
     """Code the columns of the entities tables, one value for each entity row."""
     for name, table in scenario.data.entities.items():
-        frame = scan_table(scenario, name).drop_nulls(table.key)
-        schema = frame.collect_schema()
-        own = frame.with_columns(entity_expr(table.key, schema[table.key]).alias(ENTITY_ID)).join(
-            entities.lazy(), on=ENTITY_ID, how="semi"
+        frame = scan_table(scenario, name).with_columns(
+            id_expr(table.key, entities.schema[ENTITY_ID]).alias(ENTITY_ID)
         )
+        own = frame.join(entities.lazy(), on=ENTITY_ID, how="semi")
         start = len(values.fields)
         fields = _fields(name, table, own, {table.key, ENTITY_ID}, limit)
         codes = [values.code(field, own, column) for field, column in fields]

@@ -14,7 +14,7 @@ from mlc.ingest.fields import Distinct
 from mlc.scenario import Scenario, resolved
 from mlc.sources import files_of, source_state
 
-FORMAT = 3  # raise when the layout of the store's folder changes
+FORMAT = 4  # raise when the layout of the store's folder or the rules for its values change
 
 
 @dataclass(frozen=True)

@@ -3,33 +3,47 @@
 from mlc.sources.checks import TableSchema, check_tables
 from mlc.sources.counts import JoinRate, conversion_problems, duplicate_keys, join_rates, null_counts
 from mlc.sources.events import (
-    entity_expr,
+    entity_type,
     join_columns,
     key_expr,
     observed_span,
     rule_expr,
     scan_events,
-    time_expr,
 )
 from mlc.sources.reading import POLARS_ERRORS, files_of, scan_table, source_state
+from mlc.sources.values import (
+    INVISIBLE,
+    LARGEST,
+    id_expr,
+    is_blank,
+    moment_expr,
+    number_expr,
+    text_expr,
+)
 
 __all__ = [
+    "INVISIBLE",
+    "LARGEST",
     "POLARS_ERRORS",
     "JoinRate",
     "TableSchema",
     "check_tables",
     "conversion_problems",
     "duplicate_keys",
-    "entity_expr",
+    "entity_type",
     "files_of",
+    "id_expr",
+    "is_blank",
     "join_columns",
     "join_rates",
     "key_expr",
+    "moment_expr",
     "null_counts",
+    "number_expr",
     "observed_span",
     "rule_expr",
     "scan_events",
     "scan_table",
     "source_state",
-    "time_expr",
+    "text_expr",
 ]

@@ -7,10 +7,11 @@ from pathlib import Path
 import polars as pl
 
 from mlc.errors import Problem
-from mlc.scenario import DatetimeType, DateType, DimensionTable, EventsTable, Scenario
+from mlc.scenario import DatetimeType, DateType, DimensionTable, EntitiesTable, EventsTable, Scenario
 from mlc.sources.columns import converted_expr
-from mlc.sources.events import join_columns, key_expr
+from mlc.sources.events import entity_type, join_columns, key_expr
 from mlc.sources.reading import chosen, scan_source, scan_table
+from mlc.sources.values import id_expr, is_blank, moment_expr
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,10 @@ def duplicate_keys(scenario: Scenario) -> Iterator[Problem]:
         if isinstance(table, EventsTable):
             continue
         keys = table.key if isinstance(table, DimensionTable) else [table.key]
-        doubled = (
-            scan_table(scenario, name)
-            .drop_nulls(keys)
-            .group_by(keys)
-            .len()
-            .filter(pl.col("len") > 1)
-            .sort(keys)
-            .collect()
-        )
+        frame = scan_table(scenario, name).drop_nulls(keys)
+        if isinstance(table, EntitiesTable) and frame.collect_schema()[table.key] == pl.String:
+            frame = frame.filter(~is_blank(pl.col(table.key)))  # nobody's
+        doubled = frame.group_by(keys).len().filter(pl.col("len") > 1).sort(keys).collect()
         if doubled.height:
             shown = ", ".join("/".join(str(v) for v in row[:-1]) for row in doubled.head(3).iter_rows())
             rule = f"each key must stand once in {name}, however: {doubled.height} stand more often ({shown})"
@@ -76,12 +72,14 @@ def null_counts(scenario: Scenario, name: str, files: Sequence[Path] | None = No
     """Rows of an events table, or of some of its files; rows without an entity, rows without a time."""
     table = scenario.data.events[name]
     entity = table.entity or scenario.data.entity
+    frame = scan_table(scenario, name, files)
+    schema = frame.collect_schema()
+    ids = id_expr(entity, entity_type(scenario, name, schema[entity]))
     row = (
-        scan_table(scenario, name, files)
-        .select(
+        frame.select(
             pl.len(),
-            pl.col(entity).is_null().sum().alias("entity"),
-            pl.col(table.time).is_null().sum().alias("time"),
+            ids.is_null().sum().alias("entity"),
+            moment_expr(table.time, schema[table.time]).is_null().sum().alias("time"),
         )
         .collect(engine="streaming")
         .row(0)

@@ -10,6 +10,7 @@ import polars as pl
 from mlc.errors import DataError
 from mlc.scenario import DimensionTable, EventsTable, Scenario
 from mlc.sources.reading import scan_table
+from mlc.sources.values import id_expr, id_type, moment_expr
 from mlc.tables import ENTITY_ID, TIME
 
 
@@ -56,8 +57,8 @@ def scan_events(
         )
     entity = table.entity or scenario.data.entity
     frame = frame.with_columns(
-        time_expr(table.time, schema[table.time]).alias(TIME),
-        entity_expr(entity, schema[entity]).alias(ENTITY_ID),
+        moment_expr(table.time, schema[table.time]).alias(TIME),
+        id_expr(entity, entity_type(scenario, name, schema[entity])).alias(ENTITY_ID),
     )
     return frame.filter(pl.col(TIME).is_not_null(), pl.col(ENTITY_ID).is_not_null())
 
@@ -89,17 +90,19 @@ def key_expr(key: str, dtype: pl.DataType) -> pl.Expr:
     return pl.col(key).cast(dtype, strict=False)
 
 
-def time_expr(column: str, dtype: pl.DataType) -> pl.Expr:
-    """A time column as naive datetime in microseconds; a date is its midnight, a zone is converted to UTC."""
-    moment = pl.col(column)
-    if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
-        moment = moment.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    return moment.cast(pl.Datetime("us"))
+def entity_type(scenario: Scenario, name: str, dtype: pl.DataType) -> pl.DataType:
+    """Return the type of the entity ids of all events tables; see `values.id_type`.
 
-
-def entity_expr(column: str, dtype: pl.DataType) -> pl.Expr:
-    """An entity column as text or as a 64-bit integer."""
-    return pl.col(column).cast(pl.Int64 if dtype.is_integer() else pl.String)
+    Args:
+        scenario: Checked scenario.
+        name: An events table.
+        dtype: The type of its entity column.
+    """
+    dtypes = [dtype]
+    for other, table in scenario.data.events.items() if dtype.is_integer() else ():
+        if other != name:
+            dtypes.append(scan_table(scenario, other).collect_schema()[table.entity or scenario.data.entity])
+    return id_type(dtypes)
 
 
 def rule_expr(scenario: Scenario, where: str) -> pl.Expr:

@@ -18,7 +18,7 @@ from mlc.model_card import model_card
 from mlc.report import build_report, report_markdown, report_page
 from mlc.run import Run
 from mlc.scenario import Scenario
-from mlc.sources import entity_expr
+from mlc.sources import id_expr
 from mlc.steps.labels import Prepared
 from mlc.steps.refit import refit_notes
 from mlc.steps.rivals import Rivals
@@ -197,7 +197,7 @@ def oracle_predictions(
     entity = scenario.data.entity
     keys = examples.drop(TARGETS)
     wanted = truth.with_columns(
-        entity_expr(entity, schema[entity]).alias(ENTITY_ID), pl.col(CUTOFF).cast(pl.Datetime("us"))
+        id_expr(entity, keys.schema[ENTITY_ID]).alias(ENTITY_ID), pl.col(CUTOFF).cast(pl.Datetime("us"))
     )
     found = (
         keys.lazy()
