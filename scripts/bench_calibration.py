@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mlc.calibration import calibrated, entity_folds, fit_calibration
-from mlc.metrics import score_decisions, score_labels
+from mlc.evaluation.calibration import calibrated, entity_folds, fit_calibration
+from mlc.evaluation.metrics import score_decisions, score_labels
+from mlc.evaluation.thresholds import choose_thresholds, decide
 from mlc.run import Run
 from mlc.scenario import Auto, Policy, PrecisionAtLeast, Thresholds
 from mlc.tables import ENTITY_ID, RAW_SCORES, SPLIT, scores_of, targets_of
-from mlc.thresholds import choose_thresholds, decide
 
 
 def main() -> int:

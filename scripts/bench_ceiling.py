@@ -29,7 +29,7 @@ from torch.nn.functional import logsigmoid
 
 from mlc.demo import simulation as demo
 from mlc.demo.simulation import WINDOW_DAYS
-from mlc.metrics import macro_differences
+from mlc.evaluation.metrics import macro_differences
 from mlc.tables import CUTOFF
 
 CUTOFF_DAY = (demo.TEST_FROM - demo.START).days

@@ -10,7 +10,7 @@ import argparse
 
 import numpy as np
 
-from mlc.metrics import label_differences
+from mlc.evaluation.metrics import label_differences
 
 EXAMPLES = 2_000
 

@@ -29,16 +29,16 @@ import numpy as np
 import polars as pl
 from scipy.stats import t
 
-from mlc.boosting import boosting_scores, fit_boosting
-from mlc.entity_cutoffs import entity_keys
-from mlc.metrics import overall_scores, score_labels
+from mlc.evaluation.metrics import overall_scores, score_labels
+from mlc.events.entity_cutoffs import entity_keys
+from mlc.events.preparing import Prepared, prepare
+from mlc.events.vocabulary import fit_vocabulary
+from mlc.models.boosting import boosting_scores, fit_boosting
 from mlc.run import Run
 from mlc.scenario import Scenario, load_scenario
-from mlc.steps.labels import Prepared, prepare
-from mlc.steps.pretrain import pretrain
-from mlc.steps.train import Setting, example_batches, train
 from mlc.tables import SPLIT, scores_of, targets_of
-from mlc.vocabulary import fit_vocabulary
+from mlc.training.pretraining import pretrain
+from mlc.training.supervised import Setting, example_batches, train
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTS = {
@@ -163,12 +163,12 @@ def one_training(case: Case, runs: Path, start: str, seed: int) -> Outcome:
     run = Run(runs / name)
     if not run.finished:
         with (
-            patch("mlc.steps.train.prepare", lambda *_: prepared),
-            patch("mlc.steps.train.write_report", kept),
-            patch("mlc.steps.train.log_report"),
-            patch("mlc.steps.train.write_page"),
-            patch("mlc.steps.train.make_rivals"),
-            patch("mlc.steps.train.fitted_boosting", return_value=None),
+            patch("mlc.training.supervised.prepare", lambda *_: prepared),
+            patch("mlc.training.supervised.write_report", kept),
+            patch("mlc.training.supervised.log_report"),
+            patch("mlc.training.supervised.write_page"),
+            patch("mlc.training.supervised.make_rivals"),
+            patch("mlc.training.supervised.fitted_boosting", return_value=None),
         ):
             train(scenario, Setting(runs, "overwrite"), silent)
     predictions = pl.read_parquet(run / "predictions.parquet")

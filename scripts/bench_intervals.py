@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from mlc.metrics import overall_scores, score_labels
+from mlc.evaluation.metrics import overall_scores, score_labels
 
 PREVALENCES = (0.005, 0.02, 0.1, 0.3)
 POSITIVES = (10, 20, 50, 200, 1000)

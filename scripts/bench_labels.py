@@ -41,13 +41,13 @@ from typing import Any, cast
 import numpy as np
 import polars as pl
 
-from mlc.cutoffs import Cutoffs
-from mlc.examples import build_examples, eligible_rows
-from mlc.ingest import EventStore, open_store
-from mlc.labels import LABEL, ROW, Labels, label_line, resolve_labels
+from mlc.events.cutoffs import Cutoffs
+from mlc.events.examples import build_examples, eligible_rows
+from mlc.events.labels import LABEL, ROW, Labels, label_line, resolve_labels
+from mlc.events.store import EventStore, open_store
+from mlc.events.targets import by_time, shared_pairs
 from mlc.scenario import Scenario, load_scenario, memory_bytes
 from mlc.tables import CUTOFF, ENTITY_ID, microseconds, targets_of
-from mlc.targets import by_time, shared_pairs
 
 ROWS, CUSTOMERS, ARTICLES, DAYS = 31_800_000, 1_360_000, 105_000, 734
 LAST_DAY, WINDOW_DAYS, DAYS_A_SHARD = datetime(2020, 9, 22), 21, 14

@@ -26,14 +26,14 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
-from mlc.baselines import NO_PROBABILITIES
-from mlc.boosting import boosting_scores
+from mlc.events.baselines import NO_PROBABILITIES
+from mlc.events.preparing import prepare
+from mlc.models.baselines import make_rivals, stored_boosting
+from mlc.models.boosting import boosting_scores
+from mlc.models.trained import scenario_as_trained, stored_vocabulary
 from mlc.run import Run
-from mlc.steps.labels import prepare
-from mlc.steps.rivals import make_rivals, stored_boosting
-from mlc.steps.train import example_batches
-from mlc.steps.trained import scenario_as_trained, stored_vocabulary
 from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, UNKNOWN, scores_of, targets_of
+from mlc.training.supervised import example_batches
 
 ROOT = Path(__file__).resolve().parent.parent
 GOAL = "thresholds={default: {kind: precision_at_least, precision: 0.5}}"

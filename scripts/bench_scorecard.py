@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from mlc.metrics import (
+from mlc.evaluation.metrics import (
     overall_decisions,
     overall_scores,
     score_decisions,

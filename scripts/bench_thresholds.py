@@ -21,9 +21,9 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from mlc.calibration import calibrated, entity_folds, fit_calibration
+from mlc.evaluation.calibration import calibrated, entity_folds, fit_calibration
+from mlc.evaluation.thresholds import choose_thresholds
 from mlc.scenario import Auto, Fixed, MaxF1, Policy, PrecisionAtLeast, Thresholds
-from mlc.thresholds import choose_thresholds
 
 POPULATION = 400_000
 LARGEST = 300_000

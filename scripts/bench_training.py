@@ -36,19 +36,19 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 from torch.profiler import ProfilerActivity, profile
 
-from mlc.batch import Batch
-from mlc.batches import BatchPlan, ExampleBatches, Loader
 from mlc.demo import write_demo
-from mlc.ensemble import members_of, score_batches
-from mlc.history import label_features
-from mlc.module import Classifier
-from mlc.network import Network
+from mlc.events.preparing import prepare
+from mlc.events.vocabulary import fit_vocabulary
+from mlc.models.batch import Batch
+from mlc.models.batches import BatchPlan, ExampleBatches, Loader
+from mlc.models.ensemble import members_of, score_batches
+from mlc.models.history import label_features
+from mlc.models.network import Network
 from mlc.run import peak_memory_mb
 from mlc.scenario import Scenario, load_scenario
-from mlc.steps.labels import prepare
-from mlc.steps.train import example_batches, fitted_network
 from mlc.tables import SPLIT
-from mlc.vocabulary import fit_vocabulary
+from mlc.training.module import Classifier
+from mlc.training.supervised import example_batches, fitted_network
 
 WARM_UP = 5
 KINDS = {

@@ -65,8 +65,8 @@ def train(
         opening = "overwrite" if opening == "new" else opening
     trace_folders.append(runs_dir / loaded.name)
     from mlc.report import report_text
-    from mlc.steps.train import Setting
-    from mlc.steps.train import train as step
+    from mlc.training.supervised import Setting
+    from mlc.training.supervised import train as step
 
     report = step(loaded, Setting(runs_dir, opening, interactive=sys.stdout.isatty()), say)
     if report is not None:
@@ -100,7 +100,7 @@ def pretrain(
         loaded = load_scenario(scenario, [*overrides, f"name={loaded.name}-foundation"], tables_suffice=True)
     trace_folders.append(runs_dir / loaded.name)
     from mlc.report import foundation_markdown
-    from mlc.steps.pretrain import pretrain as step
+    from mlc.training.pretraining import pretrain as step
 
     report = step(loaded, runs_dir, opening, say)
     if report is not None:
@@ -125,9 +125,9 @@ def evaluate(
     ] = False,
 ) -> None:
     """The report again, from the saved model and the tables."""
+    from mlc.commands.evaluate import evaluate as step
     from mlc.report import report_text
     from mlc.run import find_run
-    from mlc.steps.evaluate import evaluate as step
 
     found = find_run(runs_dir, run)
     trace_folders.append(found.folder)
@@ -167,8 +167,8 @@ def compare(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Two runs on the test examples that they share: which labels won, lost, or cannot be told apart."""
+    from mlc.commands import compare as step
     from mlc.run import find_run
-    from mlc.steps import compare as step
 
     if markdown and as_json:
         raise MlcError("--md and --json exclude each other: choose one")
@@ -182,7 +182,7 @@ def compare(
 @app.command()
 def runs(runs_dir: RunsDir = RUNS, as_json: AsJson = False) -> None:
     """Every run with its headline numbers, the newest first."""
-    from mlc.steps import runs as step
+    from mlc.commands import runs as step
 
     found = step.list_runs(runs_dir)
     if as_json:
@@ -210,9 +210,9 @@ def thresholds(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Choose the cuts of a run again, without training, and show what to expect of them."""
+    from mlc.commands import thresholds as step
+    from mlc.events.preparing import check_ending
     from mlc.run import find_run
-    from mlc.steps import thresholds as step
-    from mlc.steps.labels import check_ending
 
     if out is not None:
         check_ending(out, ".yaml", ".yml")
@@ -249,15 +249,15 @@ def predict(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Scores and decisions for every entity with history; with a budget, whom to contact for what."""
+    from mlc.events.preparing import check_ending
     from mlc.run import find_run
-    from mlc.steps.labels import check_ending
 
     check_ending(out, ".parquet", ".csv")
     moment = given_moment(as_of)
     found = find_run(runs_dir, run)
     trace_folders.append(found.folder)
-    from mlc.steps import predict as step
-    from mlc.steps.thresholds import thresholds_for
+    from mlc.commands import predict as step
+    from mlc.commands.thresholds import thresholds_for
 
     thresholds = thresholds_for(found, threshold)
     names = [t.name for t in thresholds]
@@ -294,14 +294,14 @@ def embed(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """A vector of every entity with history, for other uses: from a foundation model or a trained memory."""
+    from mlc.events.preparing import check_ending
     from mlc.run import find_run
-    from mlc.steps.labels import check_ending
 
     check_ending(out, ".parquet")
     moment = given_moment(as_of)
     found = find_run(runs_dir, run)
     trace_folders.append(found.folder)
-    from mlc.steps import embed as step
+    from mlc.commands import embed as step
 
     step.write_vectors(found, step.embed(found, runs_dir, moment, say), out)
     print(out)

@@ -21,9 +21,9 @@ from mlc.cli.arguments import (
 from mlc.errors import MlcError
 
 if TYPE_CHECKING:
-    from mlc.findings import Severity
-    from mlc.steps.check import Checked
-    from mlc.steps.labels import Prepared
+    from mlc.commands.check import Checked
+    from mlc.events.findings import Severity
+    from mlc.events.preparing import Prepared
 
 
 @app.command()
@@ -53,7 +53,7 @@ def init(
     out: Annotated[Path, typer.Option(help="The scenario to write.")] = Path("scenario.yaml"),
 ) -> None:
     """Write a first scenario from tables: guesses entity, time, joins, target and labels, and says why."""
-    from mlc.steps.init import init as step
+    from mlc.commands.init import init as step
 
     print(step(tables, entity, out), end="")
     say(f"{out} is written; next: mlc check {out}")
@@ -68,8 +68,8 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there is a warning.")] = False,
 ) -> None:
     """Check a scenario and its tables: everything that costs people days, at once, each with what to do."""
-    from mlc.steps.check import Checked
-    from mlc.steps.check import check as step
+    from mlc.commands.check import Checked
+    from mlc.commands.check import check as step
 
     try:
         checked = step(load(scenario, override), runs_dir)
@@ -136,7 +136,7 @@ def _print_counts(names: list[str], splits: list[tuple[str, int, list[int]]]) ->
 @app.command()
 def compile(scenario: ScenarioFile, override: Overrides = None) -> None:
     """Show the task as a picture in words, and the optimised Polars plan of each query."""
-    from mlc.steps.compile import compile_task
+    from mlc.commands.compile import compile_task
 
     print(compile_task(load(scenario, override)))
 
@@ -162,7 +162,7 @@ def labels(
 ) -> None:
     """Build the examples with their targets; show what was left out, prevalence over time, examples."""
     from mlc.atomic import write_text
-    from mlc.steps.labels import check_ending, dropped_rows, prepare, split_counts, write_examples
+    from mlc.events.preparing import check_ending, dropped_rows, prepare, split_counts, write_examples
 
     if long and wide:
         raise MlcError("--long and --wide exclude each other: a row a label, or a column a label")
@@ -173,9 +173,9 @@ def labels(
     html = html or out.with_suffix(".html")
     check_ending(html, ".html", option="--html")
     prepared = prepare(load(scenario, override), runs_dir, lambda _: None)
-    from mlc.steps import explain as explaining
-    from mlc.steps import label_tables
-    from mlc.steps.labels_page import labels_page
+    from mlc.events import label_tables
+    from mlc.events import tracing as explaining
+    from mlc.events.labels_page import labels_page
 
     if explain is not None:
         print(explaining.timeline_text(explaining.explain(prepared, explain, moment)))

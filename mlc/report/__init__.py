@@ -4,7 +4,7 @@
 for people. Undefined is null, never NaN and never 0. The first line answers "is it good, and than what".
 """
 
-from mlc.report.building import SCHEMA, build_report
+from mlc.report.assembling import SCHEMA, build_report
 from mlc.report.html import report_page
 from mlc.report.schema import report_schema
 from mlc.report.texts import foundation_markdown, report_markdown, report_text

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import polars as pl
 from markupsafe import Markup
 
-from mlc.page import Section, element, joined, legend, page, scrolling, share_bar, table
-from mlc.prevalence import prevalence_chart, prevalence_points
+from mlc.drawing.page import Section, element, joined, legend, page, scrolling, share_bar, table
+from mlc.drawing.prevalence import prevalence_chart, prevalence_points
+from mlc.drawing.svg import Curve, curves, heat_map, number_axis, seconds, time_axis
 from mlc.report.cells import (
     competitors,
     count_text,
@@ -22,7 +23,6 @@ from mlc.report.cells import (
     score_text,
 )
 from mlc.report.panels import Scored, label_panel
-from mlc.svg import Curve, curves, heat_map, number_axis, seconds, time_axis
 from mlc.tables import RAW_SCORES, SCORES, SPLIT, SPLITS, UNKNOWN, Split, scores_of, targets_of
 
 Matrix = npt.NDArray[Any]

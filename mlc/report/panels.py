@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from mlc.page import element, joined, legend, table
+from mlc.drawing.page import element, joined, legend, table
+from mlc.drawing.svg import Curve, curves, odds_axis, share_axis
 from mlc.report.cells import count_text, number_text, range_text, score_text
-from mlc.svg import Curve, curves, odds_axis, share_axis
 from mlc.tables import UNKNOWN
 
 Matrix = npt.NDArray[Any]

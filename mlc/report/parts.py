@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from mlc.metrics import overall_scores, score_labels
+from mlc.evaluation.metrics import overall_scores, score_labels
 from mlc.tables import CUTOFF, targets_of
 
 Matrix = npt.NDArray[Any]

@@ -11,10 +11,17 @@ from dataclasses import fields
 from textwrap import dedent
 from typing import Any
 
-from mlc.metrics import DecisionScore, Difference, ExampleScore, LabelScore, MeanScore, OverallDecision
-from mlc.report.building import SCHEMA
+from mlc.evaluation.metrics import (
+    DecisionScore,
+    Difference,
+    ExampleScore,
+    LabelScore,
+    MeanScore,
+    OverallDecision,
+)
+from mlc.evaluation.thresholds import Estimate
+from mlc.report.assembling import SCHEMA
 from mlc.tables import SPLITS
-from mlc.thresholds import Estimate
 
 Json = dict[str, Any]
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlc.drawing.text_tables import Row, aligned, escaped, markdown_table, one_line
 from mlc.report.cells import (
     competitors,
     count_text,
@@ -15,7 +16,6 @@ from mlc.report.cells import (
     score_text,
 )
 from mlc.tables import SPLITS, Split
-from mlc.text_tables import Row, aligned, escaped, markdown_table, one_line
 
 _MOST_NAMED = 12
 

@@ -1,0 +1,76 @@
+"""`mlc embed`: a vector of every entity with history, from a foundation model or a trained memory."""
+
+from collections.abc import Callable
+from datetime import datetime
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from mlc.atomic import replacing
+from mlc.errors import RunError
+from mlc.events.as_of import cutoff_at, entities_at, rows_at
+from mlc.events.preparing import Say, reading_rows
+from mlc.events.store import open_store
+from mlc.models.batch import Batch
+from mlc.models.batches import ExampleBatches
+from mlc.models.ensemble import members_of
+from mlc.models.futures import without_labels
+from mlc.models.trained import scenario_as_trained, stored_network, stored_vocabulary
+from mlc.run import Run
+from mlc.tables import array_column, microseconds
+from mlc.training.starting import stored_foundation
+
+VECTOR = "vector"
+
+
+def embed(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFrame:
+    """What the events up to a moment say of every entity that has any; of several networks, to the first.
+
+    Args:
+        run: A finished run of `mlc pretrain`, or of `mlc train` with a memory.
+        runs: Folder of all runs, for the event store.
+        as_of: The cutoff; by default the last observed time.
+        say: Receives progress in lines.
+
+    Returns:
+        `entity_id`, `cutoff`, `vector` (an array of floats), in the order of the store.
+
+    Raises:
+        RunError: The run has no memory.
+        DataError: The tables no longer fit, do not reach the moment, or no entity has history at it.
+    """
+    vectors_of, most_events = _vectors_of(run)
+    vocabulary = stored_vocabulary(run)
+    scenario = scenario_as_trained(run, vocabulary, runs, say)
+    with reading_rows(scenario):
+        store = open_store(scenario, runs, say)
+    cutoff = cutoff_at(scenario, store, as_of)
+    rows = rows_at(scenario, store, cutoff, say)
+    cutoffs = np.full(len(rows), microseconds(cutoff))
+    examples = ExampleBatches(without_labels(store, vocabulary, most_events), rows, cutoffs, None)
+    with torch.inference_mode():
+        vectors = torch.cat([vectors_of(batch) for batch in examples.in_order()])
+    return entities_at(store, rows, cutoff, array_column(VECTOR, vectors.numpy()))
+
+
+def _vectors_of(run: Run) -> tuple[Callable[[Batch], torch.Tensor], int | None]:
+    """From a batch to vectors, and how many events of each entity they may see."""
+    if "foundation" in run.read_json("model.json"):
+        return stored_foundation(run).model.eval().vectors, None
+    network = members_of(stored_network(run)[0])[0]
+    if network.memory is None:
+        raise RunError(
+            f"{run.folder} must be of mlc pretrain, or have a memory, however: it has none; "
+            "train with model.memory: true or with a model.foundation"
+        )
+    return network.eval().vectors, run.scenario().model.most_events
+
+
+def write_vectors(run: Run, table: pl.DataFrame, path: Path) -> None:
+    """Write Parquet, whole or not at all; its metadata name the run."""
+    with replacing(path) as temporary:
+        fingerprint = run.read_json("run.json", itemgetter("fingerprint"))
+        table.write_parquet(temporary, metadata={"run": fingerprint})

@@ -1,0 +1,183 @@
+"""`mlc predict`: scores and decisions for every entity with history, at any moment that the tables reach."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from mlc.atomic import replacing
+from mlc.errors import MlcError, Problem, ScenarioError
+from mlc.evaluation.calibration import calibrated
+from mlc.evaluation.thresholds import Threshold, decide, pick_pairs
+from mlc.events.as_of import cutoff_at, entities_at, rows_at
+from mlc.events.baselines import check_boosting
+from mlc.events.labels import label_line, resolve_labels, value_counts
+from mlc.events.preparing import Say, label_popularity, reading_rows
+from mlc.events.store import open_store
+from mlc.models.baselines import stored_boosting
+from mlc.models.batches import BatchBuilder, ExampleBatches
+from mlc.models.blending import blended, stored_blend
+from mlc.models.boosting import boosting_scores
+from mlc.models.ensemble import WEIGHTS, score_batches
+from mlc.models.trained import (
+    scenario_as_trained,
+    stored_calibration,
+    stored_network,
+    stored_vocabulary,
+)
+from mlc.run import Run
+from mlc.scenario import load_scenario
+from mlc.tables import CUTOFF, ENTITY_ID, SCORES, array_column, microseconds, scores_of, with_class_names
+from mlc.training.refit import REFIT, SCORED
+
+RUN = "run"
+
+
+def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFrame:
+    """Score every entity with history at a moment.
+
+    Args:
+        run: A finished run.
+        runs: Folder of all runs, for the event store.
+        as_of: The cutoff; by default the last observed time.
+        say: Receives progress in lines.
+
+    Returns:
+        A predictions table: `entity_id`, `cutoff`, `scores`.
+
+    Raises:
+        DataError: The tables no longer fit, do not reach the moment, or no entity has history at it; or the
+            model is a blend and LightGBM is not installed.
+    """
+    check_boosting(run.scenario())
+    refit = run.scenario().train.refit
+    network, names = stored_network(run, REFIT if refit else WEIGHTS)
+    vocabulary = stored_vocabulary(run)
+    scenario = scenario_as_trained(run, vocabulary, runs, say)
+    with reading_rows(scenario):
+        store = open_store(scenario, runs, say)
+        cutoff = cutoff_at(scenario, store, as_of)
+        labels = resolve_labels(scenario, value_counts(scenario, cutoff, store), names)
+        events = label_line(scenario, labels, store)
+    rows = rows_at(scenario, store, cutoff, say)
+    popularity = label_popularity(scenario, labels, events)
+    most = scenario.model.most_events
+    builder = BatchBuilder(store, events, vocabulary, len(names), popularity, most)
+    examples = ExampleBatches(builder, rows, np.full(len(rows), microseconds(cutoff)), None)
+    _, raw_NK = score_batches(network, examples.in_order())
+    raw_NK = _with_blend(run, examples, raw_NK)
+    if refit:
+        say(SCORED)
+    scores_NK = calibrated(raw_NK, stored_calibration(run))
+    return entities_at(store, rows, cutoff, array_column(SCORES, scores_NK))
+
+
+def _with_blend(run: Run, examples: ExampleBatches, raw_NK: np.ndarray) -> np.ndarray:
+    """The network's scores, mixed with those of boosting where the run is a blend."""
+    weight = stored_blend(run)
+    if weight is None:
+        return raw_NK
+    boosting = stored_boosting(run)
+    assert boosting is not None  # it is there, or an error
+    return blended(raw_NK, boosting_scores(boosting, examples), weight)
+
+
+def decisions(predictions: pl.DataFrame, thresholds: Sequence[Threshold]) -> np.ndarray:
+    """Decisions, bool, shape (N, K)."""
+    return decide(scores_of(predictions), thresholds).astype(bool)
+
+
+def contacts(
+    run: Run, predictions: pl.DataFrame, names: Sequence[str], budget: str | None
+) -> np.ndarray | None:
+    """The pairs that the budget picks, bool, shape (N, K); None without one.
+
+    Args:
+        run: A finished run: its scenario may have a budget.
+        predictions: Of `predict`.
+        names: The K labels.
+        budget: A budget in YAML that takes the place of the scenario's, or None.
+
+    Raises:
+        MlcError: The budget is not one.
+    """
+    try:
+        overrides = [] if budget is None else [f"contact={budget}"]
+        section = load_scenario(run / "resolved.yaml", overrides).contact
+    except ScenarioError as error:
+        raise MlcError(Problem(one.rule, one.field, "--contact") for one in error.problems) from None
+    if section is None:
+        return None
+    values_K = np.array([section.value.get(name, 1.0) for name in names])
+    scores_NK = scores_of(predictions)
+    return pick_pairs(scores_NK, values_K, per_entity=section.per_entity, total=section.total)
+
+
+def with_contacts(
+    table: pl.DataFrame, picked_NK: np.ndarray, names: Sequence[str], *, long: bool
+) -> pl.DataFrame:
+    """The table of `wide` or `long` with a column of what the budget picks: one, or one a label."""
+    if long:
+        return table.with_columns(pl.Series("contact", picked_NK.reshape(-1)))
+    return table.with_columns(
+        pl.Series(f"{name}: contact", column) for name, column in zip(names, picked_NK.T, strict=True)
+    )
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse labels that cannot be columns beside the others.
+
+    Raises:
+        MlcError: A label is called like another column.
+    """
+    counts = Counter([ENTITY_ID, CUTOFF, RUN, *_columns(names), *(f"{name}: contact" for name in names)])
+    doubled = [name for name, count in counts.items() if count > 1]
+    if doubled:
+        raise MlcError(
+            f"a label must not be called like another column, however: {', '.join(doubled)}; use --long"
+        )
+
+
+def _columns(names: Sequence[str]) -> list[str]:
+    return [*names, *(f"{label}: decision" for label in names)]
+
+
+def wide(run: Run, predictions: pl.DataFrame, decided_NK: np.ndarray, names: Sequence[str]) -> pl.DataFrame:
+    """One row an entity: a column with the score of each label, then a column with each decision."""
+    scores_NK = scores_of(predictions)
+    return predictions.select(
+        ENTITY_ID,
+        CUTOFF,
+        pl.lit(run.read_json("run.json", itemgetter("fingerprint"))).alias(RUN),
+        *map(pl.Series, _columns(names), [*scores_NK.T, *decided_NK.T]),
+    )
+
+
+def long(
+    run: Run, predictions: pl.DataFrame, decided_NK: np.ndarray, thresholds: Sequence[Threshold]
+) -> pl.DataFrame:
+    """One row an (entity, label): score, threshold, decision."""
+    names = [threshold.name for threshold in thresholds]
+    entities = predictions.height
+    return predictions.select(
+        pl.col(ENTITY_ID, CUTOFF).repeat_by(len(names)).explode(empty_as_null=False),
+        pl.lit(run.read_json("run.json", itemgetter("fingerprint"))).alias(RUN),
+    ).with_columns(
+        pl.Series("label", names * entities),
+        pl.Series("score", scores_of(predictions).reshape(-1)),
+        pl.Series("threshold", [threshold.value for threshold in thresholds] * entities),
+        pl.Series("decision", decided_NK.reshape(-1)),
+    )
+
+
+def write_scores(table: pl.DataFrame, path: Path, names: Sequence[str]) -> None:
+    """Write CSV or Parquet by the file's ending, whole or not at all."""
+    with replacing(path) as temporary:
+        if path.suffix == ".csv":
+            table.write_csv(temporary)
+        else:
+            table.write_parquet(temporary, metadata=with_class_names(names))

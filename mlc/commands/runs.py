@@ -1,0 +1,93 @@
+"""`mlc runs`: every run of a folder with its headline numbers. Loads neither torch nor Polars."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mlc.drawing.text_tables import Row, aligned
+from mlc.errors import RunError
+from mlc.run import Run
+
+_WORDS = {"better": "better than", "equal": "equal to", "worse": "WORSE than", "undecided": "undecided with"}
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run in one line.
+
+    Attributes:
+        name: The folder's name.
+        scenario: The scenario's name.
+        state: Whether the training came to its end; `damaged` where a file cannot be read.
+        started: Moment in UTC, ISO 8601.
+        finished: Likewise; None while it has not.
+        macro_auroc: Of the test split; None where undefined or not there.
+        macro_ap: Likewise.
+        verdict: `better`, `equal`, `worse` or `undecided` against the best baseline in macro AP, or None.
+        baseline: That baseline.
+        note: What is damaged, or how to go on.
+    """
+
+    name: str
+    scenario: str | None
+    state: Literal["finished", "unfinished", "damaged"]
+    started: str | None = None
+    finished: str | None = None
+    macro_auroc: float | None = None
+    macro_ap: float | None = None
+    verdict: str | None = None
+    baseline: str | None = None
+    note: str | None = None
+
+
+def list_runs(folder: Path) -> list[ListedRun]:
+    """Every run of a folder, the newest first; a damaged one is listed as such.
+
+    Raises:
+        RunError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise RunError(f"{folder} must be a folder of runs, however: there is none; --runs-dir names another")
+    marks = ("run.json", "report.json")
+    places = [path for path in folder.iterdir() if any((path / mark).exists() for mark in marks)]
+    found = [_listed(Run(path)) for path in sorted(places)]
+    return sorted(found, key=lambda run: run.finished or run.started or "", reverse=True)
+
+
+def _listed(run: Run) -> ListedRun:
+    name = run.folder.name
+    how = f"mlc {run.verb} with --resume goes on"
+    try:
+        scenario, started, finished = run.read_json("run.json", _moments)
+        if finished is None:
+            return ListedRun(name, scenario, "unfinished", started, note=how)
+        numbers = run.read_json("report.json", _headline)
+    except RunError as error:
+        return ListedRun(name, None, "damaged", note=str(error))
+    return ListedRun(name, scenario, "finished", started, finished, *numbers)
+
+
+def _moments(facts: Any) -> tuple[str, str, str | None]:
+    """Scenario, begin and end; whatever else is there is damage."""
+    scenario, started, finished = facts["name"], facts["started"], facts.get("finished")
+    if not all(isinstance(text, str) for text in (scenario, started, finished or "")):
+        raise TypeError("name, started and finished must be text")
+    return scenario, started, finished
+
+
+def _headline(report: Any) -> tuple[float | None, float | None, str | None, str | None]:
+    macro, compared = report["splits"]["test"]["macro"], report["comparison"]["ap"]
+    auroc, ap = (None if macro[score] is None else float(macro[score]) for score in ("auroc", "ap"))
+    return (auroc, ap, *((compared["outcome"], compared["baseline"]) if compared else (None, None)))
+
+
+def lines(found: Sequence[ListedRun], width: int = 120) -> list[str]:
+    """The runs as a table for a terminal, then what is wrong with some."""
+    rows: list[Row] = [("run", "finished", "macro AUROC", "macro AP", "against the best baseline")]
+    for run in found:
+        when = run.state if run.finished is None else run.finished[:16].replace("T", " ")
+        numbers = ("-" if value is None else f"{value:.3f}" for value in (run.macro_auroc, run.macro_ap))
+        verdict = "-" if run.verdict is None else f"{_WORDS.get(run.verdict, run.verdict)} {run.baseline}"
+        rows.append((run.name, when, *numbers, verdict))
+    return [*aligned(rows, width), *(f"{run.name}: {run.note}" for run in found if run.note)]

@@ -1,0 +1,1 @@
+"""How things are drawn: HTML, SVG, and tables for terminals."""

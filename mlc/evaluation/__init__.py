@@ -1,0 +1,1 @@
+"""Scores and targets in, numbers out: metrics, calibration, thresholds, gates."""

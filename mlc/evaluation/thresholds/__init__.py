@@ -1,0 +1,32 @@
+"""Where a score becomes a decision: cuts chosen on the validation examples, replaced by hand, applied.
+
+Scores and thresholds meet as float32, the type that scores are stored in: a score written as 0.7 is a yes at
+the threshold 0.7, although the two differ as float64.
+"""
+
+from mlc.evaluation.thresholds.choosing import choose_thresholds
+from mlc.evaluation.thresholds.deciding import (
+    Estimate,
+    Expected,
+    Threshold,
+    decide,
+    pick_pairs,
+    replace_thresholds,
+    thresholds_from_json,
+    thresholds_to_json,
+)
+from mlc.evaluation.thresholds.drifting import PERIODS_A_WINDOW, Windows
+
+__all__ = [
+    "PERIODS_A_WINDOW",
+    "Estimate",
+    "Expected",
+    "Threshold",
+    "Windows",
+    "choose_thresholds",
+    "decide",
+    "pick_pairs",
+    "replace_thresholds",
+    "thresholds_from_json",
+    "thresholds_to_json",
+]

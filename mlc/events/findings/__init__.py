@@ -1,0 +1,42 @@
+"""What tables and labels hold that costs people days: found before a training, each with what to do.
+
+To add a finding: a function in the file of its subject that yields `Finding`, one line in `mlc.commands.check`,
+one test that shows it and one that shows silence.
+"""
+
+from mlc.events.findings.class_names import (
+    auroc_half_width,
+    label_findings,
+    support_findings,
+    variant_findings,
+)
+from mlc.events.findings.finding import Finding, Severity, error_of, worst_first
+from mlc.events.findings.formats import time_hint
+from mlc.events.findings.joins import join_findings, type_hint, unmatched_problems
+from mlc.events.findings.leaks import leak_findings
+from mlc.events.findings.sizes import Sizes, expected_sizes, memory_findings
+from mlc.events.findings.table_shapes import code_findings, entity_findings, table_findings
+from mlc.events.findings.times import time_findings
+
+__all__ = [
+    "Finding",
+    "Severity",
+    "Sizes",
+    "auroc_half_width",
+    "code_findings",
+    "entity_findings",
+    "error_of",
+    "expected_sizes",
+    "join_findings",
+    "label_findings",
+    "leak_findings",
+    "memory_findings",
+    "support_findings",
+    "table_findings",
+    "time_findings",
+    "time_hint",
+    "type_hint",
+    "unmatched_problems",
+    "variant_findings",
+    "worst_first",
+]

@@ -1,0 +1,190 @@
+"""`mlc labels`: from a checked scenario to its examples; every other step begins here."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from mlc.atomic import refusal, replacing
+from mlc.errors import DataError, MlcError, Problem
+from mlc.events.cutoffs import Cutoffs, choose_cutoffs
+from mlc.events.examples import Examples, build_examples
+from mlc.events.labels import LABEL, Labels, label_line, resolve_labels, value_counts
+from mlc.events.popularity import Popularity
+from mlc.events.store import EventStore, open_store
+from mlc.events.timeline import Timeline
+from mlc.scenario import Scenario
+from mlc.sources import check_tables, observed_span, scan_table
+from mlc.tables import CUTOFF, SPLIT, SPLITS, UNKNOWN, targets_of, with_class_names
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that is known before a model exists.
+
+    Attributes:
+        scenario: The scenario.
+        store: Event store of its tables.
+        cutoffs: Cutoffs and their splits.
+        examples: Examples with their targets.
+        label_line: Label events by entity.
+    """
+
+    scenario: Scenario
+    store: EventStore
+    cutoffs: Cutoffs
+    examples: Examples
+    label_line: Timeline
+
+
+def prepare(scenario: Scenario, runs: Path, say: Say) -> Prepared:
+    """Check the tables, build or open the store, build the examples.
+
+    Args:
+        scenario: Checked scenario.
+        runs: Folder of all runs.
+        say: Receives a line when something long is done.
+
+    Raises:
+        DataError: The tables do not fit the scenario.
+    """
+    check_tables(scenario)
+    with reading_rows(scenario):
+        store = open_store(scenario, runs, say)
+        cutoffs = choose_cutoffs(scenario, *_span(scenario, store))
+        labels = resolve_labels(scenario, value_counts(scenario, cutoffs.fit_until, store))
+        line = label_line(scenario, labels, store)
+        examples = build_examples(scenario, store, cutoffs, labels, line)
+    say(funnel_line(examples))
+    return Prepared(scenario, store, cutoffs, examples, line)
+
+
+def label_popularity(scenario: Scenario, labels: Labels, line: Timeline) -> Popularity | None:
+    """The popularity of a scenario's labels; None where the model does not look at it."""
+    if not scenario.model.popularity:
+        return None
+    return Popularity(line.time, line.columns[LABEL], labels.windows_days, scenario.target.gap_days)
+
+
+def _span(scenario: Scenario, store: EventStore) -> tuple[datetime, datetime, bool]:
+    """What `observed_span` says, without reading the table again where the store tells."""
+    counts = store.counts[scenario.target.table]
+    if scenario.target.window is not None:  # it matters whether the times are dates
+        return observed_span(scenario)
+    return counts.first, counts.last, False
+
+
+@contextmanager
+def reading_rows(scenario: Scenario) -> Iterator[None]:
+    """What only shows when all rows are read becomes an error that names the tables.
+
+    Raises:
+        DataError: A line of a CSV does not fit the others, a Parquet file is damaged.
+    """
+    try:
+        yield
+    except pl.exceptions.ComputeError as error:
+        if refusal(error):
+            raise
+        raise DataError(list(_unreadable(scenario)) or _row_problem(scenario, (), error)) from error
+
+
+def _unreadable(scenario: Scenario) -> Iterator[Problem]:
+    for name in scenario.data.tables:
+        try:
+            scan_table(scenario, name).select(pl.all().null_count()).collect(engine="streaming")
+        except pl.exceptions.ComputeError as error:
+            yield _row_problem(scenario, (name, "path"), error)
+
+
+def _row_problem(scenario: Scenario, place: tuple[str, ...], error: Exception) -> Problem:
+    found = str(error).strip().splitlines()[0]
+    rule = f"every row must be readable, however: {found}; mend the file, or write it anew"
+    return scenario.problem(("data", "tables", *place), rule)
+
+
+def dropped_rows(store: EventStore) -> list[str]:
+    """What was left out of the events, a sentence for each table and reason."""
+    return [
+        f"{dropped:,} of {counts.events + counts.without_entity + counts.without_time:,} rows in {name} "
+        f"have no {what} and are left out"
+        for name, counts in store.counts.items()
+        for what, dropped in (("entity", counts.without_entity), ("time", counts.without_time))
+        if dropped
+    ]
+
+
+def funnel_line(examples: Examples) -> str:
+    """The funnel in a sentence.
+
+    Examples:
+        `kept 54,969 of 56,602 examples: 1,633 without history`
+    """
+    first, *rest = examples.funnel
+    story = ", ".join(f"{step.removed:,} {step.reason}" for step in rest) or "nothing removed"
+    return f"kept {examples.table.height:,} of {first.kept:,} examples: {story}"
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    """Examples and positives of a split.
+
+    Attributes:
+        split: Its name.
+        cutoffs: How many different cutoffs they have.
+        first: The first of them; None where there is no example.
+        last: The last.
+        examples: Number of examples.
+        positives: Positive targets of each label.
+        known: Known targets of each label.
+    """
+
+    split: str
+    cutoffs: int
+    first: datetime | None
+    last: datetime | None
+    examples: int
+    positives: list[int]
+    known: list[int]
+
+
+def split_counts(prepared: Prepared) -> list[SplitCounts]:
+    """Examples and positives of every split."""
+    table = prepared.examples.table
+    targets_NK = targets_of(table)
+    counts = []
+    for split in SPLITS:
+        inside = (table[SPLIT] == split).to_numpy()
+        chosen, moments = targets_NK[inside], table[CUTOFF].filter(pl.Series(inside)).unique().sort()
+        first, last = (moments[0], moments[-1]) if len(moments) else (None, None)
+        positives, known = (chosen == 1).sum(axis=0), (chosen != UNKNOWN).sum(axis=0)
+        supports = positives.tolist(), known.tolist()
+        counts.append(SplitCounts(split, len(moments), first, last, len(chosen), *supports))
+    return counts
+
+
+def check_ending(path: Path, *endings: str, option: str = "--out") -> None:
+    """Refuse a result file whose ending does not say what it holds, before anything is computed.
+
+    Raises:
+        MlcError: The ending is another, or a folder is there.
+    """
+    if path.suffix not in endings:
+        found = path.suffix or "it has no ending"
+        raise MlcError(f"{option} {path}: must end in {' or '.join(endings)}, however: {found}")
+    if path.is_dir():
+        raise MlcError(f"{option} {path}: must be a file, however: a folder is there; choose another name")
+
+
+def write_examples(
+    examples: Examples, path: Path, fingerprint: str, table: pl.DataFrame | None = None
+) -> None:
+    """Write the examples, its class names in the metadata; `table` where they shall have another form."""
+    with replacing(path) as temporary:
+        metadata = with_class_names(examples.labels.names, store=fingerprint)
+        (examples.table if table is None else table).write_parquet(temporary, metadata=metadata)

@@ -1,0 +1,1 @@
+"""Models: from inputs to scores, and what a run stores of them."""

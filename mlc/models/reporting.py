@@ -1,0 +1,239 @@
+"""From scores to calibration, thresholds and the report; the same for `mlc train` and `mlc evaluate`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mlc.atomic import replacing, write_text
+from mlc.errors import DataError
+from mlc.evaluation.calibration import (
+    Calibrator,
+    calibrated,
+    calibration_to_json,
+    entity_folds,
+    fit_calibration,
+)
+from mlc.evaluation.gates import judge
+from mlc.evaluation.thresholds import (
+    PERIODS_A_WINDOW,
+    Threshold,
+    Windows,
+    choose_thresholds,
+    decide,
+    thresholds_to_json,
+)
+from mlc.events.baselines import NO_PROBABILITIES
+from mlc.events.preparing import Prepared
+from mlc.events.slices import slices_of
+from mlc.models.baselines import Rivals
+from mlc.models.custom_metrics import custom_scores
+from mlc.report import build_report, report_markdown, report_page
+from mlc.report.model_card import model_card
+from mlc.run import Run
+from mlc.scenario import Scenario
+from mlc.sources import id_expr
+from mlc.tables import (
+    CUTOFF,
+    ENTITY_ID,
+    MICROSECONDS_PER_DAY,
+    RAW_SCORES,
+    SCORES,
+    SPLIT,
+    TARGETS,
+    array_column,
+    scores_of,
+    targets_of,
+    with_class_names,
+)
+from mlc.training.refit import refit_notes
+
+
+def write_report(run: Run, prepared: Prepared, raw: pl.DataFrame, rivals: Rivals) -> dict[str, Any]:
+    """Calibrate and choose thresholds on validation; write predictions, maps, thresholds and report.
+
+    Args:
+        run: Where to.
+        prepared: The examples.
+        raw: Their scores as the network gives them, in their order.
+        rivals: What the report compares them with.
+    """
+    names = prepared.examples.labels.names
+    calibrators, thresholds = decide_on_validation(
+        prepared.scenario, names, prepared.examples.table, scores_of(raw)
+    )
+    predictions = with_calibration(raw, calibrators)
+    report = make_report(prepared, predictions, calibrators, thresholds, rivals)
+    with replacing(run / "predictions.parquet") as temporary:
+        predictions.write_parquet(temporary, metadata=with_class_names(names))
+    run.write_json("calibration.json", calibration_to_json(calibrators))
+    run.write_json("thresholds.json", thresholds_to_json(thresholds))
+    write_text(run / "report.md", report_markdown(report))
+    write_text(run / "MODEL_CARD.md", model_card(prepared.scenario, report))
+    run.write_json("report.json", report)
+    return report
+
+
+def write_page(run: Run) -> None:
+    """`report.html`, from the files of a finished run."""
+    with run.reading("examples.parquet") as path:
+        examples = pl.read_parquet(path)
+    with run.reading("predictions.parquet") as path:
+        predictions = pl.read_parquet(path)
+    with run.reading("log.jsonl") as path:
+        log = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    with run.reading("scenario.yaml") as path:
+        scenario = path.read_text(encoding="utf-8")
+    made, report = run.read_json("run.json"), run.read_json("report.json")
+    shown = report_page(report, examples, predictions, made=made, log=log, scenario=scenario)
+    write_text(run / "report.html", shown)
+
+
+def decide_on_validation(
+    scenario: Scenario, names: Sequence[str], examples: pl.DataFrame, raw_NK: np.ndarray
+) -> tuple[list[Calibrator], list[Threshold]]:
+    """Calibration and thresholds from the validation examples.
+
+    Args:
+        scenario: Says how.
+        names: The K labels.
+        examples: All examples.
+        raw_NK: Their scores as the network gives them, in their order.
+    """
+    validation = (examples[SPLIT] == "validation").to_numpy()
+    part, scores_NK = examples.filter(validation), raw_NK[validation]
+    targets_NK, entities_N = targets_of(part), part[ENTITY_ID].rank("dense").to_numpy()
+    calibrators, outside_NK = fit_calibration(
+        scenario.calibration, names, scores_NK, targets_NK, entity_folds(entities_N)
+    )
+    thresholds = choose_thresholds(
+        scenario.thresholds,
+        names,
+        outside_NK,
+        targets_NK,
+        entities_N,
+        cutoffs=max(1, part[CUTOFF].n_unique()),
+        windows=_windows(scenario, examples, calibrated(raw_NK, calibrators)),
+    )
+    return calibrators, thresholds
+
+
+def _windows(scenario: Scenario, examples: pl.DataFrame, scores_NK: np.ndarray) -> Windows:
+    """The examples of training and validation, by half windows."""
+    known = (examples[SPLIT] != "test").to_numpy()
+    part = examples.filter(known)
+    cutoffs_N = part[CUTOFF].cast(pl.Int64).to_numpy()
+    period = scenario.target.longest_days * MICROSECONDS_PER_DAY // PERIODS_A_WINDOW
+    back_N = (cutoffs_N.max(initial=0) - cutoffs_N) // period
+    return Windows(scores_NK[known], targets_of(part), part[ENTITY_ID].rank("dense").to_numpy(), back_N)
+
+
+def with_calibration(raw: pl.DataFrame, calibrators: Sequence[Calibrator]) -> pl.DataFrame:
+    """Predictions with calibrated `scores`, and `raw_scores` as they were."""
+    mapped = array_column(SCORES, calibrated(scores_of(raw), calibrators))
+    return raw.rename({SCORES: RAW_SCORES}).with_columns(mapped)
+
+
+def make_report(
+    prepared: Prepared,
+    predictions: pl.DataFrame,
+    calibrators: Sequence[Calibrator],
+    thresholds: Sequence[Threshold],
+    rivals: Rivals,
+) -> dict[str, Any]:
+    """The report of these predictions, which stand in the order of the examples."""
+    examples, scenario = prepared.examples, prepared.scenario
+    report = build_report(
+        scenario.name,
+        examples.labels.names,
+        examples.table,
+        predictions,
+        baselines=rivals.predictions,
+        no_probabilities=NO_PROBABILITIES,
+        baseline_notes=rivals.notes,
+        missing_baselines=rivals.missing,
+        thresholds=thresholds,
+        calibrators=calibrators,
+        oracle=oracle_predictions(scenario, examples.table, examples.labels.names),
+        slices=slices_of(prepared),
+        funnel=[asdict(step) for step in examples.funnel],
+        warnings=_warnings(scenario, calibrators),
+        seed=scenario.train.seed,
+    )
+    split = examples.table[SPLIT]
+    for name, entry in report["splits"].items() if scenario.metrics else ():
+        rows = (split == name).to_numpy()
+        scores_NK, targets_NK = scores_of(predictions)[rows], targets_of(examples.table)[rows]
+        decisions_NK = decide(scores_NK, thresholds)
+        entry["metrics"] = custom_scores(wanted_metrics(scenario), scores_NK, decisions_NK, targets_NK)
+    if scenario.gates:
+        report["gates"] = [asdict(gate) for gate in judge(scenario.gates, report)]
+    return report
+
+
+def wanted_metrics(scenario: Scenario) -> list[tuple[str, dict[str, Any]]]:
+    """Name and options of each metric that the scenario names."""
+    return [(metric.name, metric.options) for metric in scenario.metrics]
+
+
+def oracle_predictions(
+    scenario: Scenario, examples: pl.DataFrame, names: Sequence[str]
+) -> pl.DataFrame | None:
+    """The true probabilities of generated tables as predictions; None for real ones.
+
+    Raises:
+        DataError: The table lacks a label, a cutoff or an entity.
+    """
+    if scenario.target.true_probabilities is None:
+        return None
+    path = scenario.path(scenario.target.true_probabilities)
+    field = "target.true_probabilities"
+    if not path.exists():
+        raise DataError(scenario.problem(field, f"a table must be at {path}, however: there is none"))
+    truth = pl.scan_parquet(path / "*.parquet" if path.is_dir() else path)
+    schema = truth.collect_schema()
+    missing = [name for name in (scenario.data.entity, CUTOFF, *names) if name not in schema]
+    if missing:
+        raise DataError(
+            scenario.problem(field, f"must have the columns {', '.join(missing)}, however: it lacks them")
+        )
+    entity = scenario.data.entity
+    keys = examples.drop(TARGETS)
+    wanted = truth.with_columns(
+        id_expr(entity, keys.schema[ENTITY_ID]).alias(ENTITY_ID), pl.col(CUTOFF).cast(pl.Datetime("us"))
+    )
+    found = (
+        keys.lazy()
+        .join(
+            wanted.select(ENTITY_ID, CUTOFF, *(pl.col(name).cast(pl.Float32) for name in names)),
+            on=[ENTITY_ID, CUTOFF],
+            how="left",
+            maintain_order="left",
+        )
+        .collect()
+    )
+    if found.select(pl.col(names[0]).is_null().any()).item():
+        raise DataError(
+            scenario.problem(field, "must have a row for every example, however: some are missing")
+        )
+    return keys.with_columns(array_column(SCORES, found.select(names).to_numpy().astype("float32")))
+
+
+def _warnings(scenario: Scenario, calibrators: Sequence[Calibrator]) -> list[str]:
+    """What limits how the numbers may be read."""
+    warnings = refit_notes(scenario)
+    if scenario.examples.drop_all_negative:
+        warnings.append(
+            "Examples without any positive target were left out (drop_all_negative): prevalence and "
+            "precision are higher than among all entities."
+        )
+    raw = [one.name for one in calibrators if one.method == "none"]
+    if scenario.train.loss.kind != "bce" and raw:
+        warnings.append(
+            f"Trained with {scenario.train.loss.kind} loss and not calibrated: the scores of "
+            f"{', '.join(raw)} rank, they are not probabilities."
+        )
+    return warnings

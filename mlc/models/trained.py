@@ -1,0 +1,91 @@
+"""What a finished run knows: its scenario, vocabulary, weights and thresholds."""
+
+from pathlib import Path
+
+from mlc.errors import DataError, Problem, RunError
+from mlc.evaluation.calibration import Calibrator, calibration_from_json
+from mlc.evaluation.thresholds import Threshold, thresholds_from_json
+from mlc.events.preparing import Say, reading_rows
+from mlc.events.store import open_store
+from mlc.events.vocabulary import Vocabulary
+from mlc.models.ensemble import WEIGHTS, AnyNetwork, described_network, load_network
+from mlc.run import Run
+from mlc.scenario import Category, FreeText, Number, Scenario
+from mlc.sources import check_tables
+
+
+def stored_thresholds(run: Run) -> list[Threshold]:
+    """The thresholds that the training chose.
+
+    Raises:
+        RunError: The run is a foundation model, which has no labels.
+    """
+    if "foundation" in run.read_json("model.json"):
+        rule = "must be a run of mlc train, however: it is a foundation model; name it in model.foundation"
+        raise RunError(f"{run.folder} {rule} of a scenario, and train that")
+    thresholds: list[Threshold] = run.read_json("thresholds.json", thresholds_from_json)
+    return thresholds
+
+
+def stored_calibration(run: Run) -> list[Calibrator]:
+    """The maps that make the network's scores probabilities."""
+    calibrators: list[Calibrator] = run.read_json("calibration.json", calibration_from_json)
+    return calibrators
+
+
+def stored_vocabulary(run: Run) -> Vocabulary:
+    """What the model knows of the columns."""
+    vocabulary: Vocabulary = run.read_json("vocabulary.json", Vocabulary.from_json)
+    return vocabulary
+
+
+def scenario_as_trained(run: Run, vocabulary: Vocabulary, runs: Path, say: Say) -> Scenario:
+    """The run's scenario, with every column coded as it was in the training.
+
+    How a column is coded by default depends on its values: with more of them, whole numbers turn from
+    categories to numbers. A model must not notice.
+
+    Raises:
+        DataError: The tables no longer fit the scenario.
+    """
+    scenario = run.scenario()
+    schemas = check_tables(scenario)
+    with reading_rows(scenario):
+        store = open_store(scenario, runs, say)
+    now = {field.name: field.kind for field in (*store.event_fields, *store.entity_fields)}
+    tables = dict(scenario.data.tables)
+    for rows in (vocabulary.attributes, vocabulary.events):
+        for encoder, names in (
+            (Category(), rows.categories),
+            (Number(), rows.numbers),
+            (FreeText(), rows.texts),
+        ):
+            for field in names:
+                table, column = _owner(scenario, field)
+                if column not in schemas[table].columns:
+                    say(f"the model knows {field}, the tables no longer do: taken as missing")
+                elif now.get(field) != encoder.kind:
+                    if isinstance(encoder, Category) and schemas[table].columns[column].is_float():
+                        found = f"dtype={schemas[table].columns[column]}; mend the table, or train again"
+                        rule = f"must be a category as in the training, however: {found}"
+                        raise DataError(Problem(rule, field))
+                    encoders = {**tables[table].encoders, column: encoder}
+                    tables[table] = tables[table].model_copy(update={"encoders": encoders})
+    if tables == scenario.data.tables:
+        return scenario
+    recoded = scenario.model_copy(update={"data": scenario.data.model_copy(update={"tables": tables})})
+    check_tables(recoded)
+    return recoded
+
+
+def _owner(scenario: Scenario, field: str) -> tuple[str, str]:
+    """Table and column of a field; either may have dots in its name."""
+    table = max((name for name in scenario.data.tables if field.startswith(f"{name}.")), key=len)
+    return table, field.removeprefix(f"{table}.")
+
+
+def stored_network(run: Run, weights: str = WEIGHTS) -> tuple[AnyNetwork, list[str]]:
+    """The network of a run with its weights, of the file of that name, and its class names."""
+    run.read_json("model.json", described_network)  # complained of by its own name
+    with run.reading(weights):
+        return load_network(run.folder, weights)

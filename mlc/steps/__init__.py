@@ -1,1 +1,0 @@
-"""The verbs: one file a command, plain arguments in, nothing printed."""

@@ -1,0 +1,98 @@
+"""The trainer of both trainings, that of a scenario and that of a foundation, and how it ends."""
+
+import inspect
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning
+import torch
+from pytorch_lightning import LightningDataModule, Trainer
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, Strategy
+from torch.nn.parallel import DistributedDataParallel
+
+from mlc.errors import RunError, Terminated
+from mlc.scenario import TrainSection
+from mlc.training.module import Stoppable
+from mlc.training.ranks import devices_and_nodes
+from mlc.training.stopping import Stopping
+
+
+def make_trainer(hardware: TrainSection, callbacks: list[Callback], **options: Any) -> Trainer:
+    """A trainer on the devices that a scenario wants.
+
+    Args:
+        hardware: Gives kind and number of devices, and how they work together.
+        callbacks: All of them.
+        options: The trainer's other arguments.
+
+    Raises:
+        RunError: Such devices are not there.
+    """
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    gpus = hardware.accelerator != "cpu" and torch.cuda.is_available()
+    devices, nodes = devices_and_nodes(hardware)
+    if devices == "auto" and not gpus:
+        devices = 1
+    strategy: Strategy | str = "auto"
+    if hardware.strategy == "fsdp":
+        if not gpus:
+            raise RunError("train.strategy: fsdp needs GPUs, however: there is none; set it to ddp")
+        strategy = FSDPStrategy(state_dict_type="full")
+    elif hardware.strategy == "ddp" or devices != 1 or nodes > 1:
+        strategy = DDPStrategy(**_no_buffer_sync())
+    return pytorch_lightning.Trainer(
+        accelerator=hardware.accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        strategy=strategy,
+        callbacks=callbacks,
+        logger=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        **options,
+    )
+
+
+def run_trainer(
+    trainer: Trainer,
+    module: Stoppable,
+    loaders: LightningDataModule,
+    stopping: Stopping,
+    checkpoint: Path | None = None,
+) -> None:
+    """Train, from a checkpoint where there is one.
+
+    Raises:
+        KeyboardInterrupt: The user stopped it.
+        Terminated: The system did.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+            # Nothing is logged by step.
+            warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # within Lightning, by torch 2.13
+            # Ours is resumable; Lightning asks the loader, where the state is that of the data module.
+            warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+            trainer.fit(module, datamodule=loaders, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:  # Lightning turns Ctrl-C into an exit
+        if stopping.terminated:
+            raise Terminated from None
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
+
+
+def _no_buffer_sync() -> dict[str, Any]:
+    """Buffers are fitted before training and never change.
+
+    Synchronising them would make ranks wait for each other in validation, where they may have different
+    numbers of batches. torch 2.13 renamed the option.
+    """
+    known = inspect.signature(DistributedDataParallel).parameters
+    return {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}

@@ -1,0 +1,320 @@
+"""`mlc pretrain`: a foundation model from the tables alone, in a run folder of its own."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+from mlc.atomic import write_text
+from mlc.errors import DataError
+from mlc.events.cutoffs import choose_cutoffs, naive
+from mlc.events.preparing import Say, reading_rows
+from mlc.events.store import EventStore, open_store
+from mlc.events.vocabulary import Vocabulary, fit_vocabulary
+from mlc.models.batch import FutureBatch
+from mlc.models.batches import BatchPlan, Loader, field_sizes
+from mlc.models.futures import FixedFutures, FutureBatches, Outputs, RandomCutoffs, choose_outputs
+from mlc.report import foundation_markdown
+from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
+from mlc.scenario import PretrainSection, Scenario
+from mlc.sources import check_tables, observed_span
+from mlc.tables import microseconds
+from mlc.training.fitting import make_trainer, run_trainer
+from mlc.training.foundation_module import (
+    MONITOR,
+    Foundation,
+    FoundationSpec,
+    Pretrainer,
+    added_up,
+    save_foundation,
+)
+from mlc.training.ranks import is_rank_zero, rank_zero_first, shared_run
+from mlc.training.stopping import EpochLines, ResumableLoaders, Stopping
+
+_SAMPLE_BATCHES = 16
+_LEAST_SHARE = 3  # a third of the time is the longest horizon, and so the longest validation
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is seen when.
+
+    Attributes:
+        until: Nothing after this moment is seen at all.
+        validation_from: Nothing after this moment is trained on.
+        horizons_days: Horizons that fit into the time after it.
+        first: Time of the first event.
+    """
+
+    until: datetime
+    validation_from: datetime
+    horizons_days: list[int]
+    first: datetime
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Batches of both parts of the time.
+
+    Attributes:
+        training: Batches that see nothing after the start of the validation.
+        validation: Examples that see all up to `until`.
+        cutoffs: Random cutoffs of training.
+    """
+
+    training: FutureBatches
+    validation: FixedFutures
+    cutoffs: RandomCutoffs
+
+
+def pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dict[str, Any] | None:
+    """Pre-train a foundation model and write its run folder.
+
+    Args:
+        scenario: Checked scenario, which may have no target.
+        runs: Folder of all runs.
+        opening: Start anew, go on, or start over.
+        say: Receives progress in lines.
+
+    Returns:
+        The report, or None on any rank but the first.
+
+    Raises:
+        MlcError: The tables do not fit, or the run folder is taken.
+        KeyboardInterrupt: The user stopped; `--resume` goes on.
+        Terminated: The system did.
+    """
+    begun = time.monotonic()
+    section = scenario.pretrain
+    with rank_zero_first():
+        run, plan, store, vocabulary = _prepare(scenario, runs, opening, say)
+    outputs = choose_outputs(store, vocabulary.events, microseconds(plan.validation_from), section.values)
+    learning = _learning(store, vocabulary, outputs, plan, section)
+    pytorch_lightning.seed_everything(section.seed, verbose=False)
+    foundation = _fitted(vocabulary, outputs, plan, section, learning)
+    trainer = _fit(foundation, learning, scenario, run, opening, say)
+    if not trainer.is_global_zero:
+        return None
+    save_foundation(foundation, run.folder)
+    report = _report(scenario, plan, vocabulary, foundation, learning, trainer.current_epoch)
+    write_text(run / "report.md", foundation_markdown(report))
+    run.write_json("report.json", report)
+    finish_run(
+        run,
+        {
+            "fingerprint": fingerprint_of(run / "model.safetensors"),
+            "vocabulary": fingerprint_of(run / "vocabulary.json"),
+            "store": store.fingerprint,
+            "until": plan.until.isoformat(),
+            "seed": section.seed,
+            "devices": trainer.world_size,
+            "epochs": trainer.current_epoch,
+            "seconds": round(time.monotonic() - begun, 1),
+            "parameters": sum(p.numel() for p in foundation.parameters()),
+        },
+    )
+    return report
+
+
+def _prepare(
+    scenario: Scenario, runs: Path, opening: Opening, say: Say
+) -> tuple[Run, Plan, EventStore, Vocabulary]:
+    """All that comes before the training; rank zero writes."""
+    first = is_rank_zero()
+    run = open_run(runs, scenario, opening) if first else shared_run(runs, scenario)
+    check_tables(scenario)
+    with reading_rows(scenario):
+        store = open_store(scenario, runs, say)
+        plan = plan_time(scenario, store)
+    say(f"sees events up to {plan.until:%Y-%m-%d %H:%M}, trains up to {plan.validation_from:%Y-%m-%d %H:%M}")
+    if not scenario.has_target and scenario.pretrain.until is None:
+        say("warning: it sees the tables to their end, so no scenario on them can start from it; see --until")
+    vocabulary = fit_vocabulary(store, plan.validation_from, attributes=False, memory=True)
+    if not vocabulary.events.categories and not vocabulary.events.numbers:
+        rule = "an events table must have a column that a model can see, however: none has; check encoders"
+        raise DataError(scenario.problem("data.tables", rule))
+    if first:
+        start_run(run, scenario, opening)
+        run.write_json("vocabulary.json", vocabulary.as_json())
+    return run, plan, store, vocabulary
+
+
+def plan_time(scenario: Scenario, store: EventStore) -> Plan:
+    """Until when events are seen, and from when they are kept for validation.
+
+    The validation is as long as the longest horizon.
+
+    Raises:
+        DataError: There is too little time.
+    """
+    first = min(counts.first for counts in store.counts.values())
+    last = max(counts.last for counts in store.counts.values())
+    until = naive(scenario.pretrain.until)
+    if until is None and scenario.has_target:
+        until = choose_cutoffs(scenario, *observed_span(scenario)).fit_until
+    until = min(until or last, last)
+    days = (until - first) / timedelta(days=1)
+    horizons = [horizon for horizon in scenario.pretrain.horizons_days if horizon * _LEAST_SHARE <= days]
+    if not horizons:
+        shortest = scenario.pretrain.horizons_days[0]
+        rule = (
+            f"the shortest must be at most a third of the time, however: {shortest} days, and events are "
+            f"seen from {first:%Y-%m-%d} to {until:%Y-%m-%d}; shorten it, or choose a later pretrain.until"
+        )
+        raise DataError(scenario.problem("pretrain.horizons_days", rule))
+    return Plan(until, until - timedelta(days=horizons[-1]), horizons, first)
+
+
+def _learning(
+    store: EventStore, vocabulary: Vocabulary, outputs: Outputs, plan: Plan, section: PretrainSection
+) -> Learning:
+    """Cutoffs leave room for the shortest horizon; longer ones count where they are complete."""
+    longest, shortest = plan.horizons_days[-1], timedelta(days=plan.horizons_days[0])
+    start, middle, end = (microseconds(moment) for moment in (plan.first, plan.validation_from, plan.until))
+    cutoffs = RandomCutoffs(
+        store,
+        start,
+        microseconds(plan.validation_from - shortest),
+        section.cutoffs_per_entity,
+        section.batch_size,
+        section.seed,
+    )
+    # For validation: everybody when it begins, when the longest horizon is complete, and once later.
+    at_start = np.stack([cutoffs.rows, np.full(len(cutoffs.rows), middle)])
+    later = RandomCutoffs(
+        store, middle, microseconds(plan.until - shortest), 1, section.batch_size, section.seed
+    )
+    return Learning(
+        FutureBatches(store, vocabulary, outputs, longest, middle),
+        FixedFutures(
+            FutureBatches(store, vocabulary, outputs, longest, end),
+            np.concatenate([at_start, *later], axis=1),
+        ),
+        cutoffs,
+    )
+
+
+def _fitted(
+    vocabulary: Vocabulary, outputs: Outputs, plan: Plan, section: PretrainSection, learning: Learning
+) -> Foundation:
+    """The untrained foundation, with bins and marginal frequencies from training batches."""
+    sizes = field_sizes(vocabulary.events)
+    spec = FoundationSpec.of(section, sizes, plan.horizons_days, len(outputs.field_V))
+    foundation = Foundation(spec)
+    sample = [learning.training[pairs] for pairs in islice(learning.cutoffs, _SAMPLE_BATCHES)]
+    foundation.fit(torch.from_numpy(outputs.output_R), torch.from_numpy(outputs.field_V), sample)
+    return foundation
+
+
+class _FutureLoaders(ResumableLoaders):
+    """Each rank has its share of the cutoffs."""
+
+    def __init__(self, learning: Learning, batch_size: int) -> None:
+        super().__init__()
+        self.learning, self.batch_size = learning, batch_size
+
+    def training(self) -> Loader:
+        """Random cutoffs, new in each epoch."""
+        assert self.trainer is not None
+        cutoffs = self.learning.cutoffs.share(self.trainer.global_rank, self.trainer.world_size)
+        return Loader(self.learning.training, cutoffs)
+
+    def val_dataloader(self) -> Loader:
+        """The same cutoffs in each epoch."""
+        assert self.trainer is not None
+        examples, world = len(self.learning.validation), self.trainer.world_size
+        if examples < world:
+            raise DataError(
+                f"validation must have an example for each of {world} devices, however: {examples}"
+            )
+        batch_size = min(self.batch_size, examples // world)
+        plan = BatchPlan(np.arange(examples), batch_size, None, self.trainer.global_rank, world)
+        return Loader(self.learning.validation, plan)
+
+
+def _fit(
+    foundation: Foundation, learning: Learning, scenario: Scenario, run: Run, opening: Opening, say: Say
+) -> Trainer:
+    """Train, and load the best weights."""
+    section, hardware = scenario.pretrain, scenario.train.model_copy(update={"strategy": "auto"})
+    pretrainer = Pretrainer(foundation, section)
+    checkpoints = ModelCheckpoint(
+        dirpath=run / "checkpoints",
+        filename="best",
+        monitor=MONITOR,
+        save_last=True,
+        enable_version_counter=False,
+    )
+    stopping = Stopping(run / "checkpoints" / "last.ckpt", hardware.checkpoint_minutes)
+    shown = {
+        "train_loss": "loss over that of the frequencies: training",
+        MONITOR: "validation",
+    }
+    trainer = make_trainer(
+        hardware,
+        [
+            checkpoints,
+            EarlyStopping(MONITOR, patience=section.patience),
+            EpochLines(run / "log.jsonl", shown, say),
+            stopping,
+        ],
+        max_epochs=section.epochs,
+        gradient_clip_val=1.0,
+        enable_progress_bar=False,
+    )
+    loaders = _FutureLoaders(learning, section.batch_size)
+    run_trainer(trainer, pretrainer, loaders, stopping, run.last_checkpoint if opening == "resume" else None)
+    best = torch.load(checkpoints.best_model_path or checkpoints.last_model_path, weights_only=True)
+    pretrainer.load_state_dict(best["state_dict"])
+    say(f"best epoch {best['epoch'] + 1}")
+    return trainer
+
+
+@torch.no_grad()
+def _report(
+    scenario: Scenario,
+    plan: Plan,
+    vocabulary: Vocabulary,
+    foundation: Foundation,
+    learning: Learning,
+    epochs: int,
+) -> dict[str, Any]:
+    """The loss of each field and horizon on validation, next to that of the marginal frequencies."""
+    foundation.cpu().eval()
+    order = BatchPlan(np.arange(len(learning.validation)), scenario.pretrain.batch_size)
+    batches: list[FutureBatch] = list(learning.validation.planned(order))
+    losses = [foundation(batch) for batch in batches]
+    plain = [foundation.losses(batch, foundation.prior.expand(len(batch), -1)) for batch in batches]
+    (sums_L, counts_L), (plain_L, _) = added_up(losses), added_up(plain)
+    names = [*vocabulary.events.categories, *vocabulary.events.numbers]
+    rows = [
+        {
+            "kind": task.kind,
+            "field": names[task.field] if task.field >= 0 else None,
+            "horizon_days": task.horizon_days or None,
+            "loss": round(float(loss / count), 5),
+            "baseline": round(float(marginal / count), 5),
+        }
+        for task, loss, marginal, count in zip(foundation.tasks, sums_L, plain_L, counts_L, strict=True)
+        if count > 0
+    ]
+    return {
+        "schema": "mlc/foundation-report/1",
+        "name": scenario.name,
+        "until": plan.until.isoformat(),
+        "validation_from": plan.validation_from.isoformat(),
+        "horizons_days": plan.horizons_days,
+        "left_out_days": [d for d in scenario.pretrain.horizons_days if d not in plan.horizons_days],
+        "validation_examples": sum(len(batch) for batch in batches),
+        "epochs": epochs,
+        "objective": round(float(foundation.objective(sums_L, counts_L)), 5),
+        "losses": rows,
+    }

@@ -1,0 +1,74 @@
+"""`train.refit`: the weights that `mlc predict` uses, trained once more on all examples.
+
+The report is of the first weights: for these ones no example is left to judge them on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback
+
+from mlc.events.baselines import blends
+from mlc.events.preparing import Prepared
+from mlc.models.ensemble import Hedge
+from mlc.scenario import Scenario
+from mlc.tables import SPLIT
+from mlc.training.module import Classifier
+
+REFIT = "refit.safetensors"
+SCORED = "scores are of the refitted weights; report, calibration and thresholds are of the first ones"
+
+
+def all_for_training(prepared: Prepared) -> Prepared:
+    """The same examples, all of them in the training split."""
+    table = prepared.examples.table
+    table = table.with_columns(pl.lit("train", table.schema[SPLIT]).alias(SPLIT))
+    # No label is judged any more.
+    train = prepared.scenario.train.model_copy(update={"monitor": "macro_ap"})
+    return replace(
+        prepared,
+        scenario=prepared.scenario.model_copy(update={"train": train}),
+        examples=replace(prepared.examples, table=table),
+    )
+
+
+def refit_notes(scenario: Scenario) -> list[str]:
+    """What a reader of the report should know."""
+    if not scenario.train.refit:
+        return []
+    note = (
+        "mlc predict scores with weights that were trained once more on all examples, test included: these "
+        "figures, calibration and thresholds are not of those weights."
+    )
+    return [note + " The boosting in the blend is not trained again." * blends(scenario)]
+
+
+class UpTo(Callback):
+    """Stops after a number of epochs, on the schedule of the first training, and saves the weights.
+
+    Args:
+        epochs: How many; of a hedge, how many each kind.
+        path: The checkpoint.
+    """
+
+    def __init__(self, epochs: Sequence[int], path: Path) -> None:
+        self.epochs, self.path = epochs, path
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Enough?"""
+        assert isinstance(pl_module, Classifier)
+        done = trainer.current_epoch + 1
+        if pl_module.kept is not None:
+            for kind, epochs in zip(Hedge.KINDS, self.epochs, strict=True):
+                if done == epochs:
+                    pl_module.keep(kind)
+        if done >= max(self.epochs):
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """All ranks together: weights may be sharded."""
+        del pl_module
+        trainer.save_checkpoint(self.path, weights_only=True)

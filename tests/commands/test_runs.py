@@ -1,0 +1,91 @@
+"""`mlc runs`: every run in a line, whatever state it is in."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+NAME = "departments_28d"
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    """A runs folder with one finished run, the store, and things that are no runs."""
+    runs = tmp_path / "runs"
+    (runs / NAME).mkdir(parents=True)
+    for file in ("run.json", "report.json"):
+        shutil.copy(trained / NAME / file, runs / NAME / file)
+    (runs / "store" / "abc").mkdir(parents=True)
+    (runs / "notes.txt").write_text("mine")
+    return runs
+
+
+def listed(mlc, folder):
+    result = mlc("runs", "--runs-dir", folder, "--json")
+    assert result.code == 0, result.err
+    return json.loads(result.out)
+
+
+def test_a_finished_run_shows_the_numbers_of_its_report(mlc, folder):
+    [run] = listed(mlc, folder)
+    report = json.loads((folder / NAME / "report.json").read_text())
+    assert (run["name"], run["scenario"], run["state"]) == (NAME, NAME, "finished")
+    assert run["macro_ap"] == report["splits"]["test"]["macro"]["ap"]
+    assert run["macro_auroc"] == report["splits"]["test"]["macro"]["auroc"]
+    compared = report["comparison"]["ap"]
+    assert (run["verdict"], run["baseline"]) == (compared["outcome"], compared["baseline"])
+    shown = mlc("runs", "--runs-dir", folder).out
+    assert f"{run['macro_ap']:.3f}" in shown
+    assert compared["baseline"] in shown
+
+
+def test_a_stopped_run_is_unfinished_and_the_newest_comes_first(mlc, folder):
+    (folder / "later").mkdir()
+    facts = {"name": "x", "started": "2999-01-01T00:00:00+00:00", "mlc": "0"}
+    (folder / "later" / "run.json").write_text(json.dumps(facts))
+    assert [(run["name"], run["state"]) for run in listed(mlc, folder)] == [
+        ("later", "unfinished"),
+        (NAME, "finished"),
+    ]
+    assert "later: mlc train with --resume goes on" in mlc("runs", "--runs-dir", folder).out
+
+
+@pytest.mark.parametrize("file", ["run.json", "report.json"])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"{", b"[]", b"{}", b"null", b"\xff", b'{"name": 1, "started": 2}', b'{"splits": 3}'],
+)
+def test_a_damaged_run_is_listed_as_such_and_the_others_are_shown(mlc, folder, file, content):
+    shutil.copytree(folder / NAME, folder / "broken")
+    (folder / "broken" / file).unlink()
+    if content is not None:
+        (folder / "broken" / file).write_bytes(content)
+    states = {run["name"]: (run["state"], run["note"]) for run in listed(mlc, folder)}
+    assert states[NAME] == ("finished", None)
+    assert states["broken"][0] == "damaged"
+    assert f"{file}: must be as mlc train wrote it" in states["broken"][1]
+
+
+def test_a_run_without_a_defined_score_or_a_baseline_has_dashes(mlc, folder):
+    path = folder / NAME / "report.json"
+    report = json.loads(path.read_text())
+    report["comparison"]["ap"] = None
+    report["splits"]["test"]["macro"] |= {"ap": None, "auroc": None}
+    path.write_text(json.dumps(report))
+    [run] = listed(mlc, folder)
+    assert (run["macro_ap"], run["verdict"]) == (None, None)
+    assert mlc("runs", "--runs-dir", folder).out.splitlines()[1].split()[-3:] == ["-", "-", "-"]
+
+
+def test_an_empty_folder_has_no_runs_and_a_missing_one_is_an_error(mlc, tmp_path):
+    assert listed(mlc, tmp_path) == []
+    missing = mlc("runs", "--runs-dir", tmp_path / "nowhere")
+    assert missing.code == 2
+    assert "must be a folder of runs" in missing.err
+
+
+def test_listing_loads_neither_torch_nor_polars():
+    code = "import sys, mlc.commands.runs; assert not {'torch', 'polars', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,151 @@
+"""`mlc thresholds` and `mlc predict --threshold FILE` on a trained run."""
+
+import json
+from itertools import pairwise
+
+import polars as pl
+import pytest
+
+from mlc.evaluation.thresholds import decide, thresholds_from_json
+from mlc.tables import SPLIT, scores_of
+
+NAME = "departments_28d"
+
+
+@pytest.fixture
+def flags(trained):
+    return "--runs-dir", trained
+
+
+def stored(trained):
+    return thresholds_from_json(json.loads((trained / NAME / "thresholds.json").read_text()))
+
+
+def rows_of(out):
+    """Label → the rest of its line."""
+    lines = out.splitlines()[1:]
+    return {
+        line[:12].strip(): line[12:].split()
+        for line in lines
+        if " 0." in line or " - " in line or "top " in line
+    }
+
+
+def test_without_a_policy_the_cuts_are_those_of_the_training(trained, mlc, flags, tmp_path):
+    result = mlc("thresholds", NAME, *flags, "--out", "cuts.yaml")
+    assert result.code == 0, result.err
+    for cut in stored(trained):
+        assert rows_of(result.out)[cut.name[:12]][1] == f"{cut.value:.4g}"
+    again = mlc("predict", NAME, *flags, "--threshold", "cuts.yaml", "--out", "file.parquet")
+    assert again.code == 0, again.err
+    assert mlc("predict", NAME, *flags, "--out", "stored.parquet").code == 0
+    assert pl.read_parquet(tmp_path / "file.parquet").equals(pl.read_parquet(tmp_path / "stored.parquet"))
+
+
+def test_the_stored_cuts_give_the_volumes_of_the_report(trained):
+    predictions = pl.read_parquet(trained / NAME / "predictions.parquet").filter(pl.col(SPLIT) == "test")
+    report = json.loads((trained / NAME / "report.json").read_text())
+    volumes = decide(scores_of(predictions), stored(trained)).sum(axis=0).tolist()
+    assert volumes == [label["volume"] for label in report["splits"]["test"]["labels"]]
+
+
+def test_policies_are_chosen_for_all_and_for_one(mlc, flags, tmp_path):
+    result = mlc(
+        *("thresholds", NAME, *flags, "--policy", "top_n=50", "--out", "cuts.yaml"),
+        *("--per-label", "Food, Fresh=precision_at_least=.5", "--per-label", "Men's Wear=0.25"),
+        *(
+            "--per-label",
+            "Books={cost: {false_positive: 1, false_negative: 4}}",
+            "--per-label",
+            "Kids=top_k=2",
+        ),
+    )
+    assert result.code == 0, result.err
+    rows = rows_of(result.out)
+    assert rows["Food, Fresh"][0] == "precision_at_least"
+    assert rows["Men's Wear"][:2] == ["fixed", "0.25"]
+    assert rows["Books"][:2] == ["cost", "0.2"]
+    assert rows["Kids"][:3] == ["top_k", "top", "2"]
+    assert rows["Garden"][0] == "top_n"
+    predicted = mlc("predict", NAME, *flags, "--threshold", "cuts.yaml", "--out", "scores.parquet", "--long")
+    assert predicted.code == 0, predicted.err
+    scores = pl.read_parquet(tmp_path / "scores.parquet")
+    kids = scores.with_columns(
+        pl.col("score").rank("ordinal", descending=True).over("entity_id").alias("place")
+    )
+    kids = kids.filter(pl.col("label") == "Kids")
+    same = kids.filter(pl.col("decision") == (pl.col("place") <= 2))
+    assert same.height > 0.99 * kids.height  # ties are broken by the order of labels
+
+
+def test_more_precision_means_a_higher_cut(mlc, flags):
+    cuts = []
+    for goal in (0.2, 0.4, 0.6):
+        result = mlc("thresholds", NAME, *flags, "--policy", f"precision_at_least={goal}")
+        cuts.append(float(rows_of(result.out)["Food, Fresh"][1]))
+    assert all(low <= high for low, high in pairwise(cuts))
+    assert cuts[0] < cuts[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--policy", "precision_at_least=1.8"), "thresholds.default: must be at most 1, however: 1.8"),
+        (("--policy", "max_f2"), "unknown kind max_f2, did you mean max_f1"),
+        (("--per-label", "Bookz=0.4"), "'Bookz' must be a label, however: it is not; did you mean Books?"),
+        (("--per-label", "Books"), "must be label=policy"),
+        (("--out", "cuts.json"), "must end"),
+    ],
+)
+def test_what_cannot_be_chosen_is_said(mlc, flags, options, said):
+    result = mlc("thresholds", NAME, *flags, *options)
+    assert result.code == 2
+    assert said in result.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{Bookz: 0.4}", "thresholds.Bookz: must be one of class_names"),
+        (
+            "{Books: max_f1}",
+            "must be a number or top_k, however: max_f1; mlc thresholds turns it into a number",
+        ),
+        ("{Books: 4}", "must be at most 1"),
+        ("[", "cuts.yaml"),
+    ],
+)
+def test_a_file_of_cuts_that_does_not_fit_is_refused(mlc, flags, tmp_path, text, said):
+    (tmp_path / "cuts.yaml").write_text(text)
+    result = mlc("predict", NAME, *flags, "--threshold", "cuts.yaml")
+    assert result.code == 2
+    assert said in result.err
+
+
+def test_a_file_of_cuts_must_exist(mlc, flags):
+    result = mlc("predict", NAME, *flags, "--threshold", "cuts.yaml")
+    assert (result.code, "must be a file written by mlc thresholds" in result.err) == (2, True)
+
+
+def test_a_budget_picks_the_best_pairs_of_all_labels(mlc, flags, tmp_path):
+    budget = "{per_entity: 2, total: 400, value: {Jewellery: 5}}"
+    for out, *more in (("long.parquet", "--long"), ("wide.parquet",)):
+        result = mlc("predict", NAME, *flags, "--contact", budget, "--out", out, *more)
+        assert result.code == 0, result.err
+        assert "contact: 400 pairs of " in result.err
+    long, wide = pl.read_parquet(tmp_path / "long.parquet"), pl.read_parquet(tmp_path / "wide.parquet")
+    worth = pl.col("score") * pl.when(pl.col("label") == "Jewellery").then(5).otherwise(1)
+    long = long.with_columns(worth.alias("worth"))
+    assert long["contact"].sum() == 400
+    assert long.group_by("entity_id").agg(pl.col("contact").sum())["contact"].max() == 2
+    full = long.filter("contact").group_by("entity_id").len().filter(pl.col("len") == 2)["entity_id"]
+    open_pairs = long.filter(~pl.col("contact") & ~pl.col("entity_id").is_in(full.to_list()))
+    assert open_pairs["worth"].to_numpy().max() <= long.filter("contact")["worth"].to_numpy().min() + 1e-6
+    for label, part in long.group_by("label", maintain_order=True):
+        assert wide[f"{label[0]}: contact"].to_list() == part["contact"].to_list()
+
+
+@pytest.mark.parametrize("budget", ["{totl: 3}", "{total: 0}", "{value: {Bookz: 2}}", "3"])
+def test_a_budget_that_is_none_is_refused(mlc, flags, budget):
+    result = mlc("predict", NAME, *flags, "--contact", budget)
+    assert (result.code, "--contact: contact" in result.err) == (2, True)

@@ -1,0 +1,102 @@
+"""Gates: what passes, what does not, and what the command line makes of it."""
+
+import json
+import re
+import shutil
+from typing import Any
+
+import pytest
+
+from mlc.evaluation.gates import judge
+from mlc.scenario import GatesSection
+from tests.support.scenario_texts import problems_of, shortest
+
+NAME = "departments_28d"
+
+
+def report(
+    macro: Any = (0.3, 0.7, 0.2), aurocs: Any = (0.6, None, 0.9), difference: Any = (0.1, 0.02, 0.2)
+) -> dict[str, Any]:
+    labels = [{"name": f"l{index}", "auroc": auroc} for index, auroc in enumerate(aurocs)]
+    means = dict(zip(("ap", "auroc", "log_loss"), macro, strict=True))
+    test = {"macro": {**means, "labels_defined": 2, "labels": 3}, "labels": labels}
+    found = dict(zip(("value", "low", "high"), difference, strict=True))
+    return {"splits": {"test": test}, "baselines": {"recency": {"test": {"difference": {"ap": found}}}}}
+
+
+@pytest.mark.parametrize(
+    ("gates", "given", "passed", "value", "found"),
+    [
+        ({"macro_ap": 0.3}, {}, True, 0.3, "0.3000 over 2 of 3 labels"),
+        ({"macro_ap": 0.31}, {}, False, 0.3, "0.3000 over 2 of 3 labels"),
+        ({"macro_auroc": 0.7}, {"macro": (None, None, None)}, False, None, "undefined"),
+        ({"macro_log_loss": 0.2}, {}, True, 0.2, "0.2000 over 2 of 3 labels"),
+        ({"macro_log_loss": 0.19}, {}, False, 0.2, "0.2000 over 2 of 3 labels"),
+        ({"label_auroc_min": 0.6}, {}, True, 0.6, "0.6000 (l0); 1 without AUROC"),
+        ({"label_auroc_min": 0.7}, {}, False, 0.6, "0.6000 (l0); 1 of 2 below; 1 without AUROC"),
+        ({"label_auroc_min": 0.7}, {"aurocs": (None,)}, False, None, "undefined for every label"),
+        ({"beats": ["recency"]}, {}, True, 0.1, "+0.1000 (95 % interval +0.0200 to +0.2000)"),
+        (
+            {"beats": ["recency"]},
+            {"difference": (0.1, -0.02, 0.2)},
+            False,
+            0.1,
+            "+0.1000 (95 % interval -0.0200",
+        ),
+        ({"beats": ["recency"]}, {"difference": (0.1, None, None)}, False, 0.1, "+0.1000, no interval"),
+        ({"beats": ["recency"]}, {"difference": (None, None, None)}, False, None, "undefined"),
+        ({"beats": ["boosting"]}, {}, False, None, "boosting is not in the report"),
+    ],
+)
+def test_a_gate_passes_or_fails_and_tells_its_value(gates, given, passed, value, found):
+    [gate] = judge(GatesSection(**gates), report(**given))
+    assert (gate.passed, gate.value) == (passed, value)
+    assert gate.found.startswith(found)
+
+
+def test_a_baseline_to_beat_must_be_one_of_those_that_the_report_has(tmp_path):
+    text = shortest(baselines="[recency]", gates="{beats: [recency, boosting]}")
+    assert problems_of(tmp_path, text) == [
+        "scenario.yaml:11: gates.beats: must be one of baselines, however: boosting is not; add it there"
+    ]
+
+
+def test_gates_without_a_gate_are_refused(tmp_path):
+    [problem] = problems_of(tmp_path, shortest(gates="{}"))
+    assert problem.endswith("gates: at least one gate must be given, however: there is none; remove gates")
+
+
+def with_gates(trained, folder, text: str):
+    """A copy of the run whose scenario has other gates."""
+    shutil.copytree(trained / NAME, folder / NAME)
+    (folder / "store").symlink_to(trained / "store")
+    path = folder / NAME / "resolved.yaml"
+    before = path.read_text()
+    path.write_text(re.sub(r"^gates:.*?(?=^\S|\Z)", text, before, flags=re.DOTALL | re.MULTILINE))
+    return "--runs-dir", folder
+
+
+def test_gates_that_pass_stand_in_the_report_and_the_check_ends_with_zero(trained, mlc):
+    result = mlc("evaluate", NAME, "--runs-dir", trained, "--check", "--json")
+    assert result.code == 0, result.err
+    gates = json.loads(result.out)["gates"]
+    assert gates == json.loads((trained / NAME / "report.json").read_text())["gates"]
+    assert [gate["passed"] for gate in gates] == [True, True]
+    assert "passed: macro AP >= 0.2: 0." in result.err
+    assert "| better than prevalence in macro AP |" in (trained / NAME / "report.md").read_text()
+
+
+def test_a_gate_that_fails_is_told_and_ends_with_one_only_where_asked(trained, mlc, tmp_path):
+    flags = with_gates(trained, tmp_path / "runs", "gates: {macro_ap: 0.99, beats: prevalence}\n")
+    checked = mlc("evaluate", NAME, *flags, "--check")
+    assert checked.code == 1
+    assert "FAILED: macro AP >= 0.99: 0." in checked.err
+    assert "passed: better than prevalence in macro AP: +0." in checked.err
+    assert "the same numbers as in training" in checked.err
+    assert mlc("evaluate", NAME, *flags).code == 0
+
+
+def test_a_check_without_gates_says_where_to_add_them(trained, mlc, tmp_path):
+    result = mlc("evaluate", NAME, *with_gates(trained, tmp_path / "runs", ""), "--check")
+    assert result.code == 2
+    assert f"the scenario of {NAME} has none; add gates:" in result.err

@@ -1,0 +1,50 @@
+"""The model card says what report and scenario say."""
+
+import json
+
+import pytest
+
+from mlc.report.model_card import model_card
+from mlc.run import Run
+
+NAME = "departments_28d"
+
+
+@pytest.fixture
+def run(trained):
+    return Run(trained / NAME)
+
+
+def test_the_card_of_a_run_is_made_of_its_report_and_scenario(run):
+    card = (run / "MODEL_CARD.md").read_text()
+    report = json.loads((run / "report.json").read_text())
+    assert card == model_card(run.scenario(), report)
+    for label in report["splits"]["test"]["labels"]:
+        shown = (
+            f"| {label['name']} | {label['support']:,} | {label['prevalence']:.4f} | {label['auroc']:.3f} ("
+        )
+        assert shown in card
+    macro = report["splits"]["test"]["macro"]
+    assert f"| model | {macro['auroc']:.3f} (" in card
+    assert report["verdict"].split(":")[0] in card
+    for told in ("Window: 28 days", "Rule `exists`", "events at bought_at", "passed", "mlc predict"):
+        assert told in card
+
+
+def test_undefined_numbers_are_dashes_with_their_reason_among_the_limits(run):
+    report = run.read_json("report.json")
+    label = report["splits"]["test"]["labels"][0]
+    label |= {"auroc": None, "ap": None, "auroc_interval": None, "ap_interval": None, "lift": None}
+    label |= {"support": 0, "undefined": "no positive", "precision": None, "recall": None}
+    card = model_card(run.scenario(), report)
+    assert f"- {label['name']}: no positive." in card
+    assert f"| {label['name']} | 0 | {label['prevalence']:.4f} | - | - | - |" in card
+    assert "None" not in card
+
+
+def test_names_cannot_break_the_markdown(run):
+    report = run.read_json("report.json")
+    report["splits"]["test"]["labels"][0]["name"] = "a|b\n# <script>"
+    card = model_card(run.scenario(), report)
+    assert "| a\\|b # \\<script> |" in card
+    assert "\n# <script>" not in card

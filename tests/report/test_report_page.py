@@ -1,0 +1,340 @@
+"""report.html: well formed, alone, small, true; and alive in a real browser, where there is one."""
+
+import importlib
+import json
+import re
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mlc.evaluation.calibration import Calibrator
+from mlc.evaluation.thresholds import Threshold
+from mlc.report import build_report, report_page, report_schema
+from mlc.report.panels import Scored
+from mlc.report.trust import trust
+from mlc.run import Run
+from mlc.scenario import load_scenario
+from mlc.tables import array_column
+
+jsonschema: Any = importlib.import_module("jsonschema")  # it has no types
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+MADE = {"fingerprint": "0123456789ab", "versions": {"torch": "2.5"}, "command": ["train", "<b>"]}
+LOG = [{"epoch": 1, "train_loss": 0.5, "validation_loss": 0.6, "validation_macro_ap": 0.2}]
+NAMES = ["<b>&\"bold'", "</script><script>alert(1)</script>", "Shorts"]
+
+
+def tables(names, examples=120, cutoffs=3, seed=7):
+    """Random examples over several cutoffs of each split, and predictions that know a little."""
+    draw = np.random.default_rng(seed)
+    rows = [
+        {"entity_id": entity, "cutoff": datetime(2018 + at, 1 + month, 1), "split": split}
+        for at, split in enumerate(("train", "validation", "test"))
+        for month in range(cutoffs)
+        for entity in range(examples)
+    ]
+    frame = pl.DataFrame(rows)
+    scores_NK = draw.uniform(0.01, 0.99, (len(rows), len(names))).astype(np.float32)
+    targets_NK = (draw.uniform(size=scores_NK.shape) < scores_NK).astype(np.uint8)
+    targets_NK[draw.uniform(size=scores_NK.shape) < 0.05] = 255
+    predictions = frame.with_columns(
+        array_column("scores", scores_NK), array_column("raw_scores", np.sqrt(scores_NK))
+    )
+    return frame.with_columns(array_column("targets", targets_NK)), predictions
+
+
+def made_page(names, **sizes):
+    """The report of random tables, and its page."""
+    examples, predictions = tables(names, **sizes)
+    half = pl.Series(np.arange(examples.height) % 2).replace_strict(
+        [0, 1], ["<even>", "odd"], return_dtype=pl.Enum(["<even>", "odd"])
+    )
+    report = build_report(
+        "shop",
+        names,
+        examples,
+        predictions,
+        baselines={
+            "chance": predictions.with_columns(array_column("scores", np.full((len(half), len(names)), 0.5)))
+        },
+        thresholds=[Threshold(name, 0.5, "fixed") for name in names],
+        calibrators=[Calibrator(name, "platt") for name in names],
+        slices={"half": half},
+        funnel=[{"reason": "all", "removed": 0, "kept": examples.height}],
+    )
+    page = report_page(report, examples, predictions, made=MADE, log=LOG, scenario="name: <shop>")
+    return report, page, examples, predictions
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return made_page(NAMES)
+
+
+def tree(page):
+    return ElementTree.fromstring(page.removeprefix("<!doctype html>\n"))
+
+
+def words(node):
+    return "".join(node.itertext())
+
+
+# ── the file ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_strange_names_are_shown_as_they_are_and_only_our_script_runs(drawn):
+    _, page, _, _ = drawn
+    found = tree(page)
+    assert len(list(found.iter("script"))) == 1
+    assert not list(found.iter("b"))
+    labels = next(table for table in found.iter("table") if table.get("class") == "sortable")
+    assert [words(next(row.iter("td"))) for row in labels.find("tbody")] == NAMES
+    assert not re.search(r"https?://|src=|url\(", page)
+
+
+def test_the_first_screen_says_verdict_scores_with_intervals_and_which_labels_to_trust(drawn):
+    report, page, _, _ = drawn
+    found = tree(page)
+    assert words(found.find("body/header/p")) == report["verdict"]
+    first = words(found.find("body/main/section"))
+    macro = report["splits"]["test"]["macro"]
+    for score in ("auroc", "ap"):
+        low, high = macro[f"{score}_interval"]
+        assert f"{macro[score]:.3f}95 % interval {low:.3f}-{high:.3f}" in first
+    assert report["trust"]["rule"] in first
+    assert sum(len(report["trust"][kind]) for kind in ("trusted", "weak", "not_evaluable")) == 3
+
+
+def test_the_numbers_of_the_label_table_are_those_of_the_report(drawn):
+    report, page, _, _ = drawn
+    table = next(table for table in tree(page).iter("table") if table.get("class") == "sortable")
+    for row, label in zip(table.find("tbody"), report["splits"]["test"]["labels"], strict=True):
+        cells = [words(cell) for cell in row]
+        assert cells[1] == str(label["support"])
+        assert cells[3] == f"{label['auroc']:.3f}"
+        assert cells[9] == str(label["volume"])
+
+
+def test_a_page_of_250_labels_stays_below_5_mb():
+    _, page, _, _ = made_page([f"label {k}" for k in range(250)], examples=200, cutoffs=8)
+    assert len(page.encode()) < 5_000_000
+    assert page.count("<summary>label ") == 200
+    assert "The first 200 of 250 labels." in page
+
+
+def test_undefined_labels_and_a_single_cutoff_are_drawn_too():
+    examples, predictions = tables(["Dress", "Skirt"], cutoffs=1)
+    targets_NK = examples["targets"].to_numpy().copy()
+    targets_NK[:, 0] = 0
+    targets_NK[:, 1] = 255
+    examples = examples.with_columns(array_column("targets", targets_NK))
+    cuts = [Threshold("Dress", 0.0, "top_k", top_k=1), Threshold("Skirt", 1.0, "fixed")]
+    report = build_report("shop", ["Dress", "Skirt"], examples, predictions, baselines={}, thresholds=cuts)
+    page = report_page(report, examples, predictions, made={}, log=[], scenario="")
+    assert report["trust"]["not_evaluable"] == ["Dress", "Skirt"]
+    assert report["backtest"] == []
+    assert "Over the test cutoffs" not in page
+    tree(page)
+
+
+# ── what is drawn ───────────────────────────────────────────────────────────────────────────────
+
+
+@given(
+    st.integers(1, 30).flatmap(
+        lambda n: st.tuples(
+            arrays(np.float32, n, elements=st.sampled_from([0.0, 0.25, 0.5, 1.0])),
+            arrays(np.uint8, n, elements=st.sampled_from([0, 1, 255])),
+        )
+    )
+)
+def test_counts_at_a_cut_are_those_of_a_plain_loop(scored):
+    scores_N, targets_N = scored
+    cuts_C = np.array([1.0, 0.5, 0.3, 0.0], np.float32)
+    yes_C, hits_C = Scored.of(scores_N, scores_N, targets_N).counts(cuts_C)
+    known = [(s, t) for s, t in zip(scores_N, targets_N, strict=True) if t != 255]
+    assert yes_C.tolist() == [sum(s >= cut for s, _ in known) for cut in cuts_C]
+    assert hits_C.tolist() == [sum(s >= cut and t == 1 for s, t in known) for cut in cuts_C]
+
+
+def test_parts_of_the_test_add_up_to_it(drawn):
+    report, _, examples, _ = drawn
+    test = examples.filter(pl.col("split") == "test")
+    positives = int((test["targets"].to_numpy() == 1).sum())
+    for parts in (report["backtest"], report["slices"][0]["parts"]):
+        assert sum(part["examples"] for part in parts) == test.height
+        assert sum(part["positives"] for part in parts) == positives
+    assert [part["first"][:7] for part in report["backtest"]] == ["2020-01", "2020-02", "2020-03"]
+
+
+def test_a_part_is_scored_as_if_it_were_the_whole_test(drawn):
+    report, _, examples, predictions = drawn
+    last = (pl.col("split") != "test") | (pl.col("cutoff") == datetime(2020, 3, 1))
+    cuts = [Threshold(name, 0.5, "fixed") for name in NAMES]
+    alone = build_report(
+        "shop", NAMES, examples.filter(last), predictions.filter(last), baselines={}, thresholds=cuts
+    )
+    for score in ("ap", "auroc", "log_loss"):
+        assert report["backtest"][-1]["macro"][score] == alone["splits"]["test"]["macro"][score]
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind"),
+    [
+        ({}, "trusted"),
+        ({"support": 29}, "weak"),
+        ({"support": 9}, "not_evaluable"),
+        ({"support": 95}, "not_evaluable"),
+        ({"auroc_interval": [0.6, 0.9]}, "weak"),
+        ({"ap_interval": [0.3, 0.9]}, "weak"),
+        ({"auroc_interval": None}, "weak"),
+    ],
+)
+def test_a_label_is_trusted_by_its_support_and_intervals(changed, kind):
+    sure = {"auroc_interval": [0.61, 0.9], "ap_interval": [0.5, 0.9]}
+    label = {"name": "Dress", "examples": 100, "support": 40, "prevalence": 0.4, **sure}
+    assert trust([label | changed])[kind] == ["Dress"]
+
+
+# ── the schema ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_reports_follow_the_schema_and_nothing_else_does(drawn, trained, mlc):
+    printed = mlc("schema", "--report")
+    assert printed.code == 0, printed.err
+    schema = json.loads(printed.out)
+    assert schema == report_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    judge = jsonschema.Draft202012Validator(schema)
+    real = json.loads((trained / "departments_28d/report.json").read_text())
+    for report in (real, json.loads(json.dumps(drawn[0]))):
+        judge.validate(report)
+        for missing in set(report) - {"oracle", "gates"}:
+            assert not judge.is_valid({name: value for name, value in report.items() if name != missing})
+    real["splits"]["test"]["labels"][0]["auroc"] = "high"
+    assert not judge.is_valid(real)
+
+
+# ── in a browser ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium: Playwright's own, or the system's."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra dev)")
+    with playwright.sync_playwright() as started:
+        own = started.chromium.executable_path
+        path = own if Path(own).exists() else next(filter(None, map(shutil.which, BROWSERS)), None)
+        if path is None:
+            pytest.skip("needs Chromium: playwright install chromium, or the system's")
+        opened = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Opens a page from disk; at the end, nothing was complained of and nothing was asked of a network."""
+    said, asked = [], []
+
+    def open_page(text, **options):
+        path = tmp_path / "report.html"
+        path.write_text(text, encoding="utf-8")
+        shown = browser.new_page(**options)
+        shown.on("console", lambda message: said.append(message.text))
+        shown.on("pageerror", lambda error: said.append(str(error)))
+        shown.on("request", lambda request: asked.append(request.url))
+        shown.goto(path.as_uri())
+        return shown
+
+    yield open_page
+    assert said == []
+    assert all(url.startswith("file:") for url in asked)
+
+
+def test_a_click_on_a_heading_sorts_and_a_second_one_turns_it_round(opened, drawn):
+    report, page, _, _ = drawn
+    shown = opened(page)
+    rows = shown.locator("table.sortable").first.locator("tbody tr td:first-child")
+    labels = report["splits"]["test"]["labels"]
+    for head, key in (("AUROC", "auroc"), ("support", "support")):
+        button = shown.get_by_role("button", name=head, exact=True).first
+        falling = [label["name"] for label in sorted(labels, key=lambda label: -label[key])]
+        button.click()
+        assert rows.all_text_contents() == falling
+        button.click()
+        assert rows.all_text_contents() == falling[::-1]
+
+
+def test_a_slider_tells_what_a_cut_gives_and_writes_yaml(opened, drawn):
+    _, page, examples, predictions = drawn
+    shown = opened(page)
+    shown.locator("details > summary").filter(has_text="Shorts").click()
+    explorer = shown.locator(".explorer").nth(2)
+    slider = explorer.locator("input")
+    assert explorer.locator("output").text_content() == "0.5"
+    slider.focus()
+    slider.press("ArrowRight")
+    cut = float(explorer.locator("output").text_content())
+    assert cut < 0.5
+    for at, split in enumerate(("validation", "test")):
+        rows = (examples["split"] == split).to_numpy()
+        target_N, score_N = (
+            table[column].to_numpy()[rows, 2]
+            for table, column in ((examples, "targets"), (predictions, "scores"))
+        )
+        yes_N, known_N = score_N >= np.float32(cut), target_N != 255
+        yes, hits = int((yes_N & known_N).sum()), int((yes_N & (target_N == 1)).sum())
+        told = explorer.locator("tbody tr").nth(at).locator("td").all_text_contents()
+        assert told == [
+            split,
+            str(yes),
+            f"{100 * yes / known_N.sum():.1f}%",
+            f"{100 * hits / yes:.1f}%",
+            f"{100 * hits / (target_N == 1).sum():.1f}%",
+        ]
+    yaml = shown.locator("#thresholds-yaml").input_value()
+    assert yaml == f'thresholds:\n  per_label:\n    "Shorts": {cut:g}\n'
+    shown.get_by_role("button", name="Copy YAML").click()
+    shown.get_by_role("button", name="Copied").wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_a_phone_by_day_and_by_night(opened, drawn, scheme):
+    shown = opened(drawn[1], viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    shown.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    assert shown.evaluate("document.documentElement.scrollWidth") == 360
+    paper = shown.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(20, 23, 26)") == (scheme == "dark")
+
+
+def test_the_yaml_of_the_page_is_a_scenario_section(opened, trained):
+    page = (trained / "departments_28d/report.html").read_text(encoding="utf-8")
+    shown = opened(page)
+    shown.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    for slider in shown.locator(".explorer input").all():
+        slider.press("Home")
+    text = shown.locator("#thresholds-yaml").input_value()
+    path = trained / "departments_28d/resolved.yaml"
+    names = Run(trained / "departments_28d").read_json("thresholds.json")["thresholds"]
+    body = "{" + ", ".join(line.strip() for line in text.splitlines()[2:]) + "}"
+    per_label = load_scenario(path, [f"thresholds={{per_label: {body}}}"]).thresholds.per_label
+    assert len(per_label) == len(names)
+
+
+def test_a_sheet_of_paper_is_wide_enough_and_every_panel_is_unfolded(opened, trained):
+    page = (trained / "departments_28d/report.html").read_text(encoding="utf-8")
+    shown = opened(page, viewport={"width": 1047, "height": 700}, color_scheme="dark")  # A4, landscape
+    shown.emulate_media(media="print")
+    shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert shown.evaluate("document.documentElement.scrollWidth") == 1047
+    assert shown.locator("details:not([open])").count() == 0
+    assert shown.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

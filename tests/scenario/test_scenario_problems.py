@@ -1,0 +1,521 @@
+"""What the scenario reader refuses, and how it says so."""
+
+import re
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlc.errors import ScenarioError
+from mlc.scenario import load_scenario, scenario_yaml
+from tests.support.scenario_texts import FULL, SHORTEST, problems_of, shared, shortest, written
+
+# ── what is refused, and how ────────────────────────────────────────────────────────────────────
+
+REFUSED_SECTIONS = [
+    # unknown fields
+    ("trane", "{epochs: 1}", "trane: unknown field, did you mean train or pretrain?"),
+    ("epochs", "1", "epochs: unknown field; it belongs to train"),
+    ("train", "{epcohs: 1}", "train.epcohs: unknown field, did you mean epochs?"),
+    ("train", "{loss: {kind: focal, gama: 1}}", "train.loss.gama: unknown field, did you mean gamma?"),
+    ("train", "{loss: {kind: focl}}", "train.loss: unknown kind focl, did you mean focal?"),
+    (
+        "train",
+        "{loss: {gamma: 1}}",
+        "train.loss: must have a kind, however: it has none; add kind: bce or focal or asymmetric",
+    ),
+    ("examples", "{gap_days: 3}", "examples.gap_days: unknown field; it belongs to target"),
+    ("model", "{prest: nano}", "model.prest: unknown field, did you mean preset?"),
+    (
+        "thresholds",
+        "{Dress: {kind: fixed, value: 1, valu: 1}}",
+        "thresholds.Dress.valu: unknown field, did you mean value?",
+    ),
+    (
+        "thresholds",
+        "{default: .3, Dress: .4}",
+        "thresholds.Dress: unknown field; where default or per_label is written, labels stand below "
+        "per_label",
+    ),
+    ("thresholds", "max_f2", "thresholds: unknown kind max_f2, did you mean max_f1 or max_fbeta?"),
+    # wrong types and values
+    ("train", "[1]", "train: must be a mapping, however: a list"),
+    ("model", "small", "model: must be a mapping, however: 'small'"),
+    ("model", "", "model: must be a mapping, however: null"),
+    ("train", "{epochs: many}", "train.epochs: must be a whole number, however: 'many'"),
+    ("train", "{epochs: '3'}", "train.epochs: must be a whole number, however: '3'; remove the quotes"),
+    ("train", "{epochs: true}", "train.epochs: must be a whole number, however: true"),
+    ("train", "{epochs: 2.5}", "train.epochs: must be a whole number, however: 2.5"),
+    ("train", "{epochs: 0}", "train.epochs: must be at least 1, however: 0"),
+    ("train", "{learning_rate: true}", "train.learning_rate: must be a number, however: true"),
+    ("train", "{learning_rate: 0}", "train.learning_rate: must be greater than 0, however: 0"),
+    ("train", "{learning_rate: .inf}", "train.learning_rate: must be a finite number, however: inf"),
+    ("train", "{limit_val_batches: 0}", "train.limit_val_batches: must be at least 1, however: 0"),
+    ("train", "{limit_val_batches: 1.5}", "train.limit_val_batches: must be at most 1, however: 1.5"),
+    (
+        "train",
+        "{limit_val_batches: true}",
+        "train.limit_val_batches: must be a number of batches, such as 100, "
+        "or a share of them, such as 0.1, however: true",
+    ),
+    ("train", "{devices: al}", "train.devices: must be auto or a whole number of devices, however: 'al'"),
+    ("train", "{strategy: dp}", "train.strategy: must be auto, ddp or fsdp, however: 'dp'"),
+    ("train", "{seed: 4294967296}", "train.seed: must be less than 4.29497e+09, however: 4294967296"),
+    (
+        "train",
+        "{loggers: [tensorbord]}",
+        "train.loggers.0: must be csv, tensorboard, mlflow or wandb, however: 'tensorbord'",
+    ),
+    (
+        "train",
+        "{loggers: [csv, csv]}",
+        "train.loggers: each name must stand once, however: csv twice; remove one",
+    ),
+    ("gates", "{macro_pa: 0.3}", "gates.macro_pa: unknown field, did you mean macro_ap or macro_auroc?"),
+    (
+        "gates",
+        "{macro_ap: '<= 0.2'}",
+        "gates.macro_ap: must be a number such as 0.25, or \">= 0.25\", however: '<= 0.2'",
+    ),
+    (
+        "gates",
+        "{macro_log_loss: '>= 0.2'}",
+        "gates.macro_log_loss: must be a number such as 0.25, or \"<= 0.25\", however: '>= 0.2'",
+    ),
+    ("gates", "{macro_auroc: 70}", "gates.macro_auroc: must be at most 1, however: 70"),
+    ("gates", "{label_auroc_min: 0}", "gates.label_auroc_min: must be greater than 0, however: 0"),
+    (
+        "gates",
+        "{beats: recent}",
+        "gates.beats: must be prevalence, frequency, recency or boosting, however: 'recent'",
+    ),
+    (
+        "gates",
+        "{beats: [recency, recency]}",
+        "gates.beats: each name must stand once, however: recency twice; remove one",
+    ),
+    ("model", "{history: 1}", "model.history: must be true or false, however: 1"),
+    ("model", "{history: yes}", "model.history: must be true or false, however: 'yes'"),
+    (
+        "model",
+        "{history: false, attributes: false}",
+        "model: at least one of history, attributes, memory, context must be on, however: all are off",
+    ),
+    (
+        "model",
+        "{max_events: 100}",
+        "model: max_events has no effect, however: memory, foundation and context are off; remove it",
+    ),
+    ("examples", "{holdout_entities: 1}", "examples.holdout_entities: must be less than 1, however: 1"),
+    ("examples", "{every_days: 99999}", "examples.every_days: must be at most 36500, however: 99999"),
+    (
+        "examples",
+        "{test_from: soon}",
+        "examples.test_from: must be a date such as 2024-03-31 or 2024-03-31T18:00:00, however: 'soon'",
+    ),
+    (
+        "examples",
+        "{test_from: 20200901}",
+        "examples.test_from: must be a date such as 2024-03-31 or 2024-03-31T18:00:00, however: 20200901",
+    ),
+    (
+        "examples",
+        "{test_from: true}",
+        "examples.test_from: must be a date such as 2024-03-31 or 2024-03-31T18:00:00, however: true",
+    ),
+    (
+        "examples",
+        "{test_from: 2020-02-30}",
+        "examples.test_from: must be readable, however: 2020-02-30: "
+        "day is out of range for month; quote it if it is text",
+    ),
+    ("thresholds", "1.5", "thresholds: must be at most 1, however: 1.5"),
+    ("thresholds", "true", "thresholds: must be a mapping, however: true"),
+    ("thresholds", "{Dress: -1}", "thresholds.Dress: must be at least 0, however: -1"),
+    (
+        "thresholds",
+        "'0.5'",
+        "thresholds: unknown kind 0.5, known: auto, cost, fixed, max_f1, max_fbeta, precision_at_least, …",
+    ),
+    (
+        "name",
+        "a/b",
+        "name: must be letters, digits, '.', '_' or '-', and begin with a letter or digit, however: 'a/b'",
+    ),
+    ("name", "12", "name: must be text, however: 12; quote it"),
+    # YAML
+    ("<<", "{train: 1}", "<<: merge keys (<<) are not read; write the fields out"),
+    ("12", "x", "12: a key must be text, however: 12; quote it"),
+    ("~", "x", "~: a key must be text, however: ~; quote it"),
+    ("? [a]\n", "x", "line 10: a key must be text, however: a list or mapping; quote it"),
+    ("train", "{epochs: !!int x}", "train.epochs: a tag such as !!int means nothing here; remove it"),
+    ("train", "!mine {epochs: 1}", "train: a tag such as !mine means nothing here; remove it"),
+    ("train", "&a {epochs: *a}", "train.epochs: an alias must not contain itself; write the value out"),
+    (
+        "train",
+        "{epochs: 1, epochs: 2}",
+        "train.epochs: must stand once, however: it is in line 10 too; remove one",
+    ),
+    # contradictions
+    (
+        "examples",
+        "{validation_from: 2020-08-20, test_from: 2020-09-01}",
+        "examples.validation_from: must lie at "
+        "least 21 days (gap and window) before test_from, however: 2020-08-20 and 2020-09-01; move "
+        "it back by 9 days",
+    ),
+    (
+        "examples",
+        "{test_from: 2020-09-01, observed_until: 2020-09-10}",
+        "examples.test_from: must lie at least 21 "
+        "days (gap and window) before observed_until, however: 2020-09-01 and 2020-09-10; move it "
+        "back by 12 days",
+    ),
+    (
+        "examples",
+        "{validation_from: 9999-12-31, test_from: 0001-01-01}",
+        "examples.validation_from: must lie at least "
+        "21 days (gap and window) before test_from, however: 9999-12-31 and 1-01-01; move it back "
+        "by 3652079 days",
+    ),
+    (
+        "examples",
+        "{validation_from: 2020-08-01, test_from: 2020-09-01T00:00Z}",
+        "examples.validation_from: moments "
+        "must all have a zone or none, however: validation_from without; add one, such as Z",
+    ),
+    (
+        "thresholds",
+        "{Dres: .4}",
+        "thresholds.Dres: must be one of class_names, however: Dres is not; did you mean Dress?",
+    ),
+    (
+        "thresholds",
+        "{per_label: {J.Crew: 1}}",
+        "thresholds.per_label.J.Crew: must be one of class_names, "
+        "however: J.Crew is not; known: Dress, Skirt",
+    ),
+]
+
+
+@pytest.mark.parametrize(("section", "text", "problem"), REFUSED_SECTIONS)
+def test_a_wrong_section_is_refused_with_its_line_in_one_sentence(tmp_path, section, text, problem):
+    assert problems_of(tmp_path, shortest(**{section: text})) == [f"scenario.yaml:10: {problem}"]
+
+
+@pytest.mark.parametrize("label", ["12", "1e-3", "2020-01-01", "null", "true", "~"])
+def test_a_label_that_is_not_text_must_be_quoted(tmp_path, label):
+    for text, field in ((f"[Dress, {label}]", "class_names.1"), (f"{{Dress: {label}}}", "class_names.Dress")):
+        (problem,) = problems_of(tmp_path, shortest(text))
+        assert problem.startswith(f"scenario.yaml:8: target.{field}: must be ")
+        assert "quote it" in problem or "list" in problem
+    (problem,) = problems_of(tmp_path, shortest(f"{{{label}: Dress}}"))
+    assert problem.endswith(f"a key must be text, however: {label}; quote it")
+
+
+REFUSED_CLASS_NAMES = [
+    (
+        "Dress",
+        "class_names: must be a list of names, {top: 25}, or a mapping of label to values, however: 'Dress'",
+    ),
+    ("[]", "class_names: must not be empty, however: it is"),
+    ("{}", "class_names: must not be empty, however: it is"),
+    ("['']", "class_names.0: must not be empty, however: it is"),
+    ("[A, B, A]", "class_names: each name must stand once, however: A twice; remove one"),
+    ("[[A]]", "class_names.0: must be text, however: a list"),
+    ("{top: '25'}", "class_names.top: must be a whole number, however: '25'; remove the quotes"),
+    ("{top: 2.5}", "class_names.top: must be a whole number, however: 2.5"),
+    ("{min_support: 3}", "class_names.top: must be given, however: it is missing"),
+    ("{top: 3, min_suport: 3}", "class_names.min_suport: unknown field, did you mean min_support?"),
+    ("{groups: [A], top: [B, {}]}", "class_names.top.1: must be text, however: a mapping"),
+    ("{top: 3, top: 4}", "class_names.top: must stand once, however: it is in line 8 too; remove one"),
+]
+
+
+@pytest.mark.parametrize(("class_names", "problem"), REFUSED_CLASS_NAMES)
+def test_wrong_class_names_are_refused(tmp_path, class_names, problem):
+    assert problems_of(tmp_path, shortest(class_names)) == [f"scenario.yaml:8: target.{problem}"]
+
+
+TABLE = "{kind: events, path: sales.parquet, time: day}"
+
+
+REFUSED_TABLES = [
+    ("{kind: event, path: p, time: t}", "sales: unknown kind event, did you mean events?"),
+    (
+        "{path: p, time: t}",
+        "sales: must have a kind, however: it has none; add kind: events or dimension or entities",
+    ),
+    ("{kind: events, path: p}", "sales.time: must be given, however: it is missing"),
+    ("{kind: events, path: p, time: t, jions: {}}", "sales.jions: unknown field, did you mean joins?"),
+    (
+        "{kind: events, path: p, time: t, events: 1}",
+        "sales.events: unknown field, known: columns, computed, encoders, entity, format, joins, …",
+    ),
+    ("{kind: events, path: '', time: t}", "sales.path: must not be empty, however: it is"),
+    ("{kind: events, path: p, time: t, format: cvs}", "sales.format: unknown kind cvs, did you mean csv?"),
+    (
+        "{kind: events, path: p, time: t, format: {kind: csv, seperator: ','}}",
+        "sales.format.seperator: unknown field, did you mean separator?",
+    ),
+    (
+        "{kind: events, path: p, time: t, format: {kind: csv, separator: '||'}}",
+        "sales.format.separator: must be 1 character long, however: '||'",
+    ),
+    (
+        "{kind: events, path: p, time: t, encoders: {category: {kind: category, min_cout: 1}}}",
+        "sales.encoders.category.min_cout: unknown field, did you mean min_count?",
+    ),
+    ("{kind: events, path: p, time: t, encoders: {x: 5}}", "sales.encoders.x: must be a mapping, however: 5"),
+    (
+        "{kind: events, path: p, time: t, joins: {shops: shop}}",
+        "sales.joins.shops: must be a table of kind dimension, however: shops is not; there is none",
+    ),
+    (
+        f"{TABLE}\n    shop: {{kind: dimension, path: p, key: k}}",
+        "shop: must be joined by an events table, however: none does; add it to joins, or remove it",
+    ),
+    (
+        "{kind: events, path: p, time: t, joins: {shop: a}}\n    shop: {kind: dimension, path: p, "
+        "key: [k, l]}",
+        "sales.joins.shop: must name one column for each key column (k, l), however: a",
+    ),
+]
+
+
+@pytest.mark.parametrize(("table", "problem"), REFUSED_TABLES)
+def test_a_wrong_table_is_refused_at_its_own_depth(tmp_path, table, problem):
+    found = problems_of(tmp_path, SHORTEST.replace(TABLE, table))
+    assert [re.sub(r"scenario.yaml:\d+: data.tables.", "", line) for line in found] == [problem]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (
+            "table: sales",
+            "table: sale",
+            "6: target.table: must be a table of kind events, however: sale is not; did you mean sales?",
+        ),
+        (
+            "column: product",
+            "column: shop.name",
+            "7: target.column: shop must be joined to sales, however: it is not; add joins: {shop: …} to it",
+        ),
+        (
+            "[Dress, Skirt]",
+            "{top: 3}\n  true_probabilities: p",
+            "9: target.true_probabilities: needs class_names "
+            "written out, however: they are {top: K}; list them, or remove this",
+        ),
+        (
+            "21",
+            "21\n  rule: {kind: count_at_least, tims: 3, times: 2}",
+            "10: target.rule.tims: unknown field, did you mean times?",
+        ),
+        (
+            "entity: customer",
+            "entity: customer\n  memory_limit: 8 gigs",
+            "3: data.memory_limit: must be a size of memory such as 8GB or 500MB, however: '8 gigs'",
+        ),
+        ("21", "21\n  rule: count_at_least", "10: target.rule.times: must be given, however: it is missing"),
+    ],
+)
+def test_a_wrong_target_is_refused(tmp_path, old, new, problem):
+    assert problems_of(tmp_path, SHORTEST.replace(old, new)) == [f"scenario.yaml:{problem}"]
+
+
+def test_without_an_events_table_the_rest_is_checked_too(tmp_path):
+    found = problems_of(tmp_path, SHORTEST.replace(TABLE, "{kind: entities, path: p, key: k}"))
+    assert [line.partition(", however")[0] for line in found] == [
+        "scenario.yaml:3: data.tables: one table must be of kind events",
+        "scenario.yaml:6: target.table: must be a table of kind events",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "",
+            "scenario.yaml:1: a scenario must be a mapping with data: and target:, however: it is "
+            "an empty file",
+        ),
+        (
+            "- a",
+            "scenario.yaml:1: a scenario must be a mapping with data: and target:, however: it is a list",
+        ),
+        (
+            "hello",
+            "scenario.yaml:1: a scenario must be a mapping with data: and target:, however: it is text",
+        ),
+        (
+            "12",
+            "scenario.yaml:1: a scenario must be a mapping with data: and target:, however: it is a "
+            "single value",
+        ),
+        (
+            b"PAR1\xff\xfe\x00",
+            "scenario.yaml: must be a text file in UTF-8, however: it is binary; name a YAML file",
+        ),
+        ("a: \x07", "scenario.yaml:1: must be YAML text, however: it has the character #x0007; remove it"),
+        (
+            "a:\n\tb: 1",
+            "scenario.yaml:2: must be YAML text, however: a value or an indentation begins with a "
+            "tab; use spaces",
+        ),
+        ("a: {b", "scenario.yaml:1: must be YAML text, however: expected ',' or '}', but got '<stream end>'"),
+        (
+            "a: 1\n---\nb: 1",
+            "scenario.yaml:2: must be YAML text, however: expected a single document in the stream, "
+            "but found another document",
+        ),
+        ("a: *b", "scenario.yaml:1: must be YAML text, however: found undefined alias 'b'"),
+        ("[" * 5000, "scenario.yaml:1: must be YAML text, however: it is nested hundreds of levels deep"),
+        (
+            b"#" * 10_000_001,
+            "scenario.yaml: must be a text file in UTF-8, however: it has 10 MB; name a YAML file",
+        ),
+    ],
+)
+def test_what_is_no_scenario_at_all_is_told_in_one_line(tmp_path, text, problem):
+    assert problems_of(tmp_path, text) == [problem]
+
+
+def test_a_missing_file_and_a_folder_name_the_yaml_files_beside_or_in_them(tmp_path):
+    written(tmp_path, SHORTEST, "departments.yaml")
+    for path, end in (
+        (
+            tmp_path / "department.yaml",
+            "the file must exist, however: it does not; did you mean departments.yaml?",
+        ),
+        (tmp_path, "it is a folder; name a YAML file in it: departments.yaml"),
+        (tmp_path / "no" / "x.yaml", "there is no YAML file in that folder"),
+        (tmp_path / "departments.yaml" / "x", "Not a directory; choose another, or mend its permissions"),
+    ):
+        with pytest.raises(ScenarioError) as caught:
+            load_scenario(path)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert str(caught.value).endswith(end)
+
+
+def test_aliases_of_aliases_that_stand_for_billions_are_refused_at_once(tmp_path):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    start = time.perf_counter()
+    (problem,) = problems_of(tmp_path, "\n".join(lines))
+    assert "must have at most 100000 values" in problem
+    assert time.perf_counter() - start < 5
+
+
+def test_a_plain_alias_is_welcome(tmp_path):
+    text = SHORTEST.replace("[Dress, Skirt]", "&names [Dress, Skirt]").replace(
+        "day}", "day, encoders: &e {x: number}}"
+    )
+    assert load_scenario(written(tmp_path, text)).target.class_names == ["Dress", "Skirt"]
+
+
+# ── all at once, in order ───────────────────────────────────────────────────────────────────────
+
+
+def test_all_problems_come_at_once_by_file_and_line_each_once_and_overrides_last(tmp_path):
+    tables = "entity: customer\nentity: shop\ntables:\n  sales: {kind: events, path: p, tim: day}\n"
+    text = shared(tmp_path, tables) + "train: {epochs: 0, epohcs: 1}\nthresholds: {Dres: .4}\ntrain: {}\n"
+    assert [line.partition(", ")[0] for line in problems_of(tmp_path, text, "model.x=1", "nonsense")] == [
+        "scenario.yaml:7: train.epochs: must be at least 1",
+        "scenario.yaml:7: train.epohcs: unknown field",
+        "scenario.yaml:8: thresholds.Dres: must be one of class_names",
+        "scenario.yaml:9: train: must stand once",
+        "shop/tables.yaml:2: data.entity: must stand once",
+        "shop/tables.yaml:4: data.tables.sales.time: must be given",
+        "shop/tables.yaml:4: data.tables.sales.tim: unknown field",
+        "--set nonsense: must be section.field=value",
+        "--set model.x=1: model.x: unknown field",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tables", "problem"),
+    [
+        (
+            None,
+            "scenario.yaml:1: data: shop/tables.yml: the file must exist, however: it does not; "
+            "did you mean tables.yaml?",
+        ),
+        (
+            "a: [",
+            "shop/tables.yaml:1: data: must be YAML text, however: expected the node content, "
+            "but found '<stream end>'",
+        ),
+        ("- a", "shop/tables.yaml:1: data: must be a mapping, however: a list"),
+        ("other.yaml", "shop/tables.yaml:1: data: must be a mapping, however: 'other.yaml'"),
+    ],
+)
+def test_a_shared_data_file_that_cannot_be_read_does_not_hide_the_other_problems(tmp_path, tables, problem):
+    text = shared(tmp_path, tables) + "train: {epochs: 0}\n"
+    text = text if tables else text.replace("tables.yaml", "tables.yml")
+    epochs = "scenario.yaml:7: train.epochs: must be at least 1, however: 0"
+    assert sorted(problems_of(tmp_path, text)) == sorted([problem, epochs])
+
+
+# ── anything at all ─────────────────────────────────────────────────────────────────────────────
+
+PIECES = st.sampled_from(
+    [
+        "",
+        "x",
+        "- a",
+        "kind: events",
+        "  top: 3",
+        "epochs: true",
+        "? [a]",
+        "a: &a *a",
+        "<<: {a: 1}",
+        "null: 1",
+        "{",
+        "\t",
+        "thresholds: " + "9" * 400,
+        "examples: {test_from: 0001-01-01 00:00:00+14:00, validation_from: 2020-01-01}",
+        "!!x y",
+        "name: .nan",
+        'data: "a\\0b"',
+        "data: .",
+        "train: {limit_train_batches: 1e400}",
+        "2020-99-99",
+        "\u2028",
+        "é\x85: 1",
+    ]
+)
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_scenario_changed_at_random_loads_or_is_refused_and_never_crashes(tmp_path, data):
+    lines = data.draw(st.sampled_from([SHORTEST, FULL])).splitlines()
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        match data.draw(st.sampled_from(["delete", "double", "replace", "cut", "value", "junk"])):
+            case "delete":
+                lines[at : at + 1] = [] if len(lines) > 1 else [""]
+            case "double":
+                lines.insert(at, lines[data.draw(st.integers(0, len(lines) - 1))])
+            case "replace":
+                lines[at] = data.draw(PIECES | st.text(max_size=12))
+            case "cut":
+                lines[at] = lines[at][: data.draw(st.integers(0, len(lines[at])))]
+            case "value":
+                lines[at] = lines[at].partition(":")[0] + ": " + data.draw(PIECES)
+            case _:
+                lines[at] += data.draw(PIECES | st.text(max_size=4))
+    content = "\n".join(lines).encode(errors="replace") + data.draw(st.binary(max_size=2))
+    path = written(tmp_path, content)
+    try:
+        scenario_yaml(load_scenario(path))
+        problems = []
+    except ScenarioError as error:
+        problems = list(error.problems)
+    for problem in problems:
+        line = re.fullmatch(re.escape(str(path)) + r":(\d+)", problem.location)
+        if line:
+            assert 1 <= int(line[1]) <= max(1, len(path.read_text("utf-8").splitlines()))

@@ -1,0 +1,296 @@
+"""Tables are found, checked as a whole, filtered and joined."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from mlc.errors import DataError
+from mlc.sources import check_tables, files_of, join_rates, rule_expr, scan_events, scan_table
+from tests.support.small_tables import START, anchors, sales_frame, scenario_at, shop, utc, write, write_shop
+
+SALES = anchors("ann")[:6]
+
+
+@pytest.fixture
+def place(tmp_path):
+    write_shop(tmp_path, SALES)
+    return tmp_path
+
+
+def problems_of(place: Path, value: dict[str, Any]) -> list[str]:
+    """`line: field: rule` of every problem; each stands at a line of the scenario."""
+    scenario = scenario_at(place, value)
+    with pytest.raises(DataError) as caught:
+        check_tables(scenario)
+    for problem in caught.value.problems:
+        file, _, line = problem.location.rpartition(":")
+        assert file.endswith("scenario.yaml")
+        assert problem.field.split(".")[-1] in scenario.origin.text.splitlines()[int(line) - 1] or (
+            problem.field.split(".")[-2] in scenario.origin.text
+        )
+    return [f"{problem.field}: {problem.rule}" for problem in caught.value.problems]
+
+
+def changed(**fields: Any) -> dict[str, Any]:
+    """The shop with other fields of its sales table."""
+    value = shop()
+    value["data"]["tables"]["sales"].update(fields)
+    return value
+
+
+# ── files ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_missing_file_is_named_with_what_lies_beside_it(place):
+    (found,) = problems_of(place, changed(path="sale.parquet"))
+    assert found.startswith("data.tables.sales.path: a file must be at ")
+    assert "sale.parquet, however: there is none; did you mean sales.parquet or " in found
+    (found,) = problems_of(place, changed(path="nowhere/sales.parquet"))
+    assert "nowhere does not exist or is empty" in found
+    (place / "folder").mkdir()
+    (place / "folder" / "readme.md").write_text("nothing")
+    (found,) = problems_of(place, changed(path="folder"))
+    assert "the folder has no file that ends in .parquet, .pq, .csv" in found
+    (found,) = problems_of(place, changed(path="s*.csv"))
+    assert "there is none; " in found
+
+
+def test_folders_and_globs_are_read_sorted_and_without_hidden_files(tmp_path):
+    home = tmp_path / "with [brackets] and *"
+    write_shop(home, SALES)
+    for name in ("b.parquet", "a.PARQUET", "sub/c.parquet", "_temporary/d.parquet", ".hidden.parquet"):
+        write(home / "many" / name.lower(), sales_frame(SALES[:1]))
+        (home / "many" / name.lower()).rename(home / "many" / name)
+    folder = files_of(scenario_at(home, changed(path="many")), "sales")
+    assert [str(file.relative_to(home / "many")) for file in folder] == [
+        "a.PARQUET",
+        "b.parquet",
+        "sub/c.parquet",
+    ]
+    one = files_of(scenario_at(home, changed(path="many/?.parquet")), "sales")
+    assert [file.name for file in one] == ["b.parquet"]
+    below = files_of(scenario_at(home, changed(path=f"{home}/many/b.parquet")), "sales")
+    assert below == one
+    deep = files_of(scenario_at(tmp_path, changed(path="*brackets*/many/**/c.parquet")), "sales")
+    assert [file.name for file in deep] == ["c.parquet"]
+
+
+def test_a_file_whose_name_has_brackets_is_that_file(place):
+    write(place / "sales [2024].parquet", sales_frame(SALES))
+    scenario = scenario_at(place, changed(path="sales [2024].parquet"))
+    assert scan_table(scenario, "sales").collect().height == 6
+
+
+def test_a_url_goes_to_polars_as_it_is(place):
+    scenario = scenario_at(place, changed(path=f"file://{place}/s*.parquet"))
+    assert scan_table(scenario, "sales").collect().height == 6
+
+
+def test_csv_files_have_dates_separators_and_null_values(place):
+    (place / "sales.tsv").write_text(
+        "customer\tday\tproduct\tprice\n7\t2024-03-04\tp1\t1\n8\t2024-03-05\t-\t\n"
+    )
+    scenario = scenario_at(place, changed(path="sales.tsv"))
+    check_tables(scenario)
+    assert scan_table(scenario, "sales").collect().schema["day"] == pl.Date
+    (place / "sales.dat").write_text("customer;day;product\n7;2024-03-04 10:00:00;-\n")
+    text = {"kind": "csv", "separator": ";", "null_values": ["-"]}
+    row = scan_events(scenario_at(place, changed(path="sales.dat", format=text)), "sales").collect()
+    assert row["product"].to_list() == [None]
+    assert row["time"].to_list() == [START.replace(hour=10)]
+
+
+@pytest.mark.parametrize("name", ["junk.parquet", "junk.csv"])
+def test_junk_is_a_problem_of_the_path(place, name):
+    (place / name).write_bytes(os.urandom(9) + b"\x00\xff\xfe" if name.endswith("parquet") else b"")
+    (found,) = problems_of(place, changed(path=name))
+    kind = name.rpartition(".")[2].capitalize()
+    assert found.startswith(f"data.tables.sales.path: must be {kind} files of one shape, however: ")
+    assert found.endswith(f"({place / name})")
+
+
+def test_files_of_one_table_must_have_the_same_columns(place):
+    frame = sales_frame(SALES)
+    write(place / "many" / "1.parquet", frame)
+    write(place / "many" / "2.parquet", frame.select(reversed(frame.columns)))
+    check_tables(scenario_at(place, changed(path="many")))
+    write(place / "many" / "3.parquet", frame.with_columns(pl.col("price").cast(pl.Float32)))
+    (found,) = problems_of(place, changed(path="many"))
+    assert "however: price is Float64 in 1.parquet, Float32 here (" in found
+    write(place / "many" / "3.parquet", frame.drop("shop"))
+    assert "shop is String in 1.parquet, absent here" in problems_of(place, changed(path="many"))[0]
+    (place / "many" / "3.parquet").write_bytes(b"junk")
+    assert "3.parquet)" in problems_of(place, changed(path="many"))[0]
+
+
+# ── columns ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_all_problems_of_all_tables_come_at_once(place):
+    value = shop(target={"column": "products.departmnt"}, examples={"test_from": utc(START)})
+    value["data"]["tables"]["sales"].update(
+        time="dey",
+        where="prise > 3",
+        encoders={"shop": "number", "colour": "ignore"},
+        joins={"products": "price"},
+    )
+    value["data"]["tables"]["products"]["key"] = "kode"
+    value["data"]["tables"]["visits"] = {
+        "kind": "events",
+        "path": "visits.parquet",
+        "time": "day",
+        "entity": "who",
+    }
+    value["data"]["tables"]["people"] = {"kind": "entities", "path": "people.parquet", "key": "id"}
+    write(place / "visits.parquet", [{"who": 3, "day": "2024-01-01"}])
+    found = "\n".join(problems_of(place, value))
+    for wanted in (
+        "data.tables.sales.time: sales must have a column dey, however: did you mean day?",
+        "data.tables.sales.where: must be true or false for every row, however: unable to find column",
+        "data.tables.sales.encoders.shop: must be a number, however: dtype=String",
+        "data.tables.sales.encoders.colour: sales must have a column colour, however: known: customer, day, ",
+        "data.tables.products.key: products must have a column kode, however: did you mean code?",
+        "data.tables.visits.time: day must be a date or datetime, however: dtype=String; write it",
+        "data.entity: entity ids must have one type, however: sales.customer is text, visits.who is",
+        "data.tables.people.path: a file must be at ",
+        "examples.test_from: must have no time zone, however: it has one and the tables have none",
+        "target.column: products must have a column departmnt, however: did you mean department?",
+    ):
+        assert wanted in found
+    assert len(found.splitlines()) == 10
+
+
+def test_join_columns_must_have_one_type(place):
+    (found,) = problems_of(place, changed(joins={"products": "price"}))
+    assert found == (
+        "data.tables.sales.joins.products: sales.price and products.code must have one type, however: "
+        "Float64 and String; cast one in the source"
+    )
+    (found,) = problems_of(place, changed(joins={"products": "produkt"}))
+    assert "sales must have a column produkt, however: did you mean product?" in found
+
+
+def test_times_have_a_zone_everywhere_or_nowhere(place):
+    value = shop()
+    value["data"]["tables"]["visits"] = {"kind": "events", "path": "visits.parquet", "time": "day"}
+    write(place / "visits.parquet", sales_frame(SALES, "us Paris"))
+    (found,) = problems_of(place, value)
+    assert found == "data.tables: times must all have a zone or none, however: sales without, visits with"
+    write(place / "sales.parquet", sales_frame(SALES, "ns New York"))
+    check_tables(scenario_at(place, {**value, "examples": {"test_from": utc(START)}}))
+    check_tables(scenario_at(place, {**value, "examples": {"test_from": START}}))
+
+
+@pytest.mark.parametrize("entity", [pl.Float64, pl.Boolean, pl.Date])
+def test_entities_are_text_or_whole_numbers(place, entity):
+    frame = sales_frame(SALES).with_columns(pl.lit(None, entity).alias("customer"))
+    write(place / "sales.parquet", frame)
+    (found,) = problems_of(place, shop())
+    assert found.startswith(
+        "data.tables.sales: sales.customer must be text or a whole number, however: dtype="
+    )
+
+
+def test_an_entity_column_that_is_missing_is_named(place):
+    value = shop()
+    value["data"]["entity"] = "custmer"
+    assert "sales must have a column custmer, however: did you mean customer?" in problems_of(place, value)[0]
+    assert problems_of(place, changed(entity="who"))[0].startswith(
+        "data.tables.sales.entity: sales must have"
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "reason"),
+    [
+        ("price >", "unable to parse"),
+        ("prise > 3", 'unable to find column "prise"'),
+        ("price", "must be of type `Boolean`"),
+        ("product > 3", "cannot compare string with numeric type"),
+        ("day > '2024-03-04'", "cannot compare"),
+    ],
+)
+def test_a_bad_where_is_a_problem_of_the_table_or_of_the_rule(place, where, reason):
+    (found,) = problems_of(place, changed(where=where))
+    assert found.startswith("data.tables.sales.where: must be true or false for every row, however: ")
+    assert reason in found
+    (found,) = problems_of(place, shop(target={"rule": {"kind": "exists", "where": where}}))
+    assert found.startswith("target.rule.where: must be true or false for every event, however: ")
+    assert reason in found
+
+
+def test_the_target_must_be_there_and_no_fraction(place):
+    (found,) = problems_of(place, shop(target={"column": "price"}))
+    assert found == "target.column: sales.price must be text, however: dtype=Float64; cast it in the source"
+    (found,) = problems_of(place, shop(target={"column": "prodct"}))
+    assert found == "target.column: sales must have a column prodct, however: did you mean product?"
+
+
+@pytest.mark.parametrize("column", ["time", "entity_id"])
+def test_columns_that_our_own_names_hide_cannot_be_asked_for(place, column):
+    frame = sales_frame(SALES).with_columns(pl.lit("p1").alias(column))
+    write(place / "sales.parquet", frame)
+    check_tables(scenario_at(place, shop()))
+    for value in (
+        shop(target={"column": column}),
+        changed(joins={"products": column}),
+        shop(target={"rule": {"kind": "exists", "where": f"{column} = 'x'"}}),
+    ):
+        if value["target"]["column"] == column:
+            value["data"]["tables"]["sales"]["joins"] = {"products": "product"}
+        assert any(f"sales.{column} cannot be used, since " in found for found in problems_of(place, value))
+
+
+def test_names_with_dots_are_found_in_the_file(tmp_path):
+    write(tmp_path / "s.parquet", [{"c": 1, "at": START, "x.y": "a"}])
+    table = {"kind": "events", "path": "s.parquet", "time": "at", "encoders": {"x.y": "number"}}
+    value = {
+        "data": {"entity": "c", "tables": {"s.v1": table}},
+        "target": {"table": "s.v1", "column": "c", "class_names": ["1"], "window_days": 1},
+    }
+    scenario = scenario_at(tmp_path, value)
+    with pytest.raises(DataError) as caught:
+        check_tables(scenario)
+    line = scenario.origin.text.splitlines().index("        x.y: number") + 1
+    assert caught.value.problems[0].location.endswith(f":{line}")
+
+
+# ── joins ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_join_rates_name_the_most_frequent_keys_without_a_row(place):
+    rows = [{**SALES[0], "product": code} for code in ("p1", "zz", "zz", "yy", None)]
+    write(place / "sales.parquet", sales_frame(rows))
+    (rate,) = join_rates(scenario_at(place, shop()))
+    assert (rate.events, rate.matched, rate.unmatched_keys) == (5, 1, ("zz", "null", "yy"))
+
+
+def test_a_join_keeps_the_order_and_number_of_the_events(place):
+    rows = [
+        {**SALES[0], "product": code, "price": float(i)} for i, code in enumerate(["p3", "zz", None, "p1"])
+    ]
+    write(place / "sales.parquet", sales_frame(rows))
+    frame = scan_events(scenario_at(place, shop()), "sales").collect()
+    assert frame["price"].to_list() == [0.0, 1.0, 2.0, 3.0]
+    assert frame["products.department"].to_list() == ["Hat", None, None, "Dress"]
+    assert frame.schema["time"] == pl.Datetime("us")
+
+
+@pytest.mark.parametrize(
+    ("where", "same"),
+    [
+        ("products.cost > 3", '"products.cost" > 3'),
+        ("my_products.cost > 3", "my_products.cost > 3"),
+        ("shop = 'products.cost'", "shop = 'products.cost'"),
+        (
+            "shop = 'it''s products.cost' and products.cost > 1",
+            "shop = 'it''s products.cost' and \"products.cost\" > 1",
+        ),
+        ('"products.cost" > products.cost', '"products.cost" > "products.cost"'),
+    ],
+)
+def test_joined_columns_need_no_quotes(place, where, same):
+    assert str(rule_expr(scenario_at(place, shop()), where)) == str(pl.sql_expr(same))

@@ -1,0 +1,1 @@
+"""What tests share: small tables, slow reference loops, generators."""

@@ -1,0 +1,372 @@
+"""The network: what it may and may not depend on, and that its weights come back."""
+
+import itertools
+import json
+from dataclasses import fields, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from mlc.models.batch import BUCKETS, Batch, Fields, FieldSizes, Texts
+from mlc.models.batches import calendar
+from mlc.models.encoders import (
+    CADENCE_HALF_LIVES_DAYS,
+    DecayedMemory,
+    PiecewiseLinear,
+    ValueCadence,
+    quantile_edges,
+)
+from mlc.models.ensemble import load_network, save_network
+from mlc.models.network import CALENDAR, POPULARITY, Foreseen, Network, NetworkSpec, TrunkSpec, known_calendar
+from mlc.training.module import DefinedMeans, learning_rate_factor
+
+LABELS = 3
+ATTRIBUTES, EVENTS, NONE = FieldSizes([4, 5], 2), FieldSizes([6, 3], 1), FieldSizes()
+SPEC = NetworkSpec(LABELS, 16, 1, 0.2, popularity=True, attributes=ATTRIBUTES, memory=EVENTS)
+TEXTS = replace(SPEC, attributes=replace(ATTRIBUTES, texts=1), memory=replace(EVENTS, texts=2))
+TRUNK = TrunkSpec(width=8, vector=12, horizons=2, foreseen=[(0, 0), (2, 1), (2, 2)])
+RAGGED = ("T", "S", "M")
+_Rows = TypeVar("_Rows", torch.Tensor, Fields)
+
+
+def random_batch(examples: int, seed: int = 0) -> Batch:
+    """Examples with ragged histories; the first has none at all."""
+    generator = np.random.default_rng(seed)
+
+    def ragged(longest: int) -> tuple[torch.Tensor, torch.Tensor]:
+        lengths = generator.integers(0, longest, examples)
+        lengths[0] = 0
+        example = np.repeat(np.arange(examples), lengths)
+        return torch.from_numpy(example), torch.from_numpy(
+            generator.uniform(0, 300, len(example)).astype(np.float32)
+        )
+
+    example_T, age_T = ragged(9)
+    example_S, age_S = ragged(7)
+    example_M, age_M = ragged(12)
+
+    def codes(rows: int, sizes: list[int]) -> torch.Tensor:
+        return torch.stack([torch.from_numpy(generator.integers(0, size, rows)) for size in sizes], dim=1)
+
+    def numbers(*shape: int) -> torch.Tensor:
+        values = generator.normal(size=shape).astype(np.float32)
+        values[generator.random(shape) < 0.2] = np.nan
+        return torch.from_numpy(values)
+
+    def fields_of(rows: int, sizes: FieldSizes) -> Fields:
+        return Fields(codes(rows, sizes.categories), numbers(rows, sizes.numbers))
+
+    return Batch(
+        index_B=torch.arange(examples),
+        targets_BK=torch.from_numpy(generator.integers(0, 2, (examples, LABELS)).astype(np.uint8)),
+        calendar_BC=torch.from_numpy(generator.normal(size=(examples, CALENDAR)).astype(np.float32)),
+        popularity_BKP=numbers(examples, LABELS, POPULARITY),
+        label_T=torch.from_numpy(generator.integers(0, LABELS, len(example_T))),
+        example_T=example_T,
+        age_T=age_T,
+        first_T=torch.from_numpy(generator.integers(0, 2, len(example_T)).astype(np.float32)),
+        example_S=example_S,
+        age_S=age_S,
+        events_B=torch.bincount(example_S, minlength=examples).float(),
+        attributes_B=fields_of(examples, ATTRIBUTES),
+        example_M=example_M,
+        age_M=age_M,
+        fields_M=fields_of(len(example_M), EVENTS),
+    )
+
+
+def with_texts(batch: Batch, attributes: int = 1, events: int = 2) -> Batch:
+    """The batch with nine texts of up to four parts, the first of none, in text fields."""
+    generator = torch.Generator().manual_seed(3)
+
+    def texts(there: Fields, fields: int) -> Fields:
+        starts = torch.tensor([0, 0, 3, 4, 8, 8, 9, 11, 14])
+        buckets = torch.randint(0, fields * BUCKETS, (15,), generator=generator)
+        places = torch.randint(0, 9, (len(there.numbers_XF), fields), generator=generator)
+        return replace(there, texts=Texts(places, starts, buckets))
+
+    return replace(
+        batch, attributes_B=texts(batch.attributes_B, attributes), fields_M=texts(batch.fields_M, events)
+    )
+
+
+def chosen_rows(value: _Rows, which: torch.Tensor) -> _Rows:
+    """Some rows of what has a row for each entity or event."""
+    if isinstance(value, torch.Tensor):
+        return value[which]
+    texts = value.texts and replace(value.texts, places_XF=value.texts.places_XF[which])
+    return Fields(value.categories_XF[which], value.numbers_XF[which], texts)
+
+
+def one_example(batch: Batch, which: int) -> Batch:
+    """A batch of its own."""
+    chosen: dict[str, Any] = {}
+    for field in fields(batch):
+        value = getattr(batch, field.name)
+        axis = field.name.rsplit("_", 1)[-1]
+        if field.name == "remembered_BR":
+            continue
+        kept = getattr(batch, f"example_{axis}" if axis in RAGGED else "index_B") == which
+        chosen[field.name] = (
+            torch.zeros(int(kept.sum()), dtype=torch.int64)
+            if field.name.startswith("example")
+            else chosen_rows(value, kept)
+        )
+    return Batch(**chosen)
+
+
+def network(spec: NetworkSpec = SPEC, seed: int = 0) -> Network:
+    torch.manual_seed(seed)
+    made = Network(spec)
+    with torch.no_grad():
+        made.label_vector.normal_()
+    made.fit([random_batch(64, 9)], torch.tensor([5, 20, 0]), torch.tensor([64, 64, 64]))
+    return made.eval()
+
+
+@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, trunk=TRUNK), TEXTS, replace(TEXTS, trunk=TRUNK)])
+def test_a_batch_gives_what_its_examples_give_one_by_one(spec):
+    batch, net = with_texts(random_batch(12)), network(spec)
+    with torch.no_grad():
+        together = net(batch)
+        alone = torch.cat([net(one_example(batch, which)) for which in range(12)])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_computed_for_the_seen_labels_alone_is_what_all_of_them_give():
+    batch, net = random_batch(12), network()
+    entity_BF, label_BKF = net.features(batch)
+    assert net.label_numbers is not None
+    with torch.no_grad():
+        torch.testing.assert_close(
+            net._seen(batch, entity_BF), net.label_numbers(label_BKF), atol=1e-5, rtol=1e-5
+        )
+
+
+def test_the_order_of_the_events_changes_nothing():
+    batch, net = random_batch(8), network()
+    shuffled: dict[str, Any] = {}
+    for axis in RAGGED:
+        order = torch.randperm(len(getattr(batch, f"age_{axis}")), generator=torch.Generator().manual_seed(1))
+        names = [field.name for field in fields(batch) if field.name.endswith(f"_{axis}")]
+        shuffled.update({name: chosen_rows(getattr(batch, name), order) for name in names})
+    with torch.no_grad():
+        torch.testing.assert_close(net(batch), net(replace(batch, **shuffled)), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "off",
+    [
+        {"history": False},
+        {"popularity": False},
+        {"calendar": False},
+        {"attributes": NONE},
+        {"attributes": FieldSizes(numbers=2)},
+        {"memory": NONE},
+        {"memory": FieldSizes(numbers=1)},
+        {"memory": FieldSizes([6, 3])},
+        {"trunk": TRUNK},
+        {"trunk": replace(TRUNK, foreseen=[])},
+        {"attributes": TEXTS.attributes},
+        {"memory": TEXTS.memory, "trunk": TRUNK},
+        {"memory": FieldSizes(texts=2)},
+        {"labels": 3, "depth": 2, "width": 8},
+    ],
+)
+def test_every_switch_can_be_off_and_all_weights_that_are_left_are_used(off):
+    net = network(replace(SPEC, **off)).train()
+    net(with_texts(random_batch(16))).square().mean().backward()
+    unused = [name for name, parameter in net.named_parameters() if parameter.grad is None]
+    assert unused == []
+
+
+def test_what_is_off_is_not_looked_at():
+    net, batch = network(replace(SPEC, history=False, calendar=False)), random_batch(4)
+    other = random_batch(4, seed=5)
+    changed = replace(batch, calendar_BC=other.calendar_BC, events_B=other.events_B)
+    with torch.no_grad():
+        torch.testing.assert_close(net(batch), net(changed), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("days", "known"),
+    [
+        (range(0, 365, 14), True),
+        (range(300, 665, 14), True),  # around the turn of the year
+        (range(0, 240, 14), False),
+        ([*range(0, 150, 7), *range(220, 365, 7)], False),
+        ([*range(0, 150, 7), *range(200, 365, 7)], True),
+        ([5], False),
+        ([], False),
+    ],
+)
+def test_the_year_is_looked_at_only_where_training_knows_all_of_it(days, known):
+    moments = np.array(days, dtype=np.int64) * 86_400_000_000
+    calendar_NC = torch.from_numpy(calendar(moments)).reshape(-1, CALENDAR)
+    assert known_calendar(calendar_NC).tolist() == ([1.0] * 6 if known else [0.0, 0.0, 1.0, 0.0, 0.0, 1.0])
+    if not len(days):
+        return
+    net, batch = Network(SPEC).eval(), random_batch(8)
+    sample = replace(random_batch(len(days)), calendar_BC=calendar_NC)
+    net.fit([sample], torch.ones(LABELS), torch.full((LABELS,), 2.0))
+    year, week = batch.calendar_BC.clone(), batch.calendar_BC.clone()
+    year[:, [0, 1, 3, 4]] += 1.0
+    week[:, [2, 5]] += 1.0
+    with torch.no_grad():
+        before, later, other = (net(replace(batch, calendar_BC=c)) for c in (batch.calendar_BC, year, week))
+    assert torch.equal(before, later) is not known
+    assert not torch.equal(before, other)
+
+
+def test_an_untrained_network_predicts_near_the_prevalence_of_each_label():
+    net = network()
+    torch.testing.assert_close(net.prior_K.sigmoid(), torch.tensor([5.5, 20.5, 0.5]) / 65)
+
+
+@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, trunk=TRUNK), TEXTS])
+def test_saved_weights_come_back_with_their_class_names(tmp_path, spec):
+    net, batch = network(spec), with_texts(random_batch(6))
+    save_network(net, ["Dress", "Men's Wear", "Ü, |"], tmp_path)
+    again, names = load_network(tmp_path)
+    with torch.no_grad():
+        torch.testing.assert_close(again.eval()(batch), net(batch), atol=0, rtol=0)
+    assert names == ["Dress", "Men's Wear", "Ü, |"]
+    assert json.loads((tmp_path / "model.json").read_text())["schema"] == "mlc/model/4"
+
+
+def test_popularity_beyond_what_training_saw_counts_as_its_edge():
+    net, batch = network(), random_batch(6)
+    edge, beyond = (
+        replace(batch, popularity_BKP=torch.full_like(batch.popularity_BKP, v)) for v in (90.0, 9e9)
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(net(edge), net(beyond), atol=0, rtol=0)
+
+
+def test_a_model_of_another_version_is_refused(tmp_path):
+    save_network(network(), ["a", "b", "c"], tmp_path)
+    described = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps({**described, "schema": "mlc/model/1"}))
+    with pytest.raises(ValueError, match="its schema is mlc/model/1, not mlc/model/4"):
+        load_network(tmp_path)
+
+
+def test_what_is_foreseen_for_a_label_is_that_any_of_its_values_comes():
+    foreseen = Foreseen(TRUNK, LABELS, EVENTS.categories)
+    with torch.no_grad():
+        foreseen.usual_HV.normal_()
+        vectors = torch.randn(5, 12)
+        found = foreseen(random_batch(5), vectors)  # an untrained cadence says nothing
+        changed = foreseen.heads(vectors).view(5, 2, 3)
+    for example, horizon in itertools.product(range(5), range(2)):
+        for label, values in enumerate(([0], [], [1, 2])):
+            odds = []
+            for logits in (foreseen.usual_HV + changed[example], foreseen.usual_HV):
+                none = np.prod([1 - float(logits[horizon, value].sigmoid()) for value in values])
+                odds.append(np.log((1 - none) / none) if values else 0.0)
+            assert float(found[example, label, horizon]) == pytest.approx(odds[0] - odds[1], abs=1e-4)
+
+
+def test_the_cadence_of_a_value_equals_a_plain_loop():
+    cadence, batch = ValueCadence([6, 3], horizons=2), random_batch(6)
+    output_R = torch.tensor([-1, 0, 1, -1, 2, 2, -1, -1, 3])
+    field_V = torch.tensor([0, 0, 0, 1])
+    with torch.no_grad():
+        cadence.outer.weight.normal_()
+        found = cadence(batch, output_R, field_V)
+        for example, value in itertools.product(range(6), range(4)):
+            seen, total = torch.zeros(5), torch.zeros(5)
+            for event in torch.nonzero(batch.example_M == example).flatten().tolist():
+                faded = torch.exp2(-batch.age_M[event] / torch.tensor(CADENCE_HALF_LIVES_DAYS))
+                total += faded
+                for start, row in zip((0, 6), batch.fields_M.categories_XF[event].tolist(), strict=True):
+                    seen += faded * (output_R[start + row] == value)
+            inner = cadence.inner(torch.log1p(torch.cat([seen, total]))) + cadence.field[field_V[value]]
+            expected = cadence.outer(torch.nn.functional.gelu(inner))
+            torch.testing.assert_close(found[example, value], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_batch_moves_whole():
+    moved = with_texts(random_batch(3)).to("meta")
+    wholes: list[Any] = [moved, moved.attributes_B, moved.fields_M, moved.fields_M.texts]
+    parts = [getattr(whole, field.name) for whole in wholes for field in fields(whole)]
+    assert {part.device.type for part in parts if isinstance(part, torch.Tensor)} == {"meta"}
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.one_of(st.floats(-50, 50, width=32), st.just(float("nan"))), min_size=1, max_size=30))
+def test_piecewise_linear_encodings_equal_a_plain_loop(values):
+    column = torch.tensor(values)[:, None]
+    layer = PiecewiseLinear(1, 2, bins=4)
+    layer.fit(column)
+    edges = layer.edges[0].tolist()
+    for value, encoded in zip(values, layer.encode(column).tolist(), strict=True):
+        expected = []
+        for low, high in itertools.pairwise(edges):
+            if np.isnan(value) or value == 0:
+                expected.append(0.0)
+            else:
+                expected.append(min(1.0, max(0.0, (value - low) / max(high - low, 1e-9))))
+        expected += [float(value == 0), float(np.isnan(value))]
+        np.testing.assert_allclose(encoded, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_bin_edges_rise_and_leave_out_zero_and_missing():
+    edges = quantile_edges(torch.tensor([[0.0, 1.0], [0.0, 2.0], [5.0, float("nan")], [7.0, 3.0]]), bins=2)
+    torch.testing.assert_close(edges, torch.tensor([[5.0, 6.0, 7.0], [1.0, 2.0, 3.0]]))
+
+
+def test_a_feature_that_is_always_missing_has_edges_all_the_same():
+    assert torch.isfinite(quantile_edges(torch.full((4, 1), float("nan")))).all()
+
+
+def test_the_memory_halves_an_event_in_each_half_life():
+    memory = DecayedMemory(FieldSizes([3]), 4, half_lives_days=(10.0,))
+    memory.norm = torch.nn.Identity()  # type: ignore[assignment]
+    memory.norm.weight = torch.ones(4)  # type: ignore[assignment]
+    event = Fields(torch.tensor([[1]]), torch.zeros(1, 0))
+    one = replace(random_batch(1), fields_M=event, example_M=torch.tensor([0]))
+    with torch.no_grad():
+        fresh = torch.expm1(memory(replace(one, age_M=torch.tensor([0.0]))).abs())
+        faded = torch.expm1(memory(replace(one, age_M=torch.tensor([20.0]))).abs())
+    torch.testing.assert_close(faded, fresh / 4, rtol=1e-4, atol=1e-6)
+
+
+def test_means_in_the_loop_leave_out_undefined_labels_and_unknown_targets():
+    generator = np.random.default_rng(0)
+    scores = generator.random((40, 4)).astype(np.float32)
+    targets = generator.integers(0, 2, (40, 4)).astype(np.uint8)
+    targets[:, 1] = 0
+    targets[:, 2] = 1
+    targets[::3, 0] = 255
+    metric = DefinedMeans()
+    for part in (slice(0, 13), slice(13, 40)):
+        metric.update(torch.from_numpy(scores[part]), torch.from_numpy(targets[part]))
+    found = metric.compute()
+    known = targets[:, 0] != 255
+    pairs = [(targets[known, 0], scores[known, 0]), (targets[:, 3], scores[:, 3])]
+    assert found["labels_defined"] == 2
+    assert float(found["macro_auroc"]) == pytest.approx(
+        np.mean([roc_auc_score(*pair) for pair in pairs]), abs=1e-6
+    )
+    expected = np.mean([average_precision_score(*pair) for pair in pairs])
+    assert float(found["macro_ap"]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_means_are_nan_where_no_label_is_defined():
+    metric = DefinedMeans()
+    metric.update(torch.rand(3, 2), torch.zeros(3, 2, dtype=torch.uint8))
+    assert np.isnan(float(metric.compute()["macro_ap"]))
+
+
+def test_the_learning_rate_rises_then_falls_and_never_stops():
+    factors = [learning_rate_factor(step, 200) for step in range(200)]
+    assert np.argmax(factors) in (9, 10)
+    assert max(factors) == 1.0
+    assert min(factors) > 0
+    assert factors[10:] == sorted(factors[10:], reverse=True)
