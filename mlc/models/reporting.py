@@ -26,7 +26,7 @@ from mlc.evaluation.thresholds import (
     decide,
     thresholds_to_json,
 )
-from mlc.events.baselines import NO_PROBABILITIES
+from mlc.events.baselines import NO_PROBABILITIES, blends
 from mlc.events.preparing import Prepared
 from mlc.events.slices import slices_of
 from mlc.models.baselines import Rivals
@@ -49,7 +49,6 @@ from mlc.tables import (
     targets_of,
     with_class_names,
 )
-from mlc.training.refit import refit_notes
 
 
 def write_report(run: Run, prepared: Prepared, raw: pl.DataFrame, rivals: Rivals) -> dict[str, Any]:
@@ -224,7 +223,7 @@ def oracle_predictions(
 
 def _warnings(scenario: Scenario, calibrators: Sequence[Calibrator]) -> list[str]:
     """What limits how the numbers may be read."""
-    warnings = refit_notes(scenario)
+    warnings = _refit_notes(scenario)
     if scenario.examples.drop_all_negative:
         warnings.append(
             "Examples without any positive target were left out (drop_all_negative): prevalence and "
@@ -237,3 +236,14 @@ def _warnings(scenario: Scenario, calibrators: Sequence[Calibrator]) -> list[str
             f"{', '.join(raw)} rank, they are not probabilities."
         )
     return warnings
+
+
+def _refit_notes(scenario: Scenario) -> list[str]:
+    """What a reader of the report should know of `train.refit`."""
+    if not scenario.train.refit:
+        return []
+    note = (
+        "mlc predict scores with weights that were trained once more on all examples, test included: these "
+        "figures, calibration and thresholds are not of those weights."
+    )
+    return [note + " The boosting in the blend is not trained again." * blends(scenario)]

@@ -11,10 +11,8 @@ import polars as pl
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 
-from mlc.events.baselines import blends
 from mlc.events.preparing import Prepared
 from mlc.models.ensemble import Hedge
-from mlc.scenario import Scenario
 from mlc.tables import SPLIT
 from mlc.training.module import Classifier
 
@@ -33,17 +31,6 @@ def all_for_training(prepared: Prepared) -> Prepared:
         scenario=prepared.scenario.model_copy(update={"train": train}),
         examples=replace(prepared.examples, table=table),
     )
-
-
-def refit_notes(scenario: Scenario) -> list[str]:
-    """What a reader of the report should know."""
-    if not scenario.train.refit:
-        return []
-    note = (
-        "mlc predict scores with weights that were trained once more on all examples, test included: these "
-        "figures, calibration and thresholds are not of those weights."
-    )
-    return [note + " The boosting in the blend is not trained again." * blends(scenario)]
 
 
 class UpTo(Callback):

@@ -1,7 +1,7 @@
 """What tables and labels hold that costs people days: found before a training, each with what to do.
 
-To add a finding: a function in the file of its subject that yields `Finding`, one line in `mlc.commands.check`,
-one test that shows it and one that shows silence.
+To add a finding: a function in the file of its subject that yields `Finding`, one line in
+`mlc.commands.check`, one test that shows it and one that shows silence.
 """
 
 from mlc.events.findings.class_names import (
