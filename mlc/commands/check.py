@@ -20,7 +20,9 @@ from mlc.events.findings import (
     join_findings,
     label_findings,
     leak_findings,
+    lost_text_findings,
     memory_findings,
+    number_findings,
     support_findings,
     table_findings,
     time_findings,
@@ -33,7 +35,16 @@ from mlc.events.findings import (
 from mlc.events.labels import resolve_labels, value_counts
 from mlc.events.preparing import Prepared, SplitCounts, funnel_line, prepare, reading_rows, split_counts
 from mlc.scenario import Scenario, TopClasses
-from mlc.sources import POLARS_ERRORS, JoinRate, check_tables, duplicate_keys, join_rates
+from mlc.sources import (
+    POLARS_ERRORS,
+    JoinRate,
+    LostText,
+    check_tables,
+    duplicate_keys,
+    join_rates,
+    lost_text_problems,
+    lost_texts,
+)
 
 _ANY_LABELS = 2  # torchmetrics takes no fewer
 
@@ -109,7 +120,8 @@ def check(scenario: Scenario, runs: Path) -> Checked:
         return Checked([_with_hint(scenario, problem) for problem in error.problems])
     with reading_rows(scenario):
         joins = join_rates(scenario)
-        problems = list(duplicate_keys(scenario))
+        lost = lost_texts(scenario)
+        problems = list(lost_text_problems(scenario, lost)) or list(duplicate_keys(scenario))
         prepared = None
         if not problems:
             try:
@@ -119,15 +131,19 @@ def check(scenario: Scenario, runs: Path) -> Checked:
         if problems:
             problems += [*_label_problems(scenario), *unmatched_problems(scenario, joins)]
         problems += _metric_problems(scenario, prepared)
-        findings = worst_first(_findings(scenario, joins, prepared))
+        findings = worst_first(_findings(scenario, joins, lost, prepared))
     expected = _expected(prepared) if prepared and not problems else None
     return Checked(list(dict.fromkeys(problems)), findings, joins, expected)
 
 
-def _findings(scenario: Scenario, joins: list[JoinRate], prepared: Prepared | None) -> Iterator[Finding]:
+def _findings(
+    scenario: Scenario, joins: list[JoinRate], lost: list[LostText], prepared: Prepared | None
+) -> Iterator[Finding]:
     """Of the tables in any case; of labels and examples where there are some."""
     now = datetime.now(UTC).replace(tzinfo=None)
     yield from join_findings(scenario, joins)
+    yield from lost_text_findings(scenario, lost)
+    yield from number_findings(scenario)
     yield from table_findings(scenario)
     yield from time_findings(scenario, prepared.cutoffs if prepared else None, now)
     if prepared:

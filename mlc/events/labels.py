@@ -138,7 +138,11 @@ def _unknown_values(
         field = ("target", "class_names", index if isinstance(scenario.target.class_names, list) else name)
         for value in spec.values or ():
             if value not in occurring:
+                plain = re.sub(r"^0+(?=[0-9])", "", value)
                 hint = did_you_mean(value, occurring)
+                if plain != value and plain in occurring:
+                    name = column.rsplit(".", 1)[-1]
+                    hint = f"the column is read as numbers; add types: {{{name}: text}} to its table"
                 yield scenario.problem(
                     field, f"must occur in {column}, however: {value!r} never does; {hint}"
                 )

@@ -88,9 +88,21 @@ class IntegerType(Section):
 
 
 class NumberType(Section):
-    """A number."""
+    """A number; `{kind: number, decimal: ",", thousands: ".", unit: "€"}` reads `1.234,50 €`."""
 
     kind: Literal["number"]
+    decimal: Literal[".", ","] = "."
+    """What stands before the decimals in text."""
+    thousands: Literal[",", ".", " ", "'"] | None = None
+    """What sets thousands apart in text. Default: nothing does."""
+    unit: Text | None = None
+    """Text before or after the number that is left out, such as `$` or `%`. Default: none."""
+
+    @model_validator(mode="after")
+    def _is_unambiguous(self) -> "NumberType":
+        if self.decimal == self.thousands:
+            _refuse("thousands", "must differ from decimal. Write another sign, or leave it out.")
+        return self
 
 
 class BooleanType(Section):

@@ -10,7 +10,10 @@ from mlc.sources.events import (
     rule_expr,
     scan_events,
 )
-from mlc.sources.reading import POLARS_ERRORS, files_of, scan_table, source_state
+from mlc.sources.lettering import LostText, lost_text_problems, lost_texts, named_columns, types_advice
+from mlc.sources.numbers import NumberText, number_text, written_number
+from mlc.sources.reading import POLARS_ERRORS, files_of, format_of, scan_table, source_state
+from mlc.sources.text_files import first_row, format_text
 from mlc.sources.values import (
     INVISIBLE,
     LARGEST,
@@ -26,24 +29,35 @@ __all__ = [
     "LARGEST",
     "POLARS_ERRORS",
     "JoinRate",
+    "LostText",
+    "NumberText",
     "TableSchema",
     "check_tables",
     "conversion_problems",
     "duplicate_keys",
     "entity_type",
     "files_of",
+    "first_row",
+    "format_of",
+    "format_text",
     "id_expr",
     "is_blank",
     "join_columns",
     "join_rates",
     "key_expr",
+    "lost_text_problems",
+    "lost_texts",
     "moment_expr",
+    "named_columns",
     "null_counts",
     "number_expr",
+    "number_text",
     "observed_span",
     "rule_expr",
     "scan_events",
     "scan_table",
     "source_state",
     "text_expr",
+    "types_advice",
+    "written_number",
 ]

@@ -20,6 +20,7 @@ from mlc.scenario import (
 )
 from mlc.sources.events import join_columns, rule_expr, scan_events
 from mlc.sources.reading import POLARS_ERRORS, files_of, first_line, format_of, scan_source, scan_typed
+from mlc.sources.shapes import columnar_shapes, name_problems, type_problems
 from mlc.tables import ENTITY_ID, TIME
 
 
@@ -123,24 +124,11 @@ def _shape_problems(scenario: Scenario, name: str) -> Iterator[Problem]:
     if len(files) < 2:
         return
     kind = format_of(table, files)
-    if not isinstance(kind, Parquet | Arrow):
-        return
-    read_schema = pl.read_parquet_schema if isinstance(kind, Parquet) else pl.read_ipc_schema
-    first = read_schema(files[0])
-    for file in files[1:]:
-        try:
-            other = read_schema(file)
-        except POLARS_ERRORS as error:
-            found = first_line(error)
-        else:
-            differing = sorted(c for c in first.keys() | other.keys() if first.get(c) != other.get(c))
-            if not differing:
-                continue
-            here, there = (schema.get(differing[0], "absent") for schema in (other, first))
-            found = f"{differing[0]} is {there} in {files[0].name}, {here} here"
-        rule = f"must be {kind.kind.capitalize()} files of one shape, however: {found} ({file})"
-        yield scenario.problem(("data", "tables", name, "path"), rule)
-        return
+    if isinstance(kind, Parquet | Arrow):
+        shapes = columnar_shapes(files, kind)
+        mend = "Write it with one type in all files."
+        for problem in list(name_problems(shapes)) or type_problems(shapes, exact=True, mend=mend):
+            yield scenario.problem(("data", "tables", name, "path"), problem.rule)
 
 
 def _where_problems(scenario: Scenario, name: str, schema: TableSchema) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from mlc.scenario import (
     NumberType,
     TextType,
 )
+from mlc.sources.numbers import written_number
 
 _TRUE, _FALSE = ["true", "t", "yes", "y", "1"], ["false", "f", "no", "n", "0"]
 _MOMENTS = [f"%Y-%m-%d{between}{time}" for between in "T " for time in ("%H:%M:%S%.f", "%H:%M")]
@@ -51,12 +52,10 @@ def converted_expr(column: str, dtype: pl.DataType, kind: ColumnType) -> pl.Expr
             return (
                 whole
                 if dtype.is_integer() or dtype == pl.Boolean
-                else text.str.strip_chars().cast(pl.Int64, strict=False)
+                else text.str.strip_chars().str.replace(r"\.0+$", "").cast(pl.Int64, strict=False)
             )
         case NumberType():
-            if dtype.is_numeric():
-                return value.cast(pl.Float64, strict=False)
-            return text.str.strip_chars().cast(pl.Float64, strict=False)
+            return value.cast(pl.Float64, strict=False) if dtype.is_numeric() else written_number(text, kind)
         case BooleanType():
             if dtype == pl.Boolean:
                 return value

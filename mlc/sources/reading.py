@@ -28,6 +28,8 @@ from mlc.scenario import (
 )
 from mlc.sources.columns import computed_columns, converted
 from mlc.sources.databases import content_of, read_query
+from mlc.sources.shapes import INFERRED_ROWS, scan_columnar, scan_json_lines
+from mlc.sources.text_files import read_csv, scan_texts
 
 _TEXTS = (".csv", ".tsv", ".txt")
 _ENDINGS: dict[str, Format] = {
@@ -186,8 +188,11 @@ def scan_source(scenario: Scenario, name: str, files: Sequence[Path] | None = No
     try:
         frame = _scan(scenario, name, kind, files)
         frame.collect_schema()
-    except DataError:
-        raise
+    except DataError as error:
+        if all(problem.location for problem in error.problems):
+            raise
+        fields = [(("data", "tables", name, problem.field), problem.rule) for problem in error.problems]
+        raise DataError(scenario.problem(*pair) for pair in fields) from None
     except Exception as error:
         if not isinstance(error, POLARS_ERRORS) and not isinstance(kind, Delta | Iceberg):
             raise
@@ -227,24 +232,20 @@ def _scan(scenario: Scenario, name: str, kind: Format, files: list[Path]) -> pl.
     # A `Path` would merge the slashes of a URL.
     cloud = "://" in str(table.path)
     paths = [str(table.path)] if cloud else [str(file) for file in files]
-    texts: dict[str, type[pl.DataType]] = dict.fromkeys(table.types, pl.String)
+    of = files_of(scenario, name)
     match kind:
         case Parquet():
-            return pl.scan_parquet(paths, glob=cloud)
-        case Csv(separator=separator, null_values=null_values):
-            return pl.scan_csv(
-                paths,
-                separator=separator,
-                null_values=null_values,
-                try_parse_dates=True,
-                infer_schema_length=10_000,
-                schema_overrides=texts,  # read letter for letter, then converted
-                glob=cloud,
-            )
+            return pl.scan_parquet(paths) if cloud else scan_columnar(files, kind, of)
+        case Csv():
+            if cloud:
+                return read_csv(paths, kind, dict.fromkeys(table.types, pl.String()))
+            return scan_texts(files, kind, list(table.types), of)  # types: read letter for letter
         case Arrow():
-            return pl.scan_ipc(paths, glob=cloud)
+            return pl.scan_ipc(paths) if cloud else scan_columnar(files, kind, of)
         case Ndjson():
-            return pl.scan_ndjson(paths, infer_schema_length=10_000)
+            if cloud:
+                return pl.scan_ndjson(paths, infer_schema_length=INFERRED_ROWS)
+            return scan_json_lines(files, list(table.types), of)
         case Delta():
             return pl.scan_delta(_location(table, files))
         case Iceberg():

@@ -107,9 +107,12 @@ def test_csv_files_have_dates_separators_and_null_values(place):
 def test_junk_is_a_problem_of_the_path(place, name):
     (place / name).write_bytes(os.urandom(9) + b"\x00\xff\xfe" if name.endswith("parquet") else b"")
     (found,) = problems_of(place, changed(path=name))
-    kind = name.rpartition(".")[2].capitalize()
-    assert found.startswith(f"data.tables.sales.path: must be {kind} files of one shape, however: ")
-    assert found.endswith(f"({place / name})")
+    said = {
+        "junk.csv": "data.tables.sales.path: junk.csv has no row. Name files that have rows.",
+        "junk.parquet": "data.tables.sales.path: must be Parquet files of one shape, however: ",
+    }
+    assert found.startswith(said[name])
+    assert name in found
 
 
 def test_files_of_one_table_must_have_the_same_columns(place):
@@ -119,11 +122,12 @@ def test_files_of_one_table_must_have_the_same_columns(place):
     check_tables(scenario_at(place, changed(path="many")))
     write(place / "many" / "3.parquet", frame.with_columns(pl.col("price").cast(pl.Float32)))
     (found,) = problems_of(place, changed(path="many"))
-    assert "however: price is Float64 in 1.parquet, Float32 here (" in found
+    assert "3.parquet: price is Float32, in 1.parquet it is Float64. Write it with one type" in found
     write(place / "many" / "3.parquet", frame.drop("shop"))
-    assert "shop is String in 1.parquet, absent here" in problems_of(place, changed(path="many"))[0]
+    (found,) = problems_of(place, changed(path="many"))
+    assert "3.parquet: it has no column shop, unlike 1.parquet. Add shop to it" in found
     (place / "many" / "3.parquet").write_bytes(b"junk")
-    assert "3.parquet)" in problems_of(place, changed(path="many"))[0]
+    assert "3.parquet is not a Parquet file: " in problems_of(place, changed(path="many"))[0]
 
 
 # ── columns ─────────────────────────────────────────────────────────────────────────────────────

@@ -16,6 +16,7 @@ from mlc.events.findings.joins import join_findings, type_hint, unmatched_proble
 from mlc.events.findings.leaks import leak_findings
 from mlc.events.findings.sizes import Sizes, expected_sizes, memory_findings
 from mlc.events.findings.table_shapes import code_findings, entity_findings, table_findings
+from mlc.events.findings.texts import lost_text_findings, number_findings
 from mlc.events.findings.times import time_findings
 
 __all__ = [
@@ -30,7 +31,9 @@ __all__ = [
     "join_findings",
     "label_findings",
     "leak_findings",
+    "lost_text_findings",
     "memory_findings",
+    "number_findings",
     "support_findings",
     "table_findings",
     "time_findings",

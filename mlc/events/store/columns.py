@@ -26,6 +26,7 @@ from mlc.sources import (
     id_expr,
     join_columns,
     key_expr,
+    lost_text_problems,
     number_expr,
     scan_table,
     source_state,
@@ -63,7 +64,8 @@ def open_store(scenario: Scenario, runs: Path, say: Callable[[str], None]) -> Ev
     if not (folder / "store.json").exists():
         former = find_former(scenario, folder.parent)
         added = former.added if former else None
-        problems = [*conversion_problems(scenario, added), *duplicate_keys(scenario)]
+        problems = [*conversion_problems(scenario, added), *lost_text_problems(scenario)]
+        problems = problems or list(duplicate_keys(scenario))
         if problems:
             raise DataError(problems)
         with replacing(folder) as temporary:

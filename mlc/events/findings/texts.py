@@ -1,0 +1,139 @@
+"""What is lost between the text of a file and what the model sees: zeros of ids, decimal commas."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from mlc.events.findings.finding import Finding, Severity, Subject, listed
+from mlc.scenario import Csv, NumberType, Scenario
+from mlc.sources import (
+    LostText,
+    NumberText,
+    files_of,
+    first_row,
+    format_of,
+    named_columns,
+    number_text,
+    scan_table,
+    types_advice,
+    written_number,
+)
+
+_SAMPLE_ROWS = 50_000
+_SAMPLE_VALUES = 2_000
+_MOSTLY = 0.9
+
+
+def lost_text_findings(scenario: Scenario, found: Sequence[LostText]) -> Iterator[Finding]:
+    """Report ids, keys and labels whose text is changed by reading them as numbers.
+
+    Args:
+        scenario: Checked scenario.
+        found: From `sources.lost_texts`; those that make two texts one are errors and are left out.
+    """
+    say = Subject(scenario, "tables")
+    for lost in found:
+        if lost.doubled:
+            continue
+        text, number = lost.example
+        severity: Severity = "note" if lost.role == "keys" else "warning"
+        yield say(
+            severity,
+            ("data", "tables", lost.table),
+            f"{lost.column} of {lost.table} is read as numbers, which changes the text of {lost.rows:,} of "
+            f"{lost.of:,} {lost.role}: {text!r} becomes {number}",
+            f"to keep the text, add {types_advice(scenario, lost)}; if numbers are right, add types: "
+            f"{{{lost.column}: integer}} to {lost.table}",
+        )
+
+
+def number_findings(scenario: Scenario) -> Iterator[Finding]:
+    """Report text columns whose values are numbers: the model would see categories, or nothing."""
+    named = named_columns(scenario)
+    for name, table in scenario.data.tables.items():
+        schema = scan_table(scenario, name).collect_schema()
+        columns = [
+            column
+            for column, dtype in schema.items()
+            if dtype == pl.String
+            and column not in named[name]
+            and not {column} & {*table.types, *table.encoders, *table.computed}
+        ]
+        if columns:
+            sample = _sample(scan_table(scenario, name), columns)
+            for column in columns:
+                written = number_text(sample[column])
+                if written is not None:
+                    yield from _number_finding(scenario, name, column, written)
+
+
+def _sample(frame: pl.LazyFrame, columns: Sequence[str]) -> dict[str, pl.Series]:
+    """Return some different values of each column."""
+    rows = frame.select(columns).head(_SAMPLE_ROWS).collect()
+    return {
+        column: rows[column].drop_nulls().unique(maintain_order=True).head(_SAMPLE_VALUES)
+        for column in columns
+    }
+
+
+def _number_finding(scenario: Scenario, name: str, column: str, written: NumberText) -> Iterator[Finding]:
+    table, files = scenario.data.tables[name], files_of(scenario, name)
+    csv = format_of(table, files)
+    kind = written.kinds[0]
+    text = pl.col(column)
+    lost = text.is_not_null() & (text.str.strip_chars() != "") & written_number(text, kind).is_null()
+    rows, others, examples = (
+        scan_table(scenario, name)
+        .select(
+            text.count(),
+            lost.sum().alias("others"),
+            text.filter(lost).unique().sort().head(4).implode().alias("examples"),
+        )
+        .collect(engine="streaming")
+        .row(0)
+    )
+    otherwise = f"; if it is no number, encoders: {{{column}: category}}"
+    what = f"{column} of {name} is text, and so no number for the model"
+    say, field = Subject(scenario, "tables"), ("data", "tables", name)
+    if not written.plain:
+        some = f"; {others:,} others are not, such as {examples[0]!r}" if others else ""
+        yield say(
+            "warning",
+            field,
+            f"{what}: {rows - others:,} of {rows:,} values look like numbers with {written.written}, "
+            f"such as {written.example!r}{some}",
+            f"add {written.types(column)} to {name}"
+            + (", and mend the other values in the source" if others else "")
+            + otherwise,
+        )
+    elif others and (rows - others >= _MOSTLY * rows or NumberText([kind], "", examples).no_value):
+        place = _place(files, csv, column, examples[0]) if isinstance(csv, Csv) and not table.where else ""
+        yield say(
+            "warning",
+            field,
+            f"{what}: {rows - others:,} of {rows:,} values are numbers, and {others:,} are not: "
+            f"{listed([repr(value) for value in examples], 3)}{place}",
+            _mend(csv, examples) + otherwise,
+        )
+    elif not others and isinstance(csv, Csv):
+        yield say(
+            "warning",
+            field,
+            f"{what}, though all of its {rows:,} values are numbers, such as {written.example!r}",
+            f"add types: {{{column}: number}} to {name}{otherwise}",
+        )
+
+
+def _place(files: Sequence[Path], csv: Csv, column: str, value: str) -> str:
+    found = first_row(files, csv, column, value)
+    return f" (the first in {found[0].name}, row {found[1]:,})" if found else ""
+
+
+def _mend(csv: object, examples: Sequence[str]) -> str:
+    """Return what to do about values that are no numbers among numbers."""
+    if not isinstance(csv, Csv) or not NumberText([NumberType(kind="number")], "", examples).no_value:
+        return "mend these values in the source"
+    words = ", ".join(f'"{word}"' for word in [*csv.null_values, *examples] if '"' not in word)
+    separator = "" if csv.separator == "," else f', separator: "{csv.separator}"'.replace("\t", "\\t")
+    return f"if they mean no value, add format: {{kind: csv{separator}, null_values: [{words}]}}"
