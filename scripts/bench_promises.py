@@ -26,6 +26,7 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
+from mlc.evaluation.metrics import MARGINS
 from mlc.events.baselines import NO_PROBABILITIES
 from mlc.events.preparing import prepare
 from mlc.models.baselines import make_rivals, stored_boosting
@@ -43,7 +44,7 @@ HEADER = (
 )
 SCORES = {"AP": average_precision_score, "AUROC": roc_auc_score, "log-loss": log_loss}
 CLAUSE = re.compile(
-    r"((?i:better than|equal to|worse than|not decided against)) (?:the best baseline, (\w+),|it) "
+    r"((?i:better than|equal to|worse than|no detectable difference from)) (?:the best baseline, (\w+),|it) "
     r"in macro (AP|AUROC|log-loss): ([\d.]+) against ([\d.]+)"
 )
 RESAMPLES = 200
@@ -167,8 +168,12 @@ def untrue(run: Run, runs: Path, report: dict[str, Any]) -> list[str]:
     assert examples.select(ENTITY_ID, CUTOFF).equals(predictions.select(ENTITY_ID, CUTOFF))
     test = (examples[SPLIT] == "test").to_numpy()
     entities_N = examples.filter(test)[ENTITY_ID].rank("dense").to_numpy().astype(np.int64) - 1
-    targets_NK, scores_NK = targets_of(examples)[test], scores_of(predictions)[test]
-    rivals = {name: scores[test] for name, scores in rival_scores(run, runs).items()}
+    names = [label["name"] for label in report["splits"]["test"]["labels"]]
+    judged = [names.index(name) for name in report["judged"]["labels"]]
+    targets_NK, scores_NK = (
+        matrix_NK[test][:, judged] for matrix_NK in (targets_of(examples), scores_of(predictions))
+    )
+    rivals = {name: scores[test][:, judged] for name, scores in rival_scores(run, runs).items()}
     page = html.unescape(re.sub("<[^>]*>", "", (run / "report.html").read_text(encoding="utf-8")))
     wrong = [] if sentence in page else ["report.html has another sentence"]
     clauses, named = CLAUSE.findall(sentence), ""
@@ -189,7 +194,7 @@ def untrue(run: Run, runs: Path, report: dict[str, Any]) -> list[str]:
         if sign * means[named] < max(sign * mean for mean in means.values()):
             wrong.append(f"{named} is not the best baseline in {score}")
         low, high = difference_interval(score, scores_NK, rivals[named], targets_NK, entities_N)
-        allowed = outcomes(sign, low, high)
+        allowed = outcomes(score, low, high)
         if outcome.lower() not in allowed:
             wrong.append(f"{score} is {allowed[0]} it by {low:+.4f} to {high:+.4f}, not {outcome.lower()} it")
     return wrong
@@ -235,13 +240,17 @@ def difference_interval(
     return float(low), float(high)
 
 
-def outcomes(sign: float, low: float, high: float) -> list[str]:
+def outcomes(score: str, low: float, high: float) -> list[str]:
     """The words that an interval allows, the right one first: an end next to 0 may lie on its other side."""
-    words = []
+    words, within = [], MARGINS[score.lower().replace("-", "_")]
+    sign = -1.0 if score == "log-loss" else 1.0
     for shift in (0.0, NEAR, -NEAR):
         ends = low + shift * (high - low), high + shift * (high - low)
-        equal = ends[0] <= 0 <= ends[1]
-        words.append("equal to" if equal else "better than" if sign * ends[0] > 0 else "worse than")
+        if ends[0] <= 0 <= ends[1]:
+            near = max(-ends[0], ends[1]) <= within
+            words += ["equal to", "no detectable difference from"][:: 1 if near else -1]
+        else:
+            words.append("better than" if sign * ends[0] > 0 else "worse than")
     return words
 
 

@@ -168,7 +168,7 @@ def difference(found: list[dict[str, float]]) -> str:
 
 
 def outcome(found: dict[str, float]) -> str:
-    """Where an interval lies."""
+    """Where an interval lies; "equal" are all that contain 0."""
     if found["low"] <= 0 <= found["high"]:
         return "equal"
     return "better" if found["low"] > 0 else "worse"

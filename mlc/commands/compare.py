@@ -3,8 +3,8 @@
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
 import polars as pl
@@ -12,25 +12,26 @@ import polars as pl
 from mlc.drawing.text_tables import Row, aligned, escaped, markdown_table
 from mlc.errors import RunError
 from mlc.evaluation.metrics import (
+    ENOUGH,
+    MARGINS,
+    VERDICT_RULE,
     Difference,
     label_differences,
     macro_differences,
+    outcome,
     overall_scores,
     score_labels,
 )
+from mlc.evaluation.metrics.wording import left_out_rows
 from mlc.run import Run
 from mlc.tables import CUTOFF, ENTITY_ID, SCORES, SPLIT, TARGETS, UNKNOWN, scores_of, targets_of
 
-SCHEMA = "mlc/compare/1"
+SCHEMA = "mlc/compare/2"
 
 _KEYS = [ENTITY_ID, CUTOFF]
 _SCORES = {"ap": "AP", "auroc": "AUROC", "log_loss": "log-loss"}
-_REPLICATES = 400
-_FEW_POSITIVES = (
-    5  # with fewer, the intervals of AUROC call equal models different (scripts/bench_compare.py)
-)
 
-Outcome = Literal["better", "worse", "equal", "undecided", "undefined"]
+Outcome = Literal["better", "worse", "equal", "no_detectable_difference", "undecided", "undefined"]
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ def compare(first: Run, second: Run) -> dict[str, Any]:
     Returns:
         What `json.dumps(…, allow_nan=False)` takes: `schema`, `first`, `second`, `examples`, `entities`,
         `macro` (score → `outcome`, both values, difference with its 95 % interval), `labels` (`name`,
-        `support`, and the same for each score), `left_out` (sentences). The outcome says whether the second
-        is better; `equal` means not told apart.
+        `support`, `not_judged` and the same for each score), `left_out` (sentences). The macro scores are
+        over the labels that are judged. The outcome says whether the second is better; `equal` means that
+        the interval lies within a margin, `undecided` that too few entities have the label.
 
     Raises:
         RunError: The runs share no test example or no label.
@@ -73,20 +75,21 @@ def compare(first: Run, second: Run) -> dict[str, Any]:
     a_NK, b_NK = (scores_of(common, f"{SCORES}{suffix}")[:, place] for place, suffix in columns)
     targets_NK = _targets(common, *places)
     entities_N = common[ENTITY_ID].rank("dense").to_numpy()
-    each = [score_labels(scores_NK, targets_NK, names) for scores_NK in (a_NK, b_NK)]
+    each = [score_labels(scores_NK, targets_NK, names, entities_N) for scores_NK in (a_NK, b_NK)]
     means = [
-        asdict(overall_scores(scores_NK, targets_NK, labels).macro)
+        asdict(overall_scores(scores_NK, targets_NK, labels, entities_N).judged)
         for scores_NK, labels in zip((a_NK, b_NK), each, strict=True)
     ]
-    macro = macro_differences(b_NK, {"first": a_NK}, targets_NK, entities_N, replicates=_REPLICATES)["first"]
-    differences = label_differences(b_NK, a_NK, targets_NK, entities_N, replicates=_REPLICATES)
+    macro = macro_differences(b_NK, {"first": a_NK}, targets_NK, entities_N)["first"]
+    differences = label_differences(b_NK, a_NK, targets_NK, entities_N)
     labels = [
         {
             "name": one.name,
             "support": one.support,
-            **_scores((asdict(one), asdict(two)), _judged(found, one.support)),
+            "not_judged": one.not_judged,
+            **_scores((asdict(one), asdict(two)), difference),
         }
-        for one, two, found in zip(*each, differences, strict=True)
+        for one, two, difference in zip(*each, differences, strict=True)
     ]
     return {
         "schema": SCHEMA,
@@ -179,59 +182,52 @@ def _scores(both: Sequence[Mapping[str, Any]], found: Mapping[str, Difference]) 
     for score in _SCORES:
         # As in the difference, a label is in all three scores or in none.
         one, two = ((each[score] if found[score].value is not None else None) for each in both)
-        outcome = _outcome(found[score], -1 if score == "log_loss" else 1)
-        entries[score] = {"outcome": outcome, "first": one, "second": two, **asdict(found[score])}
+        said = _outcome(score, found[score])
+        entries[score] = {"outcome": said, "first": one, "second": two, **asdict(found[score])}
     return entries
 
 
-def _judged(found: Mapping[str, Difference], support: int) -> Mapping[str, Difference]:
-    """The differences of a label, without intervals where it has hardly a positive."""
-    if support >= _FEW_POSITIVES:
-        return found
-    return {score: replace(one, low=None, high=None) for score, one in found.items()}
-
-
-def _outcome(found: Difference, sign: int) -> Outcome:
-    """Whether the second is better, by the interval; `sign` is -1 where low is good."""
-    if found.value is None:
-        return "undefined"
-    if found.low is None or found.high is None:
-        return "undecided"
-    if found.low <= 0 <= found.high:
-        return "equal"
-    return "better" if sign * found.low > 0 else "worse"
+def _outcome(score: str, difference: Difference) -> Outcome:
+    """Whether the second run is better."""
+    return "undefined" if difference.value is None else outcome(score, difference.low, difference.high)
 
 
 def verdict(compared: Mapping[str, Any]) -> str:
     """Who is better in what, in a sentence or two."""
     words = {
-        "better": "better than",
-        "worse": "WORSE than",
-        "equal": "equal to",
-        "undecided": "not decided against",
-        "undefined": "undefined against",
+        "better": "is better than",
+        "worse": "is WORSE than",
+        "equal": "is equal to",
+        "no_detectable_difference": "has no detectable difference from",
     }
+    macro = compared["macro"]
+    judged = f"{macro['labels_defined']} of {macro['labels']} labels judged"
+    shared = (
+        f"On {compared['examples']:,} shared test examples of {compared['entities']:,} entities; {judged}."
+    )
+    if not macro["labels_defined"]:
+        return (
+            f"No verdict on {compared['second']} against {compared['first']}: for none of the labels do at "
+            f"least {ENOUGH} entities have a positive and {ENOUGH} a negative test example. {shared}"
+        )
     clauses = []
     for score, shown in _SCORES.items():
-        entry = compared["macro"][score]
-        clause = f"{words[entry['outcome']]} {compared['first']} in macro {shown}"
-        if entry["value"] is not None:
-            clause += f": {entry['second']:.4f} against {entry['first']:.4f}, {_difference(entry)}"
-        clauses.append(clause)
-    counted = _counted(compared)
-    by_label = ", ".join(f"{len(names)} {outcome}" for outcome, names in counted.items() if names)
-    return (
-        f"{compared['second']} is {'; '.join(clauses)}. Labels by AP: {by_label}. "
-        f"On {compared['examples']:,} shared test examples of {compared['entities']:,} entities."
-    )
+        entry = macro[score]
+        margin = f" within ±{MARGINS[score]:g}" if entry["outcome"] == "equal" else ""
+        clauses.append(
+            f"{words[entry['outcome']]} {compared['first']} in macro {shown}{margin}: "
+            f"{entry['second']:.4f} against {entry['first']:.4f}, {_difference(entry)}"
+        )
+    counts = {outcome.replace("_", " "): len(names) for outcome, names in _counted(compared).items()}
+    by_label = ", ".join(f"{count} {said}" for said, count in counts.items() if count)
+    return f"{compared['second']} {'; '.join(clauses)}. Labels by AP: {by_label}. {shared}"
 
 
 def _counted(compared: Mapping[str, Any]) -> dict[Outcome, list[str]]:
     """Outcome in AP → labels."""
-    outcomes: tuple[Outcome, ...] = ("better", "worse", "equal", "undecided", "undefined")
     return {
-        outcome: [label["name"] for label in compared["labels"] if label["ap"]["outcome"] == outcome]
-        for outcome in outcomes
+        said: [label["name"] for label in compared["labels"] if label["ap"]["outcome"] == said]
+        for said in get_args(Outcome)
     }
 
 
@@ -261,7 +257,7 @@ def _rows(compared: Mapping[str, Any]) -> list[Row]:
         key=lambda label: (order.index(label["ap"]["outcome"]), -abs(label["ap"]["value"] or 0.0)),
     ):
         ranked, loss = (_difference(label[score], 3) for score in ("ap", "auroc")), label["log_loss"]["value"]
-        counted = label["name"], f"{label['support']:,}", label["ap"]["outcome"]
+        counted = label["name"], f"{label['support']:,}", label["ap"]["outcome"].replace("_", " ")
         rows.append((*counted, *ranked, "-" if loss is None else f"{loss:+.4f}"))
     return rows
 
@@ -276,9 +272,12 @@ def _difference(entry: Mapping[str, Any], digits: int = 4) -> str:
 
 
 def _notes(compared: Mapping[str, Any]) -> list[str]:
-    judged = sum(label["ap"]["low"] is not None for label in compared["labels"])
-    chance = f"{0.05 * judged:.1f} of {judged} labels would be called better or worse by chance alone"
-    few = f"undecided: fewer than {_FEW_POSITIVES} positives, or a single entity"
-    undecided = [few] if _counted(compared)["undecided"] else []
-    equal = f"equal means not told apart: the interval covers 0; {chance}"
-    return [equal, *undecided, "a low log-loss is good"]
+    judged = compared["macro"]["labels_defined"]
+    margins = ", ".join(f"±{MARGINS[score]:g} in {shown}" for score, shown in _SCORES.items())
+    left_out = left_out_rows(compared["labels"])
+    return [
+        f"{0.05 * judged:.1f} of {judged} labels would be called better or worse by chance alone",
+        f"equal: the interval lies within {margins}; no detectable difference: it contains 0",
+        "a low log-loss is good",
+        *([VERDICT_RULE, *left_out] if left_out else []),
+    ]

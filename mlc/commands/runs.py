@@ -9,7 +9,13 @@ from mlc.drawing.text_tables import Row, aligned
 from mlc.errors import RunError
 from mlc.run import Run
 
-_WORDS = {"better": "better than", "equal": "equal to", "worse": "WORSE than", "undecided": "undecided with"}
+_WORDS = {
+    "better": "better than",
+    "equal": "equal to",
+    "worse": "WORSE than",
+    "no_detectable_difference": "no detectable difference from",
+    "undecided": "undecided with",
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,8 @@ class ListedRun:
         finished: Likewise; None while it has not.
         macro_auroc: Of the test split; None where undefined or not there.
         macro_ap: Likewise.
-        verdict: `better`, `equal`, `worse` or `undecided` against the best baseline in macro AP, or None.
+        verdict: `better`, `equal`, `worse`, `no_detectable_difference` or `undecided` against the best
+            baseline in macro AP; None where the report has no verdict.
         baseline: That baseline.
         note: What is damaged, or how to go on.
     """
@@ -79,7 +86,12 @@ def _moments(facts: Any) -> tuple[str, str, str | None]:
 def _headline(report: Any) -> tuple[float | None, float | None, str | None, str | None]:
     macro, compared = report["splits"]["test"]["macro"], report["comparison"]["ap"]
     auroc, ap = (None if macro[score] is None else float(macro[score]) for score in ("auroc", "ap"))
-    return (auroc, ap, *((compared["outcome"], compared["baseline"]) if compared else (None, None)))
+    if not compared:
+        return auroc, ap, None, None
+    said = compared["outcome"]
+    if report["schema"] == "mlc/report/1" and said == "equal":  # it meant that the interval contains 0
+        said = "no_detectable_difference"
+    return auroc, ap, said, compared["baseline"]
 
 
 def lines(found: Sequence[ListedRun], width: int = 120) -> list[str]:
@@ -88,6 +100,8 @@ def lines(found: Sequence[ListedRun], width: int = 120) -> list[str]:
     for run in found:
         when = run.state if run.finished is None else run.finished[:16].replace("T", " ")
         numbers = ("-" if value is None else f"{value:.3f}" for value in (run.macro_auroc, run.macro_ap))
-        verdict = "-" if run.verdict is None else f"{_WORDS.get(run.verdict, run.verdict)} {run.baseline}"
+        verdict = "-" if run.state != "finished" else "no verdict"
+        if run.verdict is not None:
+            verdict = f"{_WORDS.get(run.verdict, run.verdict)} {run.baseline}"
         rows.append((run.name, when, *numbers, verdict))
     return [*aligned(rows, width), *(f"{run.name}: {run.note}" for run in found if run.note)]

@@ -160,7 +160,6 @@ def make_report(
         slices=slices_of(prepared),
         funnel=[asdict(step) for step in examples.funnel],
         warnings=_warnings(scenario, calibrators),
-        seed=scenario.train.seed,
     )
     split = examples.table[SPLIT]
     for name, entry in report["splits"].items() if scenario.metrics else ():

@@ -11,7 +11,11 @@ import polars as pl
 from mlc.errors import DataError, Problem
 from mlc.evaluation.calibration import Calibrator
 from mlc.evaluation.metrics import (
+    ENOUGH,
+    MARGINS,
+    VERDICT_RULE,
     macro_differences,
+    outcome,
     overall_decisions,
     overall_scores,
     score_decisions,
@@ -35,9 +39,10 @@ from mlc.tables import (
     targets_of,
 )
 
-SCHEMA = "mlc/report/1"
+SCHEMA = "mlc/report/2"
 
-_FEW_ENTITIES = 100  # with fewer, bootstrap intervals are known to be too narrow
+_FEW_ENTITIES = 100
+_MOST_NAMED = 3  # labels without a verdict, in the first line
 _SCORES = {"ap": "AP", "auroc": "AUROC", "log_loss": "log-loss"}
 
 Matrix = npt.NDArray[Any]
@@ -59,8 +64,6 @@ def build_report(
     slices: Mapping[str, pl.Series] | None = None,
     funnel: Sequence[Mapping[str, Any]] = (),
     warnings: Sequence[str] = (),
-    replicates: int = 200,
-    seed: int = 7,
 ) -> dict[str, Any]:
     """Every number of a run, from its saved tables.
 
@@ -80,15 +83,13 @@ def build_report(
         slices: What examples are told apart by → the value of each, Enum in the order to show.
         funnel: `reason`, `removed`, `kept` of each filter on the way to the examples.
         warnings: What other steps want to be read here.
-        replicates: Resamples of the test entities for the intervals.
-        seed: Fixes the resamples.
 
     Returns:
         What `json.dumps(…, allow_nan=False)` takes: `schema`, `scenario`, `verdict`, `comparison` (what the
-        verdict rests on), `trust`, `splits`, `baselines`, `baseline_notes`, `missing_baselines`, `oracle`
-        where given, `backtest` (the test cutoff by cutoff, where there are several), `slices`, `funnel`,
-        `warnings`. `difference` is model minus rival in a macro score of the test split, with its 95 %
-        interval.
+        verdict rests on), `judged` (the labels that it rests on, and why not on the others), `trust`,
+        `splits`, `baselines`, `baseline_notes`, `missing_baselines`, `oracle` where given, `backtest` (the
+        test cutoff by cutoff, where there are several), `slices`, `funnel`, `warnings`. `difference` is model
+        minus baseline in a macro score of the test split over the judged labels, with its 95 % interval.
 
     Raises:
         DataError: Predictions do not have each example once, or are no probabilities;
@@ -103,8 +104,9 @@ def build_report(
         >>> examples = rows.with_columns(array_column("targets", np.array([[1], [0]], np.uint8)))
         >>> scores = rows.with_columns(array_column("scores", np.array([[0.9], [0.1]])))
         >>> cuts = [Threshold("Dress", 0.5, "fixed")]
-        >>> build_report("demo", ["Dress"], examples, scores, baselines={}, thresholds=cuts)["verdict"]
-        'No verdict: there is no baseline to compare with. Test split: macro AP 1.000, macro AUROC 1.000.'
+        >>> report = build_report("demo", ["Dress"], examples, scores, baselines={}, thresholds=cuts)
+        >>> report["judged"]["left_out"]
+        [{'name': 'Dress', 'why': 'only 1 entity has a positive example'}]
     """
     if [cut.name for cut in thresholds] != list(class_names):
         raise DataError("thresholds must be one a label, in order, however: they are of other labels")
@@ -119,7 +121,7 @@ def build_report(
         if calibrators:
             raw_NK = _scores("predictions", predictions, part, split, RAW_SCORES)
             _add_calibration(splits[split]["labels"], part, raw_NK, calibrators)
-        differences = _differences(part, scores_NK, rival_scores, replicates, seed) if split == "test" else {}
+        differences = _differences(part, scores_NK, rival_scores) if split == "test" else {}
         for name, rival_NK in rival_scores.items():
             entry = _rival_entry(class_names, part, rival_NK) | differences.get(name, {})
             rivals[name][split] = _without_log_loss(entry) if name in no_probabilities else entry
@@ -127,11 +129,14 @@ def build_report(
     comparison = {score: _compare(score, splits["test"], rivals) for score in _SCORES}
     test = examples.filter(pl.col(SPLIT) == "test")
     test_NK = _scores("predictions", predictions, test, "test")
+    judged = _judged(splits["test"]["labels"])
+    verdict = _verdict(splits["test"], comparison, judged)
     return {
         "schema": SCHEMA,
         "scenario": scenario,
-        "verdict": " ".join([_verdict(splits["test"], comparison), *map(_not_compared, missing_baselines)]),
+        "verdict": " ".join([verdict, *map(_not_compared, missing_baselines)]),
         "comparison": comparison,
+        "judged": judged,
         "trust": trust(splits["test"]["labels"]),
         "splits": splits,
         "baselines": rivals,
@@ -199,9 +204,10 @@ def _add_calibration(
 
 
 def _rival_entry(class_names: Sequence[str], part: pl.DataFrame, scores_NK: Matrix) -> dict[str, Any]:
-    labels = score_labels(scores_NK, targets_of(part), class_names)
+    targets_NK, entities_N = targets_of(part), part[ENTITY_ID].rank("dense").to_numpy()
+    labels = score_labels(scores_NK, targets_NK, class_names, entities_N)
     rows = [{"name": label.name, "auroc": label.auroc, "ap": label.ap} for label in labels]
-    return {**_plain(overall_scores(scores_NK, targets_of(part), labels)), "labels": rows}
+    return {**_plain(overall_scores(scores_NK, targets_NK, labels, entities_N)), "labels": rows}
 
 
 def _plain(scores: Any) -> dict[str, Any]:
@@ -212,18 +218,18 @@ def _plain(scores: Any) -> dict[str, Any]:
 
 def _without_log_loss(entry: dict[str, Any]) -> dict[str, Any]:
     """The same entry of a rival whose scores are no probabilities."""
-    means = {mean: {**entry[mean], "log_loss": None} for mean in ("macro", "micro", "weighted")}
+    means = {mean: {**entry[mean], "log_loss": None} for mean in ("macro", "micro", "weighted", "judged")}
     kept = {"difference": {**entry["difference"], "log_loss": None}} if "difference" in entry else {}
     return {**entry, **means, **kept}
 
 
 def _differences(
-    part: pl.DataFrame, scores_NK: Matrix, rivals: Mapping[str, Matrix], replicates: int, seed: int
+    part: pl.DataFrame, scores_NK: Matrix, rivals: Mapping[str, Matrix]
 ) -> dict[str, dict[str, Any]]:
     """Rival → what its entry has more on the test split."""
     entities_N = part[ENTITY_ID].rank("dense").to_numpy()
     targets_NK = targets_of(part)
-    found = macro_differences(scores_NK, rivals, targets_NK, entities_N, replicates=replicates, seed=seed)
+    found = macro_differences(scores_NK, rivals, targets_NK, entities_N)
     return {name: {"difference": {key: asdict(each[key]) for key in each}} for name, each in found.items()}
 
 
@@ -234,27 +240,34 @@ def _counts(part: pl.DataFrame) -> dict[str, Any]:
     return {**counted, "cutoffs": {"number": len(cutoffs), "first": first, "last": last}}
 
 
+def _judged(labels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The labels that the verdict rests on, and why not on the others."""
+    return {
+        "rule": VERDICT_RULE,
+        "labels": [label["name"] for label in labels if not label["not_judged"]],
+        "left_out": [
+            {"name": label["name"], "why": label["not_judged"]} for label in labels if label["not_judged"]
+        ],
+    }
+
+
 def _compare(score: str, test: Mapping[str, Any], baselines: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The model against the baseline that is best in this macro score; None where none has it."""
-    model = test["macro"][score]
-    rivals = {name: entry["test"]["macro"][score] for name, entry in baselines.items()}
+    """The model against the baseline that is best in this score over the judged labels; None without one."""
+    model = test["judged"][score]
+    rivals = {name: entry["test"]["judged"][score] for name, entry in baselines.items()}
     rivals = {name: rival for name, rival in rivals.items() if rival is not None}
     if model is None or not rivals:
         return None
     sign = -1 if score == "log_loss" else 1  # a low loss is good
     best = max(rivals, key=lambda name: sign * float(rivals[name]))
     difference = baselines[best]["test"]["difference"][score]
-    if difference["low"] is None:
-        outcome = "undecided"
-    elif difference["low"] <= 0 <= difference["high"]:
-        outcome = "equal"
-    else:
-        outcome = "better" if sign * difference["low"] > 0 else "worse"
-    return {"outcome": outcome, "baseline": best, "model": model, "rival": rivals[best], **difference}
+    said = outcome(score, difference["low"], difference["high"])
+    return {"outcome": said, "baseline": best, "model": model, "rival": rivals[best], **difference}
 
 
-def _verdict(test: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
+def _verdict(test: Mapping[str, Any], comparison: Mapping[str, Any], judged: Mapping[str, Any]) -> str:
     macro = test["macro"]
+    scores = f"macro AP {score_text(macro['ap'])}, macro AUROC {score_text(macro['auroc'])}"
     if not test["examples"]:
         return "No verdict: the test split has no example."
     if not macro["labels_defined"]:
@@ -262,16 +275,29 @@ def _verdict(test: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
             f"No verdict: none of the {macro['labels']} labels has both a positive and a negative among the "
             f"{test['examples']:,} test examples, so that neither AUROC nor average precision is defined."
         )
+    if not judged["labels"]:
+        return (
+            f"No verdict: for none of the {macro['labels']} labels do at least {ENOUGH} entities have a "
+            f"positive and {ENOUGH} a negative test example. Over the {macro['labels_defined']} labels with "
+            f"both: {scores}."
+        )
     if comparison["ap"] is None:
-        scores = f"macro AP {score_text(macro['ap'])}, macro AUROC {score_text(macro['auroc'])}"
         return f"No verdict: there is no baseline to compare with. Test split: {scores}."
     compared = {score: comparison[score] for score in _SCORES if comparison[score] is not None}
     named = [None, *(each["baseline"] for each in compared.values())]
     clauses = [
         _clause(score, compared[score], before) for score, before in zip(compared, named, strict=False)
     ]
-    over = f"Test split, {macro['labels_defined']} of {macro['labels']} labels defined."
+    over = f"Test split, {len(judged['labels'])} of {macro['labels']} labels judged{_left_out(judged)}."
     return f"{clauses[0][0].upper()}{'; '.join(clauses)[1:]}. {over}"
+
+
+def _left_out(judged: Mapping[str, Any]) -> str:
+    """The labels that a verdict does not rest on, as the end of its sentence."""
+    rest = judged["left_out"]
+    named = ", ".join(f"{label['name']} ({label['why']})" for label in rest[:_MOST_NAMED])
+    more = f" and {len(rest) - _MOST_NAMED:,} more" if len(rest) > _MOST_NAMED else ""
+    return f"; not judged: {named}{more}" if rest else ""
 
 
 def _not_compared(missing: str) -> str:
@@ -280,23 +306,27 @@ def _not_compared(missing: str) -> str:
 
 def _clause(score: str, compared: Mapping[str, Any], before: str | None) -> str:
     """One part of the verdict; `before` is the baseline of the part before it."""
-    words = {"better": "better than", "equal": "equal to", "worse": "WORSE than"}
-    relation = words.get(compared["outcome"], "not decided against")
+    words = {
+        "better": "better than",
+        "equal": "equal to",
+        "worse": "WORSE than",
+        "no_detectable_difference": "no detectable difference from",
+    }
     digits = 4 if score == "log_loss" else 3
     scores = f"{compared['model']:.{digits}f} against {compared['rival']:.{digits}f}"
-    interval = "no interval: too few test entities"
-    if compared["low"] is not None:
-        covers = " covers 0" if compared["outcome"] == "equal" else ""
-        interval = f"95 % interval {compared['low']:+.{digits}f} to {compared['high']:+.{digits}f}{covers}"
+    low, high = (f"{compared[end]:+.{digits}f}" for end in ("low", "high"))
+    margin = f", within ±{MARGINS[score]:g}" if compared["outcome"] == "equal" else ""
     best = compared["baseline"]
     rival = "it" if best == before else f"the best baseline, {best},"
-    difference = f"{compared['value']:+.{digits}f}"
-    return f"{relation} {rival} in macro {_SCORES[score]}: {scores}, {difference} ({interval})"
+    return (
+        f"{words[compared['outcome']]} {rival} in macro {_SCORES[score]}: {scores}, "
+        f"{compared['value']:+.{digits}f} (95 % interval {low} to {high}{margin})"
+    )
 
 
 def _own_warnings(test: Mapping[str, Any], thresholds: Sequence[Threshold]) -> list[str]:
-    found = []
-    if 0 < test["entities"] < _FEW_ENTITIES:
-        found.append(f"the test split has only {test['entities']} entities: its intervals are too narrow")
-    found += [f"threshold of {cut.name}: {cut.note}" for cut in thresholds if cut.note]
-    return found
+    entities, messages = test["entities"], []
+    if 0 < entities < _FEW_ENTITIES:
+        counted = "only 1 entity" if entities == 1 else f"only {entities} entities"
+        messages.append(f"the test split has {counted}: its intervals are rough")
+    return messages + [f"threshold of {cut.name}: {cut.note}" for cut in thresholds if cut.note]

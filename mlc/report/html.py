@@ -13,6 +13,8 @@ from markupsafe import Markup
 from mlc.drawing.page import Section, element, joined, legend, page, scrolling, share_bar, table
 from mlc.drawing.prevalence import prevalence_chart, prevalence_points
 from mlc.drawing.svg import Curve, curves, heat_map, number_axis, seconds, time_axis
+from mlc.evaluation.metrics import VERDICT_RULE
+from mlc.evaluation.metrics.wording import judged_text, left_out_rows, macro_text, mean_of
 from mlc.report.cells import (
     competitors,
     count_text,
@@ -92,12 +94,8 @@ class _Part:
 
 def _at_a_glance(report: Mapping[str, Any]) -> Section:
     test, trust = report["splits"]["test"], report["trust"]
-    macro = test["macro"]
-    over = f"over {macro['labels_defined']} of {macro['labels']} labels"
     cards = [
-        _card(
-            title, score_text(macro[score]), f"95 % interval {range_text(macro[f'{score}_interval'])}, {over}"
-        )
+        _card(title, score_text(mean_of(test)[score]), f"{_interval_words(test, score)}, {judged_text(test)}")
         for score, title in (("auroc", "Macro AUROC"), ("ap", "Macro average precision"))
     ]
     kinds = [
@@ -110,7 +108,19 @@ def _at_a_glance(report: Mapping[str, Any]) -> Section:
     ]
     rows = element("div", *cards, class_="cards"), element("div", *kinds, class_="cards")
     rule = element("p", trust["rule"], class_="faint")
-    return Section("At a glance", f"Test: {described(test)}.", [*rows, rule])
+    return Section("At a glance", f"Test: {described(test)}.", [*rows, rule, *_left_out(test)])
+
+
+def _left_out(test: Mapping[str, Any]) -> list[Markup]:
+    """The labels that no verdict rests on, by reason."""
+    reasons = [element("p", sentence, class_="faint") for sentence in left_out_rows(test["labels"])]
+    summary = element("summary", f"Labels not judged. {VERDICT_RULE}")
+    return [element("details", summary, *reasons)] if reasons else []
+
+
+def _interval_words(test: Mapping[str, Any], score: str) -> str:
+    within = macro_text(test, score).partition("(")[2].removesuffix(")")
+    return within if within.startswith("no") or not within else f"95 % interval {within}"
 
 
 def _card(title: str, number: str, said: object) -> Markup:
@@ -219,7 +229,7 @@ def _rivals(report: Mapping[str, Any]) -> Section:
     for name, entry in competitors(report, "test"):
         cells = []
         for score, digits in (("ap", 3), ("auroc", 3), ("log_loss", 4)):
-            cells.append(number_text(entry["macro"][score], f".{digits}f"))
+            cells.append(number_text(mean_of(entry)[score], f".{digits}f"))
             cells.append(difference_text(entry.get("difference", {}).get(score), digits))
         rows.append([name, *cells])
     head = [
@@ -234,7 +244,8 @@ def _rivals(report: Mapping[str, Any]) -> Section:
     notes = [*report["baseline_notes"], *report["missing_baselines"]]
     return Section(
         "Against the baselines",
-        "Differences on the same test examples, with 95 % intervals; a low log-loss is good.",
+        f"Means {judged_text(report['splits']['test'])}, and differences over the same labels and test "
+        "examples, with 95 % intervals; a low log-loss is good.",
         [table(head, rows), *(element("p", note, class_="faint") for note in notes)],
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlc.drawing.text_tables import Row, escaped, markdown_table
+from mlc.evaluation.metrics.wording import judged_text, left_out_rows, macro_text, mean_of
 from mlc.scenario import DimensionTable, EventsTable, Scenario
 
 _FEW_POSITIVES = 30
@@ -101,16 +102,16 @@ def _funnel(report: Mapping[str, Any]) -> list[Row]:
 
 
 def _means(report: Mapping[str, Any]) -> list[str]:
-    macro = report["splits"]["test"]["macro"]
-    intervals = [_with_interval(macro, score) for score in ("auroc", "ap")]
-    rows: list[Row] = [("model", *intervals, _number(macro["log_loss"], 4))]
+    test = report["splits"]["test"]
+    intervals = [macro_text(test, score) for score in ("auroc", "ap")]
+    rows: list[Row] = [("model", *intervals, _number(mean_of(test)["log_loss"], 4))]
     others = {**report["baselines"], **({"best possible": report["oracle"]} if "oracle" in report else {})}
     for name, entry in others.items():
-        rival = entry["test"]["macro"]
+        rival = mean_of(entry["test"])
         rows.append(
             (name, *(_number(rival[score]) for score in ("auroc", "ap")), _number(rival["log_loss"], 4))
         )
-    over = f"Means over {macro['labels_defined']} of {macro['labels']} labels, 95 % intervals in brackets."
+    over = f"Means {judged_text(test)}, 95 % intervals in brackets."
     notes = [f"- {escaped(note)}" for note in (*report["baseline_notes"], *report["missing_baselines"])]
     return [over, "", *markdown_table(("", "macro AUROC", "macro AP", "macro log-loss"), rows), "", *notes]
 
@@ -182,7 +183,7 @@ def _limits(scenario: Scenario, report: Mapping[str, Any]) -> list[str]:
         found.append(
             f"Fewer than {_FEW_POSITIVES} positives in the test, so hardly judged: {', '.join(few)}."
         )
-    found += [f"{label['name']}: {label['undefined']}." for label in test["labels"] if label["undefined"]]
+    found += [f"Not judged, {sentence}." for sentence in left_out_rows(test["labels"])]
     found += report["warnings"]
     return [f"- {escaped(sentence)}" for sentence in found]
 

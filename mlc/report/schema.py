@@ -16,8 +16,9 @@ from mlc.evaluation.metrics import (
     Difference,
     ExampleScore,
     LabelScore,
-    MeanScore,
+    Outcome,
     OverallDecision,
+    OverallScore,
 )
 from mlc.evaluation.thresholds import Estimate
 from mlc.report.assembling import SCHEMA
@@ -36,10 +37,10 @@ def report_schema() -> Json:
 
     Examples:
         >>> report_schema()["properties"]["schema"]
-        {'const': 'mlc/report/1'}
+        {'const': 'mlc/report/2'}
     """
-    comparison = {"outcome": {"enum": ["better", "equal", "worse", "undecided"]}, "baseline": _TEXT}
-    means = {word: _described(MeanScore) for word in ("macro", "micro", "weighted")}
+    comparison = {"outcome": {"enum": list(typing.get_args(Outcome))}, "baseline": _TEXT}
+    means = _properties(OverallScore)
     difference = _described(Difference)
     differences = _object({"ap": difference, "auroc": difference, "log_loss": _or_null(difference)})
     rival_label = _object({"name": _TEXT, "auroc": _NUMBER, "ap": _NUMBER})
@@ -59,6 +60,13 @@ def report_schema() -> Json:
                     _object({**comparison, "model": _NUMBER, "rival": _NUMBER, **_properties(Difference)})
                 )
                 for score in ("ap", "auroc", "log_loss")
+            }
+        ),
+        "judged": _object(
+            {
+                "rule": _TEXT,
+                "labels": _list(_TEXT),
+                "left_out": _list(_object({"name": _TEXT, "why": _TEXT})),
             }
         ),
         "trust": _object(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlc.drawing.text_tables import Row, aligned, escaped, markdown_table, one_line
+from mlc.evaluation.metrics import VERDICT_RULE
+from mlc.evaluation.metrics.wording import judged_text, left_out_rows, macro_text, mean_of
 from mlc.report.cells import (
     competitors,
     count_text,
@@ -71,7 +73,7 @@ def _sections(report: Mapping[str, Any], split: Split = "test") -> list[_Section
     """What both texts show after the verdict, in order; empty lists are left out."""
     shown, title = report["splits"][split], split.capitalize()
     others = [other for other in SPLITS[::-1] if other != split]
-    undefined = [(f"{row['name']}: {row['undefined']}",) for row in shown["labels"] if row["undefined"]]
+    left_out = [(sentence,) for sentence in left_out_rows(shown["labels"])]
     funnel = [
         (step["reason"], count_text(step["removed"]), count_text(step["kept"])) for step in report["funnel"]
     ]
@@ -82,12 +84,12 @@ def _sections(report: Mapping[str, Any], split: Split = "test") -> list[_Section
     ]
     sections = [
         _Section("Gates", ("gate", "found", ""), gates),
-        _Section(f"{title}: {described(shown)}", *_against_rivals(report, split)),
+        _Section(f"{title}: {described(shown)}; {judged_text(shown)}", *_against_rivals(report, split)),
         _Section(f"{title}: each label at its threshold", *_label_rows(shown)),
         *([_Section("Labels that can be trusted", (), _trust_rows(report))] if split == "test" else []),
         _Section(f"{title}: log-loss, low is good", *_log_losses(report, split)),
         _Section("Baselines", (), [(note,) for note in _baseline_notes(report)]),
-        _Section(f"{title}: labels without AUROC", (), undefined),
+        _Section(f"{title}: labels not judged", (), [*left_out, (VERDICT_RULE,)] if left_out else []),
         _Section(f"{title}: 95 % intervals, and lift among the highest scores", *_interval_rows(shown)),
         _Section(f"{title}: what the thresholds gave, and 95 % range promised", *_promise_rows(shown)),
         _Section(f"{title}: probabilities before and after calibration", *_calibration_rows(shown)),
@@ -122,7 +124,8 @@ def _against_rivals(report: Mapping[str, Any], split: Split) -> tuple[Row, list[
     for name, entry in competitors(report, split):
         difference = entry.get("difference", {})
         intervals = [difference_text(difference.get(score)) for score in ("ap", "auroc")]
-        rows.append((name, score_text(entry["macro"]["ap"]), score_text(entry["macro"]["auroc"]), *intervals))
+        mean = mean_of(entry)
+        rows.append((name, score_text(mean["ap"]), score_text(mean["auroc"]), *intervals))
     return ("", "macro AP", "macro AUROC", "model minus it: AP", "model minus it: AUROC"), rows
 
 
@@ -130,9 +133,10 @@ def _log_losses(report: Mapping[str, Any], split: Split) -> tuple[Row, list[Row]
     """Model and rivals whose scores are probabilities."""
     rows: list[Row] = []
     for name, entry in competitors(report, split):
-        if entry["macro"]["log_loss"] is not None:
+        mean = mean_of(entry)
+        if mean["log_loss"] is not None:
             difference = difference_text(entry.get("difference", {}).get("log_loss"), 4)
-            rows.append((name, number_text(entry["macro"]["log_loss"], ".4f"), difference))
+            rows.append((name, number_text(mean["log_loss"], ".4f"), difference))
     return ("", "macro log-loss", "model minus it"), rows
 
 
@@ -203,13 +207,11 @@ def _calibration_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
 
 def _together(test: Mapping[str, Any]) -> list[Row]:
     """Sentences on all labels and decisions at once."""
-    ranked, decided, macro = test["per_example"], test["decisions"], test["macro"]
+    ranked, decided = test["per_example"], test["decisions"]
     if decided["hamming"] is None:
         return []
     found = [
-        f"macro AP {score_text(macro['ap'])} ({range_text(macro['ap_interval'])}), "
-        f"macro AUROC {score_text(macro['auroc'])} ({range_text(macro['auroc_interval'])}), "
-        f"over {macro['labels_defined']} of {macro['labels']} labels",
+        *_macro_sentences(test),
         f"labels of an example, over the {ranked['examples']:,} with a positive: "
         f"LRAP {score_text(ranked['lrap'])}, coverage error {score_text(ranked['coverage_error'])}, "
         f"ranking loss {score_text(ranked['ranking_loss'])}",
@@ -238,6 +240,20 @@ def _together(test: Mapping[str, Any]) -> list[Row]:
         shown = metric["undefined"] or " ".join(map(score_text, values))
         found.append(f"{metric['name']}{options}: {shown} ({metric['labels']} labels)")
     return [(sentence,) for sentence in found]
+
+
+def _macro_sentences(test: Mapping[str, Any]) -> list[str]:
+    """The macro means over the judged labels, and over all defined labels where those are more."""
+    shown, macro = mean_of(test), test["macro"]
+    sentences = [
+        f"macro AP {macro_text(test, 'ap')}, macro AUROC {macro_text(test, 'auroc')}, {judged_text(test)}"
+    ]
+    if macro["labels_defined"] > shown["labels_defined"]:
+        sentences.append(
+            f"macro AP {score_text(macro['ap'])}, macro AUROC {score_text(macro['auroc'])} over the "
+            f"{macro['labels_defined']} labels with a positive and a negative"
+        )
+    return sentences
 
 
 def foundation_markdown(report: dict[str, Any]) -> str:

@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_FEWEST = 10  # positives, and negatives: below, a score says next to nothing
-_ENOUGH = 30  # positives for trust
+from mlc.evaluation.metrics import ENOUGH
+
+_MANY = 30  # entities with a positive, for trust
 _LEAST_AUROC = 0.6
 
 TRUST_RULE = (
-    f"Trusted: at least {_ENOUGH} positives in the test split, the 95 % interval of AUROC above "
-    f"{_LEAST_AUROC} and that of AP above the prevalence. Not evaluable: fewer than {_FEWEST} positives "
-    "or negatives there. Weak: all others."
+    f"Trusted: at least {_MANY} entities with a positive in the test split, the 95 % interval of AUROC above "
+    f"{_LEAST_AUROC} and that of AP above the prevalence. Not evaluable: fewer than {ENOUGH} entities with a "
+    "positive, or with a negative, there. Weak: all others."
 )
 
 
@@ -24,9 +25,9 @@ def trust(labels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         `rule` in words, and the names under `trusted`, `weak` and `not_evaluable`.
 
     Examples:
-        >>> label = {"name": "Dress", "examples": 90, "support": 40, "prevalence": 4 / 9}
+        >>> label = {"name": "Dress", "positive_entities": 40, "not_judged": None, "prevalence": 4 / 9}
         >>> sure = {"auroc_interval": [0.7, 0.8], "ap_interval": [0.5, 0.6]}
-        >>> trust([label | sure, label | {"support": 2}])["not_evaluable"]
+        >>> trust([label | sure, label | {"not_judged": "no example"}])["not_evaluable"]
         ['Dress']
     """
     found: dict[str, Any] = {"rule": TRUST_RULE, "trusted": [], "weak": [], "not_evaluable": []}
@@ -36,9 +37,8 @@ def trust(labels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _kind(label: Mapping[str, Any]) -> str:
-    support, negatives = label["support"], label["examples"] - label["support"]
-    if min(support, negatives) < _FEWEST:
+    if label["not_judged"]:
         return "not_evaluable"
     auroc, ap = label["auroc_interval"], label["ap_interval"]
     sure = auroc is not None and auroc[0] > _LEAST_AUROC and ap is not None and ap[0] > label["prevalence"]
-    return "trusted" if sure and support >= _ENOUGH else "weak"
+    return "trusted" if sure and label["positive_entities"] >= _MANY else "weak"

@@ -52,7 +52,10 @@ _Rivals = Annotated[
 
 
 class GatesSection(Section):
-    """What the test split must reach. A number that is undefined does not pass."""
+    """What the test split must reach, over labels that at least 10 entities have and 10 do not have there.
+
+    A number that is undefined does not pass.
+    """
 
     macro_ap: _ShareAtLeast | None = None
     """Mean average precision of the labels at least: `">= 0.25"` or `0.25`."""
@@ -61,7 +64,7 @@ class GatesSection(Section):
     macro_log_loss: _LossAtMost | None = None
     """Mean log-loss of the labels at most: `"<= 0.3"` or `0.3`."""
     label_auroc_min: _ShareAtLeast | None = None
-    """AUROC of each label at least. Labels without a positive or a negative are counted, not judged."""
+    """AUROC of each label at least."""
     beats: _Rivals = Field(default=[])
     """Baselines, one or a list: the 95 % interval of model minus baseline in macro average precision must lie
     above 0."""

@@ -9,42 +9,14 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mlc.commands.compare import compare
 from mlc.errors import RunError
-from mlc.evaluation.metrics import differences, label_differences, macro_differences
+from mlc.evaluation.metrics import label_differences, macro_differences
 from mlc.run import Run
 from mlc.tables import CUTOFF, ENTITY_ID, SCORES, SPLIT, TARGETS, array_column, with_class_names
-from tests.support import reference_metrics as reference
 
 NAME = "departments_28d"
-
-
-@settings(deadline=None, max_examples=25)
-@given(st.integers(1, 12), st.integers(1, 3), st.integers(0, 10_000))
-def test_each_label_is_compared_as_if_it_were_alone(examples, labels, seed):
-    generator = np.random.default_rng(seed)
-    scores, rival = generator.choice([0.1, 0.5, 0.9], size=(2, examples, labels))
-    targets = generator.choice(np.array([0, 1, 255], np.uint8), size=(examples, labels))
-    entities = generator.integers(0, 4, examples)
-    found = label_differences(scores, rival, targets, entities, replicates=9, seed=3)
-    distinct, codes = np.unique(entities, return_inverse=True)
-    weights = [[1] * len(distinct), *differences._poisson_weights(10, len(distinct), 3).tolist()[1:]]
-    for label in range(labels):
-        one, other, truth = (matrix[:, [label]].tolist() for matrix in (scores, rival, targets))
-        each = [reference.macro_difference(one, other, truth, codes.tolist(), weight) for weight in weights]
-        used = [value for value in each[1:] if value is not None]
-        for position, name in enumerate(("auroc", "ap", "log_loss")):
-            difference = found[label][name]
-            assert difference.value == (
-                None if each[0] is None else pytest.approx(each[0][position], abs=1e-9)
-            )
-            if each[0] is None or not used or len(distinct) < 2:
-                continue
-            ends = 2 * each[0][position] - np.percentile([value[position] for value in used], [97.5, 2.5])
-            assert (difference.low, difference.high) == pytest.approx(tuple(ends), abs=1e-9)
 
 
 def test_the_mean_over_labels_is_the_macro_difference():
@@ -92,7 +64,7 @@ def test_a_run_against_itself_is_equal_in_every_label(trained):
     for entry in (found["macro"], *found["labels"]):
         for score in ("auroc", "ap", "log_loss"):
             if entry[score]["outcome"] == "undecided":
-                assert entry["support"] < 5
+                assert entry["not_judged"]
                 continue
             assert entry[score]["outcome"] == "equal"
             assert [entry[score][key] for key in ("value", "low", "high")] == [0.0, 0.0, 0.0]
@@ -114,7 +86,7 @@ def test_a_label_that_won_and_one_that_lost_are_called_so(trained, changed):
     assert {second[score]["outcome"] for score in ("auroc", "ap", "log_loss")} == {"worse"}
     assert first["log_loss"]["high"] < 0 < first["ap"]["low"]
     assert first["ap"]["second"] == 1.0
-    assert {label["ap"]["outcome"] for label in found["labels"][2:]} <= {"equal", "undecided"}
+    assert {label["ap"]["outcome"] for label in found["labels"][2:]} == {"equal"}
 
 
 def test_rows_in_another_order_and_labels_in_another_order_change_nothing(trained, changed):
@@ -192,7 +164,7 @@ def test_the_command_prints_text_markdown_and_json(trained, mlc, changed):
     run, other = trained / NAME, changed("b")
     text = mlc("compare", run, other.folder)
     assert text.code == 0, text.err
-    assert text.out.startswith(f"b is equal to {NAME} in macro AP: ")
+    assert text.out.startswith(f"b is equal to {NAME} in macro AP within ±0.005: ")
     assert max(map(len, text.out.splitlines())) <= 120
     assert (
         "| label | support | by AP | AP | AUROC | log-loss |" in mlc("compare", run, other.folder, "--md").out

@@ -68,7 +68,7 @@ def test_a_damaged_run_is_listed_as_such_and_the_others_are_shown(mlc, folder, f
     assert f"{file}: must be as mlc train wrote it" in states["broken"][1]
 
 
-def test_a_run_without_a_defined_score_or_a_baseline_has_dashes(mlc, folder):
+def test_a_run_without_a_defined_score_or_a_baseline_has_no_verdict(mlc, folder):
     path = folder / NAME / "report.json"
     report = json.loads(path.read_text())
     report["comparison"]["ap"] = None
@@ -76,7 +76,7 @@ def test_a_run_without_a_defined_score_or_a_baseline_has_dashes(mlc, folder):
     path.write_text(json.dumps(report))
     [run] = listed(mlc, folder)
     assert (run["macro_ap"], run["verdict"]) == (None, None)
-    assert mlc("runs", "--runs-dir", folder).out.splitlines()[1].split()[-3:] == ["-", "-", "-"]
+    assert mlc("runs", "--runs-dir", folder).out.splitlines()[1].split()[-4:] == ["-", "-", "no", "verdict"]
 
 
 def test_an_empty_folder_has_no_runs_and_a_missing_one_is_an_error(mlc, tmp_path):

@@ -17,10 +17,13 @@ NAME = "departments_28d"
 def report(
     macro: Any = (0.3, 0.7, 0.2), aurocs: Any = (0.6, None, 0.9), difference: Any = (0.1, 0.02, 0.2)
 ) -> dict[str, Any]:
-    labels = [{"name": f"l{index}", "auroc": auroc} for index, auroc in enumerate(aurocs)]
+    labels = [
+        {"name": f"l{index}", "auroc": auroc, "not_judged": None if auroc else "no positive example"}
+        for index, auroc in enumerate(aurocs)
+    ]
     means = dict(zip(("ap", "auroc", "log_loss"), macro, strict=True))
-    test = {"macro": {**means, "labels_defined": 2, "labels": 3}, "labels": labels}
-    found = dict(zip(("value", "low", "high"), difference, strict=True))
+    test = {"judged": {**means, "labels_defined": 2, "labels": 3}, "labels": labels}
+    found = dict(zip(("value", "low", "high"), difference, strict=True)) | {"labels": 2}
     return {"splits": {"test": test}, "baselines": {"recency": {"test": {"difference": {"ap": found}}}}}
 
 
@@ -32,10 +35,22 @@ def report(
         ({"macro_auroc": 0.7}, {"macro": (None, None, None)}, False, None, "undefined"),
         ({"macro_log_loss": 0.2}, {}, True, 0.2, "0.2000 over 2 of 3 labels"),
         ({"macro_log_loss": 0.19}, {}, False, 0.2, "0.2000 over 2 of 3 labels"),
-        ({"label_auroc_min": 0.6}, {}, True, 0.6, "0.6000 (l0); 1 without AUROC"),
-        ({"label_auroc_min": 0.7}, {}, False, 0.6, "0.6000 (l0); 1 of 2 below; 1 without AUROC"),
-        ({"label_auroc_min": 0.7}, {"aurocs": (None,)}, False, None, "undefined for every label"),
-        ({"beats": ["recency"]}, {}, True, 0.1, "+0.1000 (95 % interval +0.0200 to +0.2000)"),
+        ({"label_auroc_min": 0.6}, {}, True, 0.6, "0.6000 (l0); 1 not judged: fewer than 10 entities"),
+        ({"label_auroc_min": 0.7}, {}, False, 0.6, "0.6000 (l0); 1 of 2 below; 1 not judged: "),
+        (
+            {"label_auroc_min": 0.7},
+            {"aurocs": (None,)},
+            False,
+            None,
+            "undefined: every label has fewer than 10",
+        ),
+        (
+            {"beats": ["recency"]},
+            {},
+            True,
+            0.1,
+            "+0.1000 (95 % interval +0.0200 to +0.2000) over 2 of 3 labels",
+        ),
         (
             {"beats": ["recency"]},
             {"difference": (0.1, -0.02, 0.2)},
@@ -43,7 +58,6 @@ def report(
             0.1,
             "+0.1000 (95 % interval -0.0200",
         ),
-        ({"beats": ["recency"]}, {"difference": (0.1, None, None)}, False, 0.1, "+0.1000, no interval"),
         ({"beats": ["recency"]}, {"difference": (None, None, None)}, False, None, "undefined"),
         ({"beats": ["boosting"]}, {}, False, None, "boosting is not in the report"),
     ],

@@ -35,9 +35,15 @@ def test_undefined_numbers_are_dashes_with_their_reason_among_the_limits(run):
     report = run.read_json("report.json")
     label = report["splits"]["test"]["labels"][0]
     label |= {"auroc": None, "ap": None, "auroc_interval": None, "ap_interval": None, "lift": None}
-    label |= {"support": 0, "undefined": "no positive", "precision": None, "recall": None}
+    label |= {
+        "support": 0,
+        "undefined": "no positive",
+        "not_judged": "no positive",
+        "precision": None,
+        "recall": None,
+    }
     card = model_card(run.scenario(), report)
-    assert f"- {label['name']}: no positive." in card
+    assert f"- Not judged, no positive: {label['name']}." in card
     assert f"| {label['name']} | 0 | {label['prevalence']:.4f} | - | - | - |" in card
     assert "None" not in card
 

@@ -105,10 +105,10 @@ def test_the_first_screen_says_verdict_scores_with_intervals_and_which_labels_to
     found = tree(page)
     assert words(found.find("body/header/p")) == report["verdict"]
     first = words(found.find("body/main/section"))
-    macro = report["splits"]["test"]["macro"]
+    mean = report["splits"]["test"]["judged"]
     for score in ("auroc", "ap"):
-        low, high = macro[f"{score}_interval"]
-        assert f"{macro[score]:.3f}95 % interval {low:.3f}-{high:.3f}" in first
+        low, high = mean[f"{score}_interval"]
+        assert f"{mean[score]:.3f}95 % interval {low:.3f}-{high:.3f}" in first
     assert report["trust"]["rule"] in first
     assert sum(len(report["trust"][kind]) for kind in ("trusted", "weak", "not_evaluable")) == 3
 
@@ -190,9 +190,8 @@ def test_a_part_is_scored_as_if_it_were_the_whole_test(drawn):
     ("changed", "kind"),
     [
         ({}, "trusted"),
-        ({"support": 29}, "weak"),
-        ({"support": 9}, "not_evaluable"),
-        ({"support": 95}, "not_evaluable"),
+        ({"positive_entities": 29}, "weak"),
+        ({"not_judged": "only 9 entities have a positive example"}, "not_evaluable"),
         ({"auroc_interval": [0.6, 0.9]}, "weak"),
         ({"ap_interval": [0.3, 0.9]}, "weak"),
         ({"auroc_interval": None}, "weak"),
@@ -200,7 +199,7 @@ def test_a_part_is_scored_as_if_it_were_the_whole_test(drawn):
 )
 def test_a_label_is_trusted_by_its_support_and_intervals(changed, kind):
     sure = {"auroc_interval": [0.61, 0.9], "ap_interval": [0.5, 0.9]}
-    label = {"name": "Dress", "examples": 100, "support": 40, "prevalence": 0.4, **sure}
+    label = {"name": "Dress", "positive_entities": 40, "not_judged": None, "prevalence": 0.4, **sure}
     assert trust([label | changed])[kind] == ["Dress"]
 
 

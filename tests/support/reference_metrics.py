@@ -4,6 +4,8 @@ import itertools
 import math
 from typing import Any
 
+from scipy.stats import t as student
+
 
 def known(scores: Any, targets: Any) -> Any:
     return [(float(s), int(t)) for s, t in zip(scores, targets, strict=True) if t != 255]
@@ -58,26 +60,81 @@ def best_f1(scores: Any, targets: Any) -> Any:
     return best, next(cut for cut in cuts if f1(scores, targets, cut) == best)
 
 
-def macro_difference(scores: Any, rival: Any, targets: Any, entities: Any, weights: Any) -> Any:
-    """Macro AUROC, AP and log-loss: scores minus rival, when each entity stands there `weights` times."""
-    rows = [row for row in range(len(targets)) for _ in range(weights[entities[row]])]
-    differences = []
+def macro_difference(score: str, matrices: Any, targets: Any, entities: Any, enough: int) -> Any:
+    """Value, low and high of one matrix minus another, over the labels with enough entities.
+
+    For AUROC each example's influence is DeLong's, for average precision what its removal changes, for the
+    log-loss its distance from the mean. Those of an entity are added up.
+    """
+    everyone = sorted(set(entities))
+    judged = []
     for label in range(len(targets[0]) if targets else 0):
-        picked = [row for row in rows if targets[row][label] != 255]
-        truth = [targets[row][label] for row in picked]
-        if len(set(truth)) < 2:
-            continue
-        ours, theirs = [scores[row][label] for row in picked], [rival[row][label] for row in picked]
-        differences.append(
-            (
-                auroc(ours, truth) - auroc(theirs, truth),
-                average_precision(ours, truth) - average_precision(theirs, truth),
-                log_loss(ours, truth) - log_loss(theirs, truth),
-            )
-        )
-    if not differences:
-        return None
-    return tuple(sum(column) / len(differences) for column in zip(*differences, strict=True))
+        rows = [row for row in range(len(targets)) if targets[row][label] != 255]
+        truth, owners = [targets[row][label] for row in rows], [entities[row] for row in rows]
+        kinds = [{owner for owner, t in zip(owners, truth, strict=True) if t == kind} for kind in (1, 0)]
+        if min(map(len, kinds)) >= enough:
+            both = [[float(matrix[row][label]) for row in rows] for matrix in matrices]
+            judged.append(([_influence(score, scores, truth, owners, kinds) for scores in both], kinds))
+    if not judged:
+        return None, None, None
+    centers, values, each = [], [], []
+    for side in (0, 1):
+        parts = [pair[side] for pair, _ in judged]
+        values.append(sum(part[0] for part in parts) / len(parts))
+        centers.append(sum(part[0] - part[1] for part in parts) / len(parts))
+        each.append([sum(part[2].get(one, 0.0) for part in parts) / len(parts) for one in everyone])
+    expected = dict.fromkeys(everyone, 0.0)
+    for (first, second), (positive, negative) in judged:
+        squares = {one: (first[2].get(one, 0.0) - second[2].get(one, 0.0)) ** 2 for one in everyone}
+        for group in (positive, negative - positive):
+            for one in group:
+                expected[one] += sum(squares[other] for other in group) / len(group)
+    total, squared = sum(expected.values()), sum(value**2 for value in expected.values())
+    freedom = max(total**2 / squared - 1, 1.0) if squared else 1.0
+    changes = [one - other for one, other in zip(*each, strict=True)]
+    if score == "ap" and any(changes) and all(0 < center < 1 for center in centers):
+        logits = [math.log(center / (1 - center)) for center in centers]
+        rates = [center * (1 - center) for center in centers]
+        apart = logits[0] - logits[1]
+        slope = (centers[0] - centers[1]) / apart if abs(apart) > 1e-12 else rates[0]
+        changes = [slope * (a / rates[0] - b / rates[1]) for a, b in zip(*each, strict=True)]
+    reach = student.ppf(0.975, freedom) * math.sqrt(sum(change**2 for change in changes))
+    center, value = centers[0] - centers[1], values[0] - values[1]
+    return value, min(value, center - reach), max(value, center + reach)
+
+
+def _influence(score: str, scores: Any, targets: Any, entities: Any, kinds: Any) -> Any:
+    """A figure, its bias, and entity → influence."""
+    count, positives = len(targets), sum(targets)
+    bias = 0.0
+    if score == "auroc":
+        value = auroc(scores, targets)
+        each = []
+        for s, t in zip(scores, targets, strict=True):
+            others = [other for other, kind in zip(scores, targets, strict=True) if kind != t]
+            won = sum((s > o) + 0.5 * (s == o) for o in others) / len(others)
+            won = won if t == 1 else 1 - won
+            size, group = (positives, kinds[0]) if t == 1 else (count - positives, kinds[1])
+            few = math.sqrt(len(group) / (len(group) - 1)) if len(group) > 1 else 1.0
+            each.append((won - value) / size * few)
+    elif score == "ap":
+        value = average_precision(scores, targets)
+        left = [
+            average_precision(scores[:row] + scores[row + 1 :], targets[:row] + targets[row + 1 :]) or 0.0
+            for row in range(count)
+        ]
+        each = [sum(left) / count - one for one in left]
+        for s, t in zip(scores, targets, strict=True):
+            above = [kind for other, kind in zip(scores, targets, strict=True) if other >= s]
+            bias += t * (1 - sum(above) / len(above)) / len(above) / positives
+    else:
+        losses = [log_loss([s], [t]) for s, t in zip(scores, targets, strict=True)]
+        value = sum(losses) / count
+        each = [(loss - value) / count for loss in losses]
+    sums: dict[Any, float] = {}
+    for entity, one in zip(entities, each, strict=True):
+        sums[entity] = sums.get(entity, 0.0) + one
+    return value, bias, sums
 
 
 def hits_among_first(scores: Any, targets: Any, count: int) -> float:

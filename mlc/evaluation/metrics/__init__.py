@@ -1,7 +1,7 @@
-"""How good scores and decisions are, from saved tables: each label, each example, overall, against a rival.
+"""How good scores and decisions are, from saved tables: by label, by example, overall, by difference.
 
 Shape suffixes: N examples, K labels, E entities, M known examples of one label, P positives among them,
-G groups of tied scores, R replicates. Undefined is None (NaN inside arrays), never 0.
+G groups of tied scores. Undefined is None (NaN inside arrays), never 0.
 """
 
 from mlc.evaluation.metrics.decisions import (
@@ -13,10 +13,15 @@ from mlc.evaluation.metrics.decisions import (
 )
 from mlc.evaluation.metrics.differences import Difference, label_differences, macro_differences
 from mlc.evaluation.metrics.intervals import Interval, ratio_interval
+from mlc.evaluation.metrics.outcomes import MARGINS, Outcome, outcome
 from mlc.evaluation.metrics.ranking import LabelScore, MeanScore, OverallScore, overall_scores, score_labels
 from mlc.evaluation.metrics.rankings import ExampleScore, score_examples
+from mlc.evaluation.metrics.support import ENOUGH, VERDICT_RULE, Support
 
 __all__ = [
+    "ENOUGH",
+    "MARGINS",
+    "VERDICT_RULE",
     "DecisionScore",
     "Difference",
     "ExampleScore",
@@ -24,10 +29,13 @@ __all__ = [
     "LabelScore",
     "MeanDecision",
     "MeanScore",
+    "Outcome",
     "OverallDecision",
     "OverallScore",
+    "Support",
     "label_differences",
     "macro_differences",
+    "outcome",
     "overall_decisions",
     "overall_scores",
     "ratio_interval",

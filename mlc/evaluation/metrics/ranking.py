@@ -19,6 +19,7 @@ from mlc.evaluation.metrics.intervals import (
     mean_influence,
     mean_interval,
 )
+from mlc.evaluation.metrics.support import Support
 from mlc.tables import UNKNOWN
 
 Floats = npt.NDArray[np.float64]
@@ -50,6 +51,9 @@ class LabelScore:
         lift_1: Share of positives among the 1 % with the highest scores, over the prevalence; at least one.
         lift_5: The same for 5 %.
         lift_10: The same for 10 %.
+        positive_entities: Entities with a positive example.
+        negative_entities: Entities with a negative example; one with both counts twice.
+        not_judged: Why no verdict rests on the label; None where one may.
     """
 
     name: str
@@ -68,11 +72,14 @@ class LabelScore:
     lift_1: float | None = None
     lift_5: float | None = None
     lift_10: float | None = None
+    positive_entities: int = 0
+    negative_entities: int = 0
+    not_judged: str | None = None
 
 
 @dataclass(frozen=True)
 class MeanScore:
-    """Means over so many of the K labels, None where no label is defined; intervals as for one label."""
+    """Means over `labels_defined` of the K labels, None where that is none; intervals as for one label."""
 
     auroc: float | None
     ap: float | None
@@ -85,11 +92,19 @@ class MeanScore:
 
 @dataclass(frozen=True)
 class OverallScore:
-    """Macro: defined labels count alike. Weighted: by their support. Micro: all known cells as one label."""
+    """Means over labels.
+
+    Attributes:
+        macro: Defined labels count alike.
+        micro: All known cells as one label.
+        weighted: Defined labels count by their support.
+        judged: The macro mean over the labels with enough entities for a verdict.
+    """
 
     macro: MeanScore
     micro: MeanScore
     weighted: MeanScore
+    judged: MeanScore
 
 
 def score_labels(
@@ -151,30 +166,33 @@ def overall_scores(
     """
     check_scores(scores_NK, targets_NK, label_scores)
     codes_N, entities = _codes(entities_N, len(targets_NK))
-    judged = [
+    defined = [
         _influences(scores_NK[:, label], targets_NK[:, label], codes_N, entities)
         for label, score in enumerate(label_scores)
         if score.undefined is None
     ]
+    judged = [one for one in defined if one.support.enough]
     known_NK = targets_NK != UNKNOWN
     cells_N = np.repeat(codes_N, known_NK.sum(axis=1))
     micro = _influences(scores_NK[known_NK], targets_NK[known_NK], cells_N, entities)
     known_labels = sum(score.examples > 0 for score in label_scores)
-    support = [float(np.sum(one.targets_M)) for one in judged]
+    support = [float(np.sum(one.targets_M)) for one in defined]
     labels = len(label_scores)
     return OverallScore(
-        macro=_mean(judged, [1.0] * len(judged), labels),
+        macro=_mean(defined, [1.0] * len(defined), labels),
         micro=replace(_mean([micro], [1.0], labels), labels_defined=known_labels),
-        weighted=_mean(judged, support, labels),
+        weighted=_mean(defined, support, labels),
+        judged=_mean(judged, [1.0] * len(judged), labels),
     )
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _Known:
     """The known examples of one label, their order, and the two figures with their influences."""
 
     scores_M: Floats
     targets_M: Matrix
+    support: Support
     ties: TieGroups
     auroc: Influence | None
     ap: Influence | None
@@ -192,33 +210,36 @@ def _codes(entities_N: Matrix | None, examples: int) -> tuple[Integers, int]:
     return codes_N, len(entities)
 
 
-def _influences(scores_N: Matrix, targets_N: Matrix, codes_N: Integers, entities: int) -> _Judged:
+def _influences(scores_N: Matrix, targets_N: Matrix, codes_N: Integers, entities: int) -> _Known:
     known_N = targets_N != UNKNOWN
     scores_M, targets_M, codes_M = scores_N[known_N], targets_N[known_N], codes_N[known_N]
     ties = TieGroups.of(scores_M, targets_M)
-    support = int(np.sum(targets_M == 1))
-    mixed = 0 < support < len(targets_M)
-    return _Judged(
+    support = Support.of(targets_M, codes_M, entities)
+    mixed = support.positives and support.negatives
+    return _Known(
         scores_M.astype(np.float64),
         targets_M,
+        support,
         ties,
         auroc_influence(ties, targets_M, codes_M, entities) if mixed else None,
-        ap_influence(ties, targets_M, codes_M, entities) if support else None,
+        ap_influence(ties, targets_M, codes_M, entities) if support.positives else None,
     )
 
 
-def _score_label(name: str, judged: _Judged) -> LabelScore:
-    scores_M, targets_M, ties = judged.scores_M, judged.targets_M, judged.ties
+def _score_label(name: str, known: _Known) -> LabelScore:
+    scores_M, targets_M, ties = known.scores_M, known.targets_M, known.ties
     examples, support = len(targets_M), int(np.sum(targets_M == 1))
     if not examples:
-        return LabelScore(name, 0, 0, None, None, None, None, None, None, "no example")
-    auroc, ap = (None if one is None else one.value for one in (judged.auroc, judged.ap))
+        return LabelScore(
+            name, 0, 0, None, None, None, None, None, None, "no example", not_judged="no example"
+        )
+    auroc, ap = (None if one is None else one.value for one in (known.auroc, known.ap))
     undefined = None
     if auroc is None:
         undefined = "no negative example" if support else "no positive example"
     prevalence = support / examples
     brier, log_loss = _distances(scores_M, targets_M)
-    lifts = (_lift(ties, share, prevalence) for share in (0.01, 0.05, 0.10))
+    lift_1, lift_5, lift_10 = (_lift(ties, share, prevalence) for share in (0.01, 0.05, 0.10))
     return LabelScore(
         name,
         examples,
@@ -230,18 +251,22 @@ def _score_label(name: str, judged: _Judged) -> LabelScore:
         brier,
         log_loss,
         undefined,
-        _auroc_interval(judged),
-        judged.ap.interval() if judged.ap else None,
+        _auroc_interval(known),
+        known.ap.interval() if known.ap else None,
         calibration_error(scores_M, ties),
-        *lifts,
+        lift_1,
+        lift_5,
+        lift_10,
+        known.support.positives,
+        known.support.negatives,
+        known.support.lacking(),
     )
 
 
-def _auroc_interval(judged: _Judged) -> Interval:
-    if judged.auroc is None:
+def _auroc_interval(known: _Known) -> Interval:
+    if known.auroc is None:
         return None
-    positives = int(np.sum(judged.targets_M == 1))
-    return auroc_interval(judged.auroc, positives, len(judged.targets_M) - positives)
+    return auroc_interval(known.auroc, known.support.positives, known.support.negatives)
 
 
 def _distances(scores_M: Floats, targets_M: Matrix) -> tuple[float, float]:
@@ -267,22 +292,28 @@ def calibration_error(scores_M: Floats, ties: TieGroups, groups: int = _CALIBRAT
     return float(np.sum(np.abs(np.diff(totals) - np.diff(hits))) / len(scores_M))
 
 
-def _mean(judged: Sequence[_Judged], weights: Sequence[float], labels: int) -> MeanScore:
+def _mean(known: Sequence[_Known], weights: Sequence[float], labels: int) -> MeanScore:
     """The mean of each score over the labels for which it is defined."""
-    weighted = list(zip(judged, weights, strict=True))
+    weighted = list(zip(known, weights, strict=True))
     aurocs = [(one.auroc, _auroc_interval(one), weight) for one, weight in weighted if one.auroc is not None]
-    aps = [(one.ap, weight) for one, weight in weighted if one.ap is not None]
-    ap = mean_influence(*map(list, zip(*aps, strict=True))) if aps else None
+    aps = [(one, one.ap, weight) for one, weight in weighted if one.ap is not None]
     losses_K = [(_distances(one.scores_M, one.targets_M)[1], w) for one, w in weighted if len(one.targets_M)]
     return MeanScore(
         _average([(part.value, weight) for part, _, weight in aurocs]),
-        ap.value if ap else None,
+        _average([(part.value, weight) for _, part, weight in aps]),
         _average(losses_K),
-        len(judged),
+        len(known),
         labels,
         mean_interval(*map(list, zip(*aurocs, strict=True))) if aurocs else None,
-        ap.interval() if ap else None,
+        _mean_ap_interval(*map(list, zip(*aps, strict=True))) if aps else None,
     )
+
+
+def _mean_ap_interval(known: "list[_Known]", aps: "list[Influence]", weights: "list[float]") -> Interval:
+    """One variance for all labels; a label with too few entities for one may have any average precision."""
+    if all(one.support.enough for one in known):
+        return mean_influence(aps, weights).interval()
+    return mean_interval(aps, [part.interval() or (0.0, 1.0) for part in aps], weights)
 
 
 def _average(weighted: Sequence[tuple[float, float]]) -> float | None:
