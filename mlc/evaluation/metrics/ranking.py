@@ -14,6 +14,7 @@ from mlc.evaluation.metrics.intervals import (
     Interval,
     TieGroups,
     ap_influence,
+    around,
     auroc_influence,
     auroc_interval,
     mean_influence,
@@ -298,15 +299,21 @@ def _mean(known: Sequence[_Known], weights: Sequence[float], labels: int) -> Mea
     aurocs = [(one.auroc, _auroc_interval(one), weight) for one, weight in weighted if one.auroc is not None]
     aps = [(one, one.ap, weight) for one, weight in weighted if one.ap is not None]
     losses_K = [(_distances(one.scores_M, one.targets_M)[1], w) for one, w in weighted if len(one.targets_M)]
+    auroc = _average([(part.value, weight) for part, _, weight in aurocs])
+    ap = _average([(part.value, weight) for _, part, weight in aps])
     return MeanScore(
-        _average([(part.value, weight) for part, _, weight in aurocs]),
-        _average([(part.value, weight) for _, part, weight in aps]),
+        auroc,
+        ap,
         _average(losses_K),
         len(known),
         labels,
-        mean_interval(*map(list, zip(*aurocs, strict=True))) if aurocs else None,
-        _mean_ap_interval(*map(list, zip(*aps, strict=True))) if aps else None,
+        _around(auroc, mean_interval(*map(list, zip(*aurocs, strict=True))) if aurocs else None),
+        _around(ap, _mean_ap_interval(*map(list, zip(*aps, strict=True))) if aps else None),
     )
+
+
+def _around(value: float | None, ends: Interval) -> Interval:
+    return None if value is None or ends is None else around(value, ends)
 
 
 def _mean_ap_interval(known: "list[_Known]", aps: "list[Influence]", weights: "list[float]") -> Interval:
