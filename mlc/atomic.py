@@ -40,8 +40,9 @@ def refusal(error: BaseException | None) -> str | None:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends without an error.
 
-    The temporary path keeps the file's ending. Whatever stood at `path` stays as it was until the
-    rename, and for good when the block fails. A file never takes the place of a folder.
+    The temporary path keeps the file's ending, and its mode follows the umask. Whatever stood at `path`
+    stays as it was until the rename, and for good when the block fails. A file never takes the place of a
+    folder.
 
     Args:
         path: The file, or the folder, to write.
@@ -63,6 +64,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        _follow_umask(temporary)
         _take_place(temporary, path)
     except Exception as error:
         reason = refusal(error)
@@ -71,6 +73,15 @@ def replacing(path: Path) -> Iterator[Path]:
         raise MlcError(f"{path}: must be written, however: {reason}; what was there is unchanged") from error
     finally:
         _remove(temporary)
+
+
+def _follow_umask(written: Path) -> None:
+    """Give a file, or every file of a folder, the mode of a new file: some libraries write for one user."""
+    umask = os.umask(0o077)  # it cannot be read without being set; meanwhile no file may be too open
+    os.umask(umask)
+    for file in written.rglob("*") if written.is_dir() else (written,):
+        if file.is_file() and not file.is_symlink():
+            file.chmod(0o666 & ~umask)
 
 
 def _take_place(temporary: Path, path: Path) -> None:

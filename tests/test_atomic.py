@@ -35,6 +35,23 @@ def test_the_temporary_file_keeps_the_ending_and_is_hidden(tmp_path):
         temporary.touch()
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_what_is_written_has_the_mode_that_the_umask_gives(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "text", "whole")
+        with replacing(tmp_path / "private") as temporary:
+            temporary.touch(mode=0o600)  # as safetensors does
+        with replacing(tmp_path / "folder") as temporary:
+            (temporary / "inner").mkdir(parents=True)
+            (temporary / "inner" / "file").touch(mode=0o600)
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path.stat().st_mode & 0o777 for path in files] == [0o666 & ~umask] * 3
+
+
 @pytest.mark.parametrize("error", [ValueError("ours"), KeyboardInterrupt(), OSError(errno.ENOSPC, "full")])
 @pytest.mark.parametrize("folder", [False, True])
 def test_what_was_there_stays_when_the_writing_fails(tmp_path, error, folder):

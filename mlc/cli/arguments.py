@@ -2,7 +2,7 @@
 
 import os
 import sys
-from datetime import datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,17 +57,27 @@ def load(path: Path, overrides: list[str] | None) -> "Scenario":
     return load_scenario(path, overrides or [])
 
 
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of", help="The cutoff: a date, a datetime, or today (last midnight). Default: the last event."
+    ),
+]
+
+
 def given_moment(text: str | None, option: str = "--as-of") -> datetime | None:
-    """A date or datetime of the command line.
+    """Return a date or datetime of the command line; `today` is the midnight at which today began.
 
     Raises:
-        MlcError: It is neither.
+        MlcError: It is none of these.
     """
     if text is None:
         return None
+    if text == "today":
+        return datetime.combine(date.today(), time())
     try:
         return datetime.fromisoformat(text)
     except ValueError:
         raise MlcError(
-            f"{option} must be a date such as 2024-03-31 or 2024-03-31T12:00, however: {text}"
+            f"{option}: not a date: {text}. Write 2024-03-31, 2024-03-31T12:00 or today."
         ) from None

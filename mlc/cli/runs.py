@@ -11,6 +11,7 @@ import typer
 from mlc.cli.arguments import (
     RUNS,
     AsJson,
+    AsOf,
     Devices,
     Overrides,
     Overwrite,
@@ -123,20 +124,21 @@ def evaluate(
     gated: Annotated[
         bool, typer.Option("--check", help="Exit with 1 when a gate of the scenario fails.")
     ] = False,
+    gates: Annotated[
+        str | None,
+        typer.Option(help="Check these gates instead: a YAML file, or {macro_ap: 0.25, beats: recency}."),
+    ] = None,
 ) -> None:
     """The report again, from the saved model and the tables."""
     from mlc.commands.evaluate import evaluate as step
+    from mlc.commands.evaluate import given_gates
     from mlc.report import report_text
     from mlc.run import find_run
 
     found = find_run(runs_dir, run)
     trace_folders.append(found.folder)
-    if gated and found.scenario().gates is None:
-        raise MlcError(
-            f"--check needs gates, however: the scenario of {run} has none; "
-            f"add gates: {{macro_ap: 0.25, beats: recency}} to {found / 'resolved.yaml'}"
-        )
-    evaluation = step(found, runs_dir, say)
+    gated = gated or gates is not None
+    evaluation = step(found, runs_dir, say, given_gates(found, gates) if gated else None)
     print(
         json.dumps(evaluation.report, indent=1, ensure_ascii=False)
         if as_json
@@ -151,10 +153,10 @@ def evaluate(
             else "these numbers differ from those of the training"
         )
     if gated:
-        gates = evaluation.report["gates"]
-        for gate in gates:
+        judged = evaluation.report["gates"]
+        for gate in judged:
             say(f"{'passed' if gate['passed'] else 'FAILED'}: {gate['gate']}: {gate['found']}")
-        if not all(gate["passed"] for gate in gates):
+        if not all(gate["passed"] for gate in judged):
             raise typer.Exit(1)
 
 
@@ -229,9 +231,7 @@ def thresholds(
 @app.command()
 def predict(
     run: RunName,
-    as_of: Annotated[
-        str | None, typer.Option(help="The cutoff: a date or datetime. Default: the last observed time.")
-    ] = None,
+    as_of: AsOf = None,
     threshold: Annotated[
         str,
         typer.Option(help="stored, 0.4, Dress=.3,Skirt=.5 (others as stored), or a file of mlc thresholds."),
@@ -287,9 +287,7 @@ def predict(
 @app.command()
 def embed(
     run: RunName,
-    as_of: Annotated[
-        str | None, typer.Option(help="The cutoff: a date or datetime. Default: the last observed time.")
-    ] = None,
+    as_of: AsOf = None,
     out: Annotated[Path, typer.Option(help="A .parquet file.")] = Path("vectors.parquet"),
     runs_dir: RunsDir = RUNS,
 ) -> None:

@@ -47,7 +47,7 @@ def embed(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFram
     scenario = scenario_as_trained(run, vocabulary, runs, say)
     with reading_rows(scenario):
         store = open_store(scenario, runs, say)
-    cutoff = cutoff_at(scenario, store, as_of)
+    cutoff = cutoff_at(scenario, store, as_of, say)
     rows = rows_at(scenario, store, cutoff, say)
     cutoffs = np.full(len(rows), microseconds(cutoff))
     examples = ExampleBatches(without_labels(store, vocabulary, most_events), rows, cutoffs, None)

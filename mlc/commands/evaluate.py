@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from mlc.errors import DataError
+from mlc.errors import DataError, MlcError, Problem, ScenarioError
 from mlc.events.baselines import check_boosting
 from mlc.events.preparing import Prepared, Say, prepare
 from mlc.models.baselines import make_rivals, stored_boosting
@@ -25,6 +25,7 @@ from mlc.models.trained import (
     stored_vocabulary,
 )
 from mlc.run import Run
+from mlc.scenario import GatesSection, with_gates
 from mlc.tables import SCORES, TARGETS, array_column
 from mlc.training.hedging import hedge_notes
 from mlc.training.supervised import example_batches
@@ -46,13 +47,57 @@ class Evaluation:
     same: bool
 
 
-def evaluate(run: Run, runs: Path, say: Say) -> Evaluation:
+def given_gates(run: Run, given: str | None) -> GatesSection:
+    """Return the gates of `--gates`, or else those of the run's scenario.
+
+    Args:
+        run: A finished run.
+        given: A YAML file, of gates or with a section `gates`, or the gates themselves in YAML.
+
+    Raises:
+        MlcError: There are none, or they break a rule.
+    """
+    stored_thresholds(run)  # a foundation has nothing to judge
+    scenario = run.scenario()
+    if given is None:
+        if scenario.gates is None:
+            raise MlcError(
+                f"--check: the scenario of {run.folder.name} has no gates. Give them, as a YAML file or "
+                "here: --gates '{macro_ap: 0.25, beats: recency}'"
+            )
+        return scenario.gates
+    if "{" in given:
+        text, name = given, "--gates"
+    else:
+        text, name = _text_of(Path(given)), given
+    try:
+        gates = with_gates(scenario, text, name).gates
+    except ScenarioError as error:
+        if name != "--gates":
+            raise
+        raise MlcError(Problem(one.rule, one.field, "--gates") for one in error.problems) from None
+    assert gates is not None  # that there is none is a problem
+    return gates
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        rule = "no such file. Name a YAML file with gates, or write them here: {macro_ap: 0.25}."
+        raise MlcError(Problem(rule, "--gates", str(path))) from None
+    except UnicodeDecodeError:
+        raise MlcError(Problem("not a text file in UTF-8.", "--gates", str(path))) from None
+
+
+def evaluate(run: Run, runs: Path, say: Say, gates: GatesSection | None = None) -> Evaluation:
     """Score every example again with the saved weights and the stored thresholds.
 
     Args:
         run: A finished run.
         runs: Folder of all runs, for the event store.
         say: Receives progress in lines.
+        gates: Judged in place of those of the run's scenario.
 
     Raises:
         DataError: The tables no longer fit, or give other labels.
@@ -63,6 +108,8 @@ def evaluate(run: Run, runs: Path, say: Say) -> Evaluation:
     trained_store = run.read_json("run.json", itemgetter("store"))
     vocabulary = stored_vocabulary(run)
     scenario = scenario_as_trained(run, vocabulary, runs, say)
+    if gates is not None:
+        scenario = scenario.model_copy(update={"gates": gates})
     check_boosting(scenario)
     prepared = prepare(scenario, runs, say)
     if list(prepared.examples.labels.names) != names:

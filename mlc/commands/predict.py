@@ -60,7 +60,7 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
     scenario = scenario_as_trained(run, vocabulary, runs, say)
     with reading_rows(scenario):
         store = open_store(scenario, runs, say)
-        cutoff = cutoff_at(scenario, store, as_of)
+        cutoff = cutoff_at(scenario, store, as_of, say)
         labels = resolve_labels(scenario, value_counts(scenario, cutoff, store), names)
         events = label_line(scenario, labels, store)
     rows = rows_at(scenario, store, cutoff, say)

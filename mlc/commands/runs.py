@@ -26,6 +26,7 @@ class ListedRun:
         name: The folder's name.
         scenario: The scenario's name.
         state: Whether the training came to its end; `damaged` where a file cannot be read.
+        kind: A model of `mlc train`, or a foundation of `mlc pretrain`, which has no labels to score.
         started: Moment in UTC, ISO 8601.
         finished: Likewise; None while it has not.
         macro_auroc: Of the test split; None where undefined or not there.
@@ -33,18 +34,21 @@ class ListedRun:
         verdict: `better`, `equal`, `worse`, `no_detectable_difference` or `undecided` against the best
             baseline in macro AP; None where the report has no verdict.
         baseline: That baseline.
+        until: Of a finished foundation: it has seen no event after this moment, ISO 8601.
         note: What is damaged, or how to go on.
     """
 
     name: str
     scenario: str | None
     state: Literal["finished", "unfinished", "damaged"]
+    kind: Literal["model", "foundation"] = "model"
     started: str | None = None
     finished: str | None = None
     macro_auroc: float | None = None
     macro_ap: float | None = None
     verdict: str | None = None
     baseline: str | None = None
+    until: str | None = None
     note: str | None = None
 
 
@@ -64,15 +68,19 @@ def list_runs(folder: Path) -> list[ListedRun]:
 
 def _listed(run: Run) -> ListedRun:
     name = run.folder.name
-    how = f"mlc {run.verb} with --resume goes on"
+    kind: Literal["model", "foundation"] = "foundation" if run.verb == "pretrain" else "model"
     try:
         scenario, started, finished = run.read_json("run.json", _moments)
         if finished is None:
-            return ListedRun(name, scenario, "unfinished", started, note=how)
+            how = f"mlc {run.verb} with --resume goes on"
+            return ListedRun(name, scenario, "unfinished", kind, started, note=how)
+        if kind == "foundation":
+            until = run.read_json("report.json", _until)
+            return ListedRun(name, scenario, "finished", kind, started, finished, until=until)
         numbers = run.read_json("report.json", _headline)
     except RunError as error:
-        return ListedRun(name, None, "damaged", note=str(error))
-    return ListedRun(name, scenario, "finished", started, finished, *numbers)
+        return ListedRun(name, None, "damaged", kind, note=str(error))
+    return ListedRun(name, scenario, "finished", kind, started, finished, *numbers)
 
 
 def _moments(facts: Any) -> tuple[str, str, str | None]:
@@ -81,6 +89,13 @@ def _moments(facts: Any) -> tuple[str, str, str | None]:
     if not all(isinstance(text, str) for text in (scenario, started, finished or "")):
         raise TypeError("name, started and finished must be text")
     return scenario, started, finished
+
+
+def _until(report: Any) -> str:
+    """What a foundation has seen: its report has losses in place of scores."""
+    if not isinstance(report["until"], str):
+        raise TypeError("until must be text")
+    return report["until"]
 
 
 def _headline(report: Any) -> tuple[float | None, float | None, str | None, str | None]:
@@ -103,5 +118,7 @@ def lines(found: Sequence[ListedRun], width: int = 120) -> list[str]:
         verdict = "-" if run.state != "finished" else "no verdict"
         if run.verdict is not None:
             verdict = f"{_WORDS.get(run.verdict, run.verdict)} {run.baseline}"
+        if run.kind == "foundation":
+            verdict = "foundation" + (f", sees events up to {run.until[:10]}" if run.until else "")
         rows.append((run.name, when, *numbers, verdict))
     return [*aligned(rows, width), *(f"{run.name}: {run.note}" for run in found if run.note)]

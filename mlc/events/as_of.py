@@ -13,12 +13,24 @@ from mlc.events.store import EventStore
 from mlc.scenario import Scenario
 from mlc.tables import CUTOFF, ENTITY_ID
 
+_DAY = timedelta(days=1)
+_MINUTE = "%Y-%m-%d %H:%M"
 
-def cutoff_at(scenario: Scenario, store: EventStore, as_of: datetime | None) -> datetime:
-    """The moment that is asked for, or the last one observed.
+
+def cutoff_at(scenario: Scenario, store: EventStore, as_of: datetime | None, say: Say) -> datetime:
+    """Return the moment asked for, or the last one observed.
+
+    Tables are often a few days behind: a moment up to one window after the last event is used, with a
+    warning.
+
+    Args:
+        scenario: Gives the window.
+        store: Its events.
+        as_of: What was asked for; the last observed time where None.
+        say: Receives the warning.
 
     Raises:
-        DataError: The tables do not reach it.
+        DataError: The moment lies before the first event, or more than one window after the last.
     """
     last = max(counts.last for counts in store.counts.values())
     first = min(counts.first for counts in store.counts.values())
@@ -26,13 +38,28 @@ def cutoff_at(scenario: Scenario, store: EventStore, as_of: datetime | None) -> 
         return naive(scenario.examples.observed_until) or last
     cutoff = naive(as_of)
     assert cutoff is not None
-    # The midnight after the last event is a moment at which the day is known to be over.
-    if not first <= cutoff <= last + timedelta(days=1):
+    latest = last + _longest_wait(scenario)
+    if not first <= cutoff <= latest:
         raise DataError(
-            f"--as-of {cutoff:%Y-%m-%d %H:%M}: must lie within the tables, however: they reach from "
-            f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}; choose a moment between, or leave it out"
+            f"--as-of {cutoff:{_MINUTE}}: outside the tables, whose events reach from {first:{_MINUTE}} to "
+            f"{last:{_MINUTE}}. Choose a moment up to {latest:{_MINUTE}}, one window after the last event, "
+            "or leave it out."
+        )
+    # The midnight after the last event is a moment at which the day is known to be over.
+    if cutoff > last + _DAY:
+        say(
+            f"warning: --as-of {cutoff:{_MINUTE}} is {(cutoff - last) // _DAY} days after the last event "
+            f"({last:{_MINUTE}}). If the tables lack events since then, the scores are those of entities "
+            "that did nothing. Update the tables, or leave --as-of out."
         )
     return cutoff
+
+
+def _longest_wait(scenario: Scenario) -> timedelta:
+    """One window: of the target, or the longest one that a foundation learns from."""
+    if scenario.has_target:
+        return timedelta(days=scenario.target.longest_days)
+    return timedelta(days=max(scenario.pretrain.horizons_days))
 
 
 def rows_at(scenario: Scenario, store: EventStore, cutoff: datetime, say: Say) -> np.ndarray:

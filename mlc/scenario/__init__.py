@@ -11,7 +11,7 @@ from mlc.scenario.models import (
     Scenario,
 )
 from mlc.scenario.origin import Origin
-from mlc.scenario.reading import load_scenario, resolved, scenario_yaml, thresholds_yaml
+from mlc.scenario.reading import load_scenario, resolved, scenario_yaml, thresholds_yaml, with_gates
 from mlc.scenario.schema import scenario_schema
 from mlc.scenario.source_tables import (
     AnyTable,
@@ -140,5 +140,6 @@ __all__ = [
     "scenario_schema",
     "scenario_yaml",
     "thresholds_yaml",
+    "with_gates",
     "without_secrets",
 ]

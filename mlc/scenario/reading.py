@@ -59,6 +59,34 @@ def load_scenario(path: Path, overrides: Sequence[str] = (), *, tables_suffice: 
     return scenario
 
 
+def with_gates(scenario: Scenario, text: str, name: str) -> Scenario:
+    """Return a scenario with other gates.
+
+    Args:
+        scenario: Checked scenario.
+        text: The gates in YAML, or a YAML file with a section `gates`, such as a scenario.
+        name: What problems are located in: a file, or an option of the command line.
+
+    Raises:
+        ScenarioError: All problems of the gates at once.
+    """
+    places: Places = {}
+    value, problems = parse_yaml(text, name, ("gates",), places)
+    if isinstance(value, dict) and "gates" in value:
+        places = {}
+        whole, problems = parse_yaml(text, name, (), places)
+        value = whole["gates"] if isinstance(whole, dict) else None
+        problems = [problem for problem in problems if f"{problem.field}.".startswith("gates.")]
+    origin = Origin(path=Path(name), text=text, places=places, base=scenario.origin.base)
+    changed, found = _check({**resolved(scenario), "gates": value}, origin, tables_suffice=False)
+    problems += found
+    if value is None and not problems:
+        problems.append(Problem("there is no gate. Write for example {macro_ap: 0.25}.", "gates", name))
+    if problems or changed is None:
+        raise ScenarioError(problems)
+    return changed
+
+
 def resolved(scenario: Scenario) -> dict[str, Any]:
     """The scenario as a mapping, with every default written out and absolute paths."""
     value = scenario.model_dump(exclude=None if scenario.has_target else {"target"})

@@ -6,11 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from functools import partial
 
 import polars as pl
 import pytest
 
+from mlc.cli.arguments import given_moment
+from mlc.scenario import load_scenario
 from tests.conftest import process
 from tests.support.shop_tables import QUICK, SCENARIO, shop_tables, snapshot, write_shop
 
@@ -193,9 +196,12 @@ def test_tables_that_are_gone_or_changed_are_told(refused, mlc, shop):
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--as-of", "2099-01-01"], "must lie within the tables, however: they reach from 2024-01-01 00:00"),
-        (["--as-of", "1999-01-01"], "choose a moment between, or leave it out"),
-        (["--as-of", "yesterday"], "--as-of must be a date such as 2024-03-31"),
+        (["--as-of", "2099-01-01"], "outside the tables, whose events reach from 2024-01-01 00:00 to"),
+        (["--as-of", "1999-01-01"], "one window after the last event"),
+        (
+            ["--as-of", "yesterday"],
+            "--as-of: not a date: yesterday. Write 2024-03-31, 2024-03-31T12:00 or today",
+        ),
         (["--threshold", "1.5"], "--threshold: must be stored, a number in [0, 1], or label=number"),
         (["--threshold", "Drss=.4,Skirt=2"], "did you mean Dress?\n--threshold: 'Skirt' must have a number"),
         (["--out", "x.json"], "--out x.json: must end in .parquet or .csv, however: .json"),
@@ -208,6 +214,31 @@ def test_a_prediction_that_makes_no_sense_is_refused(refused, shop, flags, told)
     (shop / "folder.csv" / "precious").write_text("p")
     (shop / "scores.parquet").write_text("former")
     assert told in refused("predict", "shop", *flags)
+
+
+def test_a_prediction_up_to_one_window_after_the_last_event_is_made_with_a_warning(mlc, shop):
+    last = pl.read_parquet(shop / "sales.parquet")["at"].max()
+    assert isinstance(last, datetime)
+    midnight = (last + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    told = mlc("predict", "shop", "--as-of", midnight.isoformat(), "--out", "a.csv")
+    assert told.code == 0, told.err
+    assert "warning: --as-of" not in told.err
+    late = last + timedelta(days=2, hours=1)
+    told = mlc("predict", "shop", "--as-of", late.isoformat(), "--out", "b.csv")
+    assert told.code == 0, told.err
+    assert f"warning: --as-of {late:%Y-%m-%d %H:%M} is 2 days after the last event (" in told.err
+    assert pl.read_csv(shop / "b.csv").height > 0
+    window = load_scenario(shop / "runs/shop/resolved.yaml").target.longest_days
+    for days, code in ((window, 0), (window + 1, 2)):
+        moment = (last + timedelta(days=days)).isoformat()
+        assert mlc("predict", "shop", "--as-of", moment, "--out", "c.csv").code == code
+
+
+def test_today_is_the_midnight_at_which_today_began():
+    moment = given_moment("today")
+    assert moment is not None
+    assert timedelta(0) <= datetime.now() - moment < timedelta(days=1, seconds=5)
+    assert (moment.hour, moment.minute, moment.tzinfo) == (0, 0, None)
 
 
 # ── odd but right ───────────────────────────────────────────────────────────────────────────────

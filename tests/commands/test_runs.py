@@ -68,6 +68,42 @@ def test_a_damaged_run_is_listed_as_such_and_the_others_are_shown(mlc, folder, f
     assert f"{file}: must be as mlc train wrote it" in states["broken"][1]
 
 
+@pytest.fixture
+def foundation(folder):
+    """A finished foundation beside the run, as `mlc pretrain` leaves one."""
+    made = folder / "base"
+    made.mkdir()
+    facts = {"name": "base", "started": "2024-05-01T10:00:00+00:00", "finished": "2024-05-01T11:00:00+00:00"}
+    (made / "run.json").write_text(json.dumps(facts))
+    (made / "vocabulary.json").write_text("{}")
+    report = {"schema": "mlc/foundation-report/1", "until": "2024-03-31T00:00:00", "losses": []}
+    (made / "report.json").write_text(json.dumps(report))
+    return made
+
+
+@pytest.mark.usefixtures("foundation")
+def test_a_foundation_is_listed_as_one_and_not_as_damaged(mlc, folder):
+    kinds = {run["name"]: (run["state"], run["kind"], run["until"]) for run in listed(mlc, folder)}
+    assert kinds == {
+        NAME: ("finished", "model", None),
+        "base": ("finished", "foundation", "2024-03-31T00:00:00"),
+    }
+    [line] = [line for line in mlc("runs", "--runs-dir", folder).out.splitlines() if line.split()[0] == "base"]
+    assert line.split()[:5] == ["base", "2024-05-01", "11:00", "-", "-"]
+    assert "foundation, sees events up to 2024-03-31" in line
+
+
+def test_an_unfinished_and_a_damaged_foundation_are_listed_as_foundations_too(mlc, folder, foundation):
+    (foundation / "report.json").write_text("{}")
+    states = {run["name"]: (run["state"], run["kind"]) for run in listed(mlc, folder)}
+    assert states["base"] == ("damaged", "foundation")
+    facts = json.loads((foundation / "run.json").read_text())
+    del facts["finished"]
+    (foundation / "run.json").write_text(json.dumps(facts))
+    notes = {run["name"]: (run["state"], run["kind"], run["note"]) for run in listed(mlc, folder)}
+    assert notes["base"] == ("unfinished", "foundation", "mlc pretrain with --resume goes on")
+
+
 def test_a_run_without_a_defined_score_or_a_baseline_has_no_verdict(mlc, folder):
     path = folder / NAME / "report.json"
     report = json.loads(path.read_text())

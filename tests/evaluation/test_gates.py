@@ -110,7 +110,53 @@ def test_a_gate_that_fails_is_told_and_ends_with_one_only_where_asked(trained, m
     assert mlc("evaluate", NAME, *flags).code == 0
 
 
-def test_a_check_without_gates_says_where_to_add_them(trained, mlc, tmp_path):
-    result = mlc("evaluate", NAME, *with_gates(trained, tmp_path / "runs", ""), "--check")
+def test_gates_can_be_given_as_a_file_a_scenario_or_inline_without_touching_the_run(trained, mlc, tmp_path):
+    before = (trained / NAME / "resolved.yaml").read_bytes()
+    (tmp_path / "gates.yaml").write_text("macro_ap: 0.99\n")
+    (tmp_path / "scenario.yaml").write_text("name: other\ngates:\n  macro_ap: 0.99\n")
+    for given in ("gates.yaml", "scenario.yaml", "{macro_ap: 0.99}"):
+        result = mlc("evaluate", NAME, "--runs-dir", trained, "--gates", given)
+        assert result.code == 1, result.err
+        assert "FAILED: macro AP >= 0.99: 0." in result.err
+        assert "better than" not in result.err.split("FAILED")[1]
+    assert mlc("evaluate", NAME, "--runs-dir", trained, "--check", "--gates", "{macro_ap: 0.01}").code == 0
+    assert (trained / NAME / "resolved.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "problem"),
+    [
+        (
+            "gates.yaml",
+            "macro_ap: 0.1\nmacro_app: 0.9\n",
+            "gates.yaml:2: gates.macro_app: unknown field",
+        ),
+        ("s.yaml", "a: 1\ngates:\n  beats: luck\n", "s.yaml:3: gates.beats"),
+        ("gates.yaml", "beats: boosting\nmacro_ap: .1\n", ""),
+        ("gates.yaml", "", "gates.yaml: gates: there is no gate"),
+        ("gates.yaml", "gates:\n", "gates.yaml: gates: there is no gate"),
+        ("gates.yaml", "- 1\n", "gates.yaml:1: gates: must be a mapping"),
+        ("missing.yaml", None, "missing.yaml: --gates: no such file"),
+        ("{macro_ap: 7}", None, "--gates: gates.macro_ap: must be at most 1"),
+        ("{macro_ap", None, "--gates: "),
+    ],
+)
+def test_gates_that_break_a_rule_are_refused_where_they_were_written(
+    trained, mlc, tmp_path, given, text, problem
+):
+    if text is not None:
+        (tmp_path / given).write_text(text)
+    result = mlc("evaluate", NAME, "--runs-dir", trained, "--gates", given)
+    if not problem:  # a baseline of the run
+        assert result.code in (0, 1)
+        return
+    assert result.code == 2, result.err
+    assert result.err.startswith(problem)
+
+
+def test_a_check_without_gates_says_how_to_give_them(trained, mlc, tmp_path):
+    flags = with_gates(trained, tmp_path / "runs", "")
+    result = mlc("evaluate", NAME, *flags, "--check")
     assert result.code == 2
-    assert f"the scenario of {NAME} has none; add gates:" in result.err
+    assert "--gates '{macro_ap: 0.25, beats: recency}'" in result.err
+    assert "resolved.yaml" not in result.err

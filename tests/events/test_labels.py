@@ -243,7 +243,7 @@ def test_an_entity_that_is_a_number_is_found_by_its_digits(mlc, tmp_path):
     ("flags", "said"),
     [
         (("--cutoff", "2024-05-01"), "--cutoff must come with --explain"),
-        (("--explain", "c05", "--cutoff", "May"), "--cutoff must be a date such as"),
+        (("--explain", "c05", "--cutoff", "May"), "--cutoff: not a date: May. Write 2024-03-31"),
         (("--out", "labels.csv"), "must end in .parquet"),
     ],
 )

@@ -1,6 +1,7 @@
 """The whole path through the real command line: train, evaluate, predict, on one process and on two."""
 
 import json
+import os
 import shutil
 import time
 from datetime import datetime
@@ -32,6 +33,17 @@ def test_a_run_leaves_every_file_of_the_design(trained):
         *("report.json", "report.md", "report.html", "MODEL_CARD.md", "log.jsonl", "logs"),
     }
     assert {path.name for path in (trained / NAME / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+def test_every_file_of_a_run_and_of_the_store_has_the_mode_that_the_umask_gives(trained):
+    umask = os.umask(0o077)
+    os.umask(umask)
+    wrong = [
+        f"{path.relative_to(trained)}: {path.stat().st_mode & 0o777:o}"
+        for path in trained.rglob("*")
+        if path.stat().st_mode & 0o777 != (0o777 if path.is_dir() else 0o666) & ~umask
+    ]
+    assert not wrong
 
 
 def test_the_report_has_the_promised_fields_and_the_oracle_of_generated_tables(trained):
