@@ -14,8 +14,9 @@ from mlc.models.reporting import decide_on_validation
 from mlc.models.trained import stored_thresholds
 from mlc.run import Run
 from mlc.scenario import Fixed, Policy, Scenario, Thresholds, TopK, load_scenario, thresholds_yaml
-from mlc.tables import RAW_SCORES, scores_of
+from mlc.tables import CUTOFF, ENTITY_ID, RAW_SCORES, SPLIT, scores_of, targets_of
 
+_EXAMPLE = (ENTITY_ID, CUTOFF, SPLIT)
 _HEAD = "# Thresholds of the run {name}: for mlc predict --threshold, or as the thresholds: of a scenario.\n"
 
 
@@ -43,6 +44,9 @@ def choose(run: Run, policy: str | None, per_label: Sequence[str]) -> list[Thres
         raw_NK = scores_of(predictions, RAW_SCORES)
     with run.reading("examples.parquet") as path:
         examples = pl.read_parquet(path)
+        same = examples.select(_EXAMPLE).equals(predictions.select(_EXAMPLE))
+        if not same or targets_of(examples).shape != raw_NK.shape:
+            raise ValueError("its examples are not those of predictions.parquet")
     _, chosen = decide_on_validation(changed, names, examples, raw_NK)
     return chosen
 

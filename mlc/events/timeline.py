@@ -222,4 +222,8 @@ def read_columns(folder: Path) -> dict[str, np.ndarray]:
 
 def _mapped(file: Path) -> np.ndarray:
     """A read-only view of a file; as a plain array, since NumPy's memmap class slows each gather."""
-    return np.asarray(np.load(file, mmap_mode="r" if file.stat().st_size > 1 << 16 else None))
+    large = file.stat().st_size > 1 << 16
+    try:  # without pickles, which could run code
+        return np.asarray(np.load(file, mmap_mode="r" if large else None, allow_pickle=False))
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{file.name}: {error}") from error

@@ -182,5 +182,23 @@ def load_network(folder: Path, weights: str = WEIGHTS) -> tuple[AnyNetwork, list
     """The network of a run with its weights, of the file of that name, and its class names."""
     described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     network, names = described_network(described)
-    network.load_state_dict(load_file(folder / weights))
+    load_weights(network, folder / weights)
     return network, names
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Load weights from safetensors: of the names, shapes and types of the network, and finite.
+
+    Raises:
+        ValueError: They are not.
+        RuntimeError: Names or shapes differ.
+    """
+    weights = load_file(path)
+    own = network.state_dict()
+    for name, tensor in weights.items():
+        if name in own and tensor.dtype != own[name].dtype:
+            raise ValueError(f"{name} is {tensor.dtype}, not {own[name].dtype}")
+        # A padded part of a table of bins may be infinite; what is not a number is damage.
+        if tensor.is_floating_point() and tensor.isnan().any() and not own[name].isnan().any():
+            raise ValueError(f"{name} has values that are not numbers (NaN)")
+    network.load_state_dict(weights)

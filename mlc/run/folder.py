@@ -85,10 +85,15 @@ class Run:
                 f"{path}: must be as mlc train wrote it, however: {found}; restore it, or train again"
             ) from error
 
-    def read_json(self, name: str, parse: Callable[[Any], Any] = lambda value: value) -> Any:
-        """A JSON file of the run, and what `parse` makes of it."""
+    def read_json(self, name: str, parse: Callable[[Any], Any] | None = None) -> Any:
+        """A JSON file of the run, and what `parse` makes of it; without one it must hold a mapping."""
         with self.reading(name) as path:
-            return parse(json.loads(path.read_text(encoding="utf-8")))
+            value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+            if parse is not None:
+                return parse(value)
+            if not isinstance(value, dict):
+                raise TypeError(f"a mapping, not {type(value).__name__}")
+            return value
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file, whole or not at all."""
@@ -239,6 +244,11 @@ def find_run(runs: Path, name: str) -> Run:
     known = [path.parent.name for path in runs.glob("*/report.json")] if runs.is_dir() else []
     hint = did_you_mean(name, known) if known else "mlc train makes one, --runs-dir names another folder"
     raise RunError(f"{name} must be a run in {runs}, however: it is not; {hint}")
+
+
+def _no_number(text: str) -> None:
+    """JSON has no NaN and no infinity: Python would read them all the same."""
+    raise ValueError(f"{text} is no number")
 
 
 def fingerprint_of(file: Path) -> str:

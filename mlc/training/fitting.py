@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, Strategy
 from torch.nn.parallel import DistributedDataParallel
 
-from mlc.errors import RunError, Terminated
+from mlc.errors import Problem, RunError, Terminated
 from mlc.scenario import TrainSection
 from mlc.training.module import Stoppable
 from mlc.training.ranks import devices_and_nodes
@@ -70,7 +70,10 @@ def run_trainer(
     Raises:
         KeyboardInterrupt: The user stopped it.
         Terminated: The system did.
+        RunError: The checkpoint is damaged, or of another network.
     """
+    if checkpoint is not None:
+        _check_shapes(checkpoint, module)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
@@ -86,6 +89,31 @@ def run_trainer(
         if trainer.interrupted:
             raise KeyboardInterrupt from None
         raise
+
+
+def read_checkpoint(path: Path | str) -> dict[str, Any]:
+    """Read a checkpoint, on the CPU; code that someone may have pickled into it is never run.
+
+    Raises:
+        RunError: It is damaged, or holds anything but numbers, texts and tensors.
+    """
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(checkpoint["state_dict"], dict):
+            raise TypeError("state_dict is no mapping")
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        rule = f"not a checkpoint of mlc: {reason}. Train again with --overwrite."
+        raise RunError(Problem(rule, location=str(path))) from error
+    return checkpoint
+
+
+def _check_shapes(path: Path, module: torch.nn.Module) -> None:
+    saved, own = read_checkpoint(path)["state_dict"], module.state_dict()
+    different = [name for name in own if name not in saved or saved[name].shape != own[name].shape]
+    if different:
+        rule = f"a checkpoint of another network: {different[0]} differs. Train again with --overwrite."
+        raise RunError(Problem(rule, location=str(path)))
 
 
 def _no_buffer_sync() -> dict[str, Any]:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
 from mlc.atomic import replacing, write_text
 from mlc.models.batch import Batch, FieldSizes, FutureBatch
 from mlc.models.encoders import BINS, Trunk, ValueCadence
+from mlc.models.ensemble import load_weights
 from mlc.scenario import PretrainSection
 from mlc.training.module import Stoppable, learning_rate_factor, matrices_of, parameter_groups
 
@@ -351,5 +352,5 @@ def load_foundation(folder: Path) -> Foundation:
         raise ValueError(f"its schema is {described['schema']}, not {SCHEMA}")
     spec = described["foundation"]
     foundation = Foundation(FoundationSpec(**{**spec, "sizes": FieldSizes(**spec["sizes"])}))
-    foundation.load_state_dict(load_file(folder / "model.safetensors"))
+    load_weights(foundation, folder / "model.safetensors")
     return foundation

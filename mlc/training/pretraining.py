@@ -27,7 +27,7 @@ from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_ru
 from mlc.scenario import PretrainSection, Scenario
 from mlc.sources import check_tables, observed_span
 from mlc.tables import microseconds
-from mlc.training.fitting import make_trainer, run_trainer
+from mlc.training.fitting import make_trainer, read_checkpoint, run_trainer
 from mlc.training.foundation_module import (
     MONITOR,
     Foundation,
@@ -272,7 +272,7 @@ def _fit(
     )
     loaders = _FutureLoaders(learning, section.batch_size)
     run_trainer(trainer, pretrainer, loaders, stopping, run.last_checkpoint if opening == "resume" else None)
-    best = torch.load(checkpoints.best_model_path or checkpoints.last_model_path, weights_only=True)
+    best = read_checkpoint(checkpoints.best_model_path or checkpoints.last_model_path)
     pretrainer.load_state_dict(best["state_dict"])
     say(f"best epoch {best['epoch'] + 1}")
     return trainer

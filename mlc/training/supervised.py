@@ -49,7 +49,7 @@ from mlc.tables import (
     check_predictions,
     targets_of,
 )
-from mlc.training.fitting import make_trainer, run_trainer
+from mlc.training.fitting import make_trainer, read_checkpoint, run_trainer
 from mlc.training.frozen import FrozenMemory
 from mlc.training.hedging import choose_hedge, hedge_notes, keep_hedge
 from mlc.training.loggers import check_loggers, log_report, open_loggers
@@ -206,7 +206,7 @@ def _fit(
     loaders = Loaders(examples, prepared.examples.table[SPLIT].to_numpy(), scenario.train)
     checkpoint = run.last_checkpoint if setting.opening == "resume" else None
     run_trainer(trainer, classifier, loaders, stopping, checkpoint)
-    state = torch.load(best.best_model_path or best.last_model_path, weights_only=True)
+    state = read_checkpoint(best.best_model_path or best.last_model_path)
     epochs = [state["epoch"] + 1]
     if classifier.kept is not None:
         epochs = state["state_dict"]["best_epochs_S"].tolist()
@@ -252,7 +252,7 @@ def _refit(
     if stopping.terminated:  # in the last step
         raise Terminated
     if trainer.is_global_zero:
-        save_weights(_judged_network(classifier, torch.load(path, weights_only=True)), run / REFIT)
+        save_weights(_judged_network(classifier, read_checkpoint(path)), run / REFIT)
         path.unlink()
 
 

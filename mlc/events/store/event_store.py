@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from mlc.errors import DataError, Problem
 from mlc.events.timeline import Timeline, open_timeline, read_columns
 from mlc.tables import ENTITY_ID
 
@@ -108,7 +109,22 @@ class EventStore:
 
 
 def opened_store(folder: Path) -> EventStore:
-    """Open a whole store; its fingerprint is the name of its folder."""
+    """Open a whole store; its fingerprint is the name of its folder.
+
+    Raises:
+        DataError: A file of it is damaged.
+    """
+    try:
+        return _opened(folder)
+    except Exception as error:
+        rule = (
+            f"the event store is damaged: {type(error).__name__}: {error}. Delete this folder; the next "
+            "command builds it again."
+        )
+        raise DataError(Problem(rule, location=str(folder))) from error
+
+
+def _opened(folder: Path) -> EventStore:
     described = json.loads((folder / "store.json").read_text())
     return EventStore(
         folder=folder,
