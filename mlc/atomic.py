@@ -1,6 +1,8 @@
 """Files that appear whole or not at all."""
 
+import hashlib
 import os
+import platform
 import re
 import shutil
 import uuid
@@ -10,6 +12,8 @@ from pathlib import Path
 
 from mlc.errors import MlcError
 
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+"""This machine, in the names of temporary files: others may share the folder."""
 _CODE = re.compile(r"\(os error (\d+)\)")
 
 
@@ -42,7 +46,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The temporary path keeps the file's ending, and its mode follows the umask. Whatever stood at `path`
     stays as it was until the rename, and for good when the block fails. A file never takes the place of a
-    folder.
+    folder. What a killed process left is removed by the next one that writes the same path.
 
     Args:
         path: The file, or the folder, to write.
@@ -60,9 +64,10 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     if path.name in ("", ".."):
         raise MlcError(f"{path}: must be written, however: it is a folder; add the name of a file")
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
         yield temporary
         _follow_umask(temporary)
         _take_place(temporary, path)
@@ -73,6 +78,29 @@ def replacing(path: Path) -> Iterator[Path]:
         raise MlcError(f"{path}: must be written, however: {reason}; what was there is unchanged") from error
     finally:
         _remove(temporary)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a process of this machine was writing to `path` when it was killed."""
+    left = re.compile(rf"\.{re.escape(path.stem)}\.{_HOST}-(\d+)-[0-9a-f]{{8}}{re.escape(path.suffix)}")
+    try:
+        around = list(path.parent.iterdir())
+    except PermissionError:  # one may write there without reading
+        return
+    for beside in around:
+        match = left.fullmatch(beside.name)
+        if match and not _is_running(int(match[1])):
+            _remove(beside)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
 
 
 def _follow_umask(written: Path) -> None:
@@ -99,7 +127,7 @@ def _take_place(temporary: Path, path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
         return
     try:

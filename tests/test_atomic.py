@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 
 import numpy as np
 import polars as pl
@@ -33,6 +35,28 @@ def test_the_temporary_file_keeps_the_ending_and_is_hidden(tmp_path):
     with replacing(tmp_path / "scores.csv") as temporary:
         assert (temporary.suffix, temporary.name[0], temporary.parent) == (".csv", ".", tmp_path)
         temporary.touch()
+
+
+def test_what_a_killed_process_was_writing_is_removed_by_the_next_that_writes_the_same(tmp_path):
+    code = (
+        "import os, sys; from pathlib import Path; from mlc.atomic import replacing\n"
+        "with replacing(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.mkdir() if sys.argv[1].endswith('store') else temporary.touch()\n"
+        "    os.kill(os.getpid(), 9)"
+    )
+    for name in ("report.md", "store"):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=False)
+    left = names(tmp_path)
+    assert len(left) == 2
+    with replacing(tmp_path / "report.md") as mine:
+        mine.touch()
+        write_text(tmp_path / "report.txt", "another file")
+        write_text(tmp_path / "report.md", "the same file, while this process still writes it")
+        assert mine.exists()
+    assert names(tmp_path) == [next(name for name in left if "store" in name), "report.md", "report.txt"]
+    with replacing(tmp_path / "store") as temporary:
+        temporary.mkdir()
+    assert names(tmp_path) == ["report.md", "report.txt", "store"]
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])

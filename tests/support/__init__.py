@@ -1,1 +1,1 @@
-"""What tests share: small tables, slow reference loops, generators."""
+"""What several tests share."""
