@@ -11,7 +11,14 @@ from mlc.scenario.models import (
     Scenario,
 )
 from mlc.scenario.origin import Origin
-from mlc.scenario.reading import load_scenario, resolved, scenario_yaml, thresholds_yaml, with_gates
+from mlc.scenario.reading import (
+    default_name,
+    load_scenario,
+    resolved,
+    scenario_yaml,
+    thresholds_yaml,
+    with_gates,
+)
 from mlc.scenario.schema import scenario_schema
 from mlc.scenario.source_tables import (
     AnyTable,
@@ -133,6 +140,7 @@ __all__ = [
     "Tune",
     "database_file",
     "database_of",
+    "default_name",
     "expand_environment",
     "load_scenario",
     "memory_bytes",

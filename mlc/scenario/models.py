@@ -139,7 +139,8 @@ class Scenario(Section):
     """One question: which of these K things will each entity do in the next N days?"""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    """Name of the run's folder: letters, digits, `.`, `_`, `-`. Default: the file's name."""
+    """Name of the run's folder: letters, digits, `.`, `_`, `-`. Default: the file's name, or its
+    folder's where the file is called scenario."""
     data: Tables
     """The tables, or the path of a YAML file that holds this section."""
     target: TargetSection

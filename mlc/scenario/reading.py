@@ -18,6 +18,7 @@ from mlc.scenario.origin import Origin, Places, dotted
 from mlc.scenario.thresholds import Fixed, Thresholds
 from mlc.scenario.yaml_lines import dump_yaml, parse_yaml
 
+_SAYS_NOTHING = "scenario"
 _LARGEST = 10_000_000  # bytes: a scenario has thousands; a table given by mistake has more
 
 
@@ -50,13 +51,30 @@ def load_scenario(path: Path, overrides: Sequence[str] = (), *, tables_suffice: 
             base = _read_shared(value, path, places, problems)
         for override in later:
             problems = _override(value, override, places, problems)
-        value.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-") or "scenario")
+        value.setdefault("name", default_name(path))
     scenario, found = _check(value, Origin(path=path, text=text, places=places, base=base), tables_suffice)
     fields = {problem.field for problem in problems}  # what could not be read is not complained of twice
     problems += [problem for problem in found if problem.field not in fields or not problem.field]
     if problems or scenario is None:
         raise ScenarioError(_in_order(problems, path))
     return scenario
+
+
+def default_name(path: Path) -> str:
+    """Return the name of a scenario that gives none: its file's, or its folder's if the file says nothing.
+
+    Args:
+        path: The scenario file.
+
+    Examples:
+        >>> default_name(Path("shop/next month.yaml")), default_name(Path("shop/scenario.yaml"))
+        ('next-month', 'shop')
+    """
+    for text in (path.stem, path.absolute().parent.name):
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("._-")
+        if name and name.lower() != _SAYS_NOTHING:
+            return name
+    return _SAYS_NOTHING
 
 
 def with_gates(scenario: Scenario, text: str, name: str) -> Scenario:

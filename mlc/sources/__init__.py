@@ -12,7 +12,7 @@ from mlc.sources.events import (
 )
 from mlc.sources.lettering import LostText, lost_text_problems, lost_texts, named_columns, types_advice
 from mlc.sources.numbers import NumberText, number_text, written_number
-from mlc.sources.reading import POLARS_ERRORS, files_of, format_of, scan_table, source_state
+from mlc.sources.reading import POLARS_ERRORS, files_of, first_line, format_of, scan_table, source_state
 from mlc.sources.text_files import first_row, format_text
 from mlc.sources.values import (
     INVISIBLE,
@@ -37,6 +37,7 @@ __all__ = [
     "duplicate_keys",
     "entity_type",
     "files_of",
+    "first_line",
     "first_row",
     "format_of",
     "format_text",

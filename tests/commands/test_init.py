@@ -237,3 +237,93 @@ def test_a_far_away_date_does_not_decide_where_the_tables_end(mlc, tmp_path):
     text = mlc("init", *write_tables(tmp_path / "data", sales=pl.concat([sales, typo]))).out
     last = datetime(2024, 1, 1) + timedelta(days=200)
     assert f"observed_until: {last:%Y-%m-%d}" in text
+
+
+def test_a_folder_and_a_quoted_glob_give_a_table_per_file(mlc, tmp_path):
+    write_tables(tmp_path / "data")
+    for given, out in (("data", "a.yaml"), ("data/*.parquet", "b.yaml"), ("data/*", "c.yaml")):
+        result = mlc("init", given, "--out", out)
+        assert result.code == 0, result.err
+        tables = load_scenario(tmp_path / out).data.tables
+        assert {name: Path(table.path or "").name for name, table in tables.items()} == {
+            name: f"{name}.parquet" for name in ("sales", "items", "customers")
+        }
+        assert mlc("check", out).code == 0
+
+
+def test_files_that_differ_in_a_number_are_one_table_beside_others(mlc, tmp_path):
+    write_tables(tmp_path / "data")
+    (tmp_path / "data/sales.parquet").unlink()
+    sales = shop_tables()["sales"]
+    for month in range(3):
+        part = sales.filter(pl.int_range(pl.len()) % 3 == month)
+        part.write_parquet(tmp_path / f"data/sales_2024-0{month + 1}.parquet")
+    result = mlc("init", "data")
+    assert result.code == 0, result.err
+    scenario = load_scenario(tmp_path / "scenario.yaml")
+    assert sorted(scenario.data.tables) == ["customers", "items", "sales"]
+    assert "4,000 rows of sales" in result.out
+    assert mlc("check", "scenario.yaml").code == 0
+
+
+def test_a_folder_of_folders_gives_a_table_per_folder(mlc, tmp_path):
+    sales = shop_tables()["sales"]
+    for year in (2023, 2024):
+        (tmp_path / f"lake/sales/year={year}").mkdir(parents=True)
+        sales.filter(pl.int_range(pl.len()) % 2 == year % 2).write_parquet(
+            tmp_path / f"lake/sales/year={year}/part-0.parquet"
+        )
+    shop_tables()["items"].write_parquet(tmp_path / "lake/items.parquet")
+    result = mlc("init", "lake")
+    assert result.code == 0, result.err
+    tables = load_scenario(tmp_path / "scenario.yaml").data.tables
+    assert {name: Path(table.path or "").name for name, table in tables.items()} == {
+        "sales": "sales",
+        "items": "items.parquet",
+    }
+
+
+def test_files_that_cannot_be_read_together_are_refused_by_name(mlc, tmp_path):
+    write_tables(tmp_path / "data")
+    (tmp_path / "data/broken.parquet").write_bytes(b"PAR1")
+    result = mlc("init", "data")
+    assert result.code == 2, result.err
+    assert "broken.parquet" in result.err
+    assert not (tmp_path / "scenario.yaml").exists()
+    (tmp_path / "empty").mkdir()
+    assert mlc("init", "empty").code == mlc("init", "no/*.csv").code == 2
+
+
+@pytest.mark.parametrize(("file", "name"), [("scenario.yaml", "my-shop"), ("next week.yaml", "next-week")])
+def test_a_file_called_scenario_takes_the_name_of_its_folder(mlc, tmp_path, file, name):
+    paths = write_tables(tmp_path / "data")
+    out = tmp_path / "my shop" / file
+    assert mlc("init", *paths, "--out", out).code == 0
+    assert load_scenario(out).name == name
+    out.write_text("\n".join(line for line in out.read_text().splitlines() if not line.startswith("name:")))
+    assert load_scenario(out).name == name
+    assert load_scenario(out, ["name=other"]).name == "other"
+
+
+def test_a_readable_name_is_chosen_over_the_code_that_means_the_same_and_the_file_says_so(mlc, tmp_path):
+    items = shop_tables()["items"].with_columns(
+        kind_no=pl.col("kind").replace_strict({"Dress": 11, "Skirt": 12, "Shorts": 13})
+    )
+    items = items.rename({"kind": "kind_name"})
+    text = mlc("init", *write_tables(tmp_path / "data", items=items)).out
+    assert load_scenario(tmp_path / "scenario.yaml").target.column == ["items.kind_name"]
+    assert "chosen since people read it: items.kind_no has the same labels as codes" in text
+
+
+def test_two_dimensions_of_the_same_key_are_joined_and_the_file_says_so(mlc, tmp_path):
+    texts = shop_tables()["items"].select("item", note=pl.format("note {}", pl.col("item") % 7))
+    paths = write_tables(tmp_path / "data", notes=texts)
+    text = mlc("init", *paths).out
+    assert re.search(r"# sales.item joins (items and notes|notes and items): each gives its own", text)
+    assert mlc("check", "scenario.yaml").code == 0
+
+
+def test_a_dimension_of_a_dimension_is_left_out_with_what_to_do(mlc, tmp_path):
+    kinds = pl.DataFrame({"kind": ["Dress", "Skirt", "Shorts"], "department": ["A", "B", "B"]})
+    text = mlc("init", *write_tables(tmp_path / "data", kinds=kinds)).out
+    assert "kinds.parquet is left out: its key kind is a column of items" in text

@@ -10,10 +10,11 @@ from typing import Any
 import polars as pl
 
 from mlc.atomic import write_text
+from mlc.commands.init.finding import find_tables
 from mlc.commands.init.guess import Guess, Seen, guess_tables, look_at
 from mlc.commands.init.propose import Proposal, propose
 from mlc.errors import MlcError
-from mlc.scenario import load_scenario
+from mlc.scenario import default_name, load_scenario
 
 _MOST_LABELS = 12
 _WORDS = {"null", "true", "false", "yes", "no", "on", "off"}
@@ -23,7 +24,7 @@ def init(tables: Sequence[Path], entity: str | None, out: Path) -> str:
     """Guess a scenario and write it.
 
     Args:
-        tables: Files, folders or globs, one a table.
+        tables: Files, folders or globs; a folder or glob may hold several tables.
         entity: The entity's column; guessed where None.
         out: The file to write; must not exist.
 
@@ -35,7 +36,7 @@ def init(tables: Sequence[Path], entity: str | None, out: Path) -> str:
     """
     if out.exists():
         raise MlcError(f"--out {out}: must not exist, however: it does; choose another name, or remove it")
-    seen = look_at(tables)
+    seen = look_at(find_tables(tables))
     guess = guess_tables(seen, entity)
     proposals = propose(guess, seen, _data(guess, seen))
     text = "\n".join(_lines(guess, seen, proposals, out)) + "\n"
@@ -69,7 +70,7 @@ def _order(guess: Guess) -> list[str]:
 def _lines(guess: Guess, seen: Mapping[str, Seen], proposals: list[Proposal], out: Path) -> Iterator[str]:
     yield "# A first scenario, guessed by mlc init from the tables. Read it, change what is wrong, then run:"
     yield f"#   mlc check {out.name}"
-    yield f"name: {_name(out)}"
+    yield f"name: {_name(out, proposals[0])}"
     yield "data:"
     yield from _entity_lines(guess, seen)
     yield "  tables:"
@@ -147,6 +148,9 @@ def _target_lines(proposals: list[Proposal]) -> Iterator[str]:
     yield "target:"
     yield f"  table: {best.table}"
     yield f"  column: {_scalar(best.column)}   # {len(best.labels)} values with enough support"
+    if best.codes:
+        codes = _one_line(", ".join(best.codes))
+        yield f"  # chosen since people read it: {codes} has the same labels as codes"
     for other in proposals[1:5]:
         yield f"  # or {_one_line(other.column)} of {other.table}: {_shown(other)}"
     yield (
@@ -200,8 +204,12 @@ def _relative(path: Path, out: Path) -> str:
     return Path(os.path.relpath(path.absolute(), out.absolute().parent)).as_posix()
 
 
-def _name(out: Path) -> str:
-    return _scalar(re.sub(r"[^A-Za-z0-9._-]+", "_", out.stem).strip("._-") or "scenario")
+def _name(out: Path, best: Proposal) -> str:
+    """The name of the file or its folder; of what is predicted where both say nothing."""
+    name = default_name(out)
+    if name == "scenario":
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", best.column).strip("._-") or name
+    return _scalar(name)
 
 
 def _scalar(text: str) -> str:

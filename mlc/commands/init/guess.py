@@ -14,7 +14,7 @@ import polars as pl
 
 from mlc.errors import DataError, MlcError, Problem, did_you_mean
 from mlc.scenario import Scenario
-from mlc.sources import scan_table
+from mlc.sources import POLARS_ERRORS, first_line, scan_table
 
 _ACTORS = re.compile(
     r"customer|client|user|member|household|card|account|patient|person|subject|entity|visitor|subscriber|"
@@ -24,6 +24,7 @@ _THINGS = re.compile(
     r"product|item|article|stock|sku|merchant|store|shop|category|code|type|invoice|order|basket|transaction|"
     r"session|event|campaign|coupon|department|brand|dest|origin|name|description|row|index"
 )
+_SAYS_NOTHING = {"", "part", "data", "file", "chunk", "shard", "export"}
 _FEWEST_ENTITIES = 10
 _LEAST_MATCH = 0.5
 _LEAST_VALUE_MATCH = 0.9
@@ -130,8 +131,7 @@ def look_at(paths: Sequence[Path]) -> dict[str, Seen]:
     """
     named: dict[str, Path] = {}
     for path in paths:
-        stem = path.name if path.is_dir() else path.name.split(".")[0]
-        name = re.sub(r"\W+", "_", path.parent.name if "*" in stem else stem).strip("_") or "table"
+        name = _table_name(path)
         if name in named:
             raise MlcError(f"tables must have different names, however: {named[name]} and {path} are {name}")
         named[name] = path
@@ -146,12 +146,21 @@ def look_at(paths: Sequence[Path]) -> dict[str, Seen]:
             seen[name] = _profile(name, path, scan_table(opened, name))
         except DataError as error:
             problems += [Problem(p.rule, location=str(path)) for p in error.problems]
-        except pl.exceptions.ComputeError as error:
-            rule = f"every row must be readable, however: {str(error).strip().splitlines()[0]}"
+        except POLARS_ERRORS as error:
+            rule = f"cannot be read: {first_line(error)}. Name one table by one path, or mend the file."
             problems.append(Problem(rule, location=str(path)))
     if problems:
         raise DataError(problems)
     return seen
+
+
+def _table_name(path: Path) -> str:
+    """The name of a folder or file; of files with running numbers what they have in common."""
+    stem = path.name if path.is_dir() else path.name.split(".")[0]
+    if "*" in stem:
+        start = stem.split("*")[0].rstrip("0123456789_-. ")
+        stem = path.parent.name if start.lower() in _SAYS_NOTHING else start
+    return re.sub(r"\W+", "_", stem).strip("_") or "table"
 
 
 def scenario_of(data: Mapping[str, Any], table: str, column: str, window_days: int) -> Scenario:
@@ -319,6 +328,12 @@ def _choose_joins(guess: Guess, seen: Mapping[str, Seen]) -> None:
                 )
                 continue
             guess.dimensions[dimension.name] = best.key
+            same = [join.dimension for join in joins if join.column == best.column]
+            if same:
+                guess.remarks.append(
+                    f"{name}.{best.column} joins {' and '.join([*same, dimension.name])}: each gives its own "
+                    "columns; remove one if they hold the same"
+                )
             joins.append(best)
             guess.remarks += [
                 f"{name}: {dimension.name} could be joined by {other.column} instead "
@@ -369,6 +384,10 @@ def _why_left_out(guess: Guess, seen: Mapping[str, Seen], table: Seen) -> str:
     if guess.entity in table.columns:
         return "see above"
     keys = [key for key in table.columns if table.is_key(key)]
+    above = [(key, name) for key in keys for name in guess.dimensions if key in seen[name].columns]
+    if above:
+        key, name = above[0]
+        return f"its key {key} is a column of {name}, no events table has it; join it to {name} beforehand"
     if keys:
         return f"no events table has the values of its key ({', '.join(keys[:3])})"
     shared = [

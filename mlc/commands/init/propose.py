@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ _MOST_VALUES = 500
 _SUPPORT = 20
 _DAY = timedelta(days=1)
 _LABEL_WORDS = re.compile(r"categor|depart|class|type|group|kind|genre|segment|topic|dest|action|activity")
-_KEY_WORDS = re.compile(r"(^|_|\.)(id|code|key|no|nr|num|number|name)$|id$")
+_KEY_WORDS = re.compile(r"(^|_|\.)(id|code|key|no|nr|num|number)$|id$")
 _LEFTOVERS = re.compile(
     r"\W*|(other|others|misc\w*|unknown|none|null|n/?a|undefined|non-product|not specified)\W*", re.IGNORECASE
 )
@@ -83,6 +83,7 @@ class Proposal:
         window_days: The window that was counted with.
         span: The time of the table.
         score: Higher is better.
+        codes: Columns with the same labels under other names.
     """
 
     table: str
@@ -93,6 +94,7 @@ class Proposal:
     window_days: int
     span: Span
     score: float
+    codes: Sequence[str] = ()
 
 
 def propose(guess: Guess, seen: Mapping[str, Seen], data: Mapping[str, Any]) -> list[Proposal]:
@@ -124,7 +126,15 @@ def propose(guess: Guess, seen: Mapping[str, Seen], data: Mapping[str, Any]) -> 
         )
     rows = {name: seen[name].rows for name in guess.events}
     largest = max(rows, key=lambda name: rows[name])
-    return sorted(found, key=lambda p: (-p.score - 0.5 * (p.table == largest), p.column))
+    found.sort(key=lambda p: (-p.score - 0.5 * (p.table == largest), p.column))
+    codes = [other.column for other in found[1:] if _same_labels(other, found[0])]
+    return [replace(found[0], codes=codes), *(other for other in found[1:] if other.column not in codes)]
+
+
+def _same_labels(one: Proposal, other: Proposal) -> bool:
+    """Whether two columns part the events alike, as a code and its name do."""
+    counts = [sorted((label.events, label.positives) for label in p.labels) for p in (one, other)]
+    return one.table == other.table and counts[0] == counts[1]
 
 
 def window_that_fits(span: Span) -> int | None:
