@@ -1,5 +1,11 @@
 """`python -m mlc`."""
 
-from mlc.cli import main
+import signal
 
-main()
+if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing to tidy while the command line is loaded
+
+    from mlc.cli import main
+
+    main()

@@ -15,7 +15,8 @@ import typer
 from mlc import __version__
 from mlc.atomic import refusal
 from mlc.cli import runs, scenarios  # noqa: F401  each registers its commands
-from mlc.cli.arguments import app, trace_folders
+from mlc.cli.arguments import app, show, trace_folders
+from mlc.cli.signals import Signals
 from mlc.errors import MlcError, Terminated
 
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
@@ -24,7 +25,7 @@ _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 
 def _version(value: bool) -> None:
     if value:
-        print(f"mlc {__version__}")
+        show(f"mlc {__version__}")
         raise typer.Exit
 
 
@@ -40,34 +41,41 @@ def options(
 def main() -> NoReturn:
     """Run the command line and exit."""
     del trace_folders[1:]
-    before = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        code: Any = app(standalone_mode=False)
+    with Signals() as signals:
+        try:
+            try:
+                signals.raising = True
+                code: Any = app(standalone_mode=False)
+            finally:
+                signals.raising = False  # from here on a signal no longer breaks into what is being said
+        except BaseException as error:
+            if isinstance(error, SystemExit) and signals.received is None:
+                raise
+            _end_by(error, signals.received)
         if code == 130:  # how newer versions of Typer tell Ctrl-C
             _end(130, "stopped")
         sys.exit(code if isinstance(code, int) else 0)
-    except MlcError as error:
+
+
+def _end_by(error: BaseException, received: int | None) -> NoReturn:
+    """Exit as an error demands.
+
+    A signal that arrived counts even where a library made another exception of ours: Polars turns what is
+    raised within its callbacks into its own.
+    """
+    if isinstance(error, Terminated) or received == signal.SIGTERM:
+        _end(143, "stopped by SIGTERM")
+    if isinstance(error, KeyboardInterrupt | typer.Abort) or received == signal.SIGINT:
+        _end(130, "stopped")
+    if isinstance(error, MlcError):
         _end(2, str(error), stopped=refusal(error) is not None)
-    except _USAGE_ERROR as error:
+    if isinstance(error, _USAGE_ERROR):
         error.show()  # type: ignore[attr-defined]
         sys.exit(2)
-    except (KeyboardInterrupt, typer.Abort):
-        _end(130, "stopped")
-    except Terminated:
-        _end(143, "stopped by SIGTERM")
-    except Exception as error:
-        reason = refusal(error)
-        if reason is not None:
-            _end(2, f"files must be readable and writable, however: {reason}{_file_of(error)}")
-        _end(3, f"a bug of mlc: {type(error).__name__}: {error}\n{_write_trace()}")
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _terminate(signum: int, frame: object) -> NoReturn:
-    """Files that are half written are removed on the way out."""
-    del signum, frame
-    raise Terminated
+    reason = refusal(error)
+    if reason is not None:
+        _end(2, f"files must be readable and writable, however: {reason}{_file_of(error)}")
+    _end(3, f"a bug of mlc: {type(error).__name__}: {error}\n{_write_trace(error)}")
 
 
 def _end(code: int, message: str, *, stopped: bool = True) -> NoReturn:
@@ -75,17 +83,17 @@ def _end(code: int, message: str, *, stopped: bool = True) -> NoReturn:
     from mlc.run import Run, what_is_left
 
     left = what_is_left(Run(trace_folders[-1])) if stopped and len(trace_folders) > 1 else ""
-    print("\n".join(line for line in (message, left) if line), file=sys.stderr)
+    show("\n".join(line for line in (message, left) if line), error=True)
     sys.exit(code)
 
 
-def _file_of(error: Exception) -> str:
+def _file_of(error: BaseException) -> str:
     name = getattr(error, "filename", None)
     return f" ({name})" if name else ""
 
 
-def _write_trace() -> str:
-    trace = f"mlc {__version__} {' '.join(sys.argv[1:])}\n{traceback.format_exc()}"
+def _write_trace(error: BaseException) -> str:
+    trace = f"mlc {__version__} {' '.join(sys.argv[1:])}\n{''.join(traceback.format_exception(error))}"
     path = next(folder for folder in reversed(trace_folders) if folder.is_dir()) / "mlc-error.log"
     try:
         path.write_text(trace, encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlc.drawing.text_tables import visible
 from mlc.errors import MlcError
 
 if TYPE_CHECKING:
@@ -44,10 +45,15 @@ trace_folders = [Path()]
 """Where the trace of a bug goes: the run's folder, as soon as there is one."""
 
 
+def show(text: object, *, end: str = "\n", error: bool = False) -> None:
+    """Print a result, or an error; the control characters of names are written out."""
+    print(visible(str(text)), end=end, file=sys.stderr if error else sys.stdout)
+
+
 def say(line: str) -> None:
     """Progress goes to standard error: standard output holds results alone. Only the first rank speaks."""
     if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
-        print(line, file=sys.stderr, flush=True)
+        print(visible(line), file=sys.stderr, flush=True)
 
 
 def load(path: Path, overrides: list[str] | None) -> "Scenario":

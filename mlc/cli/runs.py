@@ -23,8 +23,10 @@ from mlc.cli.arguments import (
     given_moment,
     load,
     say,
+    show,
     trace_folders,
 )
+from mlc.drawing.text_tables import one_line
 from mlc.errors import MlcError
 
 if TYPE_CHECKING:
@@ -66,13 +68,15 @@ def train(
         opening = "overwrite" if opening == "new" else opening
     trace_folders.append(runs_dir / loaded.name)
     from mlc.report import report_text
+    from mlc.training.peers import one_for_all
     from mlc.training.supervised import Setting
     from mlc.training.supervised import train as step
 
-    report = step(loaded, Setting(runs_dir, opening, interactive=sys.stdout.isatty()), say)
+    with one_for_all():
+        report = step(loaded, Setting(runs_dir, opening, interactive=sys.stdout.isatty()), say)
     if report is not None:
-        print(report_text(report))
-        print(f"\n{runs_dir / loaded.name / 'report.html'}")
+        show(report_text(report))
+        show(f"\n{runs_dir / loaded.name / 'report.html'}")
 
 
 @app.command()
@@ -101,12 +105,14 @@ def pretrain(
         loaded = load_scenario(scenario, [*overrides, f"name={loaded.name}-foundation"], tables_suffice=True)
     trace_folders.append(runs_dir / loaded.name)
     from mlc.report import foundation_markdown
+    from mlc.training.peers import one_for_all
     from mlc.training.pretraining import pretrain as step
 
-    report = step(loaded, runs_dir, opening, say)
+    with one_for_all():
+        report = step(loaded, runs_dir, opening, say)
     if report is not None:
-        print(foundation_markdown(report))
-        print(runs_dir / loaded.name / "report.md")
+        show(foundation_markdown(report))
+        show(runs_dir / loaded.name / "report.md")
 
 
 def _opening(resume: bool, overwrite: bool) -> "Opening":
@@ -139,7 +145,7 @@ def evaluate(
     trace_folders.append(found.folder)
     gated = gated or gates is not None
     evaluation = step(found, runs_dir, say, given_gates(found, gates) if gated else None)
-    print(
+    show(
         json.dumps(evaluation.report, indent=1, ensure_ascii=False)
         if as_json
         else report_text(evaluation.report, split=split)
@@ -176,9 +182,9 @@ def compare(
         raise MlcError("--md and --json exclude each other: choose one")
     compared = step.compare(find_run(runs_dir, first), find_run(runs_dir, second))
     if as_json:
-        print(json.dumps(compared, indent=1, ensure_ascii=False, allow_nan=False))
+        show(json.dumps(compared, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        print(step.markdown(compared) if markdown else "\n".join(step.lines(compared)))
+        show(step.markdown(compared) if markdown else "\n".join(step.lines(compared)))
 
 
 @app.command()
@@ -188,9 +194,9 @@ def runs(runs_dir: RunsDir = RUNS, as_json: AsJson = False) -> None:
 
     found = step.list_runs(runs_dir)
     if as_json:
-        print(json.dumps([asdict(run) for run in found], indent=1, ensure_ascii=False))
+        show(json.dumps([asdict(run) for run in found], indent=1, ensure_ascii=False))
     else:
-        print("\n".join(step.lines(found)))
+        show("\n".join(step.lines(found)))
 
 
 @app.command()
@@ -222,7 +228,7 @@ def thresholds(
     trace_folders.append(found.folder)
     chosen = step.choose(found, policy, per_label or [])
     for line in step.lines(chosen):
-        print(line)
+        show(line)
     if out is not None:
         step.write_thresholds(chosen, found, out)
         say(f"{out} is written; next: mlc predict {run} --threshold {out}")
@@ -274,14 +280,17 @@ def predict(
     if picked_NK is not None:
         table = step.with_contacts(table, picked_NK, names, long=long)
     step.write_scores(table, out, names)
+    warning = step.formula_warning(table, out)
+    if warning is not None:
+        say(warning)
     for index, chosen in enumerate(thresholds):
         say(
-            f"{chosen.name}: {int(decided_NK[:, index].sum()):,} of {predictions.height:,} "
+            f"{one_line(chosen.name)}: {int(decided_NK[:, index].sum()):,} of {predictions.height:,} "
             f"at {chosen.value:.4g} ({chosen.policy})"
         )
     if picked_NK is not None:
         say(f"contact: {int(picked_NK.sum()):,} pairs of {int(picked_NK.any(axis=1).sum()):,} entities")
-    print(out)
+    show(out)
 
 
 @app.command()
@@ -302,4 +311,4 @@ def embed(
     from mlc.commands import embed as step
 
     step.write_vectors(found, step.embed(found, runs_dir, moment, say), out)
-    print(out)
+    show(out)

@@ -1,7 +1,6 @@
 """Commands on tables and scenarios, before anything is trained."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +16,9 @@ from mlc.cli.arguments import (
     given_moment,
     load,
     say,
+    show,
 )
+from mlc.drawing.text_tables import one_line
 from mlc.errors import MlcError
 
 if TYPE_CHECKING:
@@ -39,13 +40,14 @@ def demo(
     paths = write_demo(folder, customers, seed, say)
     write_text(folder / "schema.json", _schema_text())  # the scenarios name it for editors
     for path in paths:
-        print(path)
+        show(path)
 
 
 @app.command()
 def init(
     tables: Annotated[
-        list[Path], typer.Argument(metavar="TABLE…", help="Parquet or CSV files, folders or globs.")
+        list[Path],
+        typer.Argument(metavar="TABLE…", help="Parquet or CSV files, folders or globs."),
     ],
     entity: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Whom to predict for. Default: guessed.")
@@ -55,7 +57,7 @@ def init(
     """Write a first scenario from tables: guesses entity, time, joins, target and labels, and says why."""
     from mlc.commands.init import init as step
 
-    print(step(tables, entity, out), end="")
+    show(step(tables, entity, out), end="")
     say(f"{out} is written; next: mlc check {out}")
 
 
@@ -76,7 +78,7 @@ def check(
     except MlcError as error:
         checked = Checked(error.problems)
     if as_json:
-        print(json.dumps(checked.as_json(), indent=1, ensure_ascii=False, default=str))
+        show(json.dumps(checked.as_json(), indent=1, ensure_ascii=False, default=str))
     elif checked.problems:
         _print_problems(checked)
     else:
@@ -90,28 +92,28 @@ def check(
 def _print_problems(checked: "Checked") -> None:
     """What stops a training, then what else is likely wrong, a line each, to standard error."""
     for problem in checked.problems:
-        print(problem, file=sys.stderr)
+        show(problem, error=True)
     for finding in checked.findings:
         if finding.severity == "warning":
-            print(f"{finding.place}: warning: {finding.found}; {finding.advice}", file=sys.stderr)
+            show(f"{finding.place}: warning: {finding.found}; {finding.advice}", error=True)
 
 
 def _print_checked(path: Path, checked: "Checked") -> None:
     expected = checked.expected
     assert expected is not None  # there are no problems
-    print(f"{path}: no errors, {_number(checked, 'warning')}, {_number(checked, 'note')}")
+    show(f"{path}: no errors, {_number(checked, 'warning')}, {_number(checked, 'note')}")
     for join in checked.joins:
-        print(f"join {join.table} → {join.dimension}: {join.matched:,} of {join.events:,} events match")
-    print(expected.funnel)
+        show(f"join {join.table} → {join.dimension}: {join.matched:,} of {join.events:,} events match")
+    show(expected.funnel)
     names = expected.class_names
     _print_counts(names, [(s.split, s.examples, s.positives) for s in expected.splits])
     sizes = expected.sizes
-    print("memory: " + ", ".join(f"{name} {size:,.1f} MiB" for name, size in sizes.memory_mb.items()))
+    show("memory: " + ", ".join(f"{name} {size:,.1f} MiB" for name, size in sizes.memory_mb.items()))
     if sizes.training_minutes is not None:
         minutes = max(0.1, sizes.training_minutes)
-        print(f"training: all epochs take roughly {minutes:,.1f} minutes on this CPU")
+        show(f"training: all epochs take roughly {minutes:,.1f} minutes on this CPU")
     for finding in checked.findings:
-        print(f"\n{finding.severity}: {finding.found}\n  → {finding.advice}  ({finding.place})")
+        show(f"\n{finding.severity}: {finding.found}\n  → {finding.advice}  ({finding.place})")
 
 
 def _number(checked: "Checked", severity: "Severity") -> str:
@@ -122,15 +124,16 @@ def _number(checked: "Checked", severity: "Severity") -> str:
 def _print_counts(names: list[str], splits: list[tuple[str, int, list[int]]]) -> None:
     """Positives and prevalence of every label in every split."""
     width = min(40, max(len("label"), *(len(name) for name in names)))
-    print(f"{'label':<{width}}" + "".join(f"{split:>22}" for split, _, _ in splits))
-    print(f"{'examples':<{width}}" + "".join(f"{examples:>22,}" for _, examples, _ in splits))
+    show(f"{'label':<{width}}" + "".join(f"{split:>22}" for split, _, _ in splits))
+    show(f"{'examples':<{width}}" + "".join(f"{examples:>22,}" for _, examples, _ in splits))
     for index, name in enumerate(names):
         cells = [
             f"{positives[index]:,} {positives[index] / max(examples, 1):>8.2%}"
             for _, examples, positives in splits
         ]
-        shown = name if len(name) <= width else name[: width - 1] + "…"
-        print(f"{shown:<{width}}" + "".join(f"{cell:>22}" for cell in cells))
+        shown = one_line(name)
+        shown = shown if len(shown) <= width else shown[: width - 1] + "…"
+        show(f"{shown:<{width}}" + "".join(f"{cell:>22}" for cell in cells))
 
 
 @app.command()
@@ -138,7 +141,7 @@ def compile(scenario: ScenarioFile, override: Overrides = None) -> None:
     """Show the task as a picture in words, and the optimised Polars plan of each query."""
     from mlc.commands.compile import compile_task
 
-    print(compile_task(load(scenario, override)))
+    show(compile_task(load(scenario, override)))
 
 
 @app.command()
@@ -178,7 +181,7 @@ def labels(
     from mlc.events.labels_page import labels_page
 
     if explain is not None:
-        print(explaining.timeline_text(explaining.explain(prepared, explain, moment)))
+        show(explaining.timeline_text(explaining.explain(prepared, explain, moment)))
         return
     found = prepared.examples
     table = label_tables.long(found) if long else label_tables.wide(found) if wide else found.table
@@ -190,23 +193,23 @@ def labels(
         list(found.labels.names), [(s.split, s.examples, s.positives) for s in split_counts(prepared)]
     )
     for line in (*label_tables.spark_lines(found), *label_tables.pair_lines(found)):
-        print(line)
+        show(line)
     explained = explaining.explain_positives(prepared, examples)
     for name, shown in explained:
-        print("\n" + explaining.timeline_text(shown, history=3, label=name))
+        show("\n" + explaining.timeline_text(shown, history=3, label=name))
     write_text(html, labels_page(prepared, explained))
-    print(html)
-    print(out)
+    show(html)
+    show(out)
 
 
 def _print_funnel(prepared: "Prepared") -> None:
     for step in prepared.examples.funnel:
         removed = f"-{step.removed:,}" if step.removed else ""
-        print(f"{removed:>14} {step.kept:>14,}  {step.reason}")
+        show(f"{removed:>14} {step.kept:>14,}  {step.reason}")
     for split, (first, last) in prepared.cutoffs.spans.items():
         count = len(prepared.cutoffs.splits[split])
         what = f"{count} cutoff{'' if count == 1 else 's'}" if count else "the entities' own cutoffs"
-        print(f"{split}: {what}, {first:%Y-%m-%d} to {last:%Y-%m-%d}")
+        show(f"{split}: {what}, {first:%Y-%m-%d} to {last:%Y-%m-%d}")
 
 
 @app.command()
@@ -217,9 +220,9 @@ def schema(
     if report:
         from mlc.report import report_schema
 
-        print(json.dumps(report_schema(), indent=1, ensure_ascii=False))
+        show(json.dumps(report_schema(), indent=1, ensure_ascii=False))
         return
-    print(_schema_text(), end="")
+    show(_schema_text(), end="")
 
 
 def _schema_text() -> str:

@@ -35,6 +35,7 @@ from mlc.tables import CUTOFF, ENTITY_ID, SCORES, array_column, microseconds, sc
 from mlc.training.refit import REFIT, SCORED
 
 RUN = "run"
+_FORMULA = r"^[=+\-@\t\r]"
 
 
 def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFrame:
@@ -181,3 +182,20 @@ def write_scores(table: pl.DataFrame, path: Path, names: Sequence[str]) -> None:
             table.write_csv(temporary)
         else:
             table.write_parquet(temporary, metadata=with_class_names(names))
+
+
+def formula_warning(table: pl.DataFrame, path: Path) -> str | None:
+    """Warn of a CSV file whose texts a spreadsheet would take for formulas; they are written as they are.
+
+    Args:
+        table: What was written.
+        path: Where.
+    """
+    texts = [pl.Series(table.columns), *table.select(pl.col(pl.String)).iter_columns()]
+    found = next((text for column in texts for text in column.filter(column.str.contains(_FORMULA))), None)
+    if path.suffix != ".csv" or found is None:
+        return None
+    return (
+        f"warning: {path}: a spreadsheet may take texts such as {found!r} for formulas. They are written as "
+        "they are. Import the columns as text, or write .parquet."
+    )

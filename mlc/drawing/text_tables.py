@@ -6,9 +6,23 @@ from collections.abc import Sequence
 Row = tuple[str, ...]
 
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What moves the cursor, changes colours or turns the direction of writing; not tab and line feed."""
+
+
+def visible(text: str) -> str:
+    r"""Return text whose control characters are written out, as in JSON: a terminal does not obey them.
+
+    Examples:
+        >>> print(visible("\x1b[31mred"))
+        \u001b[31mred
+    """
+    return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
 def one_line(text: str) -> str:
-    """Text without line breaks and runs of blanks."""
-    return " ".join(text.split())
+    """Text without line breaks, runs of blanks and control characters."""
+    return visible(" ".join(text.split()))
 
 
 def escaped(text: str) -> str:
@@ -18,7 +32,8 @@ def escaped(text: str) -> str:
         >>> print(escaped("a|b *c*"))
         a\|b \*c\*
     """
-    return re.sub(r"([\\|*`<\[])", r"\\\1", one_line(text))
+    marks = r"[\\|*`<\[~]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)"
+    return re.sub(rf"({marks})", r"\\\1", one_line(text))
 
 
 def markdown_table(header: Row, rows: Sequence[Row]) -> list[str]:

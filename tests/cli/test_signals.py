@@ -1,0 +1,95 @@
+"""Ctrl-C and SIGTERM at odd moments: the exit code is right, and nothing is swallowed."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlc.cli.signals import Signals
+from mlc.errors import Terminated
+
+ENDINGS = [(signal.SIGTERM, 143, "stopped by SIGTERM\n"), (signal.SIGINT, 130, "stopped\n")]
+
+
+class PanicError(BaseException):
+    """What Rust libraries make of an exception within their callbacks."""
+
+
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(0.01)
+
+
+def in_a_destructor(number: int) -> None:
+    class Leaving:
+        def __del__(self) -> None:
+            send(number)
+
+    Leaving()
+    time.sleep(5)  # Python ignores what a destructor raises
+    raise AssertionError("the signal was swallowed")
+
+
+def within_another_exception(kind: type[BaseException]) -> Callable[[int], None]:
+    def raised(number: int) -> None:
+        try:
+            send(number)
+        except BaseException as error:
+            raise kind(f"callback failed: {error!r}") from None
+
+    return raised
+
+
+def in_a_finally_block(number: int) -> None:
+    try:
+        raise ZeroDivisionError
+    finally:
+        send(number)
+
+
+@pytest.mark.parametrize(("number", "code", "told"), ENDINGS)
+@pytest.mark.parametrize(
+    "arrives",
+    [
+        send,
+        in_a_destructor,
+        in_a_finally_block,
+        within_another_exception(ValueError),
+        within_another_exception(PanicError),
+        within_another_exception(SystemExit),
+    ],
+    ids=["plainly", "in a destructor", "in a finally block", "as another", "as a panic", "as an exit"],
+)
+def test_a_signal_ends_a_command_with_its_code_wherever_it_arrives(
+    mlc, monkeypatch, arrives, number, code, told
+):
+    monkeypatch.setattr("mlc.commands.runs.list_runs", lambda _: arrives(number))
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    result = mlc("runs")
+    assert (result.code, result.out, result.err) == (code, "", told)
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_a_signal_while_an_error_is_told_changes_nothing(mlc, monkeypatch):
+    def told_late(*_: object) -> str:
+        send(signal.SIGTERM)
+        return ""
+
+    monkeypatch.setattr("mlc.run.what_is_left", told_late)
+    monkeypatch.setattr("mlc.cli.trace_folders", [Path(), Path("runs/x")])
+    monkeypatch.setattr("mlc.cli.refusal", lambda _: "no space")
+    result = mlc("runs", "--runs-dir", "nowhere")
+    assert result.code == 2
+    assert "nowhere" in result.err
+
+
+def test_a_signal_raises_only_while_a_command_works():
+    with Signals() as signals:
+        signals.raising = True
+        with pytest.raises(Terminated):
+            send(signal.SIGTERM)
+        signals.raising = False
+        send(signal.SIGTERM)
