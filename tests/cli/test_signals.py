@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,14 @@ from mlc.cli.signals import Signals
 from mlc.errors import Terminated
 
 ENDINGS = [(signal.SIGTERM, 143, "stopped by SIGTERM\n"), (signal.SIGINT, 130, "stopped\n")]
+
+
+@pytest.fixture(autouse=True)
+def _listening() -> Iterator[None]:
+    """In the background of a shell Ctrl-C is ignored, by commands too."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
 
 
 class PanicError(BaseException):
