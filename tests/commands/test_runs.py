@@ -88,7 +88,8 @@ def test_a_foundation_is_listed_as_one_and_not_as_damaged(mlc, folder):
         NAME: ("finished", "model", None),
         "base": ("finished", "foundation", "2024-03-31T00:00:00"),
     }
-    [line] = [line for line in mlc("runs", "--runs-dir", folder).out.splitlines() if line.split()[0] == "base"]
+    shown = mlc("runs", "--runs-dir", folder).out.splitlines()
+    [line] = [line for line in shown if line.split()[0] == "base"]
     assert line.split()[:5] == ["base", "2024-05-01", "11:00", "-", "-"]
     assert "foundation, sees events up to 2024-03-31" in line
 
