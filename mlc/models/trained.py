@@ -1,17 +1,24 @@
 """What a finished run knows: its scenario, vocabulary, weights and thresholds."""
 
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+
+import polars as pl
 
 from mlc.errors import DataError, Problem, RunError
 from mlc.evaluation.calibration import Calibrator, calibration_from_json
 from mlc.evaluation.thresholds import Threshold, thresholds_from_json
+from mlc.events.labels import resolve_labels, value_counts
 from mlc.events.preparing import Say, reading_rows
-from mlc.events.store import open_store
+from mlc.events.store import EventStore, open_store
+from mlc.events.unfamiliar import gone_labels, other_id_type, unfamiliar_values
 from mlc.events.vocabulary import Vocabulary
 from mlc.models.ensemble import WEIGHTS, AnyNetwork, described_network, load_network
 from mlc.run import Run
 from mlc.scenario import Category, FreeText, Number, Scenario
 from mlc.sources import check_tables
+from mlc.tables import ENTITY_ID
 
 
 def stored_thresholds(run: Run) -> list[Threshold]:
@@ -71,11 +78,28 @@ def scenario_as_trained(run: Run, vocabulary: Vocabulary, runs: Path, say: Say) 
                         raise DataError(Problem(rule, field))
                     encoders = {**tables[table].encoders, column: encoder}
                     tables[table] = tables[table].model_copy(update={"encoders": encoders})
-    if tables == scenario.data.tables:
-        return scenario
-    recoded = scenario.model_copy(update={"data": scenario.data.model_copy(update={"tables": tables})})
-    check_tables(recoded)
-    return recoded
+    if tables != scenario.data.tables:
+        scenario = scenario.model_copy(update={"data": scenario.data.model_copy(update={"tables": tables})})
+        check_tables(scenario)
+        with reading_rows(scenario):
+            store = open_store(scenario, runs, say)
+    for change in _changes(run, scenario, vocabulary, store):
+        say(f"warning: {change}")
+    return scenario
+
+
+def _changes(run: Run, scenario: Scenario, vocabulary: Vocabulary, store: EventStore) -> Iterator[str]:
+    """Describe what has changed in the tables since the training, so that the model does not know it."""
+    yield from unfamiliar_values(store, vocabulary)
+    predictions = run / "predictions.parquet"
+    if not scenario.has_target or not predictions.exists():  # a foundation model has neither
+        return
+    yield from other_id_type(pl.read_parquet_schema(predictions)[ENTITY_ID], store.entity_ids.dtype)
+    names = [threshold.name for threshold in stored_thresholds(run)]
+    with reading_rows(scenario):
+        counts = value_counts(scenario, datetime.max, store)
+    labels = resolve_labels(scenario, counts, names)
+    yield from gone_labels(labels, counts, ", ".join(scenario.target.column))
 
 
 def _owner(scenario: Scenario, field: str) -> tuple[str, str]:

@@ -10,8 +10,16 @@ from mlc.sources.events import (
     rule_expr,
     scan_events,
 )
-from mlc.sources.lettering import LostText, lost_text_problems, lost_texts, named_columns, types_advice
+from mlc.sources.lettering import (
+    LostText,
+    letters,
+    lost_text_problems,
+    lost_texts,
+    named_columns,
+    types_advice,
+)
 from mlc.sources.numbers import NumberText, number_text, written_number
+from mlc.sources.peek import likely_separator, peek
 from mlc.sources.reading import POLARS_ERRORS, files_of, first_line, format_of, scan_table, source_state
 from mlc.sources.text_files import first_row, format_text
 from mlc.sources.values import (
@@ -46,6 +54,8 @@ __all__ = [
     "join_columns",
     "join_rates",
     "key_expr",
+    "letters",
+    "likely_separator",
     "lost_text_problems",
     "lost_texts",
     "moment_expr",
@@ -54,6 +64,7 @@ __all__ = [
     "number_expr",
     "number_text",
     "observed_span",
+    "peek",
     "rule_expr",
     "scan_events",
     "scan_table",

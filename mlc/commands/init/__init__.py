@@ -13,6 +13,7 @@ from mlc.atomic import write_text
 from mlc.commands.init.finding import find_tables
 from mlc.commands.init.guess import Guess, Seen, guess_tables, look_at
 from mlc.commands.init.propose import Proposal, propose
+from mlc.commands.init.texts import text_lines
 from mlc.errors import MlcError
 from mlc.scenario import default_name, load_scenario
 
@@ -49,7 +50,7 @@ def _data(guess: Guess, seen: Mapping[str, Seen]) -> dict[str, Any]:
     """The data section, with absolute paths."""
     tables: dict[str, Any] = {}
     for name in _order(guess):
-        tables[name] = {"path": str(seen[name].path.absolute())}
+        tables[name] = {"path": str(seen[name].path.absolute()), **seen[name].written}
         if name in guess.events:
             joins = {join.dimension: join.column for join in guess.events[name]}
             tables[name] |= {"kind": "events", "time": seen[name].time, "joins": joins}
@@ -107,16 +108,19 @@ def _table_lines(guess: Guess, seen: Mapping[str, Seen], name: str, out: Path) -
         total = seen[next(iter(guess.events))].columns[guess.entity].distinct
         yield f"kind: entities   # {table.rows:,} rows, each with another {_one_line(key)}"
         yield path
+        yield from text_lines(table.written)
         yield f"key: {_scalar(key)}   # {matched:,} of {total:,} entities have a row"
         return
     if name in guess.dimensions:
         key = guess.dimensions[name]
         yield f"kind: dimension   # {table.rows:,} rows, each with another {_one_line(key)}"
         yield path
+        yield from text_lines(table.written)
         yield f"key: {_scalar(key)}"
         return
     yield f"kind: events   # {table.rows:,} rows, with a time, {_one_line(guess.entity)} stands several times"
     yield path
+    yield from text_lines(table.written)
     times = [c.name for c in table.columns.values() if c.is_time and c.name != table.time]
     others = f"   # or: {_one_line(', '.join(times))}" if times else ""
     yield f"time: {_scalar(table.time or '')}{others}"

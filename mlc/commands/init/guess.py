@@ -6,12 +6,13 @@ Every guess keeps its reasons and what else it could have been; nothing here is 
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from mlc.commands.init.texts import keep_matching, text_format, text_types
 from mlc.errors import DataError, MlcError, Problem, did_you_mean
 from mlc.scenario import Scenario
 from mlc.sources import POLARS_ERRORS, first_line, scan_table
@@ -59,13 +60,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Seen:
-    """A table that was looked at."""
+    """A table that was looked at; `written` has its `format` and `types` where its files need them."""
 
     name: str
     path: Path
     frame: pl.LazyFrame
     rows: int
     columns: Mapping[str, Column]
+    written: Mapping[str, Any] = field(default_factory=dict)
 
     def is_key(self, column: str) -> bool:
         """Each value stands once."""
@@ -135,15 +137,20 @@ def look_at(paths: Sequence[Path]) -> dict[str, Seen]:
         if name in named:
             raise MlcError(f"tables must have different names, however: {named[name]} and {path} are {name}")
         named[name] = path
-    raw = {
+    raw: dict[str, dict[str, Any]] = {
         name: {"kind": "events", "path": str(path.absolute()), "time": "?"} for name, path in named.items()
     }
+    for find in (text_format, text_types):
+        opened = scenario_of({"entity": "?", "tables": raw}, next(iter(named)), "?", 1)
+        raw = {name: table | find(opened, name) for name, table in raw.items()}
+    opened = scenario_of({"entity": "?", "tables": raw}, next(iter(named)), "?", 1)
+    keep_matching(raw, opened)
     opened = scenario_of({"entity": "?", "tables": raw}, next(iter(named)), "?", 1)
     seen: dict[str, Seen] = {}
     problems: list[Problem] = []
     for name, path in named.items():
         try:
-            seen[name] = _profile(name, path, scan_table(opened, name))
+            seen[name] = replace(_profile(name, path, scan_table(opened, name)), written=_written(raw[name]))
         except DataError as error:
             problems += [Problem(p.rule, location=str(path)) for p in error.problems]
         except POLARS_ERRORS as error:
@@ -161,6 +168,10 @@ def _table_name(path: Path) -> str:
         start = stem.split("*")[0].rstrip("0123456789_-. ")
         stem = path.parent.name if start.lower() in _SAYS_NOTHING else start
     return re.sub(r"\W+", "_", stem).strip("_") or "table"
+
+
+def _written(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in table.items() if name in ("format", "types")}
 
 
 def scenario_of(data: Mapping[str, Any], table: str, column: str, window_days: int) -> Scenario:
