@@ -72,7 +72,8 @@ def _listed(run: Run) -> ListedRun:
     try:
         scenario, started, finished = run.read_json("run.json", _moments)
         if finished is None:
-            how = f"mlc {run.verb} with --resume goes on"
+            holder = run.holder
+            how = f"{holder} is working on it" if holder else f"mlc {run.verb} with --resume goes on"
             return ListedRun(name, scenario, "unfinished", kind, started, note=how)
         if kind == "foundation":
             until = run.read_json("report.json", _until)

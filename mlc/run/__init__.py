@@ -1,6 +1,7 @@
 """The run folder: what a training leaves behind, and who may write there."""
 
 from mlc.run.folder import (
+    BEGINNING,
     Opening,
     Run,
     find_run,
@@ -10,9 +11,11 @@ from mlc.run.folder import (
     peak_memory_mb,
     start_run,
     what_is_left,
+    working_on,
 )
 
 __all__ = [
+    "BEGINNING",
     "Opening",
     "Run",
     "find_run",
@@ -22,4 +25,5 @@ __all__ = [
     "peak_memory_mb",
     "start_run",
     "what_is_left",
+    "working_on",
 ]

@@ -2,6 +2,7 @@
 
 runs/<name>/
     scenario.yaml resolved.yaml   as given · with every default written out
+    beginning.json                tables, labels and versions that the training began with: for --resume
     run.json                      versions, fingerprints, seed, times, peak memory
     examples.parquet vocabulary.json
     checkpoints/                  best.ckpt, last.ckpt: for --resume
@@ -18,7 +19,7 @@ import resource
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -28,6 +29,7 @@ from typing import Any, Literal
 from mlc import __version__
 from mlc.atomic import replacing, write_text
 from mlc.errors import MlcError, Problem, RunError, did_you_mean
+from mlc.lock import HeldError, holder_of, locked
 from mlc.scenario import Scenario, load_scenario, resolved, scenario_yaml
 
 Opening = Literal["new", "resume", "overwrite"]
@@ -40,6 +42,8 @@ _FREE_TO_CHANGE = (
     ("train", "loggers"),
 )
 """Where a training runs may change between a stop and its resumption; what it computes may not."""
+BEGINNING = "beginning.json"
+"""What a training began with, see `steps.beginning`."""
 _PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "polars", "numpy")
 
 
@@ -59,6 +63,11 @@ class Run:
         """The command that makes it: `train`, or `pretrain`, which writes a vocabulary without examples."""
         bare = (self / "vocabulary.json").exists() and not (self / "examples.parquet").exists()
         return "pretrain" if bare else "train"
+
+    @property
+    def holder(self) -> str:
+        """The process that works on it just now; empty where none does."""
+        return holder_of(self.folder)
 
     @property
     def last_checkpoint(self) -> Path | None:
@@ -107,6 +116,34 @@ class Run:
             return load_scenario(path, tables_suffice=True)
 
 
+@contextmanager
+def working_on(run: Run, say: Callable[[str], None]) -> Iterator[None]:
+    """Make this process the only one that works on a run, for the length of the block.
+
+    Args:
+        run: The run, which need not exist yet.
+        say: Receives a line where it takes long to find out whether another process works on it.
+
+    Raises:
+        RunError: Another process works on it.
+    """
+    with ExitStack() as stack:
+        holder = ""
+        try:
+            stack.enter_context(locked(run.folder, say))
+        except HeldError as error:
+            holder = str(error)
+        if holder:  # raised here: what the system refused is no cause that a user can mend
+            raise RunError(Problem(_in_use(holder), "", str(run.folder)))
+        yield
+
+
+def _in_use(holder: str) -> str:
+    return (
+        f"{holder} is working on this run. Wait until it has ended, or choose another name with --set name=…."
+    )
+
+
 def open_run(runs: Path, scenario: Scenario, opening: Opening) -> Run:
     """Make sure that the run folder may be used; creates nothing.
 
@@ -130,7 +167,7 @@ def open_run(runs: Path, scenario: Scenario, opening: Opening) -> Run:
         return run
     if not exists:
         raise RunError(f"{run.folder} must exist to be resumed, however: it does not; leave --resume out")
-    changes = list(_changes(run, scenario))
+    changes = list(_changes(run, scenario, opening))
     if opening == "new":
         state = "a finished" if run.finished else "an unfinished"
         mend = (
@@ -164,18 +201,30 @@ def open_run(runs: Path, scenario: Scenario, opening: Opening) -> Run:
     return run
 
 
-def start_run(run: Run, scenario: Scenario, opening: Opening) -> None:
+def start_run(run: Run, scenario: Scenario, opening: Opening, beginning: dict[str, Any]) -> None:
     """Write the first files; `overwrite` sets the former run aside until the new one is complete.
 
-    It then lies in `<name>.previous`.
+    It then lies in `<name>.previous`. A resumed run only learns where its tables are now.
+
+    Args:
+        run: The run.
+        scenario: The scenario.
+        opening: As of `open_run`.
+        beginning: What the training begins with.
+
+    Raises:
+        RunError: The folder is no longer as `open_run` found it.
     """
+    open_run(run.folder.parent, scenario, opening)
     if opening == "resume":
+        write_text(run / "resolved.yaml", scenario_yaml(scenario))
         return
     with replacing(run.folder) as temporary:
         temporary.mkdir()
         write_text(temporary / "scenario.yaml", scenario.origin.text)
         write_text(temporary / "resolved.yaml", scenario_yaml(scenario))
         Run(temporary).write_json("run.json", {"name": scenario.name, "started": _now(), "mlc": __version__})
+        Run(temporary).write_json(BEGINNING, beginning)
         if opening == "overwrite" and run.folder.exists():
             _set_aside(run)
 
@@ -190,7 +239,7 @@ def _set_aside(run: Run) -> None:
 
 def what_is_left(run: Run) -> str:
     """What a training that was stopped has left, and how to go on; empty where it left nothing."""
-    if not (run / "run.json").exists() or (run / "report.json").exists():
+    if not (run / "run.json").exists() or (run / "report.json").exists() or run.holder:
         return ""
     return f"{run.folder} is unfinished: mlc {run.verb} with --resume goes on{_former(run)}"
 
@@ -237,6 +286,9 @@ def find_run(runs: Path, name: str) -> Run:
         if run.finished:
             return run
         if (run / "run.json").exists():
+            if run.holder:
+                rule = f"{run.holder} is still working on this run. Wait until it has ended."
+                raise RunError(Problem(rule, "", str(folder)))
             raise RunError(
                 f"{folder} must be a finished run, however: its training did not end; "
                 f"mlc {run.verb} with --resume goes on{_former(run)}"
@@ -267,10 +319,15 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _changes(run: Run, scenario: Scenario) -> Iterator[str]:
-    """What differs between the run's scenario and this one."""
+def _changes(run: Run, scenario: Scenario, opening: Opening) -> Iterator[str]:
+    """What differs between the run's scenario and this one.
+
+    Where tables lie may change between a stop and its resumption: what they hold is compared then.
+    """
     before, after = _flat(resolved(run.scenario())), _flat(resolved(scenario))
     for key in sorted(set(before) | set(after)):
+        if opening == "resume" and key[:2] == ("data", "tables") and key[3:] == ("path",):
+            continue
         if key[:2] not in _FREE_TO_CHANGE and before.get(key) != after.get(key):
             yield f"{'.'.join(key)} was {before.get(key)!r} and is {after.get(key)!r}"
 

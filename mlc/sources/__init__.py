@@ -1,6 +1,7 @@
 """Tables of a scenario as Polars queries: found, checked as a whole, filtered, joined."""
 
 from mlc.sources.checks import TableSchema, check_tables
+from mlc.sources.contents import Source, sources_of
 from mlc.sources.counts import JoinRate, conversion_problems, duplicate_keys, join_rates, null_counts
 from mlc.sources.events import (
     entity_type,
@@ -39,6 +40,7 @@ __all__ = [
     "JoinRate",
     "LostText",
     "NumberText",
+    "Source",
     "TableSchema",
     "check_tables",
     "conversion_problems",
@@ -69,6 +71,7 @@ __all__ = [
     "scan_events",
     "scan_table",
     "source_state",
+    "sources_of",
     "text_expr",
     "types_advice",
     "written_number",

@@ -14,6 +14,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from mlc.atomic import write_text
+from mlc.commands.beginning import beginning_of, check_beginning, check_tables_of
 from mlc.errors import DataError
 from mlc.events.cutoffs import choose_cutoffs, naive
 from mlc.events.preparing import Say, reading_rows
@@ -36,7 +37,7 @@ from mlc.training.foundation_module import (
     added_up,
     save_foundation,
 )
-from mlc.training.ranks import is_rank_zero, rank_zero_first, shared_run
+from mlc.training.ranks import is_rank_zero, own_run, rank_zero_first, shared_run
 from mlc.training.stopping import EpochLines, ResumableLoaders, Stopping
 
 _SAMPLE_BATCHES = 16
@@ -92,6 +93,12 @@ def pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dict
         KeyboardInterrupt: The user stopped; `--resume` goes on.
         Terminated: The system did.
     """
+    with own_run(runs, scenario, say):
+        return _pretrain(scenario, runs, opening, say)
+
+
+def _pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dict[str, Any] | None:
+    """Pre-train while no other process works on the run."""
     begun = time.monotonic()
     section = scenario.pretrain
     with rank_zero_first():
@@ -130,6 +137,9 @@ def _prepare(
     """All that comes before the training; rank zero writes."""
     first = is_rank_zero()
     run = open_run(runs, scenario, opening) if first else shared_run(runs, scenario)
+    resumed = first and opening == "resume"
+    if resumed:
+        check_tables_of(run, scenario)
     check_tables(scenario)
     with reading_rows(scenario):
         store = open_store(scenario, runs, say)
@@ -142,7 +152,10 @@ def _prepare(
         rule = "an events table must have a column that a model can see, however: none has; check encoders"
         raise DataError(scenario.problem("data.tables", rule))
     if first:
-        start_run(run, scenario, opening)
+        beginning = beginning_of(scenario, store, vocabulary)
+        if resumed:
+            check_beginning(run, beginning)
+        start_run(run, scenario, opening, beginning)
         run.write_json("vocabulary.json", vocabulary.as_json())
     return run, plan, store, vocabulary
 

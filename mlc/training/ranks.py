@@ -1,7 +1,7 @@
 """Which of several processes this one is, and which of them goes first."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 from torch.distributed.rendezvous import rendezvous
 
 from mlc.errors import RunError
-from mlc.run import Run
+from mlc.run import Run, working_on
 from mlc.scenario import Scenario, TrainSection
 
 _LONGEST = timedelta(days=7)  # that rank zero reads tables before the others give up
@@ -42,6 +42,20 @@ def rank_zero_first() -> Iterator[None]:
     yield
     if not rank:
         store.set(prepared, "1")
+
+
+@contextmanager
+def own_run(runs: Path, scenario: Scenario, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the run of a scenario for the length of the block; rank zero does that for all ranks.
+
+    Raises:
+        RunError: Another process works on it.
+    """
+    if not is_rank_zero():
+        yield
+        return
+    with working_on(Run(runs / scenario.name), say):
+        yield
 
 
 def shared_run(runs: Path, scenario: Scenario) -> Run:

@@ -14,6 +14,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 
 from mlc.atomic import replacing
+from mlc.commands.beginning import beginning_of, check_beginning, check_tables_of
 from mlc.errors import DataError, Terminated
 from mlc.events.baselines import check_boosting
 from mlc.events.preparing import Prepared, Say, label_popularity, prepare, write_examples
@@ -54,7 +55,7 @@ from mlc.training.frozen import FrozenMemory
 from mlc.training.hedging import choose_hedge, hedge_notes, keep_hedge
 from mlc.training.loggers import check_loggers, log_report, open_loggers
 from mlc.training.module import Classifier, monitored
-from mlc.training.ranks import is_rank_zero, rank_zero_first, shared_run
+from mlc.training.ranks import is_rank_zero, own_run, rank_zero_first, shared_run
 from mlc.training.refit import REFIT, UpTo, all_for_training
 from mlc.training.resident import EventsOnDevice
 from mlc.training.starting import Start, begin_from, open_foundation, trunk_spec, with_foundation
@@ -95,9 +96,15 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
         KeyboardInterrupt: The user stopped the training; `--resume` goes on.
         Terminated: The system did.
     """
-    begun = time.monotonic()
     check_boosting(scenario)
     check_loggers(scenario)
+    with own_run(setting.runs, scenario, say):
+        return _train(scenario, setting, say)
+
+
+def _train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | None:
+    """Train while no other process works on the run."""
+    begun = time.monotonic()
     with rank_zero_first():
         scenario = with_foundation(scenario, setting.runs, setting.opening, say)
         run, prepared, vocabulary, start = _prepare(scenario, setting, say)
@@ -150,6 +157,9 @@ def _prepare(
     """All that comes before the training."""
     first = is_rank_zero()
     run = open_run(setting.runs, scenario, setting.opening) if first else shared_run(setting.runs, scenario)
+    resumed = first and setting.opening == "resume"
+    if resumed:
+        check_tables_of(run, scenario)
     prepared = prepare(scenario, setting.runs, say)
     fit_until = prepared.cutoffs.fit_until
     start = open_foundation(scenario, setting.runs, fit_until, prepared.store, say)
@@ -158,7 +168,11 @@ def _prepare(
     if start is not None:
         vocabulary = replace(vocabulary, events=start.events)
     if first:
-        start_run(run, scenario, setting.opening)
+        foundation = start.facts["fingerprint"] if start else None
+        beginning = beginning_of(scenario, prepared.store, vocabulary, prepared, foundation)
+        if resumed:
+            check_beginning(run, beginning)
+        start_run(run, scenario, setting.opening, beginning)
         write_examples(prepared.examples, run / "examples.parquet", prepared.store.fingerprint)
         run.write_json("vocabulary.json", vocabulary.as_json())
     return run, prepared, vocabulary, start

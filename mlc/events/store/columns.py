@@ -1,6 +1,7 @@
 """A store from its tables: entities, dimensions, coded events, attributes of the entities."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from hashlib import blake2b
@@ -19,6 +20,7 @@ from mlc.events.store.memory import memory_limit
 from mlc.events.store.plans import EventsPlan, plan_added, plan_events
 from mlc.events.store.sorting import TABLE, EventSorter, final_order, run_rows
 from mlc.events.timeline import write_column
+from mlc.lock import locked
 from mlc.scenario import AnyTable, Scenario
 from mlc.sources import (
     conversion_problems,
@@ -30,6 +32,7 @@ from mlc.sources import (
     number_expr,
     scan_table,
     source_state,
+    sources_of,
     text_expr,
 )
 from mlc.tables import ENTITY_ID, TIME
@@ -62,17 +65,26 @@ def open_store(scenario: Scenario, runs: Path, say: Callable[[str], None]) -> Ev
     """
     folder = runs / "store" / store_fingerprint(scenario)
     if not (folder / "store.json").exists():
-        former = find_former(scenario, folder.parent)
-        added = former.added if former else None
-        problems = [*conversion_problems(scenario, added), *lost_text_problems(scenario)]
-        problems = problems or list(duplicate_keys(scenario))
-        if problems:
-            raise DataError(problems)
-        with replacing(folder) as temporary:
-            temporary.mkdir(parents=True)
-            plans = _build(scenario, temporary, former)
-        say("events: " + ", ".join(_story(name, plan) for name, plan in plans.items()))
+        with locked(folder, say, "builds the event store"):
+            if not (folder / "store.json").exists():  # nobody has built it while this process waited
+                _build_at(scenario, folder, say)
     return opened_store(folder)
+
+
+def _build_at(scenario: Scenario, folder: Path, say: Callable[[str], None]) -> None:
+    """Build the store of the scenario's tables; what a builder that was killed left goes."""
+    for left in folder.parent.glob(f".{folder.name}.*/"):
+        shutil.rmtree(left, ignore_errors=True)
+    former = find_former(scenario, folder.parent)
+    added = former.added if former else None
+    problems = [*conversion_problems(scenario, added), *lost_text_problems(scenario)]
+    problems = problems or list(duplicate_keys(scenario))
+    if problems:
+        raise DataError(problems)
+    with replacing(folder) as temporary:
+        temporary.mkdir(parents=True)
+        plans = _build(scenario, temporary, former)
+    say("events: " + ", ".join(_story(name, plan) for name, plan in plans.items()))
 
 
 def _story(name: str, plan: EventsPlan) -> str:
@@ -115,6 +127,11 @@ def _build(scenario: Scenario, folder: Path, former: Former | None) -> dict[str,
         "event_fields": [asdict(field) for field in event_fields],
         "entity_fields": [asdict(field) for field in values.fields[len(event_fields) :]],
         "counts": {name: asdict(plan.counts) for name, plan in plans.items()},
+        "contents": {
+            source.state: source.content
+            for name in scenario.data.tables
+            for source in sources_of(scenario, name, former.store.contents if former else {})
+        },
     }
     write_text(folder / "store.json", json.dumps(described, indent=1, default=str))
     return plans

@@ -68,6 +68,7 @@ class EventStore:
         entity_fields: Fields of the entities.
         attributes: Columns of the entities by field name, by entity row.
         counts: Events table → counts.
+        contents: State of a file of the tables → digest of its content, see `sources.sources_of`.
     """
 
     folder: Path
@@ -79,6 +80,7 @@ class EventStore:
     entity_fields: Sequence[Field]
     attributes: Mapping[str, np.ndarray]
     counts: Mapping[str, TableCounts]
+    contents: Mapping[str, str]
 
     def values(self, field: str) -> list[str]:
         """Values of a category or text; code c stands for the (c - 1)-th."""
@@ -145,4 +147,5 @@ def _opened(folder: Path) -> EventStore:
             )
             for name, counts in described["counts"].items()
         },
+        contents=described.get("contents", {}),
     )

@@ -1,0 +1,174 @@
+"""What a training began with, kept in its run: `--resume` goes on with the same, or not at all."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from hashlib import blake2b
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mlc import __version__
+from mlc.errors import Problem, RunError
+from mlc.events.preparing import Prepared
+from mlc.events.store import EventStore
+from mlc.events.vocabulary import Vocabulary
+from mlc.run import BEGINNING, Run
+from mlc.scenario import Scenario
+from mlc.sources import Source, sources_of
+from mlc.tables import ENTITY_ID, SPLIT, targets_of
+
+_MOST_NAMED = 5  # files of a table in a message
+_LIBRARIES = ("torch", "pytorch-lightning", "numpy")
+_OVERWRITE = "--overwrite starts over."
+
+Beginning = dict[str, Any]
+"""As JSON: `tables`, `versions`, `vocabulary`, and of a training `labels`, `examples`, `foundation`."""
+
+
+def beginning_of(
+    scenario: Scenario,
+    store: EventStore,
+    vocabulary: Vocabulary,
+    prepared: Prepared | None = None,
+    foundation: str | None = None,
+) -> Beginning:
+    """Describe what a training begins with.
+
+    Args:
+        scenario: Checked scenario.
+        store: Its event store.
+        vocabulary: What the model knows of the columns.
+        prepared: The examples; None for a pre-training, which has none.
+        foundation: Fingerprint of the foundation that the model starts from.
+    """
+    beginning: Beginning = {
+        "tables": {
+            name: [asdict(source) for source in sources_of(scenario, name, store.contents)]
+            for name in scenario.data.tables
+        },
+        "versions": _versions(),
+        "vocabulary": blake2b(json.dumps(vocabulary.as_json()).encode(), digest_size=10).hexdigest(),
+    }
+    if prepared is not None:
+        beginning["labels"] = list(prepared.examples.labels.names)
+        beginning["examples"] = _digest(prepared)
+        beginning["foundation"] = foundation
+    return beginning
+
+
+def check_tables_of(run: Run, scenario: Scenario) -> None:
+    """Refuse to resume a run whose tables, or libraries, have changed; before anything is built of them.
+
+    Raises:
+        RunError: They have; every difference is named.
+    """
+    then = _kept(run)
+    differences = [*_tables_changed(then, scenario), *_versions_changed(then)]
+    if differences:
+        raise RunError(Problem(difference, "", str(run.folder)) for difference in differences)
+
+
+def check_beginning(run: Run, now: Beginning) -> None:
+    """Refuse to resume a run that would go on with other labels, examples, vocabulary or foundation.
+
+    Raises:
+        RunError: It would; every difference is named.
+    """
+    then = _kept(run)
+    differences = []
+    if then.get("labels") != now.get("labels"):
+        was, names = (", ".join(one.get("labels") or []) for one in (then, now))
+        differences.append(f"the labels were {was}, and are {names}. {_OVERWRITE}")
+    elif then.get("examples") != now.get("examples"):
+        differences.append(f"the examples are not those that this training began with. {_OVERWRITE}")
+    if then.get("vocabulary") != now["vocabulary"]:
+        differences.append(f"the vocabulary is not that which this training began with. {_OVERWRITE}")
+    if then.get("foundation") != now.get("foundation"):
+        differences.append(
+            f"the foundation has been trained again since this training began "
+            f"(it was {then.get('foundation')}, and is {now.get('foundation')}). {_OVERWRITE}"
+        )
+    if differences:
+        raise RunError(Problem(difference, "", str(run.folder)) for difference in differences)
+
+
+def _kept(run: Run) -> Beginning:
+    if not (run / BEGINNING).exists():
+        rule = f"an earlier version of mlc began this training, and did not record its tables. {_OVERWRITE}"
+        raise RunError(Problem(rule, "", str(run.folder)))
+    kept: Beginning = run.read_json(BEGINNING, _parsed)
+    return kept
+
+
+def _parsed(value: Any) -> Beginning:
+    """The record, its parts made; whatever cannot be made is damage."""
+    tables = {
+        name: [Source(**source) for source in sources] for name, sources in dict(value["tables"]).items()
+    }
+    return {**value, "tables": tables, "versions": dict(value["versions"])}
+
+
+def _tables_changed(then: Beginning, scenario: Scenario) -> Iterator[str]:
+    changes = []
+    for name in scenario.data.tables:
+        before: Sequence[Source] = then["tables"].get(name, [])
+        now = list(sources_of(scenario, name, {source.state: source.content for source in before}))
+        if [source.content for source in before] != [source.content for source in now]:
+            changes.append(f"{name}: {', '.join(_changed(before, now))}")
+    if changes:
+        yield (f"the tables are not those that this training began with ({'; '.join(changes)}). {_OVERWRITE}")
+
+
+def _changed(before: Sequence[Source], now: Sequence[Source]) -> list[str]:
+    """What became of the files of a table, a phrase for each."""
+    names = [*(source.name for source in before), *(source.name for source in now)]
+    then_names, now_names = _short([s.name for s in before]), _short([s.name for s in now])
+    if not any(names):
+        return ["its rows have changed"]
+    then = {then_names[source.name]: source.content for source in before}
+    today = {now_names[source.name]: source.content for source in now}
+    phrases = [f"{name} is gone" for name in then if name not in today]
+    phrases += [f"{name} is new" for name in today if name not in then]
+    phrases += [f"{name} has changed" for name in then if name in today and then[name] != today[name]]
+    more = len(phrases) - _MOST_NAMED
+    return [*phrases[:_MOST_NAMED], *([f"and {more} more"] if more > 0 else [])] or [
+        "its files are in another order"
+    ]
+
+
+def _short(names: Sequence[str]) -> Mapping[str, str]:
+    """The last part of each path where that is enough to tell them apart."""
+    last = {name: name.rpartition("/")[2] for name in names}
+    counts = Counter(last.values())
+    return {name: short if counts[short] == 1 else name for name, short in last.items()}
+
+
+def _versions() -> dict[str, str]:
+    """That of `mlc`, and of libraries as far as other results are likely from the next one."""
+    libraries = {name: ".".join(version(name).split(".")[:2]) for name in _LIBRARIES}
+    return {"mlc": __version__, **libraries}
+
+
+def _versions_changed(then: Beginning) -> Iterator[str]:
+    now = _versions()
+    for name in sorted(set(now) | set(then["versions"])):
+        was, found = then["versions"].get(name), now.get(name)
+        if was != found:
+            yield f"{name} was {was}, and is {found}. Install {name} {was} to go on, or {_OVERWRITE}"
+
+
+def _digest(prepared: Prepared) -> str:
+    """Changes with entities, cutoffs, splits and targets of the examples, and with their order."""
+    examples, digest = prepared.examples, blake2b(digest_size=10)
+    table = examples.table
+    splits = table[SPLIT].to_physical().to_numpy()
+    for array in (examples.rows, examples.cutoffs, splits, targets_of(table)):
+        digest.update(np.ascontiguousarray(array).data)
+    ids = prepared.store.entity_ids.cast(pl.String).to_frame(ENTITY_ID)
+    for part in ids.iter_slices(1 << 17):
+        digest.update("\n".join(part[ENTITY_ID]).encode())
+    return digest.hexdigest()
