@@ -65,7 +65,10 @@ def train(
         # A foundation reads all events, and that takes its time.
         quick = ["model.foundation=null"] if loaded.model.foundation == AUTO else []
         loaded = load(scenario, [*_SMOKE, *overrides, *quick, f"name={loaded.name}-smoke"])
-        opening = "overwrite" if opening == "new" else opening
+        opening = "smoke" if opening == "new" else opening
+    from mlc.commands.outputs import check_run_folder
+
+    check_run_folder(loaded, runs_dir)
     trace_folders.append(runs_dir / loaded.name)
     from mlc.report import report_text
     from mlc.training.peers import one_for_all
@@ -103,6 +106,9 @@ def pretrain(
     loaded = load_scenario(scenario, overrides, tables_suffice=True)
     if not any(text.startswith("name=") for text in overrides):
         loaded = load_scenario(scenario, [*overrides, f"name={loaded.name}-foundation"], tables_suffice=True)
+    from mlc.commands.outputs import check_run_folder
+
+    check_run_folder(loaded, runs_dir)
     trace_folders.append(runs_dir / loaded.name)
     from mlc.report import foundation_markdown
     from mlc.training.peers import one_for_all
@@ -138,12 +144,14 @@ def evaluate(
     """The report again, from the saved model and the tables."""
     from mlc.commands.evaluate import evaluate as step
     from mlc.commands.evaluate import given_gates
+    from mlc.commands.outputs import check_files, inputs_of_run
     from mlc.report import report_text
     from mlc.run import find_run
 
     found = find_run(runs_dir, run)
     trace_folders.append(found.folder)
     gated = gated or gates is not None
+    check_files([*inputs_of_run(found, runs_dir)], runs_dir)
     evaluation = step(found, runs_dir, say, given_gates(found, gates) if gated else None)
     show(
         json.dumps(evaluation.report, indent=1, ensure_ascii=False)
@@ -219,12 +227,16 @@ def thresholds(
 ) -> None:
     """Choose the cuts of a run again, without training, and show what to expect of them."""
     from mlc.commands import thresholds as step
+    from mlc.commands.outputs import check_files, inputs_of_run
     from mlc.events.preparing import check_ending
     from mlc.run import find_run
 
     if out is not None:
         check_ending(out, ".yaml", ".yml")
     found = find_run(runs_dir, run)
+    if out is not None:
+        check_files([*inputs_of_run(found, runs_dir)], runs_dir, out=out)
+        step.check_replaceable(out)
     trace_folders.append(found.folder)
     chosen = step.choose(found, policy, per_label or [])
     for line in step.lines(chosen):
@@ -255,12 +267,14 @@ def predict(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Scores and decisions for every entity with history; with a budget, whom to contact for what."""
+    from mlc.commands.outputs import check_files, inputs_of_run
     from mlc.events.preparing import check_ending
     from mlc.run import find_run
 
     check_ending(out, ".parquet", ".csv")
     moment = given_moment(as_of)
     found = find_run(runs_dir, run)
+    check_files([*inputs_of_run(found, runs_dir)], runs_dir, out=out)
     trace_folders.append(found.folder)
     from mlc.commands import predict as step
     from mlc.commands.thresholds import thresholds_for
@@ -301,12 +315,14 @@ def embed(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """A vector of every entity with history, for other uses: from a foundation model or a trained memory."""
+    from mlc.commands.outputs import check_files, inputs_of_run
     from mlc.events.preparing import check_ending
     from mlc.run import find_run
 
     check_ending(out, ".parquet")
     moment = given_moment(as_of)
     found = find_run(runs_dir, run)
+    check_files([*inputs_of_run(found, runs_dir)], runs_dir, out=out)
     trace_folders.append(found.folder)
     from mlc.commands import embed as step
 

@@ -56,7 +56,9 @@ def init(
 ) -> None:
     """Write a first scenario from tables: guesses entity, time, joins, target and labels, and says why."""
     from mlc.commands.init import init as step
+    from mlc.events.preparing import check_ending
 
+    check_ending(out, ".yaml", ".yml")
     show(step(tables, entity, out), end="")
     say(f"{out} is written; next: mlc check {out}")
 
@@ -72,9 +74,12 @@ def check(
     """Check a scenario and its tables: everything that costs people days, at once, each with what to do."""
     from mlc.commands.check import Checked
     from mlc.commands.check import check as step
+    from mlc.commands.outputs import check_files, inputs_of
 
     try:
-        checked = step(load(scenario, override), runs_dir)
+        loaded = load(scenario, override)
+        check_files([*inputs_of(loaded, runs_dir)], runs_dir)
+        checked = step(loaded, runs_dir)
     except MlcError as error:
         checked = Checked(error.problems)
     if as_json:
@@ -165,6 +170,7 @@ def labels(
 ) -> None:
     """Build the examples with their targets; show what was left out, prevalence over time, examples."""
     from mlc.atomic import write_text
+    from mlc.commands.outputs import check_files, inputs_of
     from mlc.events.preparing import check_ending, dropped_rows, prepare, split_counts, write_examples
 
     if long and wide:
@@ -175,7 +181,10 @@ def labels(
     check_ending(out, ".parquet")
     html = html or out.with_suffix(".html")
     check_ending(html, ".html", option="--html")
-    prepared = prepare(load(scenario, override), runs_dir, lambda _: None)
+    loaded = load(scenario, override)
+    files = {} if explain is not None else {"out": out, "html": html}
+    check_files([*inputs_of(loaded, runs_dir)], runs_dir, **files)
+    prepared = prepare(loaded, runs_dir, lambda _: None)
     from mlc.events import label_tables
     from mlc.events import tracing as explaining
     from mlc.events.labels_page import labels_page

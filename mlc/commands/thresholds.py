@@ -17,7 +17,8 @@ from mlc.scenario import Fixed, Policy, Scenario, Thresholds, TopK, load_scenari
 from mlc.tables import CUTOFF, ENTITY_ID, RAW_SCORES, SPLIT, scores_of, targets_of
 
 _EXAMPLE = (ENTITY_ID, CUTOFF, SPLIT)
-_HEAD = "# Thresholds of the run {name}: for mlc predict --threshold, or as the thresholds: of a scenario.\n"
+_MARK = "# Thresholds of the run "
+_HEAD = _MARK + "{name}: for mlc predict --threshold, or as the thresholds: of a scenario.\n"
 
 
 def choose(run: Run, policy: str | None, per_label: Sequence[str]) -> list[Threshold]:
@@ -49,6 +50,19 @@ def choose(run: Run, policy: str | None, per_label: Sequence[str]) -> list[Thres
             raise ValueError("its examples are not those of predictions.parquet")
     _, chosen = decide_on_validation(changed, names, examples, raw_NK)
     return chosen
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to write thresholds over a YAML file that holds anything else, such as the scenario.
+
+    Raises:
+        MlcError: Another file is there.
+    """
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb") as file:
+            if file.read(len(_MARK)) != _MARK.encode():
+                rule = "is there already, and was not written by mlc thresholds. Choose another file."
+                raise MlcError(Problem(rule, "", f"--out {path}"))
 
 
 def write_thresholds(chosen: Sequence[Threshold], run: Run, path: Path) -> None:

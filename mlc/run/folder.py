@@ -32,7 +32,8 @@ from mlc.errors import MlcError, Problem, RunError, did_you_mean
 from mlc.lock import HeldError, holder_of, locked
 from mlc.scenario import Scenario, load_scenario, resolved, scenario_yaml
 
-Opening = Literal["new", "resume", "overwrite"]
+Opening = Literal["new", "resume", "overwrite", "smoke"]
+"""`smoke` replaces a former run of `--smoke`, and no other."""
 
 _FREE_TO_CHANGE = (
     ("train", "devices"),
@@ -151,7 +152,7 @@ def open_run(runs: Path, scenario: Scenario, opening: Opening) -> Run:
         runs: Folder of all runs.
         scenario: Gives the name.
         opening: `new` must not exist; `resume` must exist, unfinished, from the same scenario; `overwrite`
-            need not exist.
+            need not exist; `smoke` must not exist, or be of `--smoke` too.
 
     Raises:
         RunError: The folder is not in that state.
@@ -163,6 +164,8 @@ def open_run(runs: Path, scenario: Scenario, opening: Opening) -> Run:
         raise RunError(
             f"{run.folder} must be a run or not exist, however: {found}; --set name=… chooses another name"
         )
+    if opening == "smoke":
+        opening = "overwrite" if not exists or run.read_json("run.json").get("smoke") else "new"
     if opening == "overwrite" or (opening == "new" and not exists):
         return run
     if not exists:
@@ -223,9 +226,11 @@ def start_run(run: Run, scenario: Scenario, opening: Opening, beginning: dict[st
         temporary.mkdir()
         write_text(temporary / "scenario.yaml", scenario.origin.text)
         write_text(temporary / "resolved.yaml", scenario_yaml(scenario))
-        Run(temporary).write_json("run.json", {"name": scenario.name, "started": _now(), "mlc": __version__})
+        smoke = {"smoke": True} if opening == "smoke" else {}
+        facts = {"name": scenario.name, "started": _now(), "mlc": __version__, **smoke}
+        Run(temporary).write_json("run.json", facts)
         Run(temporary).write_json(BEGINNING, beginning)
-        if opening == "overwrite" and run.folder.exists():
+        if opening in ("overwrite", "smoke") and run.folder.exists():
             _set_aside(run)
 
 

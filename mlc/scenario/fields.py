@@ -120,6 +120,25 @@ def _memory_size(text: str) -> str:
     raise PydanticCustomError("memory_size", "must be a size of memory such as 8GB or 500MB")
 
 
+_LONGEST_NAME = 200
+"""Characters: file systems allow 255, and a suffix is added to some names."""
+
+
+def _run_name(name: str) -> str:
+    """Refuse names that mean something else in the folder of the runs, upper or lower case."""
+    lower, reason = name.lower(), None
+    if lower == "store":
+        reason = f"{name} is the folder of the event stores"
+    elif lower.endswith(".previous"):
+        reason = "a name that ends in .previous is that of a former run"
+    elif len(name) > _LONGEST_NAME:
+        reason = f"a name of {len(name)} characters is too long for a folder"
+    if reason:
+        raise PydanticCustomError("name", "{reason}. Choose another name.", {"reason": reason})
+    return name
+
+
+RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), AfterValidator(_run_name)]
 Text = Annotated[str, Field(min_length=1)]
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(expand_environment)]
 Days = Annotated[int, Field(ge=1, le=36_500)]  # a century; more would overflow dates

@@ -92,7 +92,7 @@ def _rule(item: ErrorDetails, value: object) -> str:
             return f"must be {context['max_length']} character long, however: {shown(given)}"
         case "literal_error":
             return f"must be {context['expected'].replace(chr(39), '')}, however: {shown(given)}"
-        case "mapping" | "environment" | "twice" | "blind" | "memory" | "table" | "row_sql" | "uri":
+        case "mapping" | "environment" | "twice" | "blind" | "memory" | "table" | "row_sql" | "uri" | "name":
             return item["msg"]
         case _ if kind in _NUMBER_RULES:
             words, bound = _NUMBER_RULES[kind]

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, did_you_mean
 from mlc.scenario.examples import ExamplesSection, RandomDays
-from mlc.scenario.fields import FilePath, Section, distinct
+from mlc.scenario.fields import FilePath, RunName, Section, distinct
 from mlc.scenario.foundation import PretrainSection, Tune
 from mlc.scenario.gates import Baseline, GatesSection
 from mlc.scenario.origin import Keys, Origin, dotted
@@ -138,7 +138,7 @@ Metric = Annotated[
 class Scenario(Section):
     """One question: which of these K things will each entity do in the next N days?"""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: RunName
     """Name of the run's folder: letters, digits, `.`, `_`, `-`. Default: the file's name, or its
     folder's where the file is called scenario."""
     data: Tables

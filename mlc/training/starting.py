@@ -12,7 +12,7 @@ import polars as pl
 import torch
 from torch import nn
 
-from mlc.errors import DataError, RunError
+from mlc.errors import DataError, Problem, RunError
 from mlc.events.cutoffs import choose_cutoffs
 from mlc.events.labels import LABEL, VALUE, Labels
 from mlc.events.preparing import Say, reading_rows
@@ -98,6 +98,12 @@ def _made(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> str | N
     hardware = scenario.train.model_copy(update={"devices": 1, "strategy": "auto"})
     name = f"{scenario.name}-foundation"
     run = Run(runs / name)
+    if opening == "overwrite" and (run / "examples.parquet").exists():
+        rule = (
+            "is a run of mlc train, and model.foundation: auto would replace it. "
+            "Rename its folder, or choose another name with --set name=…."
+        )
+        raise RunError(Problem(rule, "", str(run.folder)))
     begun = (run / "run.json").exists() and not run.finished
     own = scenario.model_copy(update={"name": name, "train": hardware})
     try:
