@@ -44,7 +44,7 @@ _FREE_TO_CHANGE = (
 )
 """Where a training runs may change between a stop and its resumption; what it computes may not."""
 BEGINNING = "beginning.json"
-"""What a training began with, see `steps.beginning`."""
+"""What a training began with, see `training.beginning`."""
 _PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "polars", "numpy")
 
 

@@ -14,7 +14,6 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from mlc.atomic import write_text
-from mlc.commands.beginning import beginning_of, check_beginning, check_tables_of
 from mlc.errors import DataError
 from mlc.events.cutoffs import choose_cutoffs, naive
 from mlc.events.preparing import Say, reading_rows
@@ -28,6 +27,7 @@ from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_ru
 from mlc.scenario import PretrainSection, Scenario
 from mlc.sources import check_tables, observed_span
 from mlc.tables import microseconds
+from mlc.training.beginning import beginning_of, check_beginning, check_tables_of
 from mlc.training.fitting import make_trainer, read_checkpoint, run_trainer
 from mlc.training.foundation_module import (
     MONITOR,

@@ -14,7 +14,6 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 
 from mlc.atomic import replacing
-from mlc.commands.beginning import beginning_of, check_beginning, check_tables_of
 from mlc.errors import DataError, Terminated
 from mlc.events.baselines import check_boosting
 from mlc.events.preparing import Prepared, Say, label_popularity, prepare, write_examples
@@ -50,6 +49,7 @@ from mlc.tables import (
     check_predictions,
     targets_of,
 )
+from mlc.training.beginning import beginning_of, check_beginning, check_tables_of
 from mlc.training.fitting import make_trainer, read_checkpoint, run_trainer
 from mlc.training.frozen import FrozenMemory
 from mlc.training.hedging import choose_hedge, hedge_notes, keep_hedge
