@@ -23,6 +23,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mlc.errors import MlcError
+
 BEAT_SECONDS = 10.0
 SILENCE_SECONDS = 45.0
 _BLOCKED_SECONDS = 1.0
@@ -110,9 +112,13 @@ def locked(folder: Path, say: Callable[[str], None], waiting: str = "") -> Itera
 
     Raises:
         HeldError: Another process holds the lock.
+        MlcError: The folder cannot be written.
     """
     missing = [parent for parent in folder.absolute().parents if not parent.exists()]
-    lock = _taken(lock_path(folder), say, waiting)
+    try:
+        lock = _taken(lock_path(folder), say, waiting)
+    except OSError as error:
+        raise MlcError(f"{folder}: must be written, however: {error.strerror}") from error
     try:
         yield
     finally:
