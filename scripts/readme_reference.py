@@ -72,6 +72,7 @@ TABLES: dict[str, dict[str | None, str]] = {
         "Auto": "auto",
         "MaxF1": "max_f1",
         "MaxFBeta": "max_fbeta",
+        "Never": "never",
         "PrecisionAtLeast": "precision_at_least",
         "RecallAtLeast": "recall_at_least",
         "TopN": "top_n",

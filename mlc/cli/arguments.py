@@ -40,6 +40,9 @@ Devices = Annotated[
     int | None, typer.Option(help="Number of devices; short for --set train.devices=N.", min=1)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit with 1 when a label misses its goal or has no decisions.")
+]
 RUNS = Path("runs")
 trace_folders = [Path()]
 """Where the trace of a bug goes: the run's folder, as soon as there is one."""

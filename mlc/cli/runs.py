@@ -19,6 +19,7 @@ from mlc.cli.arguments import (
     RunName,
     RunsDir,
     ScenarioFile,
+    Strict,
     app,
     given_moment,
     load,
@@ -30,6 +31,9 @@ from mlc.drawing.text_tables import one_line
 from mlc.errors import MlcError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlc.evaluation.thresholds import Threshold
     from mlc.run import Opening
 
 _SMOKE = (
@@ -140,6 +144,7 @@ def evaluate(
         str | None,
         typer.Option(help="Check these gates instead: a YAML file, or {macro_ap: 0.25, beats: recency}."),
     ] = None,
+    strict: Strict = False,
 ) -> None:
     """The report again, from the saved model and the tables."""
     from mlc.commands.evaluate import evaluate as step
@@ -172,6 +177,10 @@ def evaluate(
             say(f"{'passed' if gate['passed'] else 'FAILED'}: {gate['gate']}: {gate['found']}")
         if not all(gate["passed"] for gate in judged):
             raise typer.Exit(1)
+    if strict:
+        from mlc.models.trained import stored_thresholds
+
+        _exit_where_missed(stored_thresholds(found))
 
 
 @app.command()
@@ -223,6 +232,7 @@ def thresholds(
     out: Annotated[
         Path | None, typer.Option(help="Write the cuts as YAML, for mlc predict --threshold.")
     ] = None,
+    strict: Strict = False,
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Choose the cuts of a run again, without training, and show what to expect of them."""
@@ -244,6 +254,19 @@ def thresholds(
     if out is not None:
         step.write_thresholds(chosen, found, out)
         say(f"{out} is written; next: mlc predict {run} --threshold {out}")
+    if strict:
+        _exit_where_missed(chosen)
+
+
+def _exit_where_missed(thresholds: "Sequence[Threshold]") -> None:
+    """End with 1 where `--strict` objects; what the command writes is written by then."""
+    from mlc.commands.thresholds import goals_missed
+
+    missed = goals_missed(thresholds)
+    for line in missed:
+        say(one_line(f"FAILED (--strict): {line}"))
+    if missed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -252,7 +275,9 @@ def predict(
     as_of: AsOf = None,
     threshold: Annotated[
         str,
-        typer.Option(help="stored, 0.4, Dress=.3,Skirt=.5 (others as stored), or a file of mlc thresholds."),
+        typer.Option(
+            help="stored, 0.4, Dress=.3,Skirt=never (others as stored), or a file of mlc thresholds."
+        ),
     ] = "stored",
     out: Annotated[Path, typer.Option(help="A .parquet or .csv file.")] = Path("scores.parquet"),
     long: Annotated[
@@ -264,6 +289,7 @@ def predict(
             help="A budget: {per_entity: 2, total: 500, value: {Dress: 3}}. Default: the scenario's."
         ),
     ] = None,
+    strict: Strict = False,
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Scores and decisions for every entity with history; with a budget, whom to contact for what."""
@@ -288,23 +314,23 @@ def predict(
     table = (
         step.long(found, predictions, decided_NK, thresholds)
         if long
-        else step.wide(found, predictions, decided_NK, names)
+        else step.wide(found, predictions, decided_NK, thresholds)
     )
-    picked_NK = step.contacts(found, predictions, names, contact)
+    picked_NK = step.contacts(found, predictions, thresholds, contact)
     if picked_NK is not None:
         table = step.with_contacts(table, picked_NK, names, long=long)
     step.write_scores(table, out, names)
     warning = step.formula_warning(table, out)
     if warning is not None:
         say(warning)
-    for index, chosen in enumerate(thresholds):
-        say(
-            f"{one_line(chosen.name)}: {int(decided_NK[:, index].sum()):,} of {predictions.height:,} "
-            f"at {chosen.value:.4g} ({chosen.policy})"
-        )
+    for line in step.volume_lines(thresholds, decided_NK):
+        say(one_line(line))
     if picked_NK is not None:
-        say(f"contact: {int(picked_NK.sum()):,} pairs of {int(picked_NK.any(axis=1).sum()):,} entities")
+        for line in step.contact_lines(thresholds, picked_NK):
+            say(one_line(line))
     show(out)
+    if strict:
+        _exit_where_missed(thresholds)
 
 
 @app.command()

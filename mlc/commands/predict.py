@@ -1,7 +1,7 @@
 """`mlc predict`: scores and decisions for every entity with history, at any moment that the tables reach."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
@@ -92,15 +92,36 @@ def decisions(predictions: pl.DataFrame, thresholds: Sequence[Threshold]) -> np.
     return decide(scores_of(predictions), thresholds).astype(bool)
 
 
+def volume_lines(thresholds: Sequence[Threshold], decided_NK: np.ndarray) -> Iterator[str]:
+    """How many decisions each label has, or why it has none."""
+    for cut, decided_N in zip(thresholds, decided_NK.T, strict=True):
+        if cut.value is None:
+            yield f"{cut.name}: no decisions ({cut.policy}{'; ' if cut.note else ''}{cut.note or ''})"
+            continue
+        missed = f"; {cut.note}" if not cut.reachable else ""
+        yield (
+            f"{cut.name}: {int(decided_N.sum()):,} of {len(decided_N):,} at {cut.value:.4g} "
+            f"({cut.policy}{missed})"
+        )
+
+
+def contact_lines(thresholds: Sequence[Threshold], picked_NK: np.ndarray) -> Iterator[str]:
+    """How many pairs the budget picks, and which labels it leaves out."""
+    yield f"contact: {int(picked_NK.sum()):,} pairs of {int(picked_NK.any(axis=1).sum()):,} entities"
+    without = [cut.name for cut in thresholds if cut.value is None]
+    if without:
+        yield f"contact leaves out labels without decisions: {', '.join(without)}"
+
+
 def contacts(
-    run: Run, predictions: pl.DataFrame, names: Sequence[str], budget: str | None
+    run: Run, predictions: pl.DataFrame, thresholds: Sequence[Threshold], budget: str | None
 ) -> np.ndarray | None:
     """The pairs that the budget picks, bool, shape (N, K); None without one.
 
     Args:
         run: A finished run: its scenario may have a budget.
         predictions: Of `predict`.
-        names: The K labels.
+        thresholds: One per label; labels without decisions are not picked.
         budget: A budget in YAML that takes the place of the scenario's, or None.
 
     Raises:
@@ -113,7 +134,9 @@ def contacts(
         raise MlcError(Problem(one.rule, one.field, "--contact") for one in error.problems) from None
     if section is None:
         return None
-    values_K = np.array([section.value.get(name, 1.0) for name in names])
+    values_K = np.array(
+        [0.0 if cut.value is None else section.value.get(cut.name, 1.0) for cut in thresholds]
+    )
     scores_NK = scores_of(predictions)
     return pick_pairs(scores_NK, values_K, per_entity=section.per_entity, total=section.total)
 
@@ -135,7 +158,8 @@ def check_names(names: Sequence[str]) -> None:
     Raises:
         MlcError: A label is called like another column.
     """
-    counts = Counter([ENTITY_ID, CUTOFF, RUN, *_columns(names), *(f"{name}: contact" for name in names)])
+    others = [f"{name}: {kind}" for name in names for kind in ("decision", "contact")]
+    counts = Counter([ENTITY_ID, CUTOFF, RUN, *names, *others])
     doubled = [name for name, count in counts.items() if count > 1]
     if doubled:
         raise MlcError(
@@ -143,35 +167,46 @@ def check_names(names: Sequence[str]) -> None:
         )
 
 
-def _columns(names: Sequence[str]) -> list[str]:
-    return [*names, *(f"{label}: decision" for label in names)]
-
-
-def wide(run: Run, predictions: pl.DataFrame, decided_NK: np.ndarray, names: Sequence[str]) -> pl.DataFrame:
-    """One row an entity: a column with the score of each label, then a column with each decision."""
+def wide(
+    run: Run, predictions: pl.DataFrame, decided_NK: np.ndarray, thresholds: Sequence[Threshold]
+) -> pl.DataFrame:
+    """One row per entity: the score of each label, then each decision, null for a label without decisions."""
     scores_NK = scores_of(predictions)
+    names = [cut.name for cut in thresholds]
+    decided = [
+        [None] * len(decided_N) if cut.value is None else decided_N
+        for cut, decided_N in zip(thresholds, decided_NK.T, strict=True)
+    ]
     return predictions.select(
         ENTITY_ID,
         CUTOFF,
         pl.lit(run.read_json("run.json", itemgetter("fingerprint"))).alias(RUN),
-        *map(pl.Series, _columns(names), [*scores_NK.T, *decided_NK.T]),
+        *map(pl.Series, names, scores_NK.T),
+        *(
+            pl.Series(f"{name}: decision", values, pl.Boolean)
+            for name, values in zip(names, decided, strict=True)
+        ),
     )
 
 
 def long(
     run: Run, predictions: pl.DataFrame, decided_NK: np.ndarray, thresholds: Sequence[Threshold]
 ) -> pl.DataFrame:
-    """One row an (entity, label): score, threshold, decision."""
+    """One row per (entity, label): score, threshold, decision; both null for a label without decisions."""
     names = [threshold.name for threshold in thresholds]
     entities = predictions.height
-    return predictions.select(
-        pl.col(ENTITY_ID, CUTOFF).repeat_by(len(names)).explode(empty_as_null=False),
-        pl.lit(run.read_json("run.json", itemgetter("fingerprint"))).alias(RUN),
-    ).with_columns(
-        pl.Series("label", names * entities),
-        pl.Series("score", scores_of(predictions).reshape(-1)),
-        pl.Series("threshold", [threshold.value for threshold in thresholds] * entities),
-        pl.Series("decision", decided_NK.reshape(-1)),
+    return (
+        predictions.select(
+            pl.col(ENTITY_ID, CUTOFF).repeat_by(len(names)).explode(empty_as_null=False),
+            pl.lit(run.read_json("run.json", itemgetter("fingerprint"))).alias(RUN),
+        )
+        .with_columns(
+            pl.Series("label", names * entities),
+            pl.Series("score", scores_of(predictions).reshape(-1)),
+            pl.Series("threshold", [threshold.value for threshold in thresholds] * entities, pl.Float64),
+            pl.Series("decision", decided_NK.reshape(-1)),
+        )
+        .with_columns(pl.when(pl.col("threshold").is_not_null()).then("decision").alias("decision"))
     )
 
 

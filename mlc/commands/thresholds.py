@@ -1,6 +1,7 @@
 """`mlc thresholds`: other cuts for a finished run, from its saved predictions; nothing is trained."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,13 @@ from typing import Any
 import polars as pl
 
 from mlc.atomic import write_text
+from mlc.drawing.text_tables import one_line
 from mlc.errors import MlcError, Problem, ScenarioError, did_you_mean
 from mlc.evaluation.thresholds import Threshold, replace_thresholds
 from mlc.models.reporting import decide_on_validation
 from mlc.models.trained import stored_thresholds
 from mlc.run import Run
-from mlc.scenario import Fixed, Policy, Scenario, Thresholds, TopK, load_scenario, thresholds_yaml
+from mlc.scenario import Fixed, Never, Policy, Scenario, Thresholds, TopK, load_scenario, thresholds_yaml
 from mlc.tables import CUTOFF, ENTITY_ID, RAW_SCORES, SPLIT, scores_of, targets_of
 
 _EXAMPLE = (ENTITY_ID, CUTOFF, SPLIT)
@@ -67,11 +69,16 @@ def check_replaceable(path: Path) -> None:
 
 def write_thresholds(chosen: Sequence[Threshold], run: Run, path: Path) -> None:
     """Write cuts as YAML: for `mlc predict --threshold`, or for a scenario."""
-    fixed: dict[str, Policy] = {
-        cut.name: TopK(kind="top_k", k=cut.top_k) if cut.top_k else Fixed(kind="fixed", value=cut.value)
-        for cut in chosen
-    }
-    write_text(path, _HEAD.format(name=run.folder.name) + thresholds_yaml(Thresholds(per_label=fixed)))
+    head = _HEAD.format(name=run.folder.name) + "".join(
+        f"# {one_line(f'{cut.name}: {cut.note}')}\n" for cut in chosen if cut.misses and cut.note
+    )
+    fixed = {cut.name: _as_policy(cut) for cut in chosen}
+    write_text(path, head + thresholds_yaml(Thresholds(per_label=fixed)))
+
+
+def goals_missed(thresholds: Sequence[Threshold]) -> list[str]:
+    """What `--strict` objects to: a line for each label without decisions, or whose goal is not reached."""
+    return [f"{cut.name}: {cut.note or 'no decisions'}" for cut in thresholds if cut.misses]
 
 
 def thresholds_for(run: Run, threshold: str) -> list[Threshold]:
@@ -108,12 +115,19 @@ def lines(chosen: Sequence[Threshold]) -> list[str]:
     found = [f"{'label':<{width}}{'policy':>20}{'cut':>9}{'precision':>20}{'recall':>20}{'share of yes':>20}"]
     for cut in chosen:
         name = cut.name if len(cut.name) <= width else cut.name[: width - 1] + "…"
-        shown = f"top {cut.top_k}" if cut.top_k else f"{cut.value:.4g}"
         estimate = cut.estimate
         cells = [None] * 3 if estimate is None else [estimate.precision, estimate.recall, estimate.yes]
         ranges = ["-" if one is None else f"{one.value:.3f} {one.low:.3f}-{one.high:.3f}" for one in cells]
-        found.append(f"{name:<{width}}{cut.policy:>20}{shown:>9}" + "".join(f"{cell:>20}" for cell in ranges))
+        found.append(
+            f"{name:<{width}}{cut.policy:>20}{cut.text:>9}" + "".join(f"{cell:>20}" for cell in ranges)
+        )
     return found + [f"{cut.name}: {cut.note}" for cut in chosen if cut.note]
+
+
+def _as_policy(cut: Threshold) -> Policy:
+    if cut.top_k:
+        return TopK(kind="top_k", k=cut.top_k)
+    return Never() if cut.value is None else Fixed(kind="fixed", value=cut.value)
 
 
 def _given(cut: Threshold, section: Thresholds, path: str) -> Threshold:
@@ -122,10 +136,12 @@ def _given(cut: Threshold, section: Thresholds, path: str) -> Threshold:
     match section.per_label.get(cut.name, section.default):
         case Fixed(value=value):
             return Threshold(cut.name, value, "given")
+        case Never():
+            return Threshold(cut.name, None, "given")
         case TopK(k=k):
             return Threshold(cut.name, 0.0, "given", top_k=k)
         case other:
-            rule = f"must be a number or top_k, however: {other.kind}; mlc thresholds turns it into a number"
+            rule = f"{other.kind} is no number, top_k or never. mlc thresholds --out turns it into a number."
             raise MlcError(Problem(rule, cut.name, path))
 
 
@@ -151,9 +167,11 @@ def _named(text: str, names: Sequence[str]) -> tuple[str, str]:
 
 
 def _as_yaml(text: str) -> str:
-    """`top_n=500` as `{top_n: 500}`."""
-    kind, equals, value = text.partition("=")
-    return f"{{{kind.strip()}: {value.strip()}}}" if equals and "{" not in text else text
+    """`top_n=500` as `{top_n: 500}`; further fields follow after commas."""
+    if "=" not in text or "{" in text:
+        return text
+    fields = re.sub(r"(^|,)([^,=]*)=", r"\1 \2: ", text)
+    return f"{{{fields.strip()}}}"
 
 
 def _json(policy: Any) -> str:

@@ -180,7 +180,12 @@ def _model_entry(
     decided = score_decisions(decisions_NK, targets_NK, class_names)
     rows = []
     for label, cut, decision in zip(labels, thresholds, decided, strict=True):
-        chosen = {"threshold": cut.value, "threshold_policy": cut.policy, "threshold_note": cut.note}
+        chosen = {
+            "threshold": cut.value,
+            "threshold_policy": cut.policy,
+            "threshold_reachable": cut.reachable,
+            "threshold_note": cut.note,
+        }
         estimate = None if cut.estimate is None else asdict(cut.estimate)
         rows.append({**_plain(label), **chosen, "threshold_estimate": estimate, **asdict(decision)})
     return {

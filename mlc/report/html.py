@@ -15,6 +15,7 @@ from mlc.drawing.prevalence import prevalence_chart, prevalence_points
 from mlc.drawing.svg import Curve, curves, heat_map, number_axis, seconds, time_axis
 from mlc.evaluation.metrics import VERDICT_RULE
 from mlc.evaluation.metrics.wording import judged_text, left_out_rows, macro_text, mean_of
+from mlc.evaluation.thresholds import label_cut_text
 from mlc.report.cells import (
     competitors,
     count_text,
@@ -154,7 +155,6 @@ def _labels(report: Mapping[str, Any]) -> Section:
 
 
 def _label_row(label: Mapping[str, Any]) -> list[str]:
-    top = label["threshold_policy"] == "top_k"
     return [
         label["name"],
         count_text(label["support"]),
@@ -164,7 +164,7 @@ def _label_row(label: Mapping[str, Any]) -> list[str]:
         score_text(label["ap"]),
         range_text(label["ap_interval"]),
         number_text(label["lift"], ".1f"),
-        "top k" if top else f"{label['threshold']:.4g}",
+        label_cut_text(label, ".4g"),
         count_text(label["volume"]),
         *_promises(label),
         score_text(label["f1"]),
@@ -180,7 +180,7 @@ def _promises(label: Mapping[str, Any]) -> list[str]:
     for name in ("precision", "recall"):
         promised = estimate.get(name)
         cells += [score_text(label[name]), range_text(promised and (promised["low"], promised["high"]))]
-        if promised and label[name] is not None:
+        if promised and label[name] is not None and label["threshold"] is not None:
             kept.append(label[name] >= promised["low"])
     return [*cells, ("yes" if all(kept) else "no") if kept else "-"]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlc.drawing.text_tables import Row, escaped, markdown_table
 from mlc.evaluation.metrics.wording import judged_text, left_out_rows, macro_text, mean_of
+from mlc.evaluation.thresholds import label_cut_text
 from mlc.scenario import DimensionTable, EventsTable, Scenario
 
 _FEW_POSITIVES = 30
@@ -153,7 +154,7 @@ def _decisions(test: Mapping[str, Any]) -> list[str]:
     rows: list[Row] = []
     for label in test["labels"]:
         errors = (_number(label.get(f"calibration_error{when}"), 4) for when in ("_before", ""))
-        cut = (_number(label["threshold"], 4), label["threshold_policy"])
+        cut = (label_cut_text(label, ".4f"), label["threshold_policy"])
         given = (*(_number(label[key]) for key in ("precision", "recall")), f"{label['volume']:,}")
         rows.append((label["name"], label.get("calibration", "none"), *errors, *cut, *given))
     chosen = "Scores are calibrated and thresholds chosen on validation; the figures are of the test."

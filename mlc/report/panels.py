@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from mlc.drawing.page import element, joined, legend, table
 from mlc.drawing.svg import Curve, curves, odds_axis, share_axis
+from mlc.evaluation.thresholds import NEVER, cut_text, cut_value
 from mlc.report.cells import count_text, number_text, range_text, score_text
 from mlc.tables import UNKNOWN
 
@@ -82,9 +83,9 @@ def _ranking(label: Mapping[str, Any], test: Scored) -> list[Markup]:
     roc = np.stack([(yes_C - hits_C) / negatives, hits_C / positives], axis=1).tolist()
     pr = np.stack([hits_C / positives, hits_C / np.maximum(yes_C, 1)], axis=1).tolist()
     prevalence = positives / len(test.targets_M)
-    at, right = test.counts(np.array([label["threshold"]], np.float32))
+    at, right = test.counts(np.array([cut_value(label["threshold"])], np.float32))
     yes, hits = int(at[0]), int(right[0])
-    note = f"cut {label['threshold']:.4g}: {yes:,} yes, {hits:,} right"
+    note = f"cut {cut_text(label['threshold'])}: {yes:,} yes, {hits:,} right"
     roc_mark, pr_mark = [], []
     if yes and label["threshold_policy"] != "top_k":
         roc_mark = [Curve(1, [((yes - hits) / negatives, hits / positives)], [note])]
@@ -202,7 +203,7 @@ def _explorer(label: Mapping[str, Any], validation: Scored, test: Scored) -> Mar
         return Markup()
     shares = np.concatenate([np.geomspace(1 / len(both), 1, _CUTS // 2), np.linspace(0, 1, _CUTS // 2)])
     near = np.quantile(both, 1 - np.unique(shares))
-    chosen = np.float32(label["threshold"])
+    chosen = np.float32(cut_value(label["threshold"]))
     rounded = np.array([float(f"{cut:.3g}") for cut in near.tolist()], np.float32)
     cuts_C = np.unique(np.append(rounded, chosen))[::-1]
     counted = {
@@ -235,7 +236,10 @@ def _explorer(label: Mapping[str, Any], validation: Scored, test: Scored) -> Mar
         table(["", "yes", "share of yes", "precision", "recall"], rows),
         class_="explorer",
         data_label=name,
-        data_cuts=" ".join(f"{cut:.9g}" if cut == chosen else f"{cut:.3g}" for cut in cuts_C.tolist()),
+        data_cuts=" ".join(
+            NEVER if np.isinf(cut) else f"{cut:.9g}" if cut == chosen else f"{cut:.3g}"
+            for cut in cuts_C.tolist()
+        ),
         **counted,
         **sizes,
     )

@@ -94,8 +94,17 @@ def _split(means: Json) -> Json:
         "calibration_error_before": _NUMBER,
     }
     chosen = {
-        "threshold": {"type": "number", "minimum": 0, "maximum": 1},
+        "threshold": {
+            "type": ["number", "null"],
+            "minimum": 0,
+            "maximum": 1,
+            "description": "Null: no decisions for this label.",
+        },
         "threshold_policy": _TEXT,
+        "threshold_reachable": {
+            "type": "boolean",
+            "description": "False: validation does not reach the goal of the policy.",
+        },
         "threshold_note": {"type": ["string", "null"]},
         "threshold_estimate": _or_null(_described(Estimate)),
     }

@@ -8,6 +8,7 @@ from typing import Any
 from mlc.drawing.text_tables import Row, aligned, escaped, markdown_table, one_line
 from mlc.evaluation.metrics import VERDICT_RULE
 from mlc.evaluation.metrics.wording import judged_text, left_out_rows, macro_text, mean_of
+from mlc.evaluation.thresholds import label_cut_text
 from mlc.report.cells import (
     competitors,
     count_text,
@@ -164,7 +165,7 @@ def _label_rows(test: Mapping[str, Any]) -> tuple[Row, list[Row]]:
     for label in test["labels"]:
         counted = count_text(label["support"]), number_text(label["prevalence"], ".4f")
         ranked = score_text(label["auroc"]), score_text(label["ap"]), number_text(label["lift"], ".1f")
-        decided = [score_text(label[key]) for key in ("threshold", "precision", "recall")]
+        decided = [label_cut_text(label, ".3f"), *(score_text(label[key]) for key in ("precision", "recall"))]
         rows.append((label["name"], *counted, *ranked, *decided))
     return (*header, "threshold", "precision", "recall"), rows
 

@@ -15,7 +15,7 @@ from mlc.scenario.foundation import AUTO
 from mlc.scenario.messages import shown, translate
 from mlc.scenario.models import Scenario
 from mlc.scenario.origin import Origin, Places, dotted
-from mlc.scenario.thresholds import Fixed, Thresholds
+from mlc.scenario.thresholds import Fixed, Never, Thresholds
 from mlc.scenario.yaml_lines import dump_yaml, parse_yaml
 
 _SAYS_NOTHING = "scenario"
@@ -127,11 +127,16 @@ def scenario_yaml(scenario: Scenario) -> str:
 
 
 def thresholds_yaml(thresholds: Thresholds) -> str:
-    """A `thresholds` section as YAML, fixed cuts as plain numbers."""
-    per_label = {
-        name: policy.value if isinstance(policy, Fixed) else policy.model_dump()
-        for name, policy in thresholds.per_label.items()
-    }
+    """A `thresholds` section as YAML, in its short forms where these say all."""
+    per_label: dict[str, object] = {}
+    for name, policy in thresholds.per_label.items():
+        match policy:
+            case Fixed(value=value):
+                per_label[name] = value
+            case Never(kind=kind):
+                per_label[name] = kind
+            case _:
+                per_label[name] = policy.model_dump()
     return dump_yaml({"per_label": per_label})
 
 

@@ -1,6 +1,6 @@
 """Where a score becomes a decision: the policies, and the section that deals them out to the labels."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeGuard
 
 from pydantic import BeforeValidator, Discriminator, Field
 
@@ -8,15 +8,17 @@ from mlc.scenario.fields import Section, Text, kind_from_text
 
 _Share = Annotated[float, Field(ge=0.0, le=1.0)]
 _PositiveShare = Annotated[float, Field(gt=0.0, le=1.0)]
-_Positive = Annotated[float, Field(gt=0.0)]
-_Count = Annotated[int, Field(ge=1)]
+_Beta = Annotated[float, Field(ge=0.01, le=100.0)]
+_Money = Annotated[float, Field(ge=1e-9, le=1e12)]
+_Count = Annotated[int, Field(ge=1, le=10**9)]
+_WhenUnreachable = Literal["none", "best"]
 
 
 class Auto(Section):
-    """The cut with the highest F-beta that the calibrated scores let expect: steadier for rare labels."""
+    """The highest expected F-beta with at most 1 + beta² decisions per validation positive, plus 3."""
 
     kind: Literal["auto"] = "auto"
-    beta: _Positive = 1.0
+    beta: _Beta = 1.0
     """How many times more recall matters than precision."""
 
 
@@ -28,17 +30,23 @@ class Fixed(Section):
     """Decide yes where `score >= value`."""
 
 
+class Never(Section):
+    """No decisions for the label, whatever its scores."""
+
+    kind: Literal["never"] = "never"
+
+
 class MaxF1(Section):
-    """The cut with the highest F1 on the validation examples."""
+    """The highest F1 on the validation examples, with at most as many decisions as `auto` allows."""
 
     kind: Literal["max_f1"] = "max_f1"
 
 
 class MaxFBeta(Section):
-    """The cut with the highest F-beta on the validation examples."""
+    """The highest F-beta on the validation examples, with at most as many decisions as `auto` allows."""
 
     kind: Literal["max_fbeta"]
-    beta: _Positive
+    beta: _Beta
     """How many times more recall matters than precision."""
 
 
@@ -48,6 +56,8 @@ class PrecisionAtLeast(Section):
     kind: Literal["precision_at_least"]
     precision: _PositiveShare
     """The share."""
+    when_unreachable: _WhenUnreachable = "none"
+    """When validation does not reach the share: `none` gives no decisions, `best` the nearest threshold."""
 
 
 class RecallAtLeast(Section):
@@ -56,6 +66,8 @@ class RecallAtLeast(Section):
     kind: Literal["recall_at_least"]
     recall: _PositiveShare
     """The share."""
+    when_unreachable: _WhenUnreachable = "none"
+    """When validation does not reach the share: `none` gives no decisions, `best` the nearest threshold."""
 
 
 class TopN(Section):
@@ -78,9 +90,9 @@ class Cost(Section):
     """The cut with the lowest expected cost: `false_positive / (false_positive + false_negative)`."""
 
     kind: Literal["cost"]
-    false_positive: _Positive
+    false_positive: _Money
     """What a yes costs where the target is 0."""
-    false_negative: _Positive
+    false_negative: _Money
     """What a no costs where the target is 1, in the same unit."""
 
 
@@ -93,13 +105,29 @@ _MAIN_FIELDS = {
     "top_n": "n",
     "top_k": "k",
 }
-_KINDS = (*_MAIN_FIELDS, "max_f1", "cost")
+_KINDS = (*_MAIN_FIELDS, "max_f1", "cost", "never")
+_GOALS = ("precision_at_least", "recall_at_least")
+
+
+def _is_goal_with_choice(value: object) -> TypeGuard[dict[str, object]]:
+    """Whether a value is `{precision_at_least: 0.8, when_unreachable: best}`."""
+    return (
+        isinstance(value, dict)
+        and len(value) == 2
+        and "when_unreachable" in value
+        and any(kind in value for kind in _GOALS)
+    )
 
 
 def _policy_short_form(value: object) -> object:
     """`0.4`, `max_f1` and `{precision_at_least: 0.8}` are short for mappings with a kind."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return {"kind": "fixed", "value": value}
+    if _is_goal_with_choice(value):
+        return {
+            "kind": next(kind for kind in value if kind in _GOALS),
+            **{_MAIN_FIELDS.get(name, name): given for name, given in value.items()},
+        }
     if isinstance(value, dict) and len(value) == 1:
         ((kind, given),) = value.items()
         if kind == "cost" and isinstance(given, dict):
@@ -110,22 +138,27 @@ def _policy_short_form(value: object) -> object:
 
 
 _Union = Annotated[
-    Auto | Fixed | MaxF1 | MaxFBeta | PrecisionAtLeast | RecallAtLeast | TopN | TopK | Cost,
+    Auto | Fixed | Never | MaxF1 | MaxFBeta | PrecisionAtLeast | RecallAtLeast | TopN | TopK | Cost,
     Discriminator("kind"),
 ]
-_OneField = Annotated[
+_Short = Annotated[
     dict[
-        Literal["auto", "fixed", "max_fbeta", "precision_at_least", "recall_at_least", "top_n", "top_k"],
-        float,
+        Literal[
+            "auto",
+            "fixed",
+            "max_fbeta",
+            "precision_at_least",
+            "recall_at_least",
+            "top_n",
+            "top_k",
+            "when_unreachable",
+        ],
+        float | _WhenUnreachable,
     ],
-    Field(min_length=1),
+    Field(min_length=1, max_length=2),
 ]
-Policy = Annotated[
-    _Union,
-    BeforeValidator(
-        _policy_short_form, json_schema_input_type=_Union | _Share | Literal["auto", "max_f1"] | _OneField
-    ),
-]
+_Forms = _Union | _Share | Literal["auto", "max_f1", "never"] | _Short
+Policy = Annotated[_Union, BeforeValidator(_policy_short_form, json_schema_input_type=_Forms)]
 
 
 class Thresholds(Section):
@@ -138,19 +171,24 @@ class Thresholds(Section):
 
 
 class ContactSection(Section):
-    """Which (entity, label) pairs `mlc predict` picks when there is not room for all."""
+    """Which (entity, label) pairs `mlc predict` picks when there is not room for all.
+
+    Labels without decisions (an unreachable goal, or `never`) are left out.
+    """
 
     per_entity: _Count | None = None
     """At most so many labels an entity."""
     total: _Count | None = None
     """At most so many pairs in all."""
-    value: dict[Text, Annotated[float, Field(ge=0.0)]] = Field(default={})
+    value: dict[Text, Annotated[float, Field(ge=0.0, le=1e12)]] = Field(default={})
     """Label → what a hit is worth; 1 for a label that is not named. Pairs are picked by score times value."""
 
 
 def _thresholds_short_form(value: object) -> object:
     """`0.5`, `max_f1` and `{top_n: 500}` are the default's; a mapping of labels is `per_label`."""
     if isinstance(value, str | int | float) or (isinstance(value, dict) and "kind" in value):
+        return {"default": value}
+    if _is_goal_with_choice(value):
         return {"default": value}
     if isinstance(value, dict) and len(value) == 1 and set(value) <= set(_KINDS):
         return {"default": value}

@@ -109,7 +109,7 @@ def test_what_cannot_be_chosen_is_said(mlc, flags, options, said):
         ("{Bookz: 0.4}", "thresholds.Bookz: must be one of class_names"),
         (
             "{Books: max_f1}",
-            "must be a number or top_k, however: max_f1; mlc thresholds turns it into a number",
+            "max_f1 is no number, top_k or never. mlc thresholds --out turns it into a number.",
         ),
         ("{Books: 4}", "must be at most 1"),
         ("[", "cuts.yaml"),
@@ -149,3 +149,63 @@ def test_a_budget_picks_the_best_pairs_of_all_labels(mlc, flags, tmp_path):
 def test_a_budget_that_is_none_is_refused(mlc, flags, budget):
     result = mlc("predict", NAME, *flags, "--contact", budget)
     assert (result.code, "--contact: contact" in result.err) == (2, True)
+
+
+@pytest.fixture(scope="module")
+def unreachable():
+    return "Garden=precision_at_least=1"
+
+
+def test_an_unreachable_goal_stays_without_decisions_from_the_choice_to_the_predictions(
+    mlc, flags, tmp_path, unreachable
+):
+    made = mlc("thresholds", NAME, *flags, "--per-label", unreachable, "--out", "cuts.yaml", "--strict")
+    assert made.code == 1
+    assert "FAILED (--strict): Garden: precision 1 cannot be reached: best is 0." in made.err
+    assert rows_of(made.out)["Garden"][:2] == ["precision_at_least", "never"]
+    text = (tmp_path / "cuts.yaml").read_text()
+    assert "# Garden: precision 1 cannot be reached: best is 0." in text
+    assert "  Garden: never\n" in text
+    budget = "{per_entity: 1, value: {Garden: 1000}}"
+    for out, *more in (("long.parquet", "--long"), ("wide.parquet",), ("wide.csv",)):
+        predicted = mlc(
+            *("predict", NAME, *flags, "--threshold", "cuts.yaml", "--out", out),
+            *("--contact", budget, "--strict", *more),
+        )
+        assert predicted.code == 1
+        assert "Garden: no decisions (given)" in predicted.err
+        assert "contact leaves out labels without decisions: Garden" in predicted.err
+        assert (tmp_path / out).exists()
+    long, wide = pl.read_parquet(tmp_path / "long.parquet"), pl.read_parquet(tmp_path / "wide.parquet")
+    garden, others = long.filter(label="Garden"), long.filter(pl.col("label") != "Garden")
+    assert garden.select(pl.col("threshold", "decision").null_count()).row(0) == (garden.height,) * 2
+    assert garden["contact"].sum() == 0
+    assert others.select(pl.col("threshold", "decision").null_count()).row(0) == (0, 0)
+    assert wide["Garden: decision"].null_count() == wide.height
+    assert wide["Garden: decision"].dtype == pl.Boolean
+    assert pl.read_csv(tmp_path / "wide.csv")["Garden: decision"].null_count() == wide.height
+    back = mlc("predict", NAME, *flags, "--threshold", "Garden=0.4", "--out", "back.parquet", "--strict")
+    assert back.code == 0, back.err
+    assert pl.read_parquet(tmp_path / "back.parquet")["Garden: decision"].null_count() == 0
+
+
+def test_the_best_of_an_unreachable_goal_is_used_where_that_is_asked_for(mlc, flags, tmp_path, unreachable):
+    asked = f"{unreachable},when_unreachable=best"
+    made = mlc("thresholds", NAME, *flags, "--per-label", asked, "--out", "cuts.yaml", "--strict")
+    assert made.code == 1
+    policy, cut, precision = rows_of(made.out)["Garden"][:3]
+    assert (policy, float(cut) > 0) == ("precision_at_least", True)
+    assert f"best is {precision} at " in made.out
+    assert "# Garden: precision 1 cannot be reached" in (tmp_path / "cuts.yaml").read_text()
+    again = mlc("predict", NAME, *flags, "--threshold", "cuts.yaml", "--out", "scores.parquet")
+    assert again.code == 0, again.err
+    decided = pl.read_parquet(tmp_path / "scores.parquet")["Garden: decision"]
+    assert decided.null_count() == 0
+    short = mlc("thresholds", NAME, *flags, "--policy", "{precision_at_least: 1, when_unreachable: best}")
+    assert short.code == 0, short.err
+
+
+def test_strict_passes_where_every_goal_is_reached(mlc, flags):
+    for command in ("thresholds", "predict", "evaluate"):
+        result = mlc(command, NAME, *flags, "--strict")
+        assert (result.code, "FAILED" in result.err) == (0, False), result.err

@@ -344,6 +344,30 @@ def test_notes_of_thresholds_become_warnings():
     )
 
 
+def test_labels_without_decisions_and_missed_goals_are_marked_in_dict_and_texts():
+    given = [
+        Threshold(NAMES[0], None, "precision_at_least", "precision 0.9 cannot be reached", reachable=False),
+        Threshold(NAMES[1], 0.25, "recall_at_least", "recall 0.9 cannot be reached", reachable=False),
+        Threshold(NAMES[2], None, "never"),
+    ]
+    report = reported(thresholds=given)
+    labels = report["splits"]["test"]["labels"]
+    assert [(label["threshold"], label["threshold_reachable"]) for label in labels] == [
+        (None, False),
+        (0.25, False),
+        (None, True),
+    ]
+    assert [label["volume"] for label in labels][::2] == [0, 0]
+    assert (labels[0]["precision"], labels[0]["recall"]) == (None, 0.0)
+    for text in (report_text(report), report_markdown(report)):
+        table = text.split("each label at its threshold")[1].split("Labels that can be trusted")[0]
+        marks = [" never " in line or "0.250 (missed)" in line for line in table.splitlines()]
+        assert marks.count(True) == len(NAMES)
+        assert f"threshold of {NAMES[0]}: precision 0.9 cannot be reached" in " ".join(text.split()).replace(
+            "\\|", "|"
+        )
+
+
 def test_frames_are_not_changed():
     examples, model, rivals, _ = made_up()
     before = examples.clone(), model.clone()

@@ -136,13 +136,28 @@ def test_undefined_labels_and_a_single_cutoff_are_drawn_too():
     targets_NK[:, 0] = 0
     targets_NK[:, 1] = 255
     examples = examples.with_columns(array_column("targets", targets_NK))
-    cuts = [Threshold("Dress", 0.0, "top_k", top_k=1), Threshold("Skirt", 1.0, "fixed")]
+    cuts = [Threshold("Dress", 0.0, "top_k", top_k=1), Threshold("Skirt", None, "never")]
     report = build_report("shop", ["Dress", "Skirt"], examples, predictions, baselines={}, thresholds=cuts)
     page = report_page(report, examples, predictions, made={}, log=[], scenario="")
     assert report["trust"]["not_evaluable"] == ["Dress", "Skirt"]
     assert report["backtest"] == []
     assert "Over the test cutoffs" not in page
     tree(page)
+
+
+def test_a_label_without_decisions_is_marked_in_the_table_and_starts_the_slider_at_never():
+    examples, predictions = tables(["Dress", "Skirt"])
+    cuts = [
+        Threshold("Dress", None, "precision_at_least", "precision 0.9 cannot be reached", reachable=False),
+        Threshold("Skirt", 0.25, "recall_at_least", "recall 0.9 cannot be reached", reachable=False),
+    ]
+    report = build_report("shop", ["Dress", "Skirt"], examples, predictions, baselines={}, thresholds=cuts)
+    page = report_page(report, examples, predictions, made={}, log=[], scenario="")
+    rows = {cells[0]: cells for cells in (list(map(words, row)) for row in tree(page).iter("tr")) if cells}
+    assert rows["Dress"][8:10] == ["never", "0"]
+    assert rows["Skirt"][8] == "0.25 (missed)"
+    assert 'data-cuts="never ' in page
+    assert "inf" not in page.split('data-cuts="')[1].split('"')[0]
 
 
 # ── what is drawn ───────────────────────────────────────────────────────────────────────────────

@@ -6,10 +6,14 @@ the threshold 0.7, although the two differ as float64.
 
 from mlc.evaluation.thresholds.choosing import choose_thresholds
 from mlc.evaluation.thresholds.deciding import (
+    NEVER,
     Estimate,
     Expected,
     Threshold,
+    cut_text,
+    cut_value,
     decide,
+    label_cut_text,
     pick_pairs,
     replace_thresholds,
     thresholds_from_json,
@@ -18,13 +22,17 @@ from mlc.evaluation.thresholds.deciding import (
 from mlc.evaluation.thresholds.drifting import PERIODS_A_WINDOW, Windows
 
 __all__ = [
+    "NEVER",
     "PERIODS_A_WINDOW",
     "Estimate",
     "Expected",
     "Threshold",
     "Windows",
     "choose_thresholds",
+    "cut_text",
+    "cut_value",
     "decide",
+    "label_cut_text",
     "pick_pairs",
     "replace_thresholds",
     "thresholds_from_json",

@@ -1,8 +1,9 @@
 """Cuts chosen on the validation examples by policy, each with an estimate.
 
 Policies that look for a cut know two curves down the scores: how many positives were seen, and how many the
-calibrated scores let expect. Goals and `auto` go by the second, which wavers less where positives are rare;
-what came out is said by an estimate on entities that had no part in the choice.
+calibrated scores let expect. Goals go by the second, which varies less where positives are rare; `auto`
+weighs both. The estimate of a cut comes from entities that had no part in the choice, and says whether a
+goal is reached.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from mlc.errors import Problem, ScenarioError, did_you_mean
 from mlc.evaluation.calibration import entity_folds
 from mlc.evaluation.metrics import ratio_interval
-from mlc.evaluation.thresholds.deciding import Estimate, Expected, Threshold, places
+from mlc.evaluation.thresholds.deciding import Estimate, Expected, Threshold, cut_value, places
 from mlc.evaluation.thresholds.drifting import Counts, Drift, Windows, drifts
 from mlc.scenario import (
     Auto,
@@ -23,6 +24,7 @@ from mlc.scenario import (
     Fixed,
     MaxF1,
     MaxFBeta,
+    Never,
     Policy,
     PrecisionAtLeast,
     RecallAtLeast,
@@ -37,6 +39,9 @@ Matrix = npt.NDArray[Any]
 _WITHOUT_EVIDENCE = 0.5
 _FEW_POSITIVES = 20  # with fewer, the F1 that a cut promises on validation is rarely kept
 _FEWEST_YES = 10  # the best precision of fewer decisions is luck
+_PRIOR_POSITIVES = 200.0  # with this many, hits as seen and hits as expected count the same
+_MOST_EXTRA = 3  # decisions that a label may have beyond 1 + beta squared for each positive
+_MOST_TIES = 10  # examples that share the highest score may be this many for each positive
 
 
 def choose_thresholds(
@@ -90,35 +95,30 @@ def choose_thresholds(
     folds_N = entity_folds(entities_N)
     scores_NK = scores_NK.astype(np.float32, copy=False)
     places_NK = places(scores_NK) if _ranks(thresholds) else None
-    columns, policies, cuts = [], [], []
+    columns, policies, choices = [], [], []
     for label, name in enumerate(class_names):
-        known_N = targets_NK[:, label] != UNKNOWN
-        column = _Column(
-            scores_NK[known_N, label],
-            targets_NK[known_N, label],
-            codes_N[known_N],
-            folds_N[known_N],
-            None if places_NK is None else places_NK[known_N, label],
-            cutoffs,
-        )
+        of_label = scores_NK[:, label], targets_NK[:, label], codes_N, folds_N
+        column = _Column.of(*of_label, None if places_NK is None else places_NK[:, label], cutoffs)
         policy = thresholds.per_label.get(name, thresholds.default)
-        value, note = _choose(policy, column)
-        top_k = policy.k if isinstance(policy, TopK) else None
         columns.append(column)
         policies.append(policy)
-        cuts.append(Threshold(name, value, policy.kind, note, top_k))
+        choices.append(_choose(policy, column))
+    cuts = [
+        Threshold(
+            name, choice.value, policy.kind, choice.note, policy.k if isinstance(policy, TopK) else None
+        )
+        for name, policy, choice in zip(class_names, policies, choices, strict=True)
+    ]
     changes = drifts(cuts, windows) if windows else [Drift()] * len(cuts)
-    chosen = []
-    for cut, policy, column, drift in zip(cuts, policies, columns, changes, strict=True):
-        estimate = _estimate(policy, column, cut.value, drift)
-        note = cut.note or _few(policy, column) or _missed(policy, estimate)
-        chosen.append(replace(cut, note=note, estimate=estimate))
-    return chosen
+    return [
+        _judged(cut, policy, column, reached=choice.reached, drift=drift)
+        for cut, policy, column, choice, drift in zip(cuts, policies, columns, choices, changes, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
 class _Column:
-    """The validation examples of one label with a known target.
+    """The validation examples of one label with a known target, from the highest score down.
 
     Attributes:
         scores_M: float32.
@@ -126,7 +126,7 @@ class _Column:
         codes_M: The entity of each, a number.
         folds_M: The fold of each.
         places_M: How many labels of the example score higher, where a policy asks for that.
-        cutoffs: How many moments they are of.
+        cutoffs: How many cutoffs they are of.
     """
 
     scores_M: Matrix
@@ -136,11 +136,42 @@ class _Column:
     places_M: Matrix | None
     cutoffs: float
 
+    @classmethod
+    def of(
+        cls,
+        scores_N: Matrix,
+        targets_N: Matrix,
+        codes_N: Matrix,
+        folds_N: Matrix,
+        places_N: Matrix | None,
+        cutoffs: float,
+    ) -> "_Column":
+        """Leave out unknown targets and sort once: every fold of the column is then sorted too."""
+        known = np.flatnonzero(targets_N != UNKNOWN)
+        order = known[np.argsort(-scores_N[known], kind="stable")]
+        parts = scores_N[order], targets_N[order], codes_N[order], folds_N[order]
+        return cls(*parts, None if places_N is None else places_N[order], cutoffs)
+
+    @property
+    def positives(self) -> int:
+        """How many targets are 1."""
+        return int(np.count_nonzero(self.targets_M))
+
     def without(self, fold: int) -> "_Column":
-        kept = self.folds_M != fold
-        share = float(np.mean(kept))
-        parts = self.scores_M[kept], self.targets_M[kept], self.codes_M[kept], self.folds_M[kept]
+        """The examples of the other folds."""
+        others = np.flatnonzero(self.folds_M != fold)
+        share = len(others) / len(self.folds_M)
+        parts = self.scores_M[others], self.targets_M[others], self.codes_M[others], self.folds_M[others]
         return _Column(*parts, None, self.cutoffs * share)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A threshold, what to know of it, and whether its goal is reached as far as the scores let expect."""
+
+    value: float | None
+    note: str | None = None
+    reached: bool = True
 
 
 @dataclass(frozen=True)
@@ -163,12 +194,28 @@ class _Curve:
 
     @classmethod
     def of(cls, column: _Column) -> "_Curve":
-        order_M = np.argsort(-column.scores_M)
-        scores_M = column.scores_M[order_M]
+        scores_M = column.scores_M
         last_G = np.append(np.flatnonzero(scores_M[1:] != scores_M[:-1]), len(scores_M) - 1)
-        hits_M = np.cumsum(column.targets_M[order_M], dtype=np.int64)
+        hits_M = np.cumsum(column.targets_M, dtype=np.int64)
         expected_M = np.cumsum(scores_M, dtype=np.float64)
         return cls(scores_M, last_G, last_G + 1, hits_M[last_G], expected_M[last_G])
+
+    @property
+    def positives(self) -> int:
+        """How many there are in all."""
+        return int(self.hits_G[-1])
+
+    def weighed(self) -> Matrix:
+        """Positives above each cut: seen, and expected by the scores; the more positives, the more as seen.
+
+        What the scores expect is scaled to the number of positives seen, one added to both: scores of rare
+        labels are often too high.
+        """
+        seen = self.positives
+        scale = (seen + 1.0) / (float(self.expected_G[-1]) + 1.0)
+        weight = seen / (seen + _PRIOR_POSITIVES)
+        weighed_G: Matrix = weight * self.hits_G + (1.0 - weight) * scale * self.expected_G
+        return weighed_G
 
     def cut_after(self, group: int) -> float:
         """Midway between the last score that is a yes and the next lower one."""
@@ -181,96 +228,149 @@ class _Curve:
         return float(str(cut))
 
 
-def _choose(policy: Policy, column: _Column) -> tuple[float, str | None]:
-    """The cut, and what to know of it."""
+def _choose(policy: Policy, column: _Column) -> _Choice:
     match policy:
         case Fixed(value=value):
-            return value, None
+            return _Choice(value)
+        case Never():
+            return _Choice(None)
         case Cost(false_positive=wrong_yes, false_negative=wrong_no):
-            return wrong_yes / (wrong_yes + wrong_no), None
+            return _Choice(wrong_yes / (wrong_yes + wrong_no))
         case TopK():
-            return 0.0, None
+            return _Choice(0.0)
         case _:
             pass
     if not len(column.scores_M):
-        return _WITHOUT_EVIDENCE, f"no validation example: {_WITHOUT_EVIDENCE} used"
-    curve, positives = _Curve.of(column), int(np.sum(column.targets_M))
+        note = f"no validation example: {_WITHOUT_EVIDENCE} used"
+        return _Choice(_WITHOUT_EVIDENCE, note, reached=False)
+    curve = _Curve.of(column)
     match policy:
         case Auto(beta=beta):
-            return curve.cut_after(_best_f(curve.expected_G, curve, beta)), None
+            return _best_f(curve.weighed(), curve, beta)
         case MaxF1():
-            return _seen_f(curve, positives, 1.0)
+            return _seen_f(curve, 1.0)
         case MaxFBeta(beta=beta):
-            return _seen_f(curve, positives, beta)
+            return _seen_f(curve, beta)
         case PrecisionAtLeast(precision=goal):
             return _at_precision(curve, goal)
         case RecallAtLeast(recall=goal):
             reached_G = curve.expected_G >= goal * curve.expected_G[-1]
-            return curve.cut_after(int(np.argmax(reached_G))), None
+            return _Choice(curve.cut_after(int(np.argmax(reached_G))))
         case TopN(n=n):
             return _at_volume(curve, n, column.cutoffs)
         case _:
             assert_never(policy)
 
 
-def _best_f(hits_G: Matrix, curve: _Curve, beta: float) -> int:
-    """The group after which F-beta is highest; of equal ones the first.
+def _best_f(hits_G: Matrix, curve: _Curve, beta: float) -> _Choice:
+    """The cut of the highest F-beta among those that a label with so few positives can afford.
+
+    Without a limit the best F-beta of a rare label may lie at hundreds of examples for each positive, and the
+    decisions of all labels together are then mostly wrong. See DECISIONS.md for the simulation.
 
     Source: Lipton, Elkan and Naryanaswamy (2014), Optimal thresholding of classifiers to maximize F1 measure.
     """
+    most = (1.0 + beta**2) * curve.positives + _MOST_EXTRA
+    affordable = int(np.searchsorted(curve.yes_G, most, side="right"))
+    if not affordable:
+        ties = int(curve.yes_G[0])
+        if ties > _MOST_TIES * curve.positives:
+            note = f"{ties:,} examples share the highest score, {curve.positives:,} positive: no decisions"
+            return _Choice(None, note)
+        affordable = 1
     # Equal fractions are equal floats; argmax takes the first.
-    return int(np.argmax((1 + beta**2) * hits_G / (curve.yes_G + beta**2 * hits_G[-1])))
+    f_G = (1 + beta**2) * hits_G[:affordable] / (curve.yes_G[:affordable] + beta**2 * hits_G[-1])
+    return _Choice(curve.cut_after(int(np.argmax(f_G))))
 
 
-def _seen_f(curve: _Curve, positives: int, beta: float) -> tuple[float, str | None]:
-    if not positives:
-        return _WITHOUT_EVIDENCE, f"no positive validation example: {_WITHOUT_EVIDENCE} used"
-    return curve.cut_after(_best_f(curve.hits_G, curve, beta)), None
+def _seen_f(curve: _Curve, beta: float) -> _Choice:
+    if curve.positives:
+        return _best_f(curve.hits_G, curve, beta)
+    note = f"no positive validation example: {_WITHOUT_EVIDENCE} used"
+    if np.count_nonzero(curve.scores_M >= _WITHOUT_EVIDENCE) <= _MOST_EXTRA:
+        return _Choice(_WITHOUT_EVIDENCE, note)
+    return replace(_best_f(curve.expected_G, curve, beta), note="no positive validation example")
 
 
-def _at_precision(curve: _Curve, goal: float) -> tuple[float, str | None]:
+def _at_precision(curve: _Curve, goal: float) -> _Choice:
     """The lowest cut of this expected precision; it falls with the cut, since scores do."""
     precision_G = curve.expected_G / curve.yes_G
     enough = int(np.argmax(curve.yes_G >= min(_FEWEST_YES, curve.yes_G[-1])))
     reached = np.flatnonzero(precision_G >= goal)
     if len(reached) and reached[-1] >= enough:
-        return curve.cut_after(int(reached[-1])), None
-    best, yes = float(precision_G[enough]), int(curve.yes_G[enough])
-    advice = f"precision {goal:g} cannot be reached: best is {best:.2g} at {yes:,} examples"
-    return curve.cut_after(enough), advice
+        return _Choice(curve.cut_after(int(reached[-1])))
+    return _Choice(curve.cut_after(enough), reached=False)
 
 
-def _at_volume(curve: _Curve, n: int, cutoffs: float) -> tuple[float, str | None]:
+def _at_volume(curve: _Curve, n: int, cutoffs: float) -> _Choice:
     inside = np.flatnonzero(curve.yes_G <= n * cutoffs)
     if not len(inside):
-        return curve.cut_after(0), f"{int(curve.yes_G[0]):,} examples have the same highest score"
+        return _Choice(curve.cut_after(0), f"{int(curve.yes_G[0]):,} examples have the same highest score")
     every = int(curve.yes_G[-1])
     note = f"there are only {every:,} examples" if every < n * cutoffs else None
-    return curve.cut_after(int(inside[-1])), note
+    return _Choice(curve.cut_after(int(inside[-1])), note)
 
 
 def _few(policy: Policy, column: _Column) -> str | None:
     """Whether the cut rests on too few positives."""
-    positives = int(np.sum(column.targets_M))
-    if isinstance(policy, Fixed | Cost | TopK | TopN) or positives >= _FEW_POSITIVES:
+    positives = column.positives
+    if isinstance(policy, Fixed | Never | Cost | TopK | TopN) or positives >= _FEW_POSITIVES:
         return None
     return f"only {positives} positive validation example{'' if positives == 1 else 's'}"
 
 
-def _missed(policy: Policy, estimate: Estimate | None) -> str | None:
-    """Whether a goal lies outside of what entities without part in the choice gave."""
+def _judged(cut: Threshold, policy: Policy, column: _Column, *, reached: bool, drift: Drift) -> Threshold:
+    """A cut with its estimate; without decisions where it misses a goal that must be reached."""
+    if cut.value is None:
+        return replace(cut, estimate=_estimate_of_never(column))
+    estimate = _estimate(policy, column, cut.value, drift)
+    if not isinstance(policy, PrecisionAtLeast | RecallAtLeast):
+        return replace(cut, note=cut.note or _few(policy, column), estimate=estimate)
+    missed = _missed(policy, column, estimate, reached=reached)
+    if missed is None:
+        return replace(cut, note=_few(policy, column), estimate=estimate)
+    if policy.when_unreachable == "best":
+        return replace(cut, note=f"{missed}; used all the same", estimate=estimate, reachable=False)
+    return replace(
+        cut,
+        value=None,
+        note=f"{missed}; no decisions",
+        estimate=_estimate_of_never(column),
+        reachable=False,
+    )
+
+
+def _missed(
+    policy: PrecisionAtLeast | RecallAtLeast, column: _Column, estimate: Estimate | None, *, reached: bool
+) -> str | None:
+    """Why a goal counts as not reached, or None.
+
+    It is reached where its cut, judged on entities without part in the choice, gives at least the goal; or
+    where the scores let expect the goal and the range of that judgement does not exclude it.
+    """
+    name = "precision" if isinstance(policy, PrecisionAtLeast) else "recall"
+    share = getattr(policy, name)
+    goal = f"{name} {share:g}"
     if estimate is None:
+        return f"{goal} cannot be judged: no validation example"
+    found: Expected | None = getattr(estimate, name)
+    if not column.positives:
+        return f"{goal} cannot be judged: no positive validation example"
+    if found is None or estimate.yes is None:
+        return None if reached else f"{goal} cannot be judged: too few validation examples"
+    if found.value >= share or (reached and found.high >= share):
         return None
-    match policy:
-        case PrecisionAtLeast(precision=goal):
-            found, name = estimate.precision, "precision"
-        case RecallAtLeast(recall=goal):
-            found, name = estimate.recall, "recall"
-        case _:
-            return None
-    if found is None or found.high >= goal:
+    yes = round(estimate.yes.value * len(column.scores_M))
+    return f"{goal} cannot be reached: best is {found.value:.3f} at {yes:,} example{'s' * (yes != 1)}"
+
+
+def _estimate_of_never(column: _Column) -> Estimate | None:
+    """No decisions: certain to find nothing."""
+    if not len(column.scores_M):
         return None
-    return f"{name} {goal:g} is likely missed: about {found.value:.2g} is expected"
+    nothing = Expected(0.0, 0.0, 0.0)
+    found = nothing if column.positives else None
+    return Estimate(precision=None, recall=found, f1=found, yes=nothing)
 
 
 def _estimate(policy: Policy, column: _Column, value: float, drift: Drift) -> Estimate | None:
@@ -281,9 +381,9 @@ def _estimate(policy: Policy, column: _Column, value: float, drift: Drift) -> Es
     fitted = not isinstance(policy, Fixed | Cost | TopK)
     for fold in np.unique(column.folds_M) if fitted else ():
         others = column.without(fold)
-        cut = _choose(policy, others)[0] if len(others.scores_M) else value
+        cut = _choose(policy, others).value if len(others.scores_M) else value
         in_fold = column.folds_M == fold
-        yes_M[in_fold] = column.scores_M[in_fold] >= np.float32(cut)
+        yes_M[in_fold] = column.scores_M[in_fold] >= np.float32(cut_value(cut))
     if not fitted:
         yes_M = column.scores_M >= np.float32(value)
     if isinstance(policy, TopK):

@@ -1,8 +1,8 @@
 """A cut, what to expect of it, and how it is applied, replaced and stored."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,9 @@ from mlc.errors import DataError, MlcError, Problem, RunError, did_you_mean
 
 Matrix = npt.NDArray[Any]
 
-SCHEMA = "mlc/thresholds/2"
+SCHEMA = "mlc/thresholds/3"
+NEVER = "never"
+"""Stands where a threshold does: the label gets no decisions, whatever the score."""
 
 
 @dataclass(frozen=True)
@@ -46,27 +48,67 @@ class Threshold:
 
     Attributes:
         name: The label.
-        value: In [0, 1]; the decision is yes where `score >= value`.
+        value: In [0, 1]; the decision is yes where `score >= value`. None: no decisions at any score.
         policy: Where the value comes from: a kind of `thresholds`, or `given` on the command line.
         note: What to know before relying on it, or None.
         top_k: Yes also needs one of the so many highest scores of the example; None for no such rule.
         estimate: What to expect of it; None where there was nothing to estimate from.
+        reachable: False where the goal of the policy is not reached on the validation examples.
     """
 
     name: str
-    value: float
+    value: float | None
     policy: str
     note: str | None = None
     top_k: int | None = None
     estimate: Estimate | None = None
+    reachable: bool = True
+
+    @property
+    def text(self) -> str:
+        """The threshold as people read it: `0.3412`, `top 2` or `never`."""
+        return f"top {self.top_k}" if self.top_k else cut_text(self.value)
+
+    @property
+    def misses(self) -> bool:
+        """Whether the label has no decisions, or decisions that miss their goal."""
+        return self.value is None or not self.reachable
+
+
+def cut_text(value: float | None) -> str:
+    """A threshold as people read it.
+
+    Examples:
+        >>> cut_text(0.25), cut_text(None)
+        ('0.25', 'never')
+    """
+    return NEVER if value is None else f"{value:.4g}"
+
+
+def label_cut_text(label: Mapping[str, Any], form: str) -> str:
+    """The threshold of a label's row in a report.
+
+    Args:
+        label: The row.
+        form: Format of the number.
+    """
+    if label["threshold"] is None:
+        return NEVER
+    shown = "top k" if label["threshold_policy"] == "top_k" else format(label["threshold"], form)
+    return shown if label["threshold_reachable"] else f"{shown} (missed)"
+
+
+def cut_value(value: float | None) -> float:
+    """The number that scores are compared with: infinite for no decisions, so that a score of 1 is no yes."""
+    return float("inf") if value is None else value
 
 
 def replace_thresholds(text: str, stored: Sequence[Threshold]) -> list[Threshold]:
     """The thresholds that `--threshold` asks for.
 
     Args:
-        text: `stored`; or one number for all labels, `0.4`; or `Dress=.3,Skirt=.5`, where labels that are not
-            named keep what is stored. Label names may hold commas, `=` and quotes.
+        text: `stored`; or one number for all labels, `0.4`; or `Dress=.3,Skirt=never`, where labels that are
+            not named keep what is stored. Label names may hold commas, `=` and quotes.
         stored: The run's thresholds, one a label.
 
     Returns:
@@ -87,15 +129,14 @@ def replace_thresholds(text: str, stored: Sequence[Threshold]) -> list[Threshold
     if "=" in text:
         values = _assignments(text, names)
     else:
-        value = _probability(text)
-        if value is None:
-            rule = "must be stored, a number in [0, 1], or label=number,label=number"
-            raise MlcError(Problem(f"{rule}, however: {text!r}", "--threshold"))
-        values = dict.fromkeys(names, value)
+        try:
+            values = dict.fromkeys(names, _read_cut(text))
+        except ValueError:
+            forms = "stored, never, a number in [0, 1], or label=number,label=number"
+            rule = f"{text!r} is no threshold. Write {forms}."
+            raise MlcError(Problem(rule, "--threshold")) from None
     return [
-        replace(threshold, value=values[threshold.name], policy="given", note=None, top_k=None, estimate=None)
-        if threshold.name in values
-        else threshold
+        Threshold(threshold.name, values[threshold.name], "given") if threshold.name in values else threshold
         for threshold in stored
     ]
 
@@ -119,7 +160,7 @@ def decide(scores_NK: Matrix, thresholds: Sequence[Threshold]) -> npt.NDArray[np
     """
     if scores_NK.ndim != 2 or scores_NK.shape[1] != len(thresholds):
         raise DataError(f"scores must have {len(thresholds)} labels, however: shape {scores_NK.shape}")
-    cuts_K = np.array([threshold.value for threshold in thresholds], np.float32)
+    cuts_K = np.array([cut_value(threshold.value) for threshold in thresholds], np.float32)
     scores_NK = scores_NK.astype(np.float32, copy=False)
     yes_NK = scores_NK >= cuts_K
     tops = [threshold.top_k for threshold in thresholds]
@@ -166,8 +207,9 @@ def thresholds_to_json(thresholds: Sequence[Threshold]) -> dict[str, Any]:
     """What `thresholds.json` holds.
 
     Examples:
-        >>> thresholds_to_json([Threshold("Dress", 0.7, "fixed")])["thresholds"]
-        [{'name': 'Dress', 'value': 0.7, 'policy': 'fixed', 'note': None, 'top_k': None, 'estimate': None}]
+        >>> [entry] = thresholds_to_json([Threshold("Dress", 0.7, "fixed")])["thresholds"]
+        >>> entry["value"], entry["policy"], entry["reachable"]
+        (0.7, 'fixed', True)
     """
     return {"schema": SCHEMA, "thresholds": [asdict(threshold) for threshold in thresholds]}
 
@@ -179,21 +221,22 @@ def thresholds_from_json(stored: dict[str, Any]) -> list[Threshold]:
         RunError: It was written by another version, or changed by hand.
 
     Examples:
-        >>> thresholds_from_json(thresholds_to_json([Threshold("Dress", 0.7, "fixed")]))
-        [Threshold(name='Dress', value=0.7, policy='fixed', note=None, top_k=None, estimate=None)]
+        >>> thresholds_from_json(thresholds_to_json([Threshold("Dress", 0.7, "fixed")]))[0].value
+        0.7
     """
     try:
         if stored["schema"] != SCHEMA:
-            raise RunError(f"thresholds.json must have the schema {SCHEMA}, however: {stored['schema']!r}")
+            found = f"has the schema {stored['schema']!r}, this version of mlc reads {SCHEMA}"
+            raise RunError(f"thresholds.json {found}. Train the run again.")
         thresholds = [
             Threshold(**{**entry, "estimate": _estimate_from_json(entry["estimate"])})
             for entry in stored["thresholds"]
         ]
-        if all(0.0 <= threshold.value <= 1.0 for threshold in thresholds):
+        if all(cut.value is None or 0.0 <= cut.value <= 1.0 for cut in thresholds):
             return thresholds
     except (KeyError, TypeError) as error:
-        raise RunError(f"thresholds.json must be as written by mlc, however: {error!r}") from error
-    raise RunError("thresholds.json must have values in [0, 1], however: some are outside")
+        raise RunError(f"thresholds.json was changed by hand: {error!r}. Train the run again.") from error
+    raise RunError("thresholds.json has values outside [0, 1]. Train the run again.")
 
 
 def _estimate_from_json(stored: dict[str, Any] | None) -> Estimate | None:
@@ -210,16 +253,18 @@ def places(scores_NK: Matrix) -> Matrix:
     return places_NK
 
 
-def _probability(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
+def _read_cut(text: str) -> float | None:
+    """A number in [0, 1], or None for `never`; anything else is a ValueError."""
+    if text.strip() == NEVER:
         return None
-    return value if 0.0 <= value <= 1.0 else None
+    value = float(text)
+    if 0.0 <= value <= 1.0:
+        return value
+    raise ValueError(text)
 
 
-def _assignments(text: str, names: Sequence[str]) -> dict[str, float]:
-    """Parse `label=number,label=number`.
+def _assignments(text: str, names: Sequence[str]) -> dict[str, float | None]:
+    """Parse `label=number,label=number`; a number may also be `never`.
 
     Where the text goes on with a known label and `=`, that label is meant, the longest one first. What stands
     between two known labels is an unknown one: it ends at the first `=` that a number follows.
@@ -227,9 +272,9 @@ def _assignments(text: str, names: Sequence[str]) -> dict[str, float]:
     longest_first = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
     known = re.compile(rf"\s*({longest_first})\s*=([^,]*)")
     before_known = re.compile(rf"(?=,\s*(?:{longest_first})\s*=)|$")
-    unknown = re.compile(r"\s*(.*?)\s*=(\s*[-+]?[.\d][^,=]*)(?=,|$)", re.DOTALL)
+    unknown = re.compile(rf"\s*(.*?)\s*=(\s*(?:[-+]?[.\d]|{NEVER})[^,=]*)(?=,|$)", re.DOTALL)
     problems: list[str] = []
-    values: dict[str, float] = {}
+    values: dict[str, float | None] = {}
     while text:
         end = next(before_known.finditer(text)).start()
         match = known.match(text) or unknown.match(text, 0, end)
@@ -239,14 +284,16 @@ def _assignments(text: str, names: Sequence[str]) -> dict[str, float]:
             continue
         text = text[match.end() :].removeprefix(",")
         name, number = match[1], match[2].strip()
-        value = _probability(number)
+        value = None
+        try:
+            value = _read_cut(number)
+        except ValueError:
+            problems.append(f"{name!r} must have a number in [0, 1], however: {number!r}")
         if name not in names:
             problems.append(f"{name!r} must be a label, however: it is not; {did_you_mean(name, names)}")
         elif name in values:
             problems.append(f"{name!r} must be given once, however: twice")
-        if value is None:
-            problems.append(f"{name!r} must have a number in [0, 1], however: {number!r}")
-        values.setdefault(name, 0.0 if value is None else value)
+        values.setdefault(name, value)
     if problems:
         raise MlcError(Problem(problem, "--threshold") for problem in problems)
     return values
