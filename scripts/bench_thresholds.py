@@ -96,7 +96,10 @@ def row(population: Population, prevalence: float, positives: int, arguments: An
         "max_f1": (MaxF1(), True),
         "auto, raw": (Auto(), False),
         "auto": (Auto(), True),
-        "precision": (PrecisionAtLeast(kind="precision_at_least", precision=goal), True),
+        "precision": (
+            PrecisionAtLeast(kind="precision_at_least", precision=goal, when_unreachable="best"),
+            True,
+        ),
     }
     found = {name: Found() for name in policies}
     for _ in range(arguments.repeats):

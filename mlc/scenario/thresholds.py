@@ -15,7 +15,7 @@ _WhenUnreachable = Literal["none", "best"]
 
 
 class Auto(Section):
-    """The highest expected F-beta with at most 1 + beta² decisions per validation positive, plus 3."""
+    """The highest expected F-beta with few decisions for rare labels: 1 + beta² per positive, plus 3."""
 
     kind: Literal["auto"] = "auto"
     beta: _Beta = 1.0

@@ -6,8 +6,8 @@ weighs both. The estimate of a cut comes from entities that had no part in the c
 goal is reached.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 import numpy as np
@@ -18,6 +18,7 @@ from mlc.evaluation.calibration import entity_folds
 from mlc.evaluation.metrics import ratio_interval
 from mlc.evaluation.thresholds.deciding import Estimate, Expected, Threshold, cut_value, places
 from mlc.evaluation.thresholds.drifting import Counts, Drift, Windows, drifts
+from mlc.evaluation.thresholds.floors import ALL_FOLDS, floors_of
 from mlc.scenario import (
     Auto,
     Cost,
@@ -95,14 +96,13 @@ def choose_thresholds(
     folds_N = entity_folds(entities_N)
     scores_NK = scores_NK.astype(np.float32, copy=False)
     places_NK = places(scores_NK) if _ranks(thresholds) else None
-    columns, policies, choices = [], [], []
-    for label, name in enumerate(class_names):
+    columns, policies = [], [thresholds.per_label.get(name, thresholds.default) for name in class_names]
+    for label in range(len(class_names)):
         of_label = scores_NK[:, label], targets_NK[:, label], codes_N, folds_N
-        column = _Column.of(*of_label, None if places_NK is None else places_NK[:, label], cutoffs)
-        policy = thresholds.per_label.get(name, thresholds.default)
-        columns.append(column)
-        policies.append(policy)
-        choices.append(_choose(policy, column))
+        ranks_N = None if places_NK is None else places_NK[:, label]
+        columns.append(_Column(*of_label, ranks_N, cutoffs).known_and_sorted())
+    columns = _with_floors(columns, policies)
+    choices = [_choose(policy, column) for policy, column in zip(policies, columns, strict=True)]
     cuts = [
         Threshold(
             name, choice.value, policy.kind, choice.note, policy.k if isinstance(policy, TopK) else None
@@ -127,6 +127,8 @@ class _Column:
         folds_M: The fold of each.
         places_M: How many labels of the example score higher, where a policy asks for that.
         cutoffs: How many cutoffs they are of.
+        floors: No cut of `auto` is lower: fold left out → cut; -1 where none is.
+        left_out: The fold that is left out, -1 for none.
     """
 
     scores_M: Matrix
@@ -135,22 +137,15 @@ class _Column:
     folds_M: Matrix
     places_M: Matrix | None
     cutoffs: float
+    floors: Mapping[int, float] = field(default_factory=dict)
+    left_out: int = ALL_FOLDS
 
-    @classmethod
-    def of(
-        cls,
-        scores_N: Matrix,
-        targets_N: Matrix,
-        codes_N: Matrix,
-        folds_N: Matrix,
-        places_N: Matrix | None,
-        cutoffs: float,
-    ) -> "_Column":
+    def known_and_sorted(self) -> "_Column":
         """Leave out unknown targets and sort once: every fold of the column is then sorted too."""
-        known = np.flatnonzero(targets_N != UNKNOWN)
-        order = known[np.argsort(-scores_N[known], kind="stable")]
-        parts = scores_N[order], targets_N[order], codes_N[order], folds_N[order]
-        return cls(*parts, None if places_N is None else places_N[order], cutoffs)
+        known = np.flatnonzero(self.targets_M != UNKNOWN)
+        order = known[np.argsort(-self.scores_M[known])]
+        parts = self.scores_M[order], self.targets_M[order], self.codes_M[order], self.folds_M[order]
+        return _Column(*parts, None if self.places_M is None else self.places_M[order], self.cutoffs)
 
     @property
     def positives(self) -> int:
@@ -162,7 +157,7 @@ class _Column:
         others = np.flatnonzero(self.folds_M != fold)
         share = len(others) / len(self.folds_M)
         parts = self.scores_M[others], self.targets_M[others], self.codes_M[others], self.folds_M[others]
-        return _Column(*parts, None, self.cutoffs * share)
+        return _Column(*parts, None, self.cutoffs * share, self.floors, fold)
 
 
 @dataclass(frozen=True)
@@ -228,6 +223,21 @@ class _Curve:
         return float(str(cut))
 
 
+def _with_floors(columns: Sequence[_Column], policies: Sequence[Policy]) -> list[_Column]:
+    """The columns of `auto` know the lowest cut that all labels of the same `auto` may have."""
+    members: dict[float, list[int]] = {}
+    for label, policy in enumerate(policies):
+        if isinstance(policy, Auto):
+            members.setdefault(policy.beta, []).append(label)
+    known = list(columns)
+    for beta, labels in members.items():
+        parts = ((known[at].scores_M, known[at].targets_M, known[at].folds_M) for at in labels)
+        floors = floors_of(parts, beta)
+        for at in labels:
+            known[at] = replace(known[at], floors=floors)
+    return known
+
+
 def _choose(policy: Policy, column: _Column) -> _Choice:
     match policy:
         case Fixed(value=value):
@@ -246,7 +256,9 @@ def _choose(policy: Policy, column: _Column) -> _Choice:
     curve = _Curve.of(column)
     match policy:
         case Auto(beta=beta):
-            return _best_f(curve.weighed(), curve, beta)
+            choice = _best_f(curve.weighed(), curve, beta)
+            floor = column.floors.get(column.left_out, 0.0)
+            return choice if choice.value is None else replace(choice, value=max(choice.value, floor))
         case MaxF1():
             return _seen_f(curve, 1.0)
         case MaxFBeta(beta=beta):
