@@ -12,6 +12,7 @@ from mlc.events.findings import (
     Finding,
     Severity,
     Sizes,
+    alike_findings,
     auroc_half_width,
     code_findings,
     entity_findings,
@@ -29,6 +30,7 @@ from mlc.events.findings import (
     time_hint,
     type_hint,
     unmatched_problems,
+    value_findings,
     variant_findings,
     worst_first,
 )
@@ -145,6 +147,7 @@ def _findings(
     yield from lost_text_findings(scenario, lost)
     yield from number_findings(scenario)
     yield from table_findings(scenario)
+    yield from value_findings(scenario)
     yield from time_findings(scenario, prepared.cutoffs if prepared else None, now)
     if prepared:
         examples, cutoffs = prepared.examples, prepared.cutoffs
@@ -154,6 +157,7 @@ def _findings(
         yield from support_findings(scenario, examples)
         yield from entity_findings(scenario, prepared.store)
         yield from code_findings(scenario, prepared.store)
+        yield from alike_findings(scenario, prepared.store)
         yield from leak_findings(scenario, prepared.store, examples)
         yield from memory_findings(scenario, expected_sizes(scenario, prepared.store, examples))
 
@@ -164,15 +168,15 @@ def _with_hint(scenario: Scenario, problem: Problem) -> Problem:
         hint = _hint(scenario, problem)
     except POLARS_ERRORS:
         return problem  # a hint is worth no second error
-    return replace(problem, rule=f"{problem.rule}; {hint}") if hint else problem
+    return replace(problem, rule=f"{problem.rule}{hint}") if hint else problem
 
 
 def _hint(scenario: Scenario, problem: Problem) -> str:
     match problem.field.split("."):
-        case ["data", "tables", table, "time"] if "must be a date" in problem.rule:
+        case ["data", "tables", table, "time"] if "not a date or datetime" in problem.rule:
             return time_hint(scenario, table)
         case ["data", "tables", table, "joins", dimension] if "must have one type" in problem.rule:
-            return type_hint(scenario, table, dimension)
+            return f"; {type_hint(scenario, table, dimension)}"
         case _:
             return ""
 

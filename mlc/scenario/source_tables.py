@@ -120,11 +120,25 @@ class DateType(Section):
 
 
 class DatetimeType(Section):
-    """A moment, from text such as 2024-03-31 18:30:00, with `T` or a space, with seconds or without."""
+    """A moment, from text such as 2024-03-31 18:30:00, or from a number of seconds since 1970.
+
+    Text may have `T` or a space, and seconds or none. Where it ends in an offset (`+02:00`, `+0200`, `Z` or
+    ` UTC`) it is read as that moment in UTC; all values of a column must then have one.
+    """
 
     kind: Literal["datetime"]
     format: Text | None = None
-    """How the text is written: `"%d/%m/%Y %H:%M"`, with `%z` for a zone. Default: ISO 8601 without zone."""
+    """How the text is written: `"%d/%m/%Y %H:%M"`, with `%z` for an offset. Default: ISO 8601."""
+    unit: Literal["s", "ms", "us", "ns"] | None = None
+    """The values count these units since 1970 in UTC: `s`, `ms`, `us` or `ns`."""
+
+    @model_validator(mode="after")
+    def _is_read_in_one_way(self) -> "DatetimeType":
+        if self.format is not None and self.unit is not None:
+            raise PydanticCustomError(
+                "datetime", "format is for text and unit for numbers since 1970: remove one of them"
+            )
+        return self
 
 
 ColumnType = Annotated[

@@ -1,6 +1,7 @@
 """Tables of a scenario as Polars queries: found, checked as a whole, filtered, joined."""
 
 from mlc.sources.checks import TableSchema, check_tables
+from mlc.sources.columns import converted_expr, offsets_of
 from mlc.sources.contents import Source, sources_of
 from mlc.sources.counts import JoinRate, conversion_problems, duplicate_keys, join_rates, null_counts
 from mlc.sources.events import (
@@ -11,6 +12,7 @@ from mlc.sources.events import (
     rule_expr,
     scan_events,
 )
+from mlc.sources.formats import Reading, listed_readings, lost_values, read_time, readings
 from mlc.sources.lettering import (
     LostText,
     letters,
@@ -28,6 +30,7 @@ from mlc.sources.values import (
     LARGEST,
     id_expr,
     is_blank,
+    may_be_unusable,
     moment_expr,
     number_expr,
     text_expr,
@@ -40,10 +43,12 @@ __all__ = [
     "JoinRate",
     "LostText",
     "NumberText",
+    "Reading",
     "Source",
     "TableSchema",
     "check_tables",
     "conversion_problems",
+    "converted_expr",
     "duplicate_keys",
     "entity_type",
     "files_of",
@@ -58,15 +63,21 @@ __all__ = [
     "key_expr",
     "letters",
     "likely_separator",
+    "listed_readings",
     "lost_text_problems",
     "lost_texts",
+    "lost_values",
+    "may_be_unusable",
     "moment_expr",
     "named_columns",
     "null_counts",
     "number_expr",
     "number_text",
     "observed_span",
+    "offsets_of",
     "peek",
+    "read_time",
+    "readings",
     "rule_expr",
     "scan_events",
     "scan_table",

@@ -188,9 +188,9 @@ def _column_problems(
 def _time_problems(scenario: Scenario, name: str, column: str, dtype: pl.DataType) -> Iterator[Problem]:
     if isinstance(dtype, pl.Date | pl.Datetime):
         return
-    field = ("data", "tables", name, "time")
-    mend = f"write it as 2024-03-31 or 2024-03-31 12:30:00, or add types: {{{column}: datetime}}"
-    yield scenario.problem(field, f"{column} must be a date or datetime, however: dtype={dtype}; {mend}")
+    mend = f"types: {{{column}: datetime}} reads ISO 8601; give a format for anything else"
+    rule = f"{column} is {dtype}, not a date or datetime; {mend}"
+    yield scenario.problem(("data", "tables", name, "time"), rule)
 
 
 def _hidden_problems(scenario: Scenario, name: str, columns: Mapping[str, pl.DataType]) -> Iterator[Problem]:

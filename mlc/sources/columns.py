@@ -15,9 +15,9 @@ from mlc.scenario import (
     TextType,
 )
 from mlc.sources.numbers import written_number
+from mlc.sources.times import epoch_expr, iso_expr, names_offsets
 
 _TRUE, _FALSE = ["true", "t", "yes", "y", "1"], ["false", "f", "no", "n", "0"]
-_MOMENTS = [f"%Y-%m-%d{between}{time}" for between in "T " for time in ("%H:%M:%S%.f", "%H:%M")]
 
 
 def converted(table: AnyTable, frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -26,19 +26,28 @@ def converted(table: AnyTable, frame: pl.LazyFrame) -> pl.LazyFrame:
         return frame
     schema = frame.collect_schema()
     return frame.with_columns(
-        converted_expr(column, schema[column], kind).alias(column)
+        converted_expr(column, schema[column], kind, offsets_of(frame, column, kind)).alias(column)
         for column, kind in table.types.items()
         if column in schema
     )
 
 
-def converted_expr(column: str, dtype: pl.DataType, kind: ColumnType) -> pl.Expr:
+def offsets_of(frame: pl.LazyFrame, column: str, kind: ColumnType) -> bool:
+    """Return whether a column is ISO text that names offsets from UTC; reads the first value of such text."""
+    if not isinstance(kind, DatetimeType) or kind.format is not None or kind.unit is not None:
+        return False
+    text = isinstance(frame.collect_schema()[column], pl.String | pl.Categorical | pl.Enum)
+    return text and names_offsets(frame, column)
+
+
+def converted_expr(column: str, dtype: pl.DataType, kind: ColumnType, offsets: bool = False) -> pl.Expr:
     """A column in another type; null where a value cannot be converted, never a rounded or a guessed one.
 
     Args:
         column: Its name.
         dtype: The type it has.
         kind: The type it should have.
+        offsets: From `offsets_of`.
     """
     value = pl.col(column)
     text = value.cast(pl.String, strict=False)
@@ -67,17 +76,16 @@ def converted_expr(column: str, dtype: pl.DataType, kind: ColumnType) -> pl.Expr
             if dtype.is_temporal():
                 return value.cast(pl.Date, strict=False)
             return text.str.to_date(written or "%Y-%m-%d", strict=False)
-        case DatetimeType(format=written):
+        case DatetimeType(format=written, unit=unit):
             if isinstance(dtype, pl.Datetime):
                 return value
             if dtype.is_temporal():
                 return value.cast(pl.Datetime("us"), strict=False)
+            if unit is not None:
+                return epoch_expr(value, dtype, unit)
             if written is not None:
                 return text.str.to_datetime(written, time_unit="us", strict=False)
-            days = text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
-            return pl.coalesce(
-                *[text.str.to_datetime(form, time_unit="us", strict=False) for form in _MOMENTS], days
-            )
+            return iso_expr(text, offsets)
         case unreachable:
             assert_never(unreachable)
 

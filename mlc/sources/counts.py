@@ -7,23 +7,11 @@ from pathlib import Path
 import polars as pl
 
 from mlc.errors import Problem
-from mlc.scenario import (
-    DatetimeType,
-    DateType,
-    DimensionTable,
-    EntitiesTable,
-    EventsTable,
-    IntegerType,
-    NumberType,
-    Scenario,
-)
-from mlc.sources.columns import converted_expr
+from mlc.scenario import DimensionTable, EntitiesTable, EventsTable, Scenario
 from mlc.sources.events import entity_type, join_columns, key_expr
-from mlc.sources.numbers import number_text
+from mlc.sources.formats import conversion_mend, lost_values
 from mlc.sources.reading import chosen, scan_source, scan_table
 from mlc.sources.values import id_expr, is_blank, moment_expr
-
-_SAMPLE = 2_000
 
 
 @dataclass(frozen=True)
@@ -112,34 +100,11 @@ def conversion_problems(
         if not table.types:
             continue
         frame = chosen(table, scan_source(scenario, name, (files or {}).get(name)))
-        schema = frame.collect_schema()
         for column, kind in table.types.items():
-            after = converted_expr(column, schema[column], kind)
-            lost = frame.select(pl.col(column).filter(pl.col(column).is_not_null() & after.is_null()))
-            number, examples = (
-                lost.select(pl.len(), pl.col(column).unique(maintain_order=True).head(3).implode())
-                .collect(engine="streaming")
-                .row(0)
-            )
+            number, examples = lost_values(frame, column, kind)
             if number:
                 shown = ", ".join(repr(value) if isinstance(value, str) else str(value) for value in examples)
                 what = "value is not" if number == 1 else "values are not"
                 rule = f"must fit every value of {column}, however: {number:,} {what} {kind.kind} ({shown})"
-                advice = "; add a format, such as {kind: " + kind.kind + ', format: "%d/%m/%Y"}'
-                mend = advice if isinstance(kind, DateType | DatetimeType) and not kind.format else ""
-                if isinstance(kind, NumberType | IntegerType):
-                    mend = _number_mend(frame, column)
                 field = ("data", "tables", name, "types", column)
-                yield scenario.problem(
-                    field, rule + (mend or "; choose another type, or mend them in the source")
-                )
-
-
-def _number_mend(frame: pl.LazyFrame, column: str) -> str:
-    """Return how the numbers of a text column are written, as the end of a message; empty where unknown."""
-    text = pl.col(column).cast(pl.String, strict=False).drop_nulls()
-    sample = frame.select(text.unique(maintain_order=True).head(_SAMPLE)).collect(engine="streaming")
-    written = number_text(sample.to_series())
-    if written is None or written.plain:
-        return ""
-    return f". They look like numbers with {written.written}: add {written.types(column)}"
+                yield scenario.problem(field, f"{rule}; {conversion_mend(frame, column, kind, examples)}")

@@ -25,9 +25,15 @@ def number_expr(number: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         number: Numbers.
         dtype: Their type.
     """
-    if dtype.is_integer() or isinstance(dtype, pl.Boolean | pl.Null):
+    if not may_be_unusable(dtype):
         return number
-    return pl.when(number.abs() <= LARGEST).then(number)  # Polars counts NaN as larger than any number
+    # Polars counts NaN as larger than any number.
+    return pl.when(number.cast(pl.Float64).abs() <= LARGEST).then(number)
+
+
+def may_be_unusable(dtype: pl.DataType) -> bool:
+    """Return whether `number_expr` can find a number of this type missing."""
+    return dtype.is_float() or dtype.is_decimal() or dtype in (pl.Int128, pl.UInt128)
 
 
 def text_expr(text: pl.Expr) -> pl.Expr:

@@ -143,7 +143,9 @@ def test_tables_without_a_time_are_told_with_their_columns(mlc, tmp_path):
     sales = shop_tables()["sales"].with_columns(pl.lit("soon").alias("at"))
     result = mlc("init", *write_tables(tmp_path / "data", sales=sales))
     assert result.code == 2
-    assert "dates or datetimes, however: none has; sales has customer (String), at (String)" in result.err
+    assert (
+        "no table has a column of dates or datetimes: sales has customer (String), at (String)" in result.err
+    )
 
 
 def test_missing_files_are_all_told_at_once(mlc):

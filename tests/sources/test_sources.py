@@ -157,7 +157,7 @@ def test_all_problems_of_all_tables_come_at_once(place):
         "data.tables.sales.encoders.shop: must be a number, however: dtype=String",
         "data.tables.sales.encoders.colour: sales must have a column colour, however: known: customer, day, ",
         "data.tables.products.key: products must have a column kode, however: did you mean code?",
-        "data.tables.visits.time: day must be a date or datetime, however: dtype=String; write it",
+        "data.tables.visits.time: day is String, not a date or datetime; types: {day: datetime} reads",
         "data.entity: entity ids must have one type, however: sales.customer is text, visits.who is",
         "data.tables.people.path: a file must be at ",
         "examples.test_from: must have no time zone, however: it has one and the tables have none",

@@ -1,6 +1,6 @@
 """Columns are converted, chosen and computed as the scenario says, and none of them looks at other rows."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from tests.support.small_tables import (
     scenario_at,
     shop,
     silent,
+    utc,
     write,
     write_shop,
 )
@@ -85,6 +86,16 @@ MOMENT = datetime(2024, 3, 4, 18, 30)
         ("datetime", [MOMENT], [MOMENT]),
         ("datetime", [date(2024, 3, 4)], [datetime(2024, 3, 4)]),
         ({"kind": "datetime", "format": "%d/%m/%Y %H:%M"}, ["04/03/2024 18:30"], [MOMENT]),
+        ("datetime", ["2024-03-04 20:30:00+02:00", "2024-03-04T18:30Z"], [utc(MOMENT)] * 2),
+        (
+            "datetime",
+            [None, "2024-03-04 13:00:00.0-0530", "2024-03-04 18:30 UTC"],
+            [None, *[utc(MOMENT)] * 2],
+        ),
+        ({"kind": "datetime", "unit": "s"}, [1709577000, None], [utc(MOMENT), None]),
+        ({"kind": "datetime", "unit": "ms"}, ["1709577000000"], [utc(MOMENT)]),
+        ({"kind": "datetime", "unit": "ns"}, [1709577000_000000000], [utc(MOMENT)]),
+        ({"kind": "datetime", "unit": "s"}, ["1709577000.5"], [utc(MOMENT) + timedelta(seconds=0.5)]),
     ],
 )
 def test_values_are_converted_to_the_type_that_the_scenario_names(place, kind, values, wanted):
@@ -102,7 +113,24 @@ def test_values_are_converted_to_the_type_that_the_scenario_names(place, kind, v
         ("number", ["1,5", "2"], "1 value is not number ('1,5')"),
         ("boolean", ["maybe", "yes"], "1 value is not boolean ('maybe')"),
         ("boolean", [0, 1, 2], "1 value is not boolean (2)"),
-        ("date", [20240304], "1 value is not date (20240304); add a format, such as {kind: date, format: "),
+        ("date", [20240304], '(20240304); all values are read by types: {x: {kind: date, format: "%Y%m%d"}}'),
+        (
+            "integer",
+            [2**63],
+            f"({2**63}); they are beyond 64 bits: write types: {{x: text}}",
+        ),
+        ("datetime", ["31.03.2024"], 'all values are read by types: {x: {kind: date, format: "%d.%m.%Y"}}'),
+        ("date", [1711909800], "(1711909800); all values are read by types: {x: {kind: datetime, unit: s}}"),
+        (
+            "datetime",
+            ["2024-03-04 10:00:00", "2024-03-04 10:00:00Z"],
+            "is without an offset from UTC and these are with",
+        ),
+        (
+            "datetime",
+            ["2024-03-04 10:00:00Z", "2024-03-04"],
+            "is with an offset from UTC and these are without",
+        ),
         ("datetime", ["2024-02-30"], "1 value is not datetime ('2024-02-30'); add a format, such as"),
         ({"kind": "date", "format": "%d/%m/%Y"}, ["03/31/2024"], "('03/31/2024'); choose another type, or"),
     ],

@@ -396,7 +396,7 @@ def test_a_decimal_comma_is_a_finding_whose_mend_makes_numbers(mlc, tmp_path):
     plain = csv_shop(
         tmp_path, SCENARIO.replace("time: at,", "time: at, types: {price: number},"), sales=prices("{:.2f}")
     )
-    assert f"They look like numbers with a decimal comma: add {mend}" in mlc("check", plain).err
+    assert f"they look like numbers with a decimal comma: add {mend}" in mlc("check", plain).err
 
 
 def test_words_for_no_value_among_numbers_are_a_finding_whose_mend_works(mlc, tmp_path):

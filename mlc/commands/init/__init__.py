@@ -124,6 +124,7 @@ def _table_lines(guess: Guess, seen: Mapping[str, Seen], name: str, out: Path) -
     times = [c.name for c in table.columns.values() if c.is_time and c.name != table.time]
     others = f"   # or: {_one_line(', '.join(times))}" if times else ""
     yield f"time: {_scalar(table.time or '')}{others}"
+    yield from _doubtful_times(table)
     for column in _returns(table):
         yield f"# where: {column[0]} > 0   # {column[1]:,} rows are below 0: returns?"
     if guess.events[name]:
@@ -132,6 +133,14 @@ def _table_lines(guess: Guess, seen: Mapping[str, Seen], name: str, out: Path) -
         how = f", by values: its key is {join.key}" if join.by_values else ""
         told = f"{join.matched:,} of {table.rows:,} events match{how}"
         yield f"  {join.dimension}: {_scalar(join.column)}   # {_one_line(told)}"
+
+
+def _doubtful_times(table: Seen) -> Iterator[str]:
+    """Other types that read the same text as other moments."""
+    for column, found in table.times.items():
+        for reading in found[1:]:
+            doubt = "the values do not say which"
+            yield f"# or types: {{{_one_line(column)}: {_one_line(reading.yaml)}}}   # {doubt}"
 
 
 def _returns(table: Seen) -> list[tuple[str, int]]:

@@ -15,7 +15,15 @@ import polars as pl
 from mlc.commands.init.texts import keep_matching, text_format, text_types
 from mlc.errors import DataError, MlcError, Problem, did_you_mean
 from mlc.scenario import Scenario
-from mlc.sources import POLARS_ERRORS, first_line, scan_table
+from mlc.sources import (
+    POLARS_ERRORS,
+    Reading,
+    converted_expr,
+    first_line,
+    offsets_of,
+    read_time,
+    scan_table,
+)
 
 _ACTORS = re.compile(
     r"customer|client|user|member|household|card|account|patient|person|subject|entity|visitor|subscriber|"
@@ -26,6 +34,7 @@ _THINGS = re.compile(
     r"session|event|campaign|coupon|department|brand|dest|origin|name|description|row|index"
 )
 _SAYS_NOTHING = {"", "part", "data", "file", "chunk", "shard", "export"}
+_TIME_NAME = re.compile(r"(?i)time|date|day|stamp|epoch|moment|when|(^|_)(ts|at|on)$")
 _FEWEST_ENTITIES = 10
 _LEAST_MATCH = 0.5
 _LEAST_VALUE_MATCH = 0.9
@@ -60,13 +69,24 @@ class Column:
 
 @dataclass(frozen=True)
 class Seen:
-    """A table that was looked at; `written` has its `format` and `types` where its files need them."""
+    """A table that was looked at.
+
+    Attributes:
+        name: Its name.
+        path: Its file, folder or glob.
+        frame: Its rows, moments read.
+        rows: How many there are.
+        columns: Its columns by name.
+        times: Columns of text or numbers that hold moments → the types that read them.
+        written: Its `format` and `types` where its files need them.
+    """
 
     name: str
     path: Path
     frame: pl.LazyFrame
     rows: int
     columns: Mapping[str, Column]
+    times: Mapping[str, Sequence[Reading]] = field(default_factory=dict)
     written: Mapping[str, Any] = field(default_factory=dict)
 
     def is_key(self, column: str) -> bool:
@@ -150,7 +170,7 @@ def look_at(paths: Sequence[Path]) -> dict[str, Seen]:
     problems: list[Problem] = []
     for name, path in named.items():
         try:
-            seen[name] = replace(_profile(name, path, scan_table(opened, name)), written=_written(raw[name]))
+            seen[name] = _with_written(_profile(name, path, scan_table(opened, name)), _written(raw[name]))
         except DataError as error:
             problems += [Problem(p.rule, location=str(path)) for p in error.problems]
         except POLARS_ERRORS as error:
@@ -180,7 +200,21 @@ def scenario_of(data: Mapping[str, Any], table: str, column: str, window_days: i
     return Scenario.model_validate({"name": "init", "data": data, "target": target})
 
 
+def _with_written(table: Seen, written: dict[str, Any]) -> Seen:
+    """The table with what its files need: format and types, those of its times among them."""
+    types = dict(written.get("types", {}))
+    for column, found in table.times.items():
+        kind = found[0].kind.model_dump(exclude_none=True)
+        types[column] = kind if len(kind) > 1 else kind["kind"]
+    return replace(table, written={**written, "types": types} if types else written)
+
+
 def _profile(name: str, path: Path, frame: pl.LazyFrame) -> Seen:
+    times = dict(_written_times(frame))
+    frame = frame.with_columns(
+        converted_expr(column, frame.collect_schema()[column], kind, offsets_of(frame, column, kind))
+        for column, kind in ((column, found[0].kind) for column, found in times.items())
+    )
     schema = frame.collect_schema()
     counted = [c for c, dtype in schema.items() if not dtype.is_nested() and not dtype.is_float()]
     row = (
@@ -195,7 +229,25 @@ def _profile(name: str, path: Path, frame: pl.LazyFrame) -> Seen:
     columns = {
         c: Column(c, schema[c], row[f"{i} distinct"], row[f"{i} nulls"]) for i, c in enumerate(counted)
     }
-    return Seen(name, path, frame, row["rows"], columns)
+    return Seen(name, path, frame, row["rows"], columns, times)
+
+
+def _written_times(frame: pl.LazyFrame) -> Iterator[tuple[str, list[Reading]]]:
+    """Columns of text or numbers that hold moments, of a table without a column of dates or datetimes."""
+    schema = frame.collect_schema()
+    if any(isinstance(dtype, pl.Date | pl.Datetime) for dtype in schema.dtypes()):
+        return
+    for column, dtype in schema.items():
+        if dtype == pl.String or (dtype.is_numeric() and _TIME_NAME.search(column)):
+            found = read_time(frame, column)
+            if found and (_TIME_NAME.search(column) or not _is_number(frame, column)):
+                yield column, found
+
+
+def _is_number(frame: pl.LazyFrame, column: str) -> bool:
+    """Whether the first text of a column is a number, such as the code of an article."""
+    first = frame.select(pl.col(column).drop_nulls().head(1)).collect()
+    return bool(first[column].cast(pl.String).str.contains(r"^[\d\s.]*$").all())
 
 
 def guess_tables(seen: Mapping[str, Seen], entity: str | None) -> Guess:
@@ -212,8 +264,8 @@ def guess_tables(seen: Mapping[str, Seen], entity: str | None) -> Guess:
     if not timed:
         listed = "; ".join(f"{name} has {_columns_text(table)}" for name, table in seen.items())
         raise MlcError(
-            f"a table must have a column of dates or datetimes, however: none has; {listed}. "
-            "Write times as 2024-03-31 or 2024-03-31 12:30:00, or cast them in the source"
+            f"no table has a column of dates or datetimes: {listed}. "
+            "Write times as 2024-03-31 or 2024-03-31 12:30:00 in the source"
         )
     candidates = sorted(_candidates(seen, timed), key=lambda c: (-c.score, c.column))
     if entity is None:

@@ -88,7 +88,7 @@ def text_lines(fields: Mapping[str, Any]) -> Iterator[str]:
     if types:
         zeros = [column for column, kind in types.items() if kind == "text"]
         reasons = ["some texts begin with 0"] if zeros else []
-        reasons += ["numbers as they are written"] if len(zeros) < len(types) else []
+        reasons += ["values as they are written"] if len(zeros) < len(types) else []
         yield f"types: {_flow(types)}   # {', '.join(reasons)}"
 
 

@@ -18,11 +18,13 @@ from mlc.events.findings.sizes import Sizes, expected_sizes, memory_findings
 from mlc.events.findings.table_shapes import code_findings, entity_findings, table_findings
 from mlc.events.findings.texts import lost_text_findings, number_findings
 from mlc.events.findings.times import time_findings
+from mlc.events.findings.values import alike_findings, value_findings
 
 __all__ = [
     "Finding",
     "Severity",
     "Sizes",
+    "alike_findings",
     "auroc_half_width",
     "code_findings",
     "entity_findings",
@@ -40,6 +42,7 @@ __all__ = [
     "time_hint",
     "type_hint",
     "unmatched_problems",
+    "value_findings",
     "variant_findings",
     "worst_first",
 ]

@@ -9,7 +9,7 @@ from mlc.events.findings.finding import Finding, Subject, listed
 from mlc.events.findings.joins import EVENTS, likely_cause
 from mlc.events.store import EventStore
 from mlc.scenario import Scenario
-from mlc.sources import id_expr, scan_table
+from mlc.sources import id_expr, null_counts, scan_table
 from mlc.tables import ENTITY_ID
 
 _ROWS = "mlc:rows"  # no column of a table is called so
@@ -31,16 +31,7 @@ def table_findings(scenario: Scenario) -> Iterator[Finding]:
             table = scenario.data.events[name]
             entity = table.entity or scenario.data.entity
             empty = [column for column in empty if column not in (entity, table.time)]
-            for what, column in (("entity", entity), ("time", table.time)):
-                if nulls[column]:
-                    yield say(
-                        "warning" if nulls[column] > _FEW * rows else "note",
-                        ("data", "tables", name, what),
-                        f"{nulls[column]:,} of {rows:,} rows in {name} have no {what} and are left out",
-                        f"fill {column} in the source, where these events belong to somebody"
-                        if what == "entity"
-                        else f"fill {column} in the source",
-                    )
+            yield from _lost_rows(scenario, name, rows, nulls)
             yield from _doubled_rows(scenario, name, rows)
             yield from _negative_numbers(scenario, name, rows)
         if empty:
@@ -50,6 +41,40 @@ def table_findings(scenario: Scenario) -> Iterator[Finding]:
                 f"{listed(empty)} of {name} {'have' if len(empty) > 1 else 'has'} no value in any row",
                 "mend the source, or leave them out with encoders: {column: ignore}",
             )
+
+
+def _lost_rows(scenario: Scenario, name: str, rows: int, nulls: dict[str, int]) -> Iterator[Finding]:
+    """Events that are left out: nobody's, or at no time that can be."""
+    table, say = scenario.data.events[name], Subject(scenario, "tables")
+    entity = table.entity or scenario.data.entity
+    _, without_entity, without_time = null_counts(scenario, name)
+    for what, column in (("entity", entity), ("time", table.time)):
+        if nulls[column]:
+            yield say(
+                "warning" if nulls[column] > _FEW * rows else "note",
+                ("data", "tables", name, what),
+                f"{nulls[column]:,} of {rows:,} rows in {name} have no {what} and are left out",
+                f"fill {column} in the source, where these events belong to somebody"
+                if what == "entity"
+                else f"fill {column} in the source",
+            )
+    blank, odd = without_entity - nulls[entity], without_time - nulls[table.time]
+    if blank:
+        yield say(
+            "warning",
+            ("data", "tables", name, "entity"),
+            f"{blank:,} of {rows:,} rows in {name} have an empty or blank {entity}, which is no id, and are "
+            "left out",
+            f"fill {entity} in the source, where these events belong to somebody",
+        )
+    if odd:
+        yield say(
+            "warning",
+            ("data", "tables", name, "time"),
+            f"{odd:,} of {rows:,} rows in {name} have a {table.time} outside the years 1678 to 2261, which "
+            "is no time, and are left out",
+            f"years such as 1 and 9999 often stand for no date: mend {table.time} in the source if not",
+        )
 
 
 def _null_counts(scenario: Scenario, name: str) -> dict[str, int]:

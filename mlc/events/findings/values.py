@@ -1,0 +1,198 @@
+"""Values that mean nothing, and values that look alike but are not: numbers, texts and ids."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from mlc.events.findings.finding import Finding, Subject, listed
+from mlc.events.store import EventStore, Field
+from mlc.scenario import EntitiesTable, EventsTable, Ignore, Scenario
+from mlc.sources import INVISIBLE, LARGEST, is_blank, may_be_unusable, number_expr, scan_events, scan_table
+from mlc.tables import ENTITY_ID
+
+_FEW = 0.01
+_LONG = 1_000  # characters; names are shorter
+_SHOWN = 3
+_NUMBER, _ROWS = "mlc:number", "mlc:rows"  # no column of a table is called so
+
+
+def value_findings(scenario: Scenario) -> Iterator[Finding]:
+    """Numbers and texts of each table that count as missing, and how many rows have them."""
+    for name, table in scenario.data.tables.items():
+        frame = scan_table(scenario, name)
+        used = [c for c in frame.collect_schema() if not isinstance(table.encoders.get(c), Ignore)]
+        yield from _number_findings(scenario, name, frame.select(used))
+        own = [table.entity or scenario.data.entity] if isinstance(table, EventsTable) else []
+        own += [table.key] if isinstance(table, EntitiesTable) else []
+        if scenario.has_target and name == scenario.target.table:
+            own += scenario.target.column
+        yield from _blank_findings(scenario, name, frame.select(c for c in used if c not in own))
+    if scenario.has_target:
+        yield from _nameless_findings(scenario)
+
+
+def _number_findings(scenario: Scenario, name: str, frame: pl.LazyFrame) -> Iterator[Finding]:
+    schema = frame.collect_schema()
+    columns = [c for c, dtype in schema.items() if may_be_unusable(dtype)]
+    if not columns:
+        return
+    counts = frame.select(
+        pl.len().alias(_ROWS),
+        *(
+            (number_expr(pl.col(c), schema[c]).is_null() & pl.col(c).cast(pl.Float64).is_not_nan())
+            .sum()
+            .alias(f"large {place}")
+            for place, c in enumerate(columns)
+        ),
+        *(pl.col(c).cast(pl.Float64).is_nan().sum().alias(f"nan {place}") for place, c in enumerate(columns)),
+    )
+    row = counts.collect(engine="streaming").row(0, named=True)
+    say, field = Subject(scenario, "tables"), ("data", "tables", name)
+    for place, column in enumerate(columns):
+        large, undefined = row[f"large {place}"] or 0, row[f"nan {place}"] or 0
+        if large:
+            yield say(
+                "warning",
+                field,
+                f"{large:,} of {row[_ROWS]:,} rows in {name} have a {column} that is infinite or beyond "
+                f"±{LARGEST:.0e}: it counts as missing",
+                "mend the source; a quotient by zero is infinite: guard it with nullif(divisor, 0)",
+            )
+        if undefined:
+            yield say(
+                "note",
+                field,
+                f"{undefined:,} of {row[_ROWS]:,} rows in {name} have NaN as {column}: it counts as missing",
+                "nothing, where NaN means that the number is not known",
+            )
+
+
+def _blank_findings(scenario: Scenario, name: str, frame: pl.LazyFrame) -> Iterator[Finding]:
+    columns = [c for c, dtype in frame.collect_schema().items() if dtype == pl.String]
+    if not columns:
+        return
+    row = frame.select(pl.len().alias(_ROWS), *(is_blank(pl.col(c)).sum() for c in columns))
+    counts = row.collect(engine="streaming").row(0, named=True)
+    blank = [f"{column} ({counts[column]:,})" for column in columns if counts[column]]
+    if blank:
+        yield Subject(scenario, "tables")(
+            "note",
+            ("data", "tables", name),
+            f"empty or blank text of {name} counts as missing, by column and rows of {counts[_ROWS]:,}: "
+            f"{listed(blank)}",
+            "nothing, where an empty text means that the value is not known",
+        )
+
+
+def _nameless_findings(scenario: Scenario) -> Iterator[Finding]:
+    """Events whose label is an empty or blank text."""
+    target = scenario.target
+    frame = scan_events(scenario, target.table)
+    schema = frame.collect_schema()
+    for column in target.column:
+        dtype, value = schema[column], pl.col(column)
+        if dtype.is_nested():
+            names = value.cast(pl.List(pl.String))
+        elif not isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+            continue
+        else:
+            text = value.cast(pl.String)
+            names = pl.concat_list(text) if target.separator is None else text.str.split(target.separator)
+        blank = names.list.drop_nulls().list.eval(is_blank(pl.element()))
+        rows, some, whole = (
+            frame.select(pl.len(), blank.list.any().sum().alias("some"), _all(blank).sum().alias("all"))
+            .collect(engine="streaming")
+            .row(0)
+        )
+        say = Subject(scenario, "labels")
+        if whole:
+            yield say(
+                "warning" if whole > _FEW * rows else "note",
+                "target.column",
+                f"{whole:,} of {rows:,} events in {target.table} have an empty or blank {column}, which is "
+                "no label",
+                "nothing, where these events have no label; otherwise fill it in the source",
+            )
+        if some > whole:
+            yield say(
+                "note",
+                "target.column",
+                f"{some - whole:,} of {rows:,} events in {target.table} have an empty or blank name among "
+                f"others in {column}, which is no label",
+                "nothing: such names are left out",
+            )
+
+
+def _all(blank: pl.Expr) -> pl.Expr:
+    """Whether a list has names and all of them are blank."""
+    return blank.list.all() & (blank.list.len() > 0)
+
+
+def alike_findings(scenario: Scenario, store: EventStore) -> Iterator[Finding]:
+    """Ids and categories that differ only in Unicode form, invisible characters, space around, or case."""
+    say = Subject(scenario, "tables")
+    if store.entity_ids.dtype == pl.String:
+        column = f"{scenario.data.entity}"
+        yield from _alike(say, "data.entity", f"ids of {column}", store.entity_ids)
+        yield from _long(say, "data.entity", f"ids of {column}", store.entity_ids)
+    for field in (*store.event_fields, *store.entity_fields):
+        if field.kind == "category":
+            values = pl.Series(ENTITY_ID, store.values(field.name), dtype=pl.String)
+            place = _place(field)
+            yield from _alike(say, place, f"values of {field.name}", values)
+            yield from _long(say, place, f"values of {field.name}", values)
+
+
+def _place(field: Field) -> tuple[str, ...]:
+    return ("data", "tables", field.name.split(".", 1)[0])
+
+
+def _alike(say: Subject, field: str | tuple[str, ...], what: str, values: pl.Series) -> Iterator[Finding]:
+    text = pl.col("value")
+    same = text.str.replace_all(INVISIBLE, "").str.normalize("NFKC").str.strip_chars()
+    frame = values.rename("value").to_frame().lazy()
+    for difference, key in (
+        ("Unicode form, invisible characters or space around", same),
+        ("upper and lower case", same.str.to_lowercase()),
+    ):
+        groups = frame.group_by(key.alias("key")).agg(text.sort()).filter(text.list.len() > 1)
+        found = groups.sort("key").collect()["value"].to_list()
+        if difference == "upper and lower case":
+            found = [group for group in found if len({_plain(value) for value in group}) == len(group)]
+        if found:
+            shown = [" and ".join(ascii(value) for value in group[:_SHOWN]) for group in found]
+            count = sum(map(len, found))
+            yield say(
+                "note" if difference == "upper and lower case" else "warning",
+                field,
+                f"{count:,} of {len(values):,} {what} differ from another only in {difference}: "
+                f"{listed(shown, _SHOWN)}",
+                "text is compared as it is: write them alike in the source where they are one thing",
+            )
+
+
+def _plain(value: str) -> str:
+    frame = pl.Series("value", [value]).str.replace_all(INVISIBLE, "").str.normalize("NFKC")
+    return str(frame.str.strip_chars()[0])
+
+
+def _long(say: Subject, field: str | tuple[str, ...], what: str, values: pl.Series) -> Iterator[Finding]:
+    lengths = values.str.len_chars().to_numpy()
+    long = int((lengths > _LONG).sum())
+    if long:
+        yield say(
+            "note",
+            field,
+            f"{long:,} of {len(values):,} {what} are longer than {_LONG:,} characters: up to {lengths.max():,}",
+            "such text is kept whole; leave the column out where it is not a name",
+        )
+
+
+def looks_like(left: str, right: str) -> bool:
+    """Return whether two different texts look the same, or differ in case alone.
+
+    Examples:
+        >>> looks_like("caf\u00e9", "cafe\u0301 ")
+        True
+    """
+    return left != right and _plain(left).lower() == _plain(right).lower()
