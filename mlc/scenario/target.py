@@ -70,6 +70,16 @@ class TopClasses(Section):
     """Leave out values with fewer events than this in the training period."""
 
 
+def _visible(text: str) -> str:
+    if not any(letter.isprintable() and not letter.isspace() for letter in text):
+        raise PydanticCustomError("blank", "must have a visible character: empty and blank text is no label")
+    return text
+
+
+LabelName = Annotated[str, AfterValidator(_visible), Field(json_schema_extra={"minLength": 1})]
+"""The name of a label, or a value of the column that it stands for."""
+
+
 def _pattern(text: str) -> str:
     try:
         re.compile(text)
@@ -130,9 +140,9 @@ Label = Annotated[
     ),
 ]
 ClassNames = Annotated[
-    Annotated[list[Text], Field(min_length=1), AfterValidator(distinct), Tag("list")]
+    Annotated[list[LabelName], Field(min_length=1), AfterValidator(distinct), Tag("list")]
     | Annotated[TopClasses, Tag("top")]
-    | Annotated[dict[Text, Label], Field(min_length=1), Tag("groups")],
+    | Annotated[dict[LabelName, Label], Field(min_length=1), Tag("groups")],
     Discriminator(
         _class_names_shape,
         custom_error_type="class_names",

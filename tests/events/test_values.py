@@ -1,7 +1,7 @@
 """Values that mean nothing or do not fit: numbers, texts, ids and times, from table to store to scores."""
 
 import math
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlc.errors import ScenarioError
+from mlc.events.findings import alike_findings, table_findings, value_findings
 from mlc.sources import moment_expr, number_expr, text_expr
+from mlc.sources.times import epoch_expr, iso_expr, names_offsets
 from tests.support.reference import is_blank
+from tests.support.shop_tables import shop_tables
 from tests.support.small_tables import DAYS, anchors, build, many, sales_frame, scenario_at, shop
 from tests.support.small_tables import write_shop as write_shop_tables
 
@@ -178,3 +182,135 @@ def test_an_unusable_amount_adds_nothing_to_a_sum(tmp_path, bad):
         pl.when(pl.int_range(pl.len()) % 2 == 1).then(1.0).otherwise(0.0).alias("price")
     ).write_parquet(tmp_path / "sales.parquet")
     assert build(scenario_at(tmp_path, shop(target={"rule": rule})), tmp_path / "runs").by_key() == targets
+
+
+# ── what `mlc check` says ───────────────────────────────────────────────────────────────────────
+
+
+def _findings(path: Path, frame: pl.DataFrame, **sections: Any) -> str:
+    """The findings about values of the shop with these sales."""
+    write_shop_tables(path, anchors("ann"))
+    frame.write_parquet(path / "sales.parquet")
+    scenario = scenario_at(path, shop(**sections))
+    store = build(scenario, path / "runs").store
+    found = [*value_findings(scenario), *alike_findings(scenario, store), *table_findings(scenario)]
+    return "\n".join(finding.found for finding in found)
+
+
+def _every_tenth(column: str, value: Any, dtype: Any = pl.String) -> pl.Expr:
+    tenth = pl.int_range(pl.len()) % 10 == 0
+    return pl.when(tenth).then(pl.lit(value, dtype)).otherwise(pl.col(column)).alias(column)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "dtype", "found"),
+    [
+        ("price", math.inf, pl.Float64, "24 of 240 rows in sales have a price that is infinite or beyond"),
+        ("price", -1e300, pl.Float64, "24 of 240 rows in sales have a price that is infinite or beyond"),
+        ("price", math.nan, pl.Float64, "24 of 240 rows in sales have NaN as price"),
+        ("shop", "", pl.String, "by column and rows of 240: shop (24)"),
+        ("shop", " \u200b", pl.String, "by column and rows of 240: shop (24)"),
+        ("shop", "north\xa0", pl.String, "differ from another only in Unicode form, invisible"),
+        ("shop", "North", pl.String, "only in upper and lower case: 'North' and 'north'"),
+        ("shop", "x" * 5_000, pl.String, "have more than 1,000 characters, up to 5,000"),
+        ("customer", "ann\u200b", pl.String, "2 of 2 ids of customer differ from another only in Unicode"),
+        ("customer", " ", pl.String, "24 of 240 rows in sales have an empty or blank customer, "),
+        ("day", datetime(9999, 12, 31), pl.Datetime("us"), "24 of 240 rows in sales have a day outside"),
+        ("day", datetime(1, 1, 1), pl.Datetime("us"), "24 of 240 rows in sales have a day outside"),
+    ],
+)  # fmt: skip
+def test_values_that_mean_nothing_or_look_alike_are_reported_with_column_and_rows(
+    tmp_path, column, value, dtype, found
+):
+    frame = sales_frame(anchors("ann"))
+    assert _findings(tmp_path / "plain", frame) == ""
+    assert found in _findings(tmp_path, frame.with_columns(_every_tenth(column, value, dtype)))
+
+
+@pytest.mark.parametrize("value", ["", "  ", "\u200b\xa0"])
+def test_a_blank_value_is_never_among_the_most_frequent_labels(tmp_path, value):
+    sales = sales_frame(anchors("ann")).with_columns(
+        pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit(value)).otherwise("product").alias("product")
+    )
+    target = {"column": "product", "class_names": {"top": 9}}
+    found = _findings(tmp_path, sales, target=target)
+    assert "120 of 240 events in sales have an empty or blank product, which is no label" in found
+    scenario = scenario_at(tmp_path, shop(target=target))
+    assert set(build(scenario, tmp_path / "runs").examples.labels.names) == {"p1", "p2", "p3"}
+
+
+def test_an_empty_part_of_a_list_of_labels_is_no_label(tmp_path):
+    sales = sales_frame(anchors("ann")).with_columns(pl.col("product") + pl.lit("| |"))
+    target = {"column": "product", "separator": "|", "class_names": {"top": 9}}
+    assert "240 of 240 events in sales have an empty or blank name among others" in _findings(
+        tmp_path, sales, target=target
+    )
+    scenario = scenario_at(tmp_path, shop(target=target))
+    assert set(build(scenario, tmp_path / "runs").examples.labels.names) == {"p1", "p2", "p3"}
+
+
+@pytest.mark.parametrize("names", [[""], ["Dress", " "], {"": ["Dress"]}, {"\u200b": ["Dress"]}])
+def test_a_class_name_without_a_visible_character_is_refused(tmp_path, names):
+    with pytest.raises(ScenarioError, match="must have a visible character: empty and blank"):
+        scenario_at(tmp_path, shop(target={"class_names": names}))
+
+
+# ── times ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@many
+@given(
+    st.lists(
+        st.tuples(
+            st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)),
+            st.sampled_from(["T", " "]),
+            st.sampled_from(["seconds", "milliseconds", "microseconds"]),
+            st.sampled_from(
+                [("Z", 0), (" UTC", 0), ("+00:00", 0), ("+0230", 150), ("-05", -300), (" +14:00", 840)]
+            ),
+        ),
+        min_size=1,
+    )
+)
+def test_iso_text_with_an_offset_is_read_as_that_moment_in_utc(parts):
+    texts, wanted = [], []
+    for moment, between, precision, (offset, minutes) in parts:
+        text = moment.isoformat(between, timespec=precision)
+        texts.append(text + offset)
+        wanted.append(datetime.fromisoformat(text) - timedelta(minutes=minutes))
+    frame = pl.DataFrame({"t": texts})
+    assert names_offsets(frame.lazy(), "t")
+    found = frame.select(iso_expr(pl.col("t"), offsets=True))["t"]
+    assert found.dtype == pl.Datetime("us", "UTC")
+    assert found.dt.replace_time_zone(None).to_list() == wanted
+
+
+@many
+@given(
+    st.sampled_from(["s", "ms", "us", "ns"]),
+    st.lists(st.integers(-(10**18), 10**18), min_size=1),
+    st.booleans(),
+)
+def test_a_number_since_1970_is_that_moment_or_missing(unit, ticks, as_text):
+    dtype = pl.String if as_text else pl.Int64
+    frame = pl.DataFrame({"t": [str(tick) if as_text else tick for tick in ticks]}, schema={"t": dtype})
+    found = frame.select(epoch_expr(pl.col("t"), dtype(), unit))["t"].cast(pl.Int64).to_list()
+    size = {"s": 10**6, "ms": 10**3, "us": 1}
+    micros = [tick // 1000 if unit == "ns" else tick * size[unit] for tick in ticks]
+    assert found == [micro if abs(micro) < 2**63 else None for micro in micros]
+
+
+@pytest.mark.parametrize(
+    ("written", "types"),
+    [
+        ("%Y-%m-%d %H:%M:%S+00:00", "datetime"),
+        ("%d.%m.%Y %H:%M", '{kind: datetime, format: "%d.%m.%Y %H:%M"}'),
+        ("%s", "{kind: datetime, unit: s}"),
+    ],
+)
+def test_init_writes_the_types_line_that_reads_the_times(mlc, tmp_path, written, types):
+    day = pl.col("at").dt.epoch("s") if written == "%s" else pl.col("at").dt.strftime(written)
+    path = tmp_path / "sales.parquet"
+    shop_tables()["sales"].with_columns(day).write_parquet(path)
+    assert mlc("init", path).code == 0
+    assert f"at: {types}" in (tmp_path / "scenario.yaml").read_text()

@@ -183,7 +183,8 @@ def _long(say: Subject, field: str | tuple[str, ...], what: str, values: pl.Seri
         yield say(
             "note",
             field,
-            f"{long:,} of {len(values):,} {what} are longer than {_LONG:,} characters: up to {lengths.max():,}",
+            f"{long:,} of {len(values):,} {what} have more than {_LONG:,} characters, "
+            f"up to {lengths.max():,}",
             "such text is kept whole; leave the column out where it is not a name",
         )
 
