@@ -40,6 +40,10 @@ _TIMED = {"seconds", "started", "finished", "peak_memory_mb", "command"}
 """Keys of `run.json` and of lines of `log.jsonl` that say when, how long and how, not what."""
 
 
+_TIMED_ROWS = re.compile(rf"(>(?:{'|'.join(_TIMED).replace('_', ' ')})</td>)<td[^>]*>[^<]*")
+"""The same in the page of a run."""
+
+
 @dataclass(frozen=True)
 class Command:
     """A command to kill.
@@ -128,6 +132,8 @@ def contents(folder: Path) -> dict[str, object]:
             found[name] = _without_times(json.loads(data))
         elif name.endswith("log.jsonl"):
             found[name] = [_without_times(json.loads(line)) for line in data.splitlines()]
+        elif name.endswith("report.html"):
+            found[name] = _TIMED_ROWS.sub(r"\1", data.decode())
         else:
             found[name] = data
     return found
