@@ -5,7 +5,7 @@
     ├── DataError       the tables do not fit the scenario
     └── RunError        a run folder is missing, taken, or made by another scenario
 
-Everything else that escapes is a bug of ours: exit code 3, with a trace in the run folder.
+Everything else that escapes is an internal error: exit code 3, with a trace in the run folder.
 """
 
 import difflib

@@ -1,6 +1,6 @@
 """The door: parses the command line, calls one step, prints, and gives the exit code.
 
-Exit codes: 0 done · 1 a check or a gate failed · 2 something the user can mend · 3 a bug of ours, with a
+Exit codes: 0 done · 1 a check or a gate failed · 2 something the user can mend · 3 an internal error, with a
 trace in the run folder · 130 stopped by Ctrl-C · 143 by SIGTERM. Nothing heavy is imported before a command
 needs it.
 """
@@ -75,7 +75,7 @@ def _end_by(error: BaseException, received: int | None) -> NoReturn:
     reason = refusal(error)
     if reason is not None:
         _end(2, f"files must be readable and writable, however: {reason}{_file_of(error)}")
-    _end(3, f"a bug of mlc: {type(error).__name__}: {error}\n{_write_trace(error)}")
+    _end(3, f"internal error: {type(error).__name__}: {error}\n{_write_trace(error)}")
 
 
 def _end(code: int, message: str, *, stopped: bool = True) -> NoReturn:

@@ -366,7 +366,7 @@ def test_a_bug_of_ours_leaves_its_trace_in_the_run(shop, mlc, monkeypatch):
     monkeypatch.setattr("mlc.training.supervised.fit_vocabulary", broken)
     result = mlc("train", "shop.yaml", *QUICK, "--overwrite")
     assert (result.code, result.out) == (3, "")
-    assert "a bug of mlc: ZeroDivisionError: ours\nthe trace is in runs/shop/mlc-error.log" in result.err
+    assert "internal error: ZeroDivisionError: ours\nthe trace is in runs/shop/mlc-error.log" in result.err
     after = snapshot(shop / "runs" / "shop")
     assert "in broken" in after.pop("mlc-error.log").decode()
     assert after == former
