@@ -35,7 +35,7 @@ from mlc.events.findings import (
     worst_first,
 )
 from mlc.events.labels import resolve_labels, value_counts
-from mlc.events.preparing import Prepared, SplitCounts, funnel_line, prepare, reading_rows, split_counts
+from mlc.events.preparing import Prepared, SplitCounts, funnel_line, prepare, split_counts
 from mlc.scenario import Scenario, TopClasses
 from mlc.sources import (
     POLARS_ERRORS,
@@ -46,6 +46,7 @@ from mlc.sources import (
     join_rates,
     lost_text_problems,
     lost_texts,
+    reading,
 )
 
 _ANY_LABELS = 2  # torchmetrics takes no fewer
@@ -120,7 +121,7 @@ def check(scenario: Scenario, runs: Path) -> Checked:
         check_boosting(scenario)
     except DataError as error:
         return Checked([_with_hint(scenario, problem) for problem in error.problems])
-    with reading_rows(scenario):
+    with reading(scenario):
         joins = join_rates(scenario)
         lost = lost_texts(scenario)
         problems = list(lost_text_problems(scenario, lost)) or list(duplicate_keys(scenario))

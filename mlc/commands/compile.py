@@ -9,10 +9,9 @@ import polars as pl
 
 from mlc.events.cutoffs import Cutoffs, choose_cutoffs
 from mlc.events.labels import Labels, label_query, resolve_labels, value_counts, value_query
-from mlc.events.preparing import reading_rows
 from mlc.events.windows import window_of
 from mlc.scenario import EachEvent, RandomDays, Rule, Scenario
-from mlc.sources import check_tables, join_columns, observed_span, scan_events, scan_table
+from mlc.sources import check_tables, join_columns, observed_span, reading, scan_events, scan_table
 from mlc.tables import ENTITY_ID
 
 _MOST_LABELS = 8
@@ -29,7 +28,7 @@ def compile_task(scenario: Scenario) -> str:
         DataError: The tables do not fit the scenario.
     """
     check_tables(scenario)
-    with reading_rows(scenario):
+    with reading(scenario):
         cutoffs = choose_cutoffs(scenario, *observed_span(scenario))
         labels = resolve_labels(scenario, value_counts(scenario, cutoffs.fit_until))
         lines = [*_picture(scenario, cutoffs, labels), *_plans(scenario, cutoffs, labels)]

@@ -12,7 +12,7 @@ import torch
 from mlc.atomic import replacing
 from mlc.errors import RunError
 from mlc.events.as_of import cutoff_at, entities_at, rows_at
-from mlc.events.preparing import Say, reading_rows
+from mlc.events.preparing import Say
 from mlc.events.store import open_store
 from mlc.models.batch import Batch
 from mlc.models.batches import ExampleBatches
@@ -20,6 +20,7 @@ from mlc.models.ensemble import members_of
 from mlc.models.futures import without_labels
 from mlc.models.trained import scenario_as_trained, stored_network, stored_vocabulary
 from mlc.run import Run
+from mlc.sources import reading
 from mlc.tables import array_column, microseconds
 from mlc.training.starting import stored_foundation
 
@@ -45,7 +46,7 @@ def embed(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFram
     vectors_of, most_events = _vectors_of(run)
     vocabulary = stored_vocabulary(run)
     scenario = scenario_as_trained(run, vocabulary, runs, say)
-    with reading_rows(scenario):
+    with reading(scenario):
         store = open_store(scenario, runs, say)
     cutoff = cutoff_at(scenario, store, as_of, say)
     rows = rows_at(scenario, store, cutoff, say)

@@ -16,7 +16,7 @@ from mlc.evaluation.thresholds import Threshold, decide, pick_pairs
 from mlc.events.as_of import cutoff_at, entities_at, rows_at
 from mlc.events.baselines import check_boosting
 from mlc.events.labels import label_line, resolve_labels, value_counts
-from mlc.events.preparing import Say, label_popularity, reading_rows
+from mlc.events.preparing import Say, label_popularity
 from mlc.events.store import open_store
 from mlc.models.baselines import stored_boosting
 from mlc.models.batches import BatchBuilder, ExampleBatches
@@ -31,6 +31,7 @@ from mlc.models.trained import (
 )
 from mlc.run import Run
 from mlc.scenario import load_scenario
+from mlc.sources import reading
 from mlc.tables import CUTOFF, ENTITY_ID, SCORES, array_column, microseconds, scores_of, with_class_names
 from mlc.training.refit import REFIT, SCORED
 
@@ -59,7 +60,7 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
     network, names = stored_network(run, REFIT if refit else WEIGHTS)
     vocabulary = stored_vocabulary(run)
     scenario = scenario_as_trained(run, vocabulary, runs, say)
-    with reading_rows(scenario):
+    with reading(scenario):
         store = open_store(scenario, runs, say)
         cutoff = cutoff_at(scenario, store, as_of, say)
         labels = resolve_labels(scenario, value_counts(scenario, cutoff, store), names)

@@ -1,15 +1,14 @@
 """`mlc labels`: from a checked scenario to its examples; every other step begins here."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
-from mlc.atomic import refusal, replacing
-from mlc.errors import DataError, MlcError, Problem
+from mlc.atomic import replacing
+from mlc.errors import MlcError
 from mlc.events.cutoffs import Cutoffs, choose_cutoffs
 from mlc.events.examples import Examples, build_examples
 from mlc.events.labels import LABEL, Labels, label_line, resolve_labels, value_counts
@@ -17,7 +16,7 @@ from mlc.events.popularity import Popularity
 from mlc.events.store import EventStore, open_store
 from mlc.events.timeline import Timeline
 from mlc.scenario import Scenario
-from mlc.sources import check_tables, observed_span, scan_table
+from mlc.sources import check_tables, observed_span, reading
 from mlc.tables import CUTOFF, SPLIT, SPLITS, UNKNOWN, targets_of, with_class_names
 
 Say = Callable[[str], None]
@@ -54,7 +53,7 @@ def prepare(scenario: Scenario, runs: Path, say: Say) -> Prepared:
         DataError: The tables do not fit the scenario.
     """
     check_tables(scenario)
-    with reading_rows(scenario):
+    with reading(scenario):
         store = open_store(scenario, runs, say)
         cutoffs = choose_cutoffs(scenario, *_span(scenario, store))
         labels = resolve_labels(scenario, value_counts(scenario, cutoffs.fit_until, store))
@@ -77,35 +76,6 @@ def _span(scenario: Scenario, store: EventStore) -> tuple[datetime, datetime, bo
     if scenario.target.window is not None:  # it matters whether the times are dates
         return observed_span(scenario)
     return counts.first, counts.last, False
-
-
-@contextmanager
-def reading_rows(scenario: Scenario) -> Iterator[None]:
-    """What only shows when all rows are read becomes an error that names the tables.
-
-    Raises:
-        DataError: A line of a CSV does not fit the others, a Parquet file is damaged.
-    """
-    try:
-        yield
-    except pl.exceptions.ComputeError as error:
-        if refusal(error):
-            raise
-        raise DataError(list(_unreadable(scenario)) or _row_problem(scenario, (), error)) from error
-
-
-def _unreadable(scenario: Scenario) -> Iterator[Problem]:
-    for name in scenario.data.tables:
-        try:
-            scan_table(scenario, name).select(pl.all().null_count()).collect(engine="streaming")
-        except pl.exceptions.ComputeError as error:
-            yield _row_problem(scenario, (name, "path"), error)
-
-
-def _row_problem(scenario: Scenario, place: tuple[str, ...], error: Exception) -> Problem:
-    found = str(error).strip().splitlines()[0]
-    rule = f"every row must be readable, however: {found}; mend the file, or write it anew"
-    return scenario.problem(("data", "tables", *place), rule)
 
 
 def dropped_rows(store: EventStore) -> list[str]:

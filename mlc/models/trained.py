@@ -10,14 +10,14 @@ from mlc.errors import DataError, Problem, RunError
 from mlc.evaluation.calibration import Calibrator, calibration_from_json
 from mlc.evaluation.thresholds import Threshold, thresholds_from_json
 from mlc.events.labels import resolve_labels, value_counts
-from mlc.events.preparing import Say, reading_rows
+from mlc.events.preparing import Say
 from mlc.events.store import EventStore, open_store
 from mlc.events.unfamiliar import gone_labels, other_id_type, unfamiliar_values
 from mlc.events.vocabulary import Vocabulary
 from mlc.models.ensemble import WEIGHTS, AnyNetwork, described_network, load_network
 from mlc.run import Run
 from mlc.scenario import Category, FreeText, Number, Scenario
-from mlc.sources import check_tables
+from mlc.sources import check_tables, reading
 from mlc.tables import ENTITY_ID
 
 
@@ -57,7 +57,7 @@ def scenario_as_trained(run: Run, vocabulary: Vocabulary, runs: Path, say: Say) 
     """
     scenario = run.scenario()
     schemas = check_tables(scenario)
-    with reading_rows(scenario):
+    with reading(scenario):
         store = open_store(scenario, runs, say)
     now = {field.name: field.kind for field in (*store.event_fields, *store.entity_fields)}
     tables = dict(scenario.data.tables)
@@ -81,7 +81,7 @@ def scenario_as_trained(run: Run, vocabulary: Vocabulary, runs: Path, say: Say) 
     if tables != scenario.data.tables:
         scenario = scenario.model_copy(update={"data": scenario.data.model_copy(update={"tables": tables})})
         check_tables(scenario)
-        with reading_rows(scenario):
+        with reading(scenario):
             store = open_store(scenario, runs, say)
     for change in _changes(run, scenario, vocabulary, store):
         say(f"warning: {change}")
@@ -96,7 +96,7 @@ def _changes(run: Run, scenario: Scenario, vocabulary: Vocabulary, store: EventS
         return
     yield from other_id_type(pl.read_parquet_schema(predictions)[ENTITY_ID], store.entity_ids.dtype)
     names = [threshold.name for threshold in stored_thresholds(run)]
-    with reading_rows(scenario):
+    with reading(scenario):
         counts = value_counts(scenario, datetime.max, store)
     labels = resolve_labels(scenario, counts, names)
     yield from gone_labels(labels, counts, ", ".join(scenario.target.column))

@@ -27,6 +27,8 @@ class Csv(Section):
     """One character between two values."""
     null_values: list[str] = Field(default=[""])
     """Texts that mean "no value"."""
+    encoding: Literal["utf-8", "latin-1", "cp1252", "utf-16"] = "utf-8"
+    """How letters are written: Excel often writes `cp1252`. Others than `utf-8` are converted in memory."""
 
 
 class Arrow(Section):
@@ -65,7 +67,9 @@ class Sql(Section):
     or four and an absolute one), `postgresql://me:${PASSWORD}@host/shop`. `${NAME}` is taken from the
     environment and written nowhere. DuckDB needs `pip install 'mlc[duckdb]'`, PostgreSQL `mlc[postgres]`."""
     query: Text
-    """What is read: `SELECT customer_id, day, product FROM sales`."""
+    """What is read, one SELECT that touches nothing else: `SELECT customer_id, day, product FROM sales`."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
+    """Stop the query after this many seconds."""
 
 
 Format = Annotated[Parquet | Csv | Arrow | Ndjson | Delta | Iceberg | Sql, Discriminator("kind")]

@@ -12,6 +12,7 @@ from mlc.sources.events import (
     rule_expr,
     scan_events,
 )
+from mlc.sources.failures import file_problems, reading
 from mlc.sources.formats import Reading, listed_readings, lost_values, read_time, readings
 from mlc.sources.lettering import (
     LostText,
@@ -23,7 +24,7 @@ from mlc.sources.lettering import (
 )
 from mlc.sources.numbers import NumberText, number_text, written_number
 from mlc.sources.peek import likely_separator, peek
-from mlc.sources.reading import POLARS_ERRORS, files_of, first_line, format_of, scan_table, source_state
+from mlc.sources.reading import POLARS_ERRORS, files_of, format_of, scan_table, source_state
 from mlc.sources.text_files import first_row, format_text
 from mlc.sources.values import (
     INVISIBLE,
@@ -51,8 +52,8 @@ __all__ = [
     "converted_expr",
     "duplicate_keys",
     "entity_type",
+    "file_problems",
     "files_of",
-    "first_line",
     "first_row",
     "format_of",
     "format_text",
@@ -77,6 +78,7 @@ __all__ = [
     "offsets_of",
     "peek",
     "read_time",
+    "reading",
     "readings",
     "rule_expr",
     "scan_events",

@@ -11,15 +11,16 @@ from mlc.errors import DataError, Problem, did_you_mean
 from mlc.scenario import (
     Arrow,
     DimensionTable,
-    EachEvent,
     EntitiesTable,
     EventsTable,
     Number,
     Parquet,
     Scenario,
 )
-from mlc.sources.events import join_columns, rule_expr, scan_events
-from mlc.sources.reading import POLARS_ERRORS, files_of, first_line, format_of, scan_source, scan_typed
+from mlc.sources.events import conditions, join_columns, rule_expr, scan_events
+from mlc.sources.failures import file_problems, reading
+from mlc.sources.faults import first_line
+from mlc.sources.reading import POLARS_ERRORS, files_of, format_of, scan_source, scan_typed
 from mlc.sources.shapes import columnar_shapes, name_problems, type_problems
 from mlc.tables import ENTITY_ID, TIME
 
@@ -57,8 +58,13 @@ def check_tables(scenario: Scenario) -> dict[str, TableSchema]:
     schemas: dict[str, TableSchema] = {}
     for name in scenario.data.tables:
         try:
-            schemas[name], found = _table_schema(scenario, name)
-            problems += [*found, *_shape_problems(scenario, name)]
+            faults = file_problems(scenario, name)
+            if faults:
+                problems += faults
+                continue
+            with reading(scenario, name):
+                schemas[name], found = _table_schema(scenario, name)
+                problems += [*found, *_shape_problems(scenario, name)]
         except DataError as error:
             problems += error.problems
     for name, schema in schemas.items():
@@ -68,7 +74,7 @@ def check_tables(scenario: Scenario) -> dict[str, TableSchema]:
     if scenario.has_target:
         problems += _target_problems(scenario, schemas)
     if scenario.has_target and not problems:
-        for field, table, where in _conditions(scenario):
+        for field, table, where in conditions(scenario):
             problems += _condition_problems(scenario, field, table, where)
     if problems:
         raise DataError(problems)
@@ -297,18 +303,6 @@ def _target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Ite
 def _is_label(dtype: pl.DataType | pl.datatypes.DataTypeClass) -> bool:
     """Whether values can be read as names without a doubt: 1.0 is no name."""
     return dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean)
-
-
-def _conditions(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """Where a SQL expression on events stands, its events table, and the expression."""
-    table, at = scenario.target.table, scenario.examples.at
-    if scenario.target.rule.where is not None:
-        yield ("target", "rule", "where"), table, scenario.target.rule.where
-    for name, spec in (scenario.target.specs or {}).items():
-        if spec.where is not None:
-            yield ("target", "class_names", name, "where"), table, spec.where
-    if isinstance(at, EachEvent) and at.where is not None:
-        yield ("examples", "at", "where"), at.table or table, at.where
 
 
 def _condition_problems(

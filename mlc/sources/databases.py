@@ -5,14 +5,20 @@ from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import polars as pl
 
 from mlc.errors import DataError, Problem, did_you_mean
 from mlc.scenario import Sql, database_file, database_of, expand_environment, without_secrets
-
-_PATIENCE = 20  # seconds until a server that does not answer is given up
+from mlc.sources.guards import (
+    QueryRefusedError,
+    check_duckdb,
+    check_postgres,
+    limited,
+    open_duckdb,
+    open_postgres,
+    open_sqlite,
+)
 
 
 @lru_cache(maxsize=32)
@@ -26,14 +32,14 @@ def read_query(source: Sql, base: Path) -> pl.DataFrame:
     Raises:
         DataError: The database does not answer, or the query is wrong. Its field is `uri` or `query`.
     """
-    with _connected(source.uri, base) as connection:
+    with _connected(source, base) as connection:
         try:
-            frame = pl.read_database(source.query, connection, infer_schema_length=None)
+            frame = _rows(source, connection)
         except Exception as error:  # each driver has its own
             found = _said(error, source.uri)
-            raise DataError(
-                Problem(f"must be a query that the database answers, however: {found}", "query")
-            ) from None
+            if not isinstance(error, QueryRefusedError):
+                found = f"the database does not answer it ({found}). Check the query"
+            raise DataError(Problem(found, "query")) from None
     strange = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Object)]
     if strange:
         rule = (
@@ -56,8 +62,9 @@ def content_of(source: Sql, base: Path) -> str:
 
 
 @contextmanager
-def _connected(uri: str, base: Path) -> Iterator[Any]:
-    """An open connection, closed at the end. Nothing is written where the database lets us say so."""
+def _connected(source: Sql, base: Path) -> Iterator[Any]:
+    """An open connection that can only read, closed at the end."""
+    uri = source.uri
     database = database_of(uri)
     file = database_file(uri, base)
     if database != "postgresql" and not file.is_file():
@@ -66,7 +73,7 @@ def _connected(uri: str, base: Path) -> Iterator[Any]:
         rule = without_secrets(f"a database must be at {file}, however: there is none; {hint}", uri)
         raise DataError(Problem(rule, "uri"))
     try:
-        connection = _connect(database, expand_environment(uri), file)
+        connection = _connect(database, expand_environment(uri), file, source.timeout_seconds)
     except Exception as error:  # each driver has its own
         rule = f"must be a database that answers, however: {_said(error, uri)}"
         raise DataError(Problem(rule, "uri")) from None
@@ -74,22 +81,32 @@ def _connected(uri: str, base: Path) -> Iterator[Any]:
         yield connection
 
 
-def _connect(database: str, uri: str, file: Path) -> Any:
+def _connect(database: str, uri: str, file: Path, seconds: int) -> Any:
     match database:
         case "sqlite":
-            import sqlite3
-
-            return sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)
+            return open_sqlite(file)
         case "duckdb":
-            import duckdb
-
-            return duckdb.connect(str(file), read_only=True)
+            return open_duckdb(file)
         case _:
-            import psycopg
+            return open_postgres(uri, seconds)
 
-            connection = psycopg.connect(uri, connect_timeout=_PATIENCE)
-            connection.read_only = True
-            return connection
+
+def _rows(source: Sql, connection: Any) -> pl.DataFrame:
+    """The rows of a query that is judged first, within its limits of time and memory."""
+    seconds = source.timeout_seconds
+    match database_of(source.uri):
+        case "duckdb":
+            check_duckdb(connection, source.query)
+            with limited(seconds, connection.interrupt):  # which does not reach the cursors of a connection
+                return pl.DataFrame(connection.sql(source.query).to_arrow_table())
+        case "postgresql":
+            check_postgres(connection, source.query)
+            # The server declares a cursor for one SELECT and nothing else.
+            with closing(connection.cursor(name="mlc")) as cursor, limited(seconds, connection.cancel):
+                return pl.read_database(source.query, cursor, infer_schema_length=None)
+        case _:
+            with limited(seconds, connection.interrupt):
+                return pl.read_database(source.query, connection, infer_schema_length=None)
 
 
 def _said(error: Exception, uri: str) -> str:

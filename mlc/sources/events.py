@@ -1,14 +1,14 @@
 """Events tables in the shape of the timeline, joined to their dimensions."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
 from mlc.errors import DataError
-from mlc.scenario import DimensionTable, EventsTable, Scenario
+from mlc.scenario import DimensionTable, EachEvent, EventsTable, Scenario
 from mlc.sources.reading import scan_table
 from mlc.sources.values import id_expr, id_type, moment_expr
 from mlc.tables import ENTITY_ID, TIME
@@ -116,3 +116,15 @@ def rule_expr(scenario: Scenario, where: str) -> pl.Expr:
     if names:
         parts[::2] = [re.sub(rf"\b({names})\.(\w+)", r'"\1.\2"', part) for part in parts[::2]]
     return pl.sql_expr("".join(parts))
+
+
+def conditions(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Yield the field of each SQL expression on events, its events table, and the expression."""
+    table, at = scenario.target.table, scenario.examples.at
+    if scenario.target.rule.where is not None:
+        yield ("target", "rule", "where"), table, scenario.target.rule.where
+    for name, spec in (scenario.target.specs or {}).items():
+        if spec.where is not None:
+            yield ("target", "class_names", name, "where"), table, spec.where
+    if isinstance(at, EachEvent) and at.where is not None:
+        yield ("examples", "at", "where"), at.table or table, at.where

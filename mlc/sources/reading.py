@@ -28,6 +28,7 @@ from mlc.scenario import (
 )
 from mlc.sources.columns import computed_columns, converted
 from mlc.sources.databases import content_of, read_query
+from mlc.sources.faults import READ_ERRORS, first_line, shown_path, source_fault
 from mlc.sources.shapes import INFERRED_ROWS, scan_columnar, scan_json_lines
 from mlc.sources.text_files import read_csv, scan_texts
 
@@ -63,17 +64,26 @@ def files_of(scenario: Scenario, name: str) -> list[Path]:
     if "://" in table.path or (lake and path.exists()):
         return [path]
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in _ENDINGS and not _hidden(p, path))
+        files = sorted(_files_below(path))
     elif path.is_file():
         files = [path]
     else:  # brackets and stars of the scenario's own folder are letters
         pattern = os.path.join(glob.escape(str(scenario.origin.base)), table.path)  # noqa: PTH118
         files = sorted(p.parent.resolve() / p.name for p in map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207
-        files = [file for file in files if file.is_file()]
+        folders = [file for file in files if file.suffix.lower() in _ENDINGS and file.is_dir()]
+        files = [file for file in files if not file.is_dir()]  # a broken link stays, to be named
+        files = sorted({*files, *(below for folder in folders for below in _files_below(folder))})
     if not files:
         rule = f"a file must be at {path}, however: there is none; {_nearby(path)}"
         raise DataError(scenario.problem(("data", "tables", name, "path"), rule))
     return files
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """The files of a folder that have an ending of ours; a link counts even where it leads nowhere."""
+    for path in folder.rglob("*"):
+        if path.suffix.lower() in _ENDINGS and not path.is_dir() and not _hidden(path, folder):
+            yield path
 
 
 def _nearby(path: Path) -> str:
@@ -186,7 +196,7 @@ def scan_source(scenario: Scenario, name: str, files: Sequence[Path] | None = No
     kind = format_of(table, files)
     _require(scenario, name, kind)
     try:
-        frame = _scan(scenario, name, kind, files)
+        frame = _scan(scenario, name, kind, files, files_of(scenario, name))
         frame.collect_schema()
     except DataError as error:
         if all(problem.location for problem in error.problems):
@@ -194,16 +204,28 @@ def scan_source(scenario: Scenario, name: str, files: Sequence[Path] | None = No
         fields = [(("data", "tables", name, problem.field), problem.rule) for problem in error.problems]
         raise DataError(scenario.problem(*pair) for pair in fields) from None
     except Exception as error:
-        if not isinstance(error, POLARS_ERRORS) and not isinstance(kind, Delta | Iceberg):
+        lake = isinstance(kind, Delta | Iceberg)  # their packages raise what they like
+        if not isinstance(error, READ_ERRORS) and not lake:
             raise
-        what = (
-            f"{'an' if isinstance(kind, Iceberg) else 'a'} {kind.kind.capitalize()} table"
-            if isinstance(kind, Delta | Iceberg)
-            else f"{kind.kind.capitalize()} files of one shape"
-        )
-        rule = f"must be {what}, however: {first_line(error)} ({files[0]})"
+        rule = _source_fault(scenario, name, kind, files, error)
         raise DataError(scenario.problem(("data", "tables", name, "path"), rule)) from None
     return frame
+
+
+def _source_fault(scenario: Scenario, name: str, kind: Format, files: list[Path], error: Exception) -> str:
+    if isinstance(kind, Delta | Iceberg):
+        what = "a Delta table" if isinstance(kind, Delta) else "an Iceberg table"
+        return (
+            f"{files[0]}: it cannot be read as {what} ({first_line(error)}). Name the folder of such a table"
+        )
+    if "://" in str(scenario.data.tables[name].path):
+        return f"{scenario.data.tables[name].path}: it cannot be read ({first_line(error)})"
+
+    def alone(some: Sequence[Path] | None) -> pl.LazyFrame:
+        return _scan(scenario, name, kind, list(some or ()), list(some or ()))
+
+    file, fault = source_fault(files, kind, alone, error)
+    return f"{shown_path(file, scenario.origin.base)}: {fault}"
 
 
 def _require(scenario: Scenario, name: str, kind: Format) -> None:
@@ -227,17 +249,16 @@ def _require(scenario: Scenario, name: str, kind: Format) -> None:
         raise DataError(scenario.problem(("data", "tables", name, "format"), rule))
 
 
-def _scan(scenario: Scenario, name: str, kind: Format, files: list[Path]) -> pl.LazyFrame:
+def _scan(scenario: Scenario, name: str, kind: Format, files: list[Path], of: list[Path]) -> pl.LazyFrame:
     table = scenario.data.tables[name]
     # A `Path` would merge the slashes of a URL.
     cloud = "://" in str(table.path)
     paths = [str(table.path)] if cloud else [str(file) for file in files]
-    of = files_of(scenario, name)
     match kind:
         case Parquet():
             return pl.scan_parquet(paths) if cloud else scan_columnar(files, kind, of)
-        case Csv():
-            if cloud:
+        case Csv(encoding=encoding):
+            if cloud or encoding != "utf-8":
                 return read_csv(paths, kind, dict.fromkeys(table.types, pl.String()))
             return scan_texts(files, kind, list(table.types), of)  # types: read letter for letter
         case Arrow():
@@ -258,8 +279,3 @@ def _scan(scenario: Scenario, name: str, kind: Format, files: list[Path]) -> pl.
                 raise DataError(scenario.problem(field, error.problems[0].rule)) from None
         case unreachable:
             assert_never(unreachable)
-
-
-def first_line(error: Exception) -> str:
-    """What an error of a library says first."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,5 +1,6 @@
 """Files of one table compared: their columns, and the types that hold the values of all of them."""
 
+import glob
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -210,7 +211,8 @@ def columnar_shapes(files: Sequence[Path], kind: Parquet | Arrow) -> list[Shape]
 @lru_cache(maxsize=4096)
 def _columnar_shape(file: Path, state: tuple[int, int], kind: str) -> Shape:
     del state
-    schema = pl.read_parquet_schema(file) if kind == "parquet" else pl.read_ipc_schema(file)
+    scan = pl.scan_parquet if kind == "parquet" else pl.scan_ipc
+    schema = scan(file, glob=False).collect_schema()
     return Shape(file, {column: _or_none(dtype) for column, dtype in schema.items()})
 
 
@@ -252,14 +254,16 @@ def scan_json_lines(files: Sequence[Path], texts: Sequence[str], of: Sequence[Pa
         if problems:
             raise DataError(problems)
         schema = {name: uneven.get(name) or next(iter(known[name].values()), pl.Null()) for name in names}
-    frame = pl.scan_ndjson(wanted or [shapes[0].file], infer_schema_length=INFERRED_ROWS, schema=schema)
+    paths = [glob.escape(str(file)) for file in wanted or [shapes[0].file]]  # always taken for patterns
+    frame = pl.scan_ndjson(paths, infer_schema_length=INFERRED_ROWS, schema=schema)
     return frame if wanted else frame.head(0)
 
 
 @lru_cache(maxsize=4096)
 def _json_shape(file: Path, state: tuple[int, int]) -> Shape:
     del state
-    schema = pl.scan_ndjson(file, infer_schema_length=INFERRED_ROWS).collect_schema()
+    frame = pl.scan_ndjson(glob.escape(str(file)), infer_schema_length=INFERRED_ROWS)
+    schema = frame.collect_schema()
     return Shape(file, {column: _or_none(dtype) for column, dtype in schema.items()})
 
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from mlc.errors import DataError, Problem
 from mlc.scenario import Csv
+from mlc.sources.encodings import as_utf8
 from mlc.sources.peek import SEPARATORS, likely_separator, peek
 from mlc.sources.shapes import (
     INFERRED_ROWS,
@@ -56,8 +57,9 @@ def read_csv(
         types: Types of columns that their values must not decide.
     """
     cloud = any("://" in str(file) for file in files)
+    paths = [str(file) for file in files]
     return pl.scan_csv(
-        [str(file) for file in files],
+        paths if csv.encoding == "utf-8" else [as_utf8(path, csv.encoding) for path in paths],
         separator=csv.separator,
         null_values=csv.null_values,
         try_parse_dates=True,
@@ -91,8 +93,7 @@ def _text_problems(files: Sequence[Path], csv: Csv) -> Iterator[Problem]:
     for file in files:
         start = peek(file)
         if start.utf16:
-            mend = f"Write it as UTF-8: iconv -f UTF-16 -t UTF-8 {file.name} > utf8.csv"
-            yield Problem(f"{file} is text in UTF-16, and only UTF-8 can be read. {mend}", "path")
+            yield Problem(f"{file} is UTF-16 text. Add format: {{kind: csv, encoding: utf-16}}", "path")
             return
         if start.text[:4].lower() == "sep=":
             first = start.text.splitlines()[0]

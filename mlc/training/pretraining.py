@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from mlc.atomic import write_text
 from mlc.errors import DataError
 from mlc.events.cutoffs import choose_cutoffs, naive
-from mlc.events.preparing import Say, reading_rows
+from mlc.events.preparing import Say
 from mlc.events.store import EventStore, open_store
 from mlc.events.vocabulary import Vocabulary, fit_vocabulary
 from mlc.models.batch import FutureBatch
@@ -25,7 +25,7 @@ from mlc.models.futures import FixedFutures, FutureBatches, Outputs, RandomCutof
 from mlc.report import foundation_markdown
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
 from mlc.scenario import PretrainSection, Scenario
-from mlc.sources import check_tables, observed_span
+from mlc.sources import check_tables, observed_span, reading
 from mlc.tables import microseconds
 from mlc.training.beginning import beginning_of, check_beginning, check_tables_of
 from mlc.training.fitting import make_trainer, read_checkpoint, run_trainer
@@ -141,7 +141,7 @@ def _prepare(
     if resumed:
         check_tables_of(run, scenario)
     check_tables(scenario)
-    with reading_rows(scenario):
+    with reading(scenario):
         store = open_store(scenario, runs, say)
         plan = plan_time(scenario, store)
     say(f"sees events up to {plan.until:%Y-%m-%d %H:%M}, trains up to {plan.validation_from:%Y-%m-%d %H:%M}")

@@ -15,14 +15,14 @@ from torch import nn
 from mlc.errors import DataError, Problem, RunError
 from mlc.events.cutoffs import choose_cutoffs
 from mlc.events.labels import LABEL, VALUE, Labels
-from mlc.events.preparing import Say, reading_rows
+from mlc.events.preparing import Say
 from mlc.events.store import EventStore
 from mlc.events.vocabulary import FIRST, FieldRows, Vocabulary
 from mlc.models.encoders import Trunk
 from mlc.models.network import Network, TrunkSpec
 from mlc.run import Opening, Run, find_run, fingerprint_of
 from mlc.scenario import AUTO, Scenario, TrunkRate, resolved
-from mlc.sources import check_tables, join_columns, observed_span, scan_table
+from mlc.sources import check_tables, join_columns, observed_span, reading, scan_table
 from mlc.training.foundation_module import Foundation, load_foundation
 from mlc.training.pretraining import pretrain
 from mlc.training.ranks import by_torchrun
@@ -140,7 +140,7 @@ def _fitting(scenario: Scenario, runs: Path) -> str | None:
     if not found:
         return None
     check_tables(scenario)
-    with reading_rows(scenario):
+    with reading(scenario):
         fit_until = choose_cutoffs(scenario, *observed_span(scenario)).fit_until
     allowed = [name for name, until in found.items() if datetime.fromisoformat(until) <= fit_until]
     return max(allowed, key=lambda name: found[name], default=None)

@@ -262,8 +262,7 @@ def test_a_damaged_parquet_file_is_named(refused, tmp_path, damage):
     }[damage]
     (line,) = refused(sales=content)
     assert line.startswith("shop.yaml:")
-    assert "data.tables" in line
-    assert "however: parquet: File out of specification" in line
+    assert "data.tables.sales.path: sales.parquet: it is " in line
 
 
 CSV = SALES.write_csv().splitlines()
@@ -272,10 +271,26 @@ CSV = SALES.write_csv().splitlines()
 @pytest.mark.parametrize(
     ("rows", "found"),
     [
+<<<<<<< HEAD
         ([*CSV[:100], CSV[100] + ",7,8", *CSV[101:]], "found more fields than defined"),
         ([CSV[0], *CSV[1:] * 3, "c01,2024-01-05T00:00:00.000000,3,dear"], "could not parse `dear`"),
         ([CSV[0], *CSV[1:] * 3, "c01,yesterday,3,4"], "could not parse `yesterday`"),
         ([*CSV[:50], "c01,yesterday,3,4", *CSV[50:]], "at is String, not a date or datetime"),
+=======
+        (
+            [*CSV[:100], CSV[100] + ",7,8", *CSV[101:]],
+            "sales.csv: line 101: it has 6 values, the header has 4",
+        ),
+        (
+            [CSV[0], *CSV[1:] * 3, "c01,2024-01-05T00:00:00.000000,3,dear"],
+            "sales.csv: line 12002: price is 'dear', which is not a number",
+        ),
+        (
+            [CSV[0], *CSV[1:] * 3, "c01,yesterday,3,4"],
+            "sales.csv: line 12002: at is 'yesterday', which is not a date or datetime",
+        ),
+        ([*CSV[:50], "c01,yesterday,3,4", *CSV[50:]], "at must be a date or datetime"),
+>>>>>>> 648ec7e (Name what cannot be read and its mend; let a query touch nothing else)
     ],
     ids=["ragged", "late text", "late time", "early time"],
 )

@@ -1,12 +1,8 @@
 """The same rows from every kind of source give the same labels; databases tell no secrets."""
 
 import importlib.util
-import os
-import shutil
-import socket
 import sqlite3
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +17,7 @@ from mlc.events.store import open_store, store_fingerprint
 from mlc.scenario import load_scenario, resolved, scenario_yaml
 from mlc.sources import check_tables, scan_table
 from mlc.sources.databases import forget_queries
+from tests.sources.conftest import PASSWORD
 from tests.support.small_tables import (
     CODES,
     START,
@@ -35,7 +32,6 @@ from tests.support.small_tables import (
 )
 
 DAY = timedelta(days=1)
-PASSWORD = "s3cret@/x"
 ROWS: Rows = anchors("ann") + [
     {"customer": who, "day": START + i * DAY / 3, "product": CODES[i % 6], "price": price, "shop": "north"}
     for i, (who, price) in enumerate([("bob", 0.5), ("eve", None), ("007", 3.0), (None, 3.5)] * 20)
@@ -65,46 +61,6 @@ def refused(place: Path, value: dict[str, Any]) -> list[str]:
 
 
 # ── every kind of source ────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """Address of a server that lives as long as these tests, the password as `${MLC_TEST_PASSWORD}`."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
-    if not programs:
-        pytest.skip("there is no PostgreSQL server on this machine: apt-get install postgresql")
-    bin_ = programs[-1].parent
-    home = Path("/tmp") / f"mlc-postgres-{os.getpid()}"  # a short path: that of a socket has a limit
-    home.mkdir()
-    as_user: list[str] = []
-    if os.geteuid() == 0:  # the server refuses to run as root
-        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-        shutil.chown(home, "postgres")
-    (home / "password").write_text(PASSWORD)
-    (home / "password").chmod(0o644)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-
-    def run(*command: object) -> None:
-        subprocess.run(
-            [*as_user, *map(str, command)], check=True, cwd=home, timeout=60, stdout=subprocess.DEVNULL
-        )
-
-    database = home / "db"
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {home} -F"
-    try:
-        run(bin_ / "initdb", "-D", database, "-U", "me", "-A", "scram-sha-256", "-E", "UTF8", "--no-sync",
-            "--pwfile", home / "password")  # fmt: skip
-        run(bin_ / "pg_ctl", "-D", database, "-w", "-l", home / "log", "-o", options, "start")
-    except (OSError, subprocess.SubprocessError) as error:
-        shutil.rmtree(home)
-        pytest.skip(f"the PostgreSQL server of this machine does not start: {error}")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLC_TEST_PASSWORD", quote(PASSWORD, safe=""))
-        yield f"postgresql://me:${{MLC_TEST_PASSWORD}}@127.0.0.1:{port}/postgres"
-    run(bin_ / "pg_ctl", "-D", database, "-m", "immediate", "stop")
-    shutil.rmtree(home)
 
 
 def write_sqlite(path: Path, frame: pl.DataFrame = FRAME) -> None:
@@ -226,9 +182,9 @@ def test_compressed_text_files_are_read_by_the_ending_before_the_last(tmp_path):
 def test_junk_in_a_new_format_is_a_problem_of_the_path(tmp_path, path):
     write_shop(tmp_path, ROWS)
     (tmp_path / path).write_bytes(b"junk\n\xff")
-    kind = path.partition(".")[2].capitalize()
+    what = "it is not an Arrow file" if path.endswith("arrow") else "line 2: the byte 0xFF is not UTF-8 text"
     (found,) = refused(tmp_path, sales(path=path))
-    assert f"data.tables.sales.path: must be {kind} files of one shape, however: " in found
+    assert f"data.tables.sales.path: {path}: {what}" in found
 
 
 @pytest.mark.parametrize(("kind", "name"), [("delta", "a Delta table"), ("iceberg", "an Iceberg table")])
@@ -237,8 +193,9 @@ def test_a_folder_that_is_no_lake_table_is_refused(tmp_path, kind, name):
     write_shop(tmp_path, ROWS)
     (tmp_path / "empty").mkdir()
     (found,) = refused(tmp_path, sales(path="empty", format=kind))
-    assert found.startswith(f"path: empty | data.tables.sales.path: must be {name}, however: ")
-    assert found.endswith(f"({tmp_path}/empty)")
+    assert found.startswith(
+        f"path: empty | data.tables.sales.path: {tmp_path}/empty: it cannot be read as {name} ("
+    )
     (found,) = refused(tmp_path, sales(path="nowhere", format=kind))
     assert "a file must be at" in found
 

@@ -196,7 +196,7 @@ def test_semicolons_within_the_values_of_a_sound_file_are_no_separators(tmp_path
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
 def test_utf16_is_named_as_what_it_is(tmp_path, encoding):
     write(tmp_path, a=SOUND.encode(encoding))
-    assert "is text in UTF-16, and only UTF-8 can be read. Write it as UTF-8: iconv" in refused(
+    assert "is UTF-16 text, not a CSV file. Write format: {kind: csv, encoding: utf-16}" in refused(
         scenario_of(tmp_path)
     )
 

@@ -16,12 +16,12 @@ from mlc.commands.init.texts import keep_matching, text_format, text_types
 from mlc.errors import DataError, MlcError, Problem, did_you_mean
 from mlc.scenario import Scenario
 from mlc.sources import (
-    POLARS_ERRORS,
     Reading,
     converted_expr,
-    first_line,
+    file_problems,
     offsets_of,
     read_time,
+    reading,
     scan_table,
 )
 
@@ -170,12 +170,14 @@ def look_at(paths: Sequence[Path]) -> dict[str, Seen]:
     problems: list[Problem] = []
     for name, path in named.items():
         try:
-            seen[name] = _with_written(_profile(name, path, scan_table(opened, name)), _written(raw[name]))
+            faults = file_problems(opened, name)
+            if faults:
+                raise DataError(faults)
+            with reading(opened, name):
+                profile = _profile(name, path, scan_table(opened, name))
+            seen[name] = _with_written(profile, _written(raw[name]))
         except DataError as error:
             problems += [Problem(p.rule, location=str(path)) for p in error.problems]
-        except POLARS_ERRORS as error:
-            rule = f"cannot be read: {first_line(error)}. Name one table by one path, or mend the file."
-            problems.append(Problem(rule, location=str(path)))
     if problems:
         raise DataError(problems)
     return seen
