@@ -24,7 +24,7 @@ def test_the_card_of_a_run_is_made_of_its_report_and_scenario(run):
             f"| {label['name']} | {label['support']:,} | {label['prevalence']:.4f} | {label['auroc']:.3f} ("
         )
         assert shown in card
-    macro = report["splits"]["test"]["macro"]
+    macro = report["splits"]["test"]["judged"]
     assert f"| model | {macro['auroc']:.3f} (" in card
     assert report["verdict"].split(":")[0] in card
     for told in ("Window: 28 days", "Rule `exists`", "events at bought_at", "passed", "mlc predict"):
