@@ -15,6 +15,8 @@ from mlc.commands.outputs import Input, Output, _fits, check_outputs, inputs_of
 from mlc.scenario import load_scenario
 from tests.support.shop_tables import SCENARIO, shop_tables, snapshot, write_shop
 
+NAMELESS = "\n".join(line for line in SCENARIO.splitlines() if not line.startswith("name:")) + "\n"
+
 
 @pytest.fixture
 def shop(mlc, tmp_path):  # noqa: ARG001 - `mlc` makes it the working folder
@@ -93,7 +95,7 @@ def test_a_file_that_would_fit_the_pattern_of_a_table_is_refused(refused, parts,
 
 def test_the_default_files_never_land_in_the_pattern_of_a_table(refused, shop):
     shutil.copy(shop / "sales.parquet", shop / "sales-1.parquet")
-    said = refused("labels", "shop.yaml", "--set", "data.tables.sales.path=[!iu]*.parquet")
+    said = refused("labels", "shop.yaml", "--set", "data.tables.sales.path='[!iu]*.parquet'")
     assert "--out examples.parquet: fits the pattern of a table" in said
 
 
@@ -124,7 +126,7 @@ def test_the_page_is_checked_as_well_and_all_is_said_at_once(refused):
 def test_runs_in_the_folder_or_pattern_of_a_table_are_refused(refused, command):
     inside = ("--set", "data.tables.sales.path=in", "--runs-dir", "in/runs")
     assert "--runs-dir in/runs: lies in the folder of a table" in refused(command, "shop.yaml", *inside)
-    around = ("--set", "data.tables.sales.path=**/*.parquet")
+    around = ("--set", "data.tables.sales.path='**/*.parquet'")
     assert "--runs-dir runs: fits the pattern of a table" in refused(command, "shop.yaml", *around)
 
 
@@ -168,7 +170,7 @@ def test_nothing_is_written_into_a_run_or_a_store(refused, shop, out):
 
 
 def test_a_shared_data_section_and_the_scenario_are_inputs(shop):
-    data, rest = SCENARIO.split("target:", 1)
+    data, rest = NAMELESS.split("target:", 1)
     (shop / "tables.yaml").write_text("\n".join(line.removeprefix("  ") for line in data.splitlines()[1:]))
     (shop / "shop.yaml").write_text(f"data: tables.yaml\ntarget:{rest}")
     names = {one.path.name for one in inputs_of(load_scenario(shop / "shop.yaml"), shop / "runs")}
@@ -192,7 +194,7 @@ def test_files_beside_tables_are_written_as_before(mlc):
 @pytest.mark.parametrize("name", ["store", "Store", "shop.previous", "a" * 201])
 def test_a_name_that_means_something_in_the_folder_of_the_runs_is_refused(refused, shop, name):
     path = shop / "shop.yaml"
-    path.write_text(f"name: {name}\n{SCENARIO}")
+    path.write_text(f"name: {name}\n{NAMELESS}")
     for command in ("check", "labels", "train", "pretrain"):
         assert "shop.yaml:1: name: " in refused(command, "shop.yaml")
     path.write_text(SCENARIO)
@@ -202,7 +204,7 @@ def test_a_name_that_means_something_in_the_folder_of_the_runs_is_refused(refuse
 
 
 def test_a_file_called_store_needs_a_name(refused, shop):
-    shutil.copy(shop / "shop.yaml", shop / "store.yaml")
+    (shop / "store.yaml").write_text(NAMELESS)
     said = refused("train", "store.yaml")
     assert said == "store.yaml:1: name: store is the folder of the event stores. Choose another name.\n"
 
