@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field
 
-from mlc.scenario.fields import Days, Moment, Section, Text, kind_from_text
+from mlc.scenario.fields import Count, Days, Moment, Section, Seed, Text, kind_from_text
 from mlc.scenario.source_tables import RowSql
 
 
@@ -24,7 +24,7 @@ class RandomDays(Section):
     kind: Literal["random"]
     per_entity: Annotated[int, Field(ge=1, le=1_000)] = 1
     """How many in each split; fewer where the entity has fewer days."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 7
+    seed: Seed = 7
     """Another seed draws other days; those of an entity do not depend on the other entities."""
 
 
@@ -50,7 +50,7 @@ class ExamplesSection(Section):
     """Cutoffs of each entity's own instead of a grid: `each_event`, or `random` days. By default the test has
     those of the last tenth of the time with complete windows, of a window's length at least; validation those
     of as much time before it. A cutoff whose window would reach into the next split is left out."""
-    train_cutoffs: Annotated[int, Field(ge=1)] = 26
+    train_cutoffs: Count = 26
     """At most this many training cutoffs (with `at`: of each entity), the newest ones: a year on the default
     grid of a window of 28 days. Fewer make training shorter."""
     validation_from: Moment | None = None
@@ -60,14 +60,14 @@ class ExamplesSection(Section):
     observed_until: Moment | None = None
     """The tables are complete up to this moment: later events make no target. Default: the time of the
     last event."""
-    min_history_events: Annotated[int, Field(ge=1)] = 1
+    min_history_events: Count = 1
     """An entity is an example only with at least this many events up to the cutoff."""
     active_within_days: Days | None = None
     """An entity is an example only with an event in that many days up to the cutoff. Default: no such
     limit."""
     holdout_entities: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the entities that training never sees; validation and test then have only these."""
-    max_entities: Annotated[int, Field(ge=1)] | None = None
+    max_entities: Count | None = None
     """Use a random sample of at most so many entities, for a quick trial."""
     drop_all_negative: bool = False
     """Leave out examples without a positive target. The scores are then no longer those of all entities."""

@@ -89,14 +89,20 @@ def as_moment(value: date | datetime) -> datetime:
     return value if value.tzinfo is None else value.astimezone(UTC)
 
 
+FIRST_YEAR, LAST_YEAR = 1000, 8999
+"""Centuries away from both ends of the calendar: windows before and after a moment must be dates too."""
+
+
 def _moment(value: object) -> datetime:
     try:
         if isinstance(value, str) and re.fullmatch(MOMENT_PATTERN, value):
             value = read_moment(value)
-        if isinstance(value, date):
+        if isinstance(value, date) and FIRST_YEAR <= value.year <= LAST_YEAR:
             return as_moment(value)
     except (ValueError, OverflowError):
         pass  # no such day: the same message as for anything else that is not a date
+    if isinstance(value, date):
+        raise PydanticCustomError("moment", "must be a date in the years 1000 to 8999")
     raise PydanticCustomError("moment", "must be a date such as 2024-03-31 or 2024-03-31T18:00:00")
 
 
@@ -142,6 +148,16 @@ RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), AfterVa
 Text = Annotated[str, Field(min_length=1)]
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(expand_environment)]
 Days = Annotated[int, Field(ge=1, le=36_500)]  # a century; more would overflow dates
+MOST_WINDOWS = 100
+"""Lengths of windows in one list."""
+Count = Annotated[int, Field(ge=1, le=10**9)]
+"""How many of something: more than a billion is a slip, and more than 2**63 no table can hold."""
+Factor = Annotated[float, Field(ge=1e-6, le=1e6)]
+"""A weight, rate or ratio whose square still fits into a 32-bit float."""
+LearningRate = Annotated[float, Field(ge=1e-9, le=1.0)]
+WeightDecay = Annotated[float, Field(ge=0.0, le=1.0)]
+Exponent = Annotated[float, Field(ge=0.0, le=100.0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 MemorySize = Annotated[
     str, AfterValidator(_memory_size), Field(json_schema_extra={"pattern": f"^{MEMORY_PATTERN}$"})
 ]

@@ -4,7 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from mlc.scenario.fields import Days, Moment, Section
+from mlc.scenario.fields import (
+    MOST_WINDOWS,
+    Count,
+    Days,
+    LearningRate,
+    Moment,
+    Section,
+    Seed,
+    WeightDecay,
+)
 
 AUTO = "auto"
 """As `model.foundation`: find one, or make it."""
@@ -13,7 +22,7 @@ AUTO = "auto"
 class TrunkRate(Section):
     """A learning rate of its own for what was pre-trained."""
 
-    trunk_learning_rate: Annotated[float, Field(gt=0.0)]
+    trunk_learning_rate: LearningRate
     """Highest learning rate of the trunk; that of everything else is `train.learning_rate`."""
 
 
@@ -47,26 +56,26 @@ class PretrainSection(Section):
     until: Moment | None = None
     """Nothing after this moment is seen. Default: the first validation cutoff of the scenario; the last event
     where the file holds tables alone."""
-    horizons_days: Annotated[list[Days], Field(min_length=1), AfterValidator(_rising)] = Field(
-        default=[7, 28, 91]
-    )
+    horizons_days: Annotated[
+        list[Days], Field(min_length=1, max_length=MOST_WINDOWS), AfterValidator(_rising)
+    ] = Field(default=[7, 28, 91])
     """The values of each category are foreseen over so many days. Those longer than a third of the time are
     left out."""
-    values: Annotated[int, Field(ge=1)] = 256
+    values: Count = 256
     """The most frequent values of a field are foreseen one by one; all others share 32 outputs."""
     preset: Literal["nano", "small", "base"] = "small"
     """Length of the entity vectors: 32, 128 or 256."""
-    cutoffs_per_entity: Annotated[int, Field(ge=1)] = 4
+    cutoffs_per_entity: Annotated[int, Field(ge=1, le=1_000)] = 4
     """Random days of each entity in an epoch; each epoch draws others."""
-    epochs: Annotated[int, Field(ge=1)] = 20
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 20
     """Epochs at most."""
-    patience: Annotated[int, Field(ge=1)] = 4
+    patience: Count = 4
     """Stop after this many epochs without a better validation loss."""
-    batch_size: Annotated[int, Field(ge=1)] = 256
+    batch_size: Count = 256
     """Examples in a step, on each device."""
-    learning_rate: Annotated[float, Field(gt=0.0)] = 2.0e-3
+    learning_rate: LearningRate = 2.0e-3
     """Highest learning rate; it rises for a twentieth of the steps and falls along a cosine."""
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.02
+    weight_decay: WeightDecay = 0.02
     """Decoupled weight decay (AdamW) on matrices."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 7
+    seed: Seed = 7
     """Fixes initial weights and cutoffs."""

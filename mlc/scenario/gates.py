@@ -36,7 +36,7 @@ def _text(sign: str) -> type[str]:
 
 _Share = Annotated[float, Field(gt=0.0, le=1.0)]
 _ShareAtLeast = Annotated[_Share, BeforeValidator(_bound(">="), json_schema_input_type=_Share | _text(">="))]
-_Loss = Annotated[float, Field(gt=0.0)]
+_Loss = Annotated[float, Field(gt=0.0, le=1e6)]
 _LossAtMost = Annotated[_Loss, BeforeValidator(_bound("<="), json_schema_input_type=_Loss | _text("<="))]
 
 

@@ -96,10 +96,15 @@ def _rule(item: ErrorDetails, value: object) -> str:
             return item["msg"]
         case _ if kind in _NUMBER_RULES:
             words, bound = _NUMBER_RULES[kind]
-            return f"must be {words} {context[bound]:g}, however: {shown(given)}"
+            return f"must be {words} {_figure(context[bound])}, however: {shown(given)}"
         case _:
             advice = "; remove the quotes" if kind in ("int_type", "float_type") and _is_number(given) else ""
             return f"{_KIND_RULES.get(kind, item['msg'])}, however: {shown(given)}{advice}"
+
+
+def _figure(bound: float) -> str:
+    """A bound as one would type it: 4294967296, 1e-09, 0.5."""
+    return str(int(bound)) if float(bound).is_integer() else f"{bound:g}"
 
 
 def _is_number(given: object) -> bool:

@@ -15,12 +15,12 @@ from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, did_you_mean
 from mlc.scenario.examples import ExamplesSection, RandomDays
-from mlc.scenario.fields import FilePath, RunName, Section, distinct
+from mlc.scenario.fields import Count, FilePath, RunName, Section, distinct
 from mlc.scenario.foundation import PretrainSection, Tune
 from mlc.scenario.gates import Baseline, GatesSection
 from mlc.scenario.origin import Keys, Origin, dotted
 from mlc.scenario.source_tables import Tables
-from mlc.scenario.target import TargetSection
+from mlc.scenario.target import MOST_LABELS, TargetSection, TopClasses
 from mlc.scenario.thresholds import ContactSection, ShortThresholds, Thresholds
 from mlc.scenario.train import TrainSection
 
@@ -47,7 +47,7 @@ class ModelSection(Section):
     context: Literal["none", "gru", "transformer"] = "none"
     """Reads the events one after the other, all columns and the time between them: by a recurrent network
     (`gru`) or by attention (`transformer`)."""
-    max_events: Annotated[int, Field(ge=1)] | None = None
+    max_events: Count | None = None
     """Only the newest so many events of each example enter memory, foundation and context; the label
     histories see all. It bounds the peak memory. Default: 256 where there is a context, else all."""
     foundation: FilePath | None = None
@@ -60,7 +60,7 @@ class ModelSection(Section):
     hedge: bool = True
     """Beside what starts from a foundation, train as much that does not see it; the score is a weighted mean
     in logits, and validation chooses the weight by the loss. So a foundation that misleads costs little."""
-    members: Annotated[int, Field(ge=1)] = 1
+    members: Annotated[int, Field(ge=1, le=100)] = 1
     """So many networks, trained side by side from different first weights; the score is the mean of theirs.
     Costs as many times the training and the scoring."""
     blend: Literal["none", "boosting"] = "none"
@@ -264,6 +264,12 @@ class Scenario(Section):
     def _labels_contradictions(self) -> Iterator[Problem]:
         target = self.target
         names = target.names
+        count = len(names) if names is not None else 0
+        if isinstance(target.class_names, TopClasses):
+            count = target.class_names.top * len(target.windows)
+        if count > MOST_LABELS:
+            rule = f"at most {MOST_LABELS} labels, one for each name and window, but these are {count}."
+            yield self.problem("target.class_names", f"{rule} Use fewer names or fewer windows.")
         if names is not None and len(set(names)) < len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
             rule = f"each label must have a name of its own, however: {', '.join(twice)} twice; rename one"

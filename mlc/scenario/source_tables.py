@@ -6,7 +6,16 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Vali
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from mlc.scenario.database import DatabaseUri
-from mlc.scenario.fields import FilePath, MemorySize, OneOrMany, Section, Text, distinct, kind_from_text
+from mlc.scenario.fields import (
+    Count,
+    FilePath,
+    MemorySize,
+    OneOrMany,
+    Section,
+    Text,
+    distinct,
+    kind_from_text,
+)
 from mlc.scenario.row_sql import row_sql
 
 RowSql = Annotated[Text, AfterValidator(row_sql)]
@@ -164,9 +173,9 @@ class Category(Section):
     """One of several values: an embedding row for each frequent one; the others share one row, or several."""
 
     kind: Literal["category"] = "category"
-    min_count: Annotated[int, Field(ge=1)] = 20
+    min_count: Count = 20
     """Values seen in fewer rows of the training period share one row."""
-    hash_rows: Annotated[int, Field(ge=0)] = 0
+    hash_rows: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Instead of one, let these rarer values share so many rows, dealt out by a hash of their text. One that
     was never seen, or once, still has the row of all others."""
 

@@ -8,8 +8,21 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from mlc.scenario.fields import Days, FilePath, OneOrMany, Section, Text, distinct, kind_from_text
+from mlc.scenario.fields import (
+    MOST_WINDOWS,
+    Count,
+    Days,
+    FilePath,
+    OneOrMany,
+    Section,
+    Text,
+    distinct,
+    kind_from_text,
+)
 from mlc.scenario.source_tables import RowSql
+
+MOST_LABELS = 60_000
+"""Labels are numbered with 16 bits."""
 
 
 class RuleSection(Section):
@@ -30,7 +43,7 @@ class CountAtLeast(RuleSection):
     """The target is 1 when at least `times` events with the label lie in the window."""
 
     kind: Literal["count_at_least"]
-    times: Annotated[int, Field(ge=1)]
+    times: Count
     """How many events it takes."""
 
 
@@ -40,7 +53,7 @@ class SumAtLeast(RuleSection):
     kind: Literal["sum_at_least"]
     column: Text
     """The number that is added up; nulls add nothing. A joined one is `dimension.column`."""
-    amount: Annotated[float, Field(gt=0.0)]
+    amount: Annotated[float, Field(gt=0.0, le=1e18)]
     """How much it takes."""
 
 
@@ -64,9 +77,9 @@ Rule = Annotated[Exists | CountAtLeast | SumAtLeast | New | Lapsed, Discriminato
 class TopClasses(Section):
     """The most frequent values of the column in the training period."""
 
-    top: Annotated[int, Field(ge=1)]
+    top: Annotated[int, Field(ge=1, le=MOST_LABELS)]
     """How many labels."""
-    min_support: Annotated[int, Field(ge=1)] = 1
+    min_support: Count = 1
     """Leave out values with fewer events than this in the training period."""
 
 
@@ -165,7 +178,9 @@ def _one_or_several(value: object) -> str:
 
 Windows = Annotated[
     Annotated[Days, Tag("one")]
-    | Annotated[list[Days], Field(min_length=1), AfterValidator(_rising), Tag("several")],
+    | Annotated[
+        list[Days], Field(min_length=1, max_length=MOST_WINDOWS), AfterValidator(_rising), Tag("several")
+    ],
     Discriminator(_one_or_several),
 ]
 

@@ -7,7 +7,18 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from mlc.scenario.fields import Section, Text, distinct, kind_from_text
+from mlc.scenario.fields import (
+    Count,
+    Exponent,
+    Factor,
+    LearningRate,
+    Section,
+    Seed,
+    Text,
+    WeightDecay,
+    distinct,
+    kind_from_text,
+)
 from mlc.scenario.origin import Keys
 
 
@@ -19,11 +30,10 @@ def _number_balanced_or_labels(value: object) -> str | None:
     return "balanced" if value == "balanced" else None
 
 
-_Weight = Annotated[float, Field(gt=0.0)]
 PosWeight = Annotated[
-    Annotated[_Weight, Tag("number")]
+    Annotated[Factor, Tag("number")]
     | Annotated[Literal["balanced"], Tag("balanced")]
-    | Annotated[dict[Text, _Weight], Tag("labels")],
+    | Annotated[dict[Text, Factor], Tag("labels")],
     Discriminator(
         _number_balanced_or_labels,
         custom_error_type="pos_weight",
@@ -45,7 +55,7 @@ class Focal(Section):
     """Focal loss: well-scored examples weigh less. The scores are no longer calibrated."""
 
     kind: Literal["focal"]
-    gamma: Annotated[float, Field(ge=0.0)] = 2.0
+    gamma: Exponent = 2.0
     """How much less; 0 is binary cross-entropy."""
 
 
@@ -55,9 +65,9 @@ class Asymmetric(Section):
     """
 
     kind: Literal["asymmetric"]
-    gamma_negative: Annotated[float, Field(ge=0.0)] = 4.0
+    gamma_negative: Exponent = 4.0
     """How much less a negative target weighs the lower its score."""
-    gamma_positive: Annotated[float, Field(ge=0.0)] = 1.0
+    gamma_positive: Exponent = 1.0
     """How much less a positive target weighs the higher its score."""
     clip: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
     """Scores of negatives are lowered by this first, so that very low ones count for nothing."""
@@ -74,7 +84,7 @@ def _number_or_share(value: object) -> str | None:
 
 
 Batches = Annotated[
-    Annotated[int, Field(ge=1), Tag("number")] | Annotated[float, Field(gt=0.0, le=1.0), Tag("share")],
+    Annotated[Count, Tag("number")] | Annotated[float, Field(gt=0.0, le=1.0), Tag("share")],
     Discriminator(
         _number_or_share,
         custom_error_type="batches",
@@ -90,7 +100,7 @@ def _number_or_auto(value: object) -> str | None:
 
 
 Devices = Annotated[
-    Annotated[int, Field(ge=1), Tag("number")] | Annotated[Literal["auto"], Tag("auto")],
+    Annotated[Annotated[int, Field(ge=1, le=4096)], Tag("number")] | Annotated[Literal["auto"], Tag("auto")],
     Discriminator(
         _number_or_auto,
         custom_error_type="devices",
@@ -119,30 +129,30 @@ LoggerName = Literal["csv", "tensorboard", "mlflow", "wandb"]
 class TrainSection(Section):
     """How the model is trained. Most names are PyTorch Lightning's."""
 
-    epochs: Annotated[int, Field(ge=1)] = 12
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 12
     """Passes over the training examples at most."""
     monitor: Monitor | None = None
     """What is best on validation, for early stopping and for the weights that are kept: `log_loss`,
     `macro_ap`, `macro_auroc`, or `label:Dress` for one label's average precision. Default: `log_loss`, the
     steadiest; `macro_ap` where `loss` is not plain `bce`."""
-    patience: Annotated[int, Field(ge=1)] = 5
+    patience: Count = 5
     """Stop after this many epochs in which `monitor` does not get better."""
-    batch_size: Annotated[int, Field(ge=1)] = 512
+    batch_size: Count = 512
     """Examples in a batch, on each device."""
-    accumulate_grad_batches: Annotated[int, Field(ge=1)] = 1
+    accumulate_grad_batches: Count = 1
     """Batches in a step: as if they were one, at the memory of one."""
-    learning_rate: Annotated[float, Field(gt=0.0)] = 2.0e-3
+    learning_rate: LearningRate = 2.0e-3
     """Highest learning rate; it rises for a twentieth of the steps and falls along a cosine."""
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.02
+    weight_decay: WeightDecay = 0.02
     """Decoupled weight decay (AdamW) on matrices."""
     loss: Annotated[
         Loss,
         BeforeValidator(kind_from_text, json_schema_input_type=Loss | Literal["bce", "focal", "asymmetric"]),
     ] = Bce()
     """What is minimised."""
-    label_weights: dict[Text, _Weight] = Field(default={})
+    label_weights: dict[Text, Factor] = Field(default={})
     """How much a label counts in the loss: `{Dress: 2}`, others 1."""
-    half_life_days: _Weight | None = None
+    half_life_days: Factor | None = None
     """An example counts half as much for each so many days that its cutoff lies before the newest training
     cutoff. Default: all count alike."""
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = 0.98
@@ -151,7 +161,7 @@ class TrainSection(Section):
     refit: bool = False
     """Train once more on all examples, also those of validation and test, for as many epochs as were best;
     `mlc predict` then scores with these weights. Report, calibration and thresholds are of the first ones."""
-    gradient_clip_val: Annotated[float, Field(gt=0.0)] | None = 1.0
+    gradient_clip_val: Factor | None = 1.0
     """Largest norm of the gradient, of each network by itself; null for none."""
     limit_train_batches: Batches | None = None
     """Use only so many training batches an epoch (whole number) or such a share of them (0 to 1)."""
@@ -165,13 +175,13 @@ class TrainSection(Section):
     """How several devices work together: `ddp` has the model on each, `fsdp` (GPUs only) a part of it."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
     """Number format of the computation."""
-    checkpoint_minutes: _Weight = 10.0
+    checkpoint_minutes: Factor = 10.0
     """Minutes between two checkpoints within an epoch: so much is trained again when a run is killed."""
     loggers: Annotated[list[LoggerName], AfterValidator(distinct)] = Field(default=["csv"])
     """Where the curves go beside `log.jsonl`: `csv` and `tensorboard` into `logs/` of the run, `mlflow` and
     `wandb` to where their own environment variables say. Each but csv is an extra: `pip install
     'mlc[tensorboard]'`."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 7
+    seed: Seed = 7
     """Fixes initial weights, order of the batches and hold-out entities."""
 
     @model_validator(mode="before")

@@ -27,9 +27,6 @@ def make_trainer(hardware: TrainSection, callbacks: list[Callback], **options: A
         hardware: Gives kind and number of devices, and how they work together.
         callbacks: All of them.
         options: The trainer's other arguments.
-
-    Raises:
-        RunError: Such devices are not there.
     """
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -39,8 +36,6 @@ def make_trainer(hardware: TrainSection, callbacks: list[Callback], **options: A
         devices = 1
     strategy: Strategy | str = "auto"
     if hardware.strategy == "fsdp":
-        if not gpus:
-            raise RunError("train.strategy: fsdp needs GPUs, however: there is none; set it to ddp")
         strategy = FSDPStrategy(state_dict_type="full")
     elif hardware.strategy == "ddp" or devices != 1 or nodes > 1:
         strategy = DDPStrategy(**_no_buffer_sync())

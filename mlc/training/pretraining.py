@@ -28,6 +28,7 @@ from mlc.scenario import PretrainSection, Scenario
 from mlc.sources import check_tables, observed_span, reading
 from mlc.tables import microseconds
 from mlc.training.beginning import beginning_of, check_beginning, check_tables_of
+from mlc.training.devices import check_devices
 from mlc.training.fitting import make_trainer, read_checkpoint, run_trainer
 from mlc.training.foundation_module import (
     MONITOR,
@@ -93,6 +94,7 @@ def pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dict
         KeyboardInterrupt: The user stopped; `--resume` goes on.
         Terminated: The system did.
     """
+    check_devices(scenario)
     with own_run(runs, scenario, say):
         return _pretrain(scenario, runs, opening, say)
 

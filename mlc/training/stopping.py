@@ -71,11 +71,17 @@ class Loaders(ResumableLoaders):
 
     def training(self) -> Loader:
         """All of the training split, in a new order in each epoch."""
-        return self._planned("train", self.train_section.batch_size, self.train_section.seed)
+        loader = self._planned("train", self.train_section.batch_size, self.train_section.seed)
+        assert self.trainer is not None
+        self.trainer.limit_train_batches = _at_least_one(self.trainer.limit_train_batches, len(loader))
+        return loader
 
     def val_dataloader(self) -> Loader:
         """All of the validation split."""
-        return self._planned("validation", EVALUATION_BATCH, None)
+        loader = self._planned("validation", EVALUATION_BATCH, None)
+        assert self.trainer is not None
+        self.trainer.limit_val_batches = _at_least_one(self.trainer.limit_val_batches, len(loader))
+        return loader
 
     def _planned(self, split: str, batch_size: int, seed: int | None) -> Loader:
         assert self.trainer is not None
@@ -87,6 +93,16 @@ class Loaders(ResumableLoaders):
             )
         batch_size = min(batch_size, len(positions) // world)  # Lightning wants a batch for every rank
         return Loader(self.examples, BatchPlan(positions, batch_size, seed, self.trainer.global_rank, world))
+
+
+def _at_least_one(limit: int | float, batches: int) -> int | float:
+    """A share of the batches as their number: Lightning refuses a share that rounds to none.
+
+    Examples:
+        >>> _at_least_one(0.01, 7), _at_least_one(0.5, 7), _at_least_one(1.0, 7), _at_least_one(0, 7)
+        (1, 3, 1.0, 0)
+    """
+    return max(1, int(limit * batches)) if isinstance(limit, float) and limit < 1 else limit
 
 
 class EpochLines(Callback):

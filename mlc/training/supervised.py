@@ -50,6 +50,7 @@ from mlc.tables import (
     targets_of,
 )
 from mlc.training.beginning import beginning_of, check_beginning, check_tables_of
+from mlc.training.devices import check_devices
 from mlc.training.fitting import make_trainer, read_checkpoint, run_trainer
 from mlc.training.frozen import FrozenMemory
 from mlc.training.hedging import choose_hedge, hedge_notes, keep_hedge
@@ -98,6 +99,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     """
     check_boosting(scenario)
     check_loggers(scenario)
+    check_devices(scenario)
     with own_run(setting.runs, scenario, say):
         return _train(scenario, setting, say)
 

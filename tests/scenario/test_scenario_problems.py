@@ -49,7 +49,7 @@ REFUSED_SECTIONS = [
     ("train", "{epochs: 2.5}", "train.epochs: must be a whole number, however: 2.5"),
     ("train", "{epochs: 0}", "train.epochs: must be at least 1, however: 0"),
     ("train", "{learning_rate: true}", "train.learning_rate: must be a number, however: true"),
-    ("train", "{learning_rate: 0}", "train.learning_rate: must be greater than 0, however: 0"),
+    ("train", "{learning_rate: 0}", "train.learning_rate: must be at least 1e-09, however: 0"),
     ("train", "{learning_rate: .inf}", "train.learning_rate: must be a finite number, however: inf"),
     ("train", "{limit_val_batches: 0}", "train.limit_val_batches: must be at least 1, however: 0"),
     ("train", "{limit_val_batches: 1.5}", "train.limit_val_batches: must be at most 1, however: 1.5"),
@@ -61,7 +61,7 @@ REFUSED_SECTIONS = [
     ),
     ("train", "{devices: al}", "train.devices: must be auto or a whole number of devices, however: 'al'"),
     ("train", "{strategy: dp}", "train.strategy: must be auto, ddp or fsdp, however: 'dp'"),
-    ("train", "{seed: 4294967296}", "train.seed: must be less than 4.29497e+09, however: 4294967296"),
+    ("train", "{seed: 4294967296}", "train.seed: must be less than 4294967296, however: 4294967296"),
     (
         "train",
         "{loggers: [tensorbord]}",
@@ -174,10 +174,10 @@ REFUSED_SECTIONS = [
     ),
     (
         "examples",
-        "{validation_from: 9999-12-31, test_from: 0001-01-01}",
+        "{validation_from: 8999-12-31, test_from: 1000-01-01}",
         "examples.validation_from: must lie at least "
-        "21 days (gap and window) before test_from, however: 9999-12-31 and 1-01-01; move it back "
-        "by 3652079 days",
+        "21 days (gap and window) before test_from, however: 8999-12-31 and 1000-01-01; move it back "
+        "by 2921960 days",
     ),
     (
         "examples",

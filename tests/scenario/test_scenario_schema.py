@@ -105,10 +105,10 @@ def holds(word: str, rule: Any, schema: Any, value: Any) -> bool:
             return all(accepts(rule, name) for name in mapping)
         case "items":
             return not isinstance(value, list) or all(accepts(rule, item) for item in value)
-        case "minLength" | "maxLength" | "minItems" | "minProperties":
+        case "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties":
             kind: type[Any] = {"L": str, "I": list, "P": dict}[word[3]]
             size = len(value) if isinstance(value, kind) else rule
-            return bool(size <= rule if word == "maxLength" else size >= rule)
+            return bool(size <= rule if word.startswith("max") else size >= rule)
         case "pattern":
             return not isinstance(value, str) or re.search(rule, value) is not None
         case _:
