@@ -8,9 +8,10 @@
 Everything else that escapes is an internal error: exit code 3, with a trace in the run folder.
 """
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from mlc.names import nearest, synonym_of
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,9 @@ def did_you_mean(wrong: str, known: Iterable[str], *, otherwise: int = 6) -> str
         'known: column, window_days'
     """
     names = sorted(set(known))
-    lowered = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(wrong.lower(), lowered, n=3, cutoff=0.6)
+    synonym = synonym_of(wrong, names)
+    near = [synonym] if synonym else nearest(wrong, names)
     if near:
-        return f"did you mean {' or '.join(lowered[name] for name in near)}?"
+        return f"did you mean {' or '.join(near)}?"
     shown = ", ".join(names[:otherwise])
     return f"known: {shown}{', …' if len(names) > otherwise else ''}" if names else "there is none"

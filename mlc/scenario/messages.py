@@ -1,14 +1,17 @@
 """Pydantic's findings in our words: rule, however: value, what to do."""
 
+import re
 import types
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
-from typing import Annotated, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from mlc.errors import Problem, did_you_mean
+from mlc.names import nearest, similarity, synonym_of
+from mlc.scenario.hints import hint
 from mlc.scenario.models import Scenario
 from mlc.scenario.origin import Keys, Origin, dotted
 from mlc.scenario.thresholds import Thresholds
@@ -19,6 +22,8 @@ _NUMBER_RULES = {
     "less_than_equal": ("at most", "le"),
     "less_than": ("less than", "lt"),
 }
+_SURE = 0.8
+"""How alike a field here must be, to be thought of before another tool's name for one elsewhere."""
 _KIND_RULES = {
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
@@ -71,34 +76,36 @@ def shown(value: object) -> str:
 
 def _rule(item: ErrorDetails, value: object) -> str:
     kind, context, given = item["type"], item.get("ctx", {}), item["input"]
+    field = next((str(step) for step in reversed(item["loc"]) if isinstance(step, str)), "")
+    advice = hint(
+        kind, given, field, share=kind in _NUMBER_RULES and context.get(_NUMBER_RULES[kind][1]) == 1
+    )
+    advice = f"; {advice}" if advice else ""
     match kind:
         case "extra_forbidden":
-            return _unknown_field(str(item["loc"][-1]), _walk(item["loc"][:-1], value)[1])
+            return _unknown_field(str(item["loc"][-1]), *_walk(item["loc"][:-1], value))
         case "missing":
             return "must be given, however: it is missing"
         case "union_tag_not_found":
-            return f"must have a kind, however: it has none; {_kinds(item, value)}"
+            return _without_kind(given, _tags(_walk(item["loc"], value)[1]))
         case "union_tag_invalid":
             known = _tags(_walk(item["loc"], value)[1])
             return f"unknown kind {context['tag']}, {did_you_mean(str(context['tag']), known)}"
         case "string_type":
-            advice = "quote it, or remove it" if given is None else "quote it"
-            return f"must be text, however: {shown(given)}" + (
-                "" if isinstance(given, dict | list) else f"; {advice}"
-            )
+            return f"must be text, however: {shown(given)}{advice}"
         case "string_too_short" | "too_short":
             return "must not be empty, however: it is"
         case "string_too_long":
             return f"must be {context['max_length']} character long, however: {shown(given)}"
         case "literal_error":
-            return f"must be {context['expected'].replace(chr(39), '')}, however: {shown(given)}"
+            words = context["expected"].replace(chr(39), "")
+            return f"must be {words}, however: {shown(given)}{advice or _near_word(given, context)}"
         case "mapping" | "environment" | "twice" | "blind" | "memory" | "table" | "row_sql" | "uri" | "name":
             return item["msg"]
         case _ if kind in _NUMBER_RULES:
             words, bound = _NUMBER_RULES[kind]
-            return f"must be {words} {_figure(context[bound])}, however: {shown(given)}"
+            return f"must be {words} {_figure(context[bound])}, however: {shown(given)}{advice}"
         case _:
-            advice = "; remove the quotes" if kind in ("int_type", "float_type") and _is_number(given) else ""
             return f"{_KIND_RULES.get(kind, item['msg'])}, however: {shown(given)}{advice}"
 
 
@@ -107,31 +114,75 @@ def _figure(bound: float) -> str:
     return str(int(bound)) if float(bound).is_integer() else f"{bound:g}"
 
 
-def _is_number(given: object) -> bool:
-    try:
-        return isinstance(given, str) and bool(float(given) + 1)
-    except ValueError:
-        return False
+def _near_word(given: object, context: dict[str, Any]) -> str:
+    """The nearest of the words that a field takes."""
+    near = nearest(str(given), re.findall(r"'([^']+)'", context["expected"]))
+    return f"; did you mean {near[0]}?" if len(near) == 1 else ""
 
 
-def _unknown_field(name: str, shape: object) -> str:
-    """What is near the name here, or the section that has a field of just that name."""
-    if shape is not Scenario:
-        known = [field for model in _models(shape) for field in model.model_fields]
-    else:
-        known = list(Scenario.model_fields)
-    hint = did_you_mean(name, known)
+def _without_kind(given: object, known: Sequence[str]) -> str:
+    """A family without `kind`: the short form of a kind that does not exist, or none at all."""
+    if isinstance(given, dict) and len(given) == 1:
+        (name,) = map(str, given)
+        hint_ = did_you_mean(name, known)
+        if hint_.startswith("did you mean"):
+            return f"unknown kind {name}, {hint_}"
+    return f"must have a kind, however: it has none; add kind: {' or '.join(known)}"
+
+
+def _unknown_field(name: str, keys: Keys, shape: object) -> str:
+    """What is near the name here, or where else in a scenario there is such a field."""
     if shape is Thresholds:
         return "unknown field; where default or per_label is written, labels stand below per_label"
-    if not hint.startswith("did you mean"):
-        for section, field in Scenario.model_fields.items():
-            if any(name in model.model_fields for model in _models(field.annotation)):
-                return f"unknown field; it belongs to {section}"
-    return f"unknown field, {hint}"
+    known = [field for model in _models(shape) for field in model.model_fields]
+    glued = re.fullmatch(r"([\w-]+):(.+)", name)
+    if glued and glued[1] in known:
+        return f"unknown field; put a space after the colon: {glued[1]}: {glued[2]}"
+    here = synonym_of(name, known)
+    if here is None and (elsewhere := _elsewhere(name, keys)):
+        return f"unknown field; it belongs to {elsewhere}"
+    near = [here] if here else nearest(name, known)
+    if here is None and max((similarity(name, one) for one in near), default=0.0) < _SURE:
+        every = sorted({path[-1] for path in _PATHS})
+        meant = synonym_of(name, every) or (None if near else next(iter(nearest(name, every)), None))
+        if meant is not None and (elsewhere := _elsewhere(meant, keys)):
+            return f"unknown field, did you mean {meant}? It belongs to {elsewhere}"
+    return f"unknown field, {did_you_mean(name, near or known)}"
 
 
-def _kinds(item: ErrorDetails, value: object) -> str:
-    return f"add kind: {' or '.join(_tags(_walk(item['loc'], value)[1]))}"
+def _elsewhere(name: str, keys: Keys) -> str:
+    """The sections that have a field of this name, those near `keys` first; empty where none has."""
+    owners = [path[:-1] for path in _PATHS if path[-1] == name and path[:-1] != keys]
+    if not owners:
+        return ""
+
+    def distance(owner: tuple[str, ...]) -> tuple[int, int]:
+        shared = next((i for i, (a, b) in enumerate(zip(owner, keys, strict=False)) if a != b), None)
+        shared = min(len(owner), len(keys)) if shared is None else shared
+        return -shared, len(owner)
+
+    best = min(owners, key=distance)
+    return ".".join(best) if best else "the top of the file"
+
+
+def _paths(model: type[BaseModel], keys: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every field of a scenario with the sections around it, `…` for a name that is free."""
+    for name, field in model.model_fields.items():
+        if name != "kind":
+            yield (*keys, name)
+            yield from _paths_below(field.annotation, (*keys, name))
+
+
+def _paths_below(shape: object, keys: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for member in _members(shape):
+        bare = _bare(member)
+        if get_origin(bare) in (dict, list):
+            name = _FREE.get(keys[-1], "…")
+            yield from _paths_below(get_args(bare)[-1], (*keys, name) if get_origin(bare) is dict else keys)
+        elif get_origin(bare) in (Union, types.UnionType):
+            yield from _paths_below(bare, keys)
+        elif isinstance(bare, type) and issubclass(bare, BaseModel):
+            yield from _paths(bare, keys)
 
 
 # ── where in the models a finding is ────────────────────────────────────────────────────────────
@@ -200,3 +251,7 @@ def _tags(shape: object) -> list[str]:
 def _models(shape: object) -> list[type[BaseModel]]:
     bare = (_bare(member) for member in _members(_without_none(shape)))
     return [member for member in bare if isinstance(member, type) and issubclass(member, BaseModel)]
+
+
+_FREE = {"tables": "<table>", "class_names": "<label>", "per_label": "<label>", "encoders": "<column>"}
+_PATHS = list(dict.fromkeys(_paths(Scenario)))

@@ -19,6 +19,7 @@ from mlc.scenario.thresholds import Fixed, Never, Thresholds
 from mlc.scenario.yaml_lines import dump_yaml, parse_yaml
 
 _SAYS_NOTHING = "scenario"
+_TABLE_DEPTH = 3  # data.tables.sales
 _LARGEST = 10_000_000  # bytes: a scenario has thousands; a table given by mistake has more
 
 
@@ -209,11 +210,23 @@ def _read(path: Path) -> str:
         raise ScenarioError(
             Problem(f"the file must exist, however: it does not; {hint}", "", str(path))
         ) from None
-    except UnicodeDecodeError:
-        reason = "it is binary; name a YAML file"
+    except UnicodeDecodeError as error:
+        reason = _not_text(error.object, error.start)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = f"{getattr(error, 'strerror', None) or error}; choose another, or mend its permissions"
     raise ScenarioError(Problem(f"must be a text file in UTF-8, however: {reason}", "", str(path)))
+
+
+def _not_text(content: bytes, start: int) -> str:
+    """What a file is that is no UTF-8, and what to do."""
+    if content[:4] in (b"PAR1", b"ARRO"):
+        return "it is a table; mlc init writes a scenario that names it"
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "it is UTF-16; save it as UTF-8"
+    if b"\0" in content:
+        return "it is binary; name a YAML file"
+    line = content[:start].count(b"\n") + 1
+    return f"line {line} has the byte 0x{content[start]:02x}, as in Latin-1; save it as UTF-8"
 
 
 def _beside(path: Path) -> list[str]:
@@ -256,10 +269,13 @@ def _override(
     """
     name, equals, text = override.partition("=")
     location = f"--set {override}"
+    name = name.strip()
     keys = tuple(name.split("."))
     if not equals or "" in keys:
         what = "a field has no name" if equals else "there is no '='"
-        rule = f"must be section.field=value, however: {what}; write for example train.epochs=1"
+        spaced = re.fullmatch(r"([\w.]+)(?:\s+|:\s*)(\S.*)", name)
+        example = f"{spaced[1]}={spaced[2]}" if spaced and not equals else "for example train.epochs=1"
+        rule = f"must be section.field=value, however: {what}; write {example}"
         return [*problems, Problem(rule, "", location)]
     try:
         new, found = parse_yaml(text, location, keys, {})
@@ -268,9 +284,16 @@ def _override(
     parent = value
     for depth, key in enumerate(keys[:-1], start=1):
         if parent.get(key) is None:
+            if depth == _TABLE_DEPTH and keys[:2] == ("data", "tables") and parent:
+                rule = f"there is no table {key}, {did_you_mean(key, parent)}"
+                return [*problems, Problem(rule, name, location)]
             parent[key] = {}
             places[keys[:depth]] = location
         below = parent[key]
+        if isinstance(below, list):
+            whole = dotted(keys[:depth])
+            rule = f"{whole} is a list, and is set as a whole: --set {whole}=[…]"
+            return [*problems, Problem(rule, name, location)]
         if not isinstance(below, dict):
             rule = f"{dotted(keys[:depth])} must be a mapping to have fields, however: {shown(below)}"
             return [*problems, Problem(rule, name, location)]

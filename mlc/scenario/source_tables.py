@@ -32,7 +32,7 @@ class Csv(Section):
     """Text files with a header line."""
 
     kind: Literal["csv"] = "csv"
-    separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    separator: Annotated[str, Field(min_length=1, max_length=1, pattern=r"^[\x01-\x7f]$")] = ","
     """One character between two values."""
     null_values: list[str] = Field(default=[""])
     """Texts that mean "no value"."""

@@ -15,6 +15,7 @@ import yaml
 from mlc.errors import Problem, ScenarioError
 from mlc.scenario.fields import MOMENT_PATTERN, read_moment
 from mlc.scenario.origin import Keys, Places, dotted
+from mlc.scenario.yaml_slips import slip
 
 _TAG = "tag:yaml.org,2002:"
 _MOST_VALUES = 100_000  # far above any scenario; aliases of aliases can stand for billions
@@ -154,6 +155,9 @@ class _Reading:
         """A tag written by hand (`!!int`) must say what the text is anyway, or that it is text."""
         plain = self._resolver.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
         tags = (_TAG + "str", plain)
+        if node.style in ("|", ">") and not node.value.strip():
+            self.note(f"quote it: '{node.style}' alone begins a block of text", keys, node.start_mark.index)
+            return node.style
         if node.tag not in tags:
             rule = f"a tag such as {_shown_tag(node.tag)} means nothing here; remove it"
             self.note(rule, keys, node.start_mark.index)
@@ -203,8 +207,10 @@ def parse_yaml(text: str, file: str, keys: Keys, places: Places) -> tuple[object
         index, reason = mark.index if mark else 0, error.problem or error.context or "it cannot be parsed"
         if reason.startswith("but "):
             reason = f"{error.context}, {reason}"
-        if "character '\\t'" in reason:
-            reason = "a value or an indentation begins with a tab; use spaces"
+        begun = error.context_mark.index if error.context_mark else index
+        known = slip(text, begun, index, reason)
+        if known is not None:
+            raise ScenarioError(Problem(known[1], dotted(keys), reading.place(known[0]))) from None
     except yaml.reader.ReaderError as error:
         # The stub says bytes; for a text it is the number of the character.
         index, reason = error.position, f"it has the character #x{int(error.character):04x}; remove it"

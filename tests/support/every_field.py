@@ -5,6 +5,7 @@ import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -159,10 +160,11 @@ class Spot:
 
 def put(value: Any, keys: Keys, new: Any) -> None:
     """Set what is below some keys."""
-    for key in keys[:-1]:
-        if isinstance(value, dict):
-            below = value.get(key)
-            value[key] = below if isinstance(below, dict | list) else {}
+    for key, then in pairwise(keys):
+        if not isinstance(
+            value[key] if isinstance(key, int) else value.get(key), dict if isinstance(then, str) else list
+        ):
+            value[key] = {} if isinstance(then, str) else [{}]
         value = value[key]
     if isinstance(value, list):
         value[:] = [new]
