@@ -36,6 +36,7 @@ from mlc.events.findings import (
 )
 from mlc.events.labels import resolve_labels, value_counts
 from mlc.events.preparing import Prepared, SplitCounts, funnel_line, prepare, split_counts
+from mlc.events.slices import check_slices
 from mlc.scenario import Scenario, TopClasses
 from mlc.sources import (
     POLARS_ERRORS,
@@ -129,6 +130,7 @@ def check(scenario: Scenario, runs: Path) -> Checked:
         if not problems:
             try:
                 prepared = prepare(scenario, runs, lambda _: None)
+                check_slices(scenario, prepared.store)
             except DataError as error:
                 problems += error.problems
         if problems:

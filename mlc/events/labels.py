@@ -5,6 +5,7 @@
 a target is in `targets`.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -139,7 +140,7 @@ def _unknown_values(
         for value in spec.values or ():
             if value not in occurring:
                 plain = re.sub(r"^0+(?=[0-9])", "", value)
-                hint = did_you_mean(value, occurring)
+                hint = _pattern_hint(value, known) or did_you_mean(value, occurring)
                 if plain != value and plain in occurring:
                     name = column.rsplit(".", 1)[-1]
                     hint = f"the column is read as numbers; add types: {{{name}: text}} to its table"
@@ -149,6 +150,21 @@ def _unknown_values(
         if spec.pattern is not None and not spec.values and not _values_of(spec, known):
             rule = f"must be found in a value of {column}, however: {spec.pattern} is in none"
             yield scenario.problem((*field, "pattern"), rule)
+
+
+def _pattern_hint(value: str, known: Sequence[str]) -> str:
+    """Advice where a value that never occurs is a regular expression that some value matches."""
+    if re.escape(value) == value:
+        return ""
+    try:
+        matches = any(re.search(value, one) for one in known)
+    except re.error:
+        return ""
+    return (
+        f"for a regular expression, use {{pattern: {json.dumps(value, ensure_ascii=False)}}}"
+        if matches
+        else ""
+    )
 
 
 # ── queries ─────────────────────────────────────────────────────────────────────────────────────

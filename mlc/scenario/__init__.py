@@ -58,6 +58,7 @@ from mlc.scenario.target import (
     TopClasses,
 )
 from mlc.scenario.thresholds import (
+    POLICIES,
     Auto,
     ContactSection,
     Cost,
@@ -76,6 +77,7 @@ from mlc.scenario.train import Asymmetric, Bce, Focal, LoggerName, Loss, PosWeig
 
 __all__ = [
     "AUTO",
+    "POLICIES",
     "AnyTable",
     "Arrow",
     "Asymmetric",

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_
 from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, did_you_mean
+from mlc.names import synonym_of
 from mlc.scenario.examples import ExamplesSection, RandomDays
 from mlc.scenario.fields import Count, FilePath, RunName, Section, distinct
 from mlc.scenario.foundation import PretrainSection, Tune
@@ -21,7 +22,7 @@ from mlc.scenario.gates import Baseline, GatesSection
 from mlc.scenario.origin import Keys, Origin, dotted
 from mlc.scenario.source_tables import Tables
 from mlc.scenario.target import MOST_LABELS, TargetSection, TopClasses
-from mlc.scenario.thresholds import ContactSection, ShortThresholds, Thresholds
+from mlc.scenario.thresholds import POLICIES, ContactSection, ShortThresholds, Thresholds
 from mlc.scenario.train import TrainSection
 
 # ── model ───────────────────────────────────────────────────────────────────────────────────────
@@ -257,6 +258,10 @@ class Scenario(Section):
         for column, field in target.columns_used().items():
             dimension = column.split(".", 1)[0]
             if "." in column and dimension not in joins:
+                if dimension == target.table:
+                    rule = f"columns of {dimension} stand without its name; write {column.split('.', 1)[1]}"
+                    yield self.problem(field, rule)
+                    continue
                 hint = did_you_mean(dimension, joins) if joins else f"add joins: {{{dimension}: …}} to it"
                 rule = f"{dimension} must be joined to {target.table}, however: it is not; {hint}"
                 yield self.problem(field, rule)
@@ -346,9 +351,11 @@ class Scenario(Section):
             if name not in class_names:
                 keys: Keys = ("thresholds", "per_label", name)
                 keys = keys if keys in self._origin.places else ("thresholds", name)
-                rule = (
-                    f"must be one of class_names, however: {name} is not; {did_you_mean(name, class_names)}"
-                )
+                hint = did_you_mean(name, class_names)
+                policy = synonym_of(name, POLICIES)
+                if policy is not None and not hint.startswith("did you mean"):
+                    hint = f"did you mean the policy {policy}?"
+                rule = f"must be one of class_names, however: {name} is not; {hint}"
                 yield self.problem(keys, rule)
 
     def _contact_contradictions(self) -> Iterator[Problem]:

@@ -25,6 +25,7 @@ ROW_FUNCTIONS = frozenset(
 )
 """Functions of Polars SQL whose value depends on one row alone."""
 
+_PARTS = ("year", "quarter", "month", "week", "day", "hour", "minute", "second")
 _KEYWORDS = frozenset(
     _WORD.findall("""
         and any all array as between case char decimal else end from ilike in interval is like not numeric or
@@ -61,6 +62,8 @@ def row_sql(text: str) -> str:
         _refuse(f"{what} looks at other rows, which may be of the future; compute it in the source")
     if unknown:
         hint = did_you_mean(unknown[0], ROW_FUNCTIONS, otherwise=4)
+        if unknown[0] in _PARTS:
+            hint = f"write extract({unknown[0]} from …)"
         _refuse(f"{unknown[0]}(…) is not known to do so; {hint}")
     return text
 

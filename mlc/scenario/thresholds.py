@@ -105,7 +105,8 @@ _MAIN_FIELDS = {
     "top_n": "n",
     "top_k": "k",
 }
-_KINDS = (*_MAIN_FIELDS, "max_f1", "cost", "never")
+POLICIES = (*_MAIN_FIELDS, "max_f1", "cost", "never")
+"""Every kind of policy."""
 _GOALS = ("precision_at_least", "recall_at_least")
 
 
@@ -190,7 +191,7 @@ def _thresholds_short_form(value: object) -> object:
         return {"default": value}
     if _is_goal_with_choice(value):
         return {"default": value}
-    if isinstance(value, dict) and len(value) == 1 and set(value) <= set(_KINDS):
+    if isinstance(value, dict) and len(value) == 1 and set(value) <= set(POLICIES):
         return {"default": value}
     if isinstance(value, dict) and not set(value) & set(Thresholds.model_fields):
         return {"per_label": value}

@@ -1,6 +1,6 @@
 """Tables of a scenario as Polars queries: found, checked as a whole, filtered, joined."""
 
-from mlc.sources.checks import TableSchema, check_tables
+from mlc.sources.checks import check_tables
 from mlc.sources.columns import converted_expr, offsets_of
 from mlc.sources.contents import Source, sources_of
 from mlc.sources.counts import JoinRate, conversion_problems, duplicate_keys, join_rates, null_counts
@@ -22,6 +22,7 @@ from mlc.sources.lettering import (
     named_columns,
     types_advice,
 )
+from mlc.sources.missing import TableSchema
 from mlc.sources.numbers import NumberText, number_text, written_number
 from mlc.sources.peek import likely_separator, peek
 from mlc.sources.reading import POLARS_ERRORS, files_of, format_of, scan_table, source_state

@@ -1,13 +1,12 @@
 """Do the tables fit the scenario? Names and types of all columns that it uses, all problems at once."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
 from typing import assert_never
 
 import polars as pl
 
-from mlc.errors import DataError, Problem, did_you_mean
+from mlc.errors import DataError, Problem
 from mlc.scenario import (
     Arrow,
     DimensionTable,
@@ -17,33 +16,13 @@ from mlc.scenario import (
     Parquet,
     Scenario,
 )
+from mlc.sources.conditions import said_of
 from mlc.sources.events import conditions, join_columns, rule_expr, scan_events
 from mlc.sources.failures import file_problems, reading
-from mlc.sources.faults import first_line
+from mlc.sources.missing import Schemas, TableSchema, why_missing
 from mlc.sources.reading import POLARS_ERRORS, files_of, format_of, scan_source, scan_typed
 from mlc.sources.shapes import columnar_shapes, name_problems, type_problems
 from mlc.tables import ENTITY_ID, TIME
-
-
-@dataclass(frozen=True)
-class TableSchema:
-    """Columns and dtypes of a table: those of its source that the scenario wants, then the computed ones.
-
-    Attributes:
-        name: The table.
-        columns: Column → dtype.
-        left_out: Columns of the source that the scenario does not want.
-    """
-
-    name: str
-    columns: dict[str, pl.DataType]
-    left_out: frozenset[str] = frozenset()
-
-    def why_missing(self, column: str) -> str:
-        """Why a column is not there: left out by the scenario, or misspelt."""
-        if column in self.left_out:
-            return "columns or leave_out removes it"
-        return did_you_mean(column, self.columns)
 
 
 def check_tables(scenario: Scenario) -> dict[str, TableSchema]:
@@ -68,8 +47,10 @@ def check_tables(scenario: Scenario) -> dict[str, TableSchema]:
         except DataError as error:
             problems += error.problems
     for name, schema in schemas.items():
-        problems += _where_problems(scenario, name, schema)
+        problems += _choice_problems(scenario, name, schemas)
+        problems += _where_problems(scenario, name, schemas)
         problems += _column_problems(scenario, name, schema, schemas)
+    problems += _entity_problems(scenario, schemas)
     problems += _entity_type_problems(scenario, schemas)
     if scenario.has_target:
         problems += _target_problems(scenario, schemas)
@@ -82,22 +63,13 @@ def check_tables(scenario: Scenario) -> dict[str, TableSchema]:
 
 
 def _table_schema(scenario: Scenario, name: str) -> tuple[TableSchema, list[Problem]]:
-    """The columns of a table, and what is wrong with `columns`, `leave_out`, `types` and `computed`."""
+    """The columns of a table, and what is wrong with `computed`."""
     table = scenario.data.tables[name]
     there = scan_source(scenario, name).collect_schema()
     frame = pl.LazyFrame(schema=scan_typed(scenario, name).collect_schema())
     columns = dict(frame.collect_schema())
     schema = TableSchema(name, columns, frozenset(there) - columns.keys())
     problems = []
-    for field, wanted in (("columns", table.columns), ("leave_out", table.leave_out)):
-        for index, column in enumerate(wanted or ()):
-            if column not in there:
-                rule = f"{name} must have a column {column}, however: {did_you_mean(column, there)}"
-                problems.append(scenario.problem(("data", "tables", name, field, index), rule))
-    for column in table.types:
-        if column not in columns:
-            rule = f"{name} must have a column {column}, however: {schema.why_missing(column)}"
-            problems.append(scenario.problem(("data", "tables", name, "types", column), rule))
     for column, expression in table.computed.items():
         if column in there or column in (ENTITY_ID, TIME):
             rule = f"must be a new name, however: {name} has a column {column}; choose another"
@@ -111,17 +83,33 @@ def _table_schema(scenario: Scenario, name: str) -> tuple[TableSchema, list[Prob
         except POLARS_ERRORS as error:
             columns[column] = pl.String()  # so that nobody complains of it a second time
             frame = frame.with_columns(pl.lit(None, pl.String).alias(column))
-            rule = f"must be an expression on the columns of {name}, however: {_said(error, schema)}"
+            said = _said(error, expression, scenario, {name: schema}, name)
+            rule = f"must be an expression on the columns of {name}, however: {said}"
             problems.append(scenario.problem(("data", "tables", name, "computed", column), rule))
     return schema, problems
 
 
-def _said(error: Exception, schema: TableSchema) -> str:
-    """What Polars says of an expression, or that the scenario itself left a column out."""
+def _said(error: Exception, expression: str, scenario: Scenario, schemas: Schemas, name: str) -> str:
+    """What is wrong with an expression on the columns of a table."""
     found = re.match(r'unable to find column "([^"]+)"', str(error))
-    if found and found[1] in schema.left_out:
-        return f"{found[1]}: {schema.why_missing(found[1])}"
-    return first_line(error)
+    if found and (found[1] in schemas[name].left_out or f'"{found[1]}"' not in expression):
+        return f"there is no column {found[1]}, {why_missing(scenario, schemas, name, found[1])}"
+    return said_of(error, expression, schemas[name].columns)
+
+
+def _choice_problems(scenario: Scenario, name: str, schemas: Schemas) -> Iterator[Problem]:
+    """Columns that `columns`, `leave_out` and `types` name and that the source does not have."""
+    table, schema = scenario.data.tables[name], schemas[name]
+    source = (schema.columns.keys() - table.computed.keys()) | schema.left_out
+    named: list[tuple[tuple[str, str | int], str, Collection[str]]] = []
+    named += [(("columns", index), column, source) for index, column in enumerate(table.columns or ())]
+    named += [(("leave_out", index), column, source) for index, column in enumerate(table.leave_out or ())]
+    named += [(("types", column), column, schema.columns.keys()) for column in table.types]
+    for field, column, there in named:
+        if column not in there:
+            why = why_missing(scenario, schemas, name, column)
+            rule = f"{name} must have a column {column}, however: {why}"
+            yield scenario.problem(("data", "tables", name, *field), rule)
 
 
 def _shape_problems(scenario: Scenario, name: str) -> Iterator[Problem]:
@@ -137,13 +125,14 @@ def _shape_problems(scenario: Scenario, name: str) -> Iterator[Problem]:
             yield scenario.problem(("data", "tables", name, "path"), problem.rule)
 
 
-def _where_problems(scenario: Scenario, name: str, schema: TableSchema) -> Iterator[Problem]:
+def _where_problems(scenario: Scenario, name: str, schemas: Schemas) -> Iterator[Problem]:
     where = scenario.data.tables[name].where
     if where is not None:
         try:
-            _try_filter(schema.columns, pl.sql_expr(where))
+            _try_filter(schemas[name].columns, pl.sql_expr(where))
         except POLARS_ERRORS as error:
-            rule = f"must be true or false for every row, however: {_said(error, schema)}"
+            said = _said(error, where, scenario, schemas, name)
+            rule = f"must be true or false for every row, however: {said}"
             yield scenario.problem(("data", "tables", name, "where"), rule)
 
 
@@ -160,10 +149,10 @@ def _column_problems(
 
     def missing(column: str, *field: str) -> Iterator[Problem]:
         if column not in columns:
-            yield scenario.problem(
-                ("data", "tables", name, *field),
-                f"{name} must have a column {column}, however: {schema.why_missing(column)}",
+            rule = (
+                f"{name} must have a column {column}, however: {why_missing(scenario, schemas, name, column)}"
             )
+            yield scenario.problem(("data", "tables", name, *field), rule)
 
     for column, encoder in table.encoders.items():
         yield from missing(column, "encoders", column)
@@ -175,7 +164,8 @@ def _column_problems(
             yield from missing(time, "time")
             if time in columns:
                 yield from _time_problems(scenario, name, time, columns[time])
-            yield from missing(entity or scenario.data.entity, *(["entity"] if entity else []))
+            if entity is not None:
+                yield from missing(entity, "entity")
             yield from _hidden_problems(scenario, name, columns)
             for dimension, keys in joins.items():
                 for column in keys:
@@ -189,6 +179,22 @@ def _column_problems(
             yield from missing(column, "key")
         case unreachable:
             assert_never(unreachable)
+
+
+def _entity_problems(scenario: Scenario, schemas: Schemas) -> Iterator[Problem]:
+    """Events tables without the column that `data.entity` names."""
+    entity = scenario.data.entity
+    named = [name for name, table in scenario.data.events.items() if table.entity is None and name in schemas]
+    without = [name for name in named if entity not in schemas[name].columns]
+    for name in without[:1] if without == named else without:
+        why = why_missing(scenario, schemas, name, entity)
+        rule = f"{name} must have a column {entity}, however: {why}"
+        if without == named:
+            yield scenario.problem("data.entity", rule)
+        else:
+            found = re.fullmatch(r"did you mean (\S+)\?", why)
+            rule += f"; add entity: {found[1] if found else '…'} to this table"
+            yield scenario.problem(("data", "tables", name), rule)
 
 
 def _time_problems(scenario: Scenario, name: str, column: str, dtype: pl.DataType) -> Iterator[Problem]:
@@ -283,8 +289,10 @@ def _target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Ite
             continue
         columns = schemas[owner].columns
         if column not in columns:
-            rule = f"{owner} must have a column {column}, however: {schemas[owner].why_missing(column)}"
-            yield scenario.problem(field, rule)
+            why = why_missing(scenario, schemas, owner, column, joined=owner == target.table)
+            if '"' in asked:
+                why = f"names of columns stand without quotes; write {asked.replace(chr(34), '')}"
+            yield scenario.problem(field, f"{owner} must have a column {column}, however: {why}")
             continue
         dtype = columns[column]
         inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else dtype
@@ -309,8 +317,8 @@ def _condition_problems(
     scenario: Scenario, field: tuple[str, ...], table: str, where: str
 ) -> Iterator[Problem]:
     try:
-        columns = scan_events(scenario, table).collect_schema()
+        columns = dict(scan_events(scenario, table).collect_schema())
         _try_filter(columns, rule_expr(scenario, where))
     except POLARS_ERRORS as error:
-        rule = f"must be true or false for every event, however: {first_line(error)}"
+        rule = f"must be true or false for every event, however: {said_of(error, where, columns)}"
         yield scenario.problem(field, rule)

@@ -112,10 +112,16 @@ def rule_expr(scenario: Scenario, where: str) -> pl.Expr:
         `articles.price > 5` and `"articles.price" > 5` mean the same.
     """
     names = "|".join(re.escape(name) for name in scenario.data.dimensions)
+    if names:  # items."product type" is one name
+        where = re.sub(rf"""('[^']*'|"[^"]*")|\b({names})\."([^"]+)\"""", _one_name, where)
     parts = re.split(r"('[^']*'|\"[^\"]*\")", where)
     if names:
         parts[::2] = [re.sub(rf"\b({names})\.(\w+)", r'"\1.\2"', part) for part in parts[::2]]
     return pl.sql_expr("".join(parts))
+
+
+def _one_name(found: re.Match[str]) -> str:
+    return found[1] or f'"{found[2]}.{found[3]}"'
 
 
 def conditions(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str, str]]:

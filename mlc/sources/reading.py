@@ -74,7 +74,7 @@ def files_of(scenario: Scenario, name: str) -> list[Path]:
         files = [file for file in files if not file.is_dir()]  # a broken link stays, to be named
         files = sorted({*files, *(below for folder in folders for below in _files_below(folder))})
     if not files:
-        rule = f"a file must be at {path}, however: there is none; {_nearby(path)}"
+        rule = f"a file must be at {path}, however: there is none; {_nearby(scenario, path)}"
         raise DataError(scenario.problem(("data", "tables", name, "path"), rule))
     return files
 
@@ -86,14 +86,16 @@ def _files_below(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _nearby(path: Path) -> str:
-    """What lies where a file was looked for."""
+def _nearby(scenario: Scenario, path: Path) -> str:
+    """What lies where a file was looked for, without the files of the other tables."""
     if path.is_dir():
         return f"the folder has no file that ends in {', '.join(_ENDINGS)}"
-    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    return (
-        did_you_mean(path.name, beside) if beside else f"the folder {path.parent} does not exist or is empty"
-    )
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    taken = {scenario.path(table.path) for table in scenario.data.tables.values() if table.path}
+    beside = [p.name for p in path.parent.iterdir() if p not in taken and not _hidden(p, path.parent)]
+    files = [name for name in beside if Path(name).suffix.lower() in _ENDINGS]
+    return did_you_mean(path.name, files) if files else f"no other table lies in {path.parent}"
 
 
 def _hidden(path: Path, folder: Path) -> bool:

@@ -110,8 +110,6 @@ def _train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | N
     with rank_zero_first():
         scenario = with_foundation(scenario, setting.runs, setting.opening, say)
         run, prepared, vocabulary, start = _prepare(scenario, setting, say)
-    check_slices(scenario, prepared.store)
-    check_metrics(wanted_metrics(scenario), len(prepared.examples.labels.names))
     examples = example_batches(prepared, vocabulary)
     classifier = _classifier(prepared, fitted_network(prepared, vocabulary, examples, start))
     trainer, network, epochs = _fit(prepared, classifier, examples, run, setting, say)
@@ -163,6 +161,9 @@ def _prepare(
     if resumed:
         check_tables_of(run, scenario)
     prepared = prepare(scenario, setting.runs, say)
+    check_slices(scenario, prepared.store)
+    check_metrics(wanted_metrics(scenario), len(prepared.examples.labels.names))
+    _check_labels(prepared)
     fit_until = prepared.cutoffs.fit_until
     start = open_foundation(scenario, setting.runs, fit_until, prepared.store, say)
     model = scenario.model
@@ -275,9 +276,6 @@ def _refit(
 def _classifier(prepared: Prepared, network: AnyNetwork) -> Classifier:
     """The untrained network, and what is minimised."""
     train, names = prepared.scenario.train, list(prepared.examples.labels.names)
-    unknown = list(prepared.scenario.unknown_train_labels(names))
-    if unknown:
-        raise DataError(unknown)
     positives_K, known_K = _counts(prepared, "train")
     positive_K = None
     if isinstance(train.loss, Bce):
@@ -290,13 +288,26 @@ def _classifier(prepared: Prepared, network: AnyNetwork) -> Classifier:
     label = None
     if train.monitored_label is not None:
         label = names.index(train.monitored_label)
-        positives, known = (int(counts[label]) for counts in _counts(prepared, "validation"))
-        if not 0 < positives < known:
-            rule = (
-                f"needs positives and negatives in validation, however: {positives} of {known} are positive"
-            )
-            raise DataError(prepared.scenario.problem("train.monitor", f"{rule}; monitor macro_ap"))
     return Classifier(network, train, objective, _example_weights(prepared), label)
+
+
+def _check_labels(prepared: Prepared) -> None:
+    """Refuse labels of the `train` section that do not exist, or that validation cannot judge.
+
+    Raises:
+        DataError: There is such a label.
+    """
+    scenario, names = prepared.scenario, list(prepared.examples.labels.names)
+    unknown = list(scenario.unknown_train_labels(names))
+    if unknown:
+        raise DataError(unknown)
+    if scenario.train.monitored_label is None:
+        return
+    label = names.index(scenario.train.monitored_label)
+    positives, known = (int(counts[label]) for counts in _counts(prepared, "validation"))
+    if not 0 < positives < known:
+        rule = f"needs positives and negatives in validation, however: {positives} of {known} are positive"
+        raise DataError(scenario.problem("train.monitor", f"{rule}; monitor macro_ap"))
 
 
 def _counts(prepared: Prepared, split: str) -> tuple[torch.Tensor, torch.Tensor]:
