@@ -17,7 +17,6 @@ _WORDS = (
     "store shop branch merchant outlet",
     "id key code no num nr identifier",
     "order purchase sale transaction tx event",
-    "name title label",
     "description desc text",
 )
 _WORD = {word: words.split()[0] for words in _WORDS for word in words.split()}

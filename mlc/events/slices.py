@@ -29,13 +29,19 @@ def check_slices(scenario: Scenario, store: EventStore) -> None:
         scenario.problem(
             f"slices.{at}",
             f"must be a column of an entities table that the model may see, however: {name} is not; "
-            + (did_you_mean(name, known) if known else "there is none"),
+            + _hint(name, known),
         )
         for at, name in enumerate(scenario.slices)
         if name not in known
     ]
     if problems:
         raise DataError(problems)
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    """The attribute that is meant; its table may have been left out."""
+    owned = [one for one in known if one.rpartition(".")[2] == name]
+    return f"did you mean {owned[0]}?" if owned else did_you_mean(name, known)
 
 
 def slices_of(prepared: Prepared) -> dict[str, pl.Series]:
