@@ -37,7 +37,9 @@ def hint(kind: str, given: object, field: str, *, share: bool = False) -> str:
             return _boolean(given)
         case "int_type" | "float_type" | "int_from_float":
             return _number(kind, given)
-        case "less_than_equal" | "less_than" if share and isinstance(given, int | float) and 1 < given <= 100:
+        case "less_than_equal" | "less_than" if (
+            share and isinstance(given, int | float) and 2 <= given <= 100
+        ):
             return f"write {given / 100:g} for {given:g} %"
         case "string_type":
             if isinstance(given, list) and len(given) == 1:

@@ -144,7 +144,9 @@ def _unknown_field(name: str, keys: Keys, shape: object) -> str:
     near = [here] if here else nearest(name, known)
     if here is None and max((similarity(name, one) for one in near), default=0.0) < _SURE:
         every = sorted({path[-1] for path in _PATHS})
-        meant = synonym_of(name, every) or (None if near else next(iter(nearest(name, every)), None))
+        meant = synonym_of(name, every) or next(
+            (one for one in nearest(name, every) if similarity(name, one) >= _SURE), None
+        )
         if meant is not None and (elsewhere := _elsewhere(meant, keys)):
             return f"unknown field, did you mean {meant}? It belongs to {elsewhere}"
     return f"unknown field, {did_you_mean(name, near or known)}"

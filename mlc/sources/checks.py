@@ -107,7 +107,11 @@ def _choice_problems(scenario: Scenario, name: str, schemas: Schemas) -> Iterato
     named += [(("types", column), column, schema.columns.keys()) for column in table.types]
     for field, column, there in named:
         if column not in there:
-            why = why_missing(scenario, schemas, name, column)
+            all_of_it = {
+                **schemas,
+                name: TableSchema(name, dict.fromkeys(there, pl.Null()), schema.left_out - set(there)),
+            }
+            why = why_missing(scenario, all_of_it, name, column)
             rule = f"{name} must have a column {column}, however: {why}"
             yield scenario.problem(("data", "tables", name, *field), rule)
 
@@ -186,14 +190,15 @@ def _entity_problems(scenario: Scenario, schemas: Schemas) -> Iterator[Problem]:
     entity = scenario.data.entity
     named = [name for name, table in scenario.data.events.items() if table.entity is None and name in schemas]
     without = [name for name in named if entity not in schemas[name].columns]
-    for name in without[:1] if without == named else without:
+    everywhere = without == named and all(entity not in schemas[name].left_out for name in named)
+    for name in without[:1] if everywhere else without:
         why = why_missing(scenario, schemas, name, entity)
         rule = f"{name} must have a column {entity}, however: {why}"
-        if without == named:
+        if everywhere:
             yield scenario.problem("data.entity", rule)
         else:
-            found = re.fullmatch(r"did you mean (\S+)\?", why)
-            rule += f"; add entity: {found[1] if found else '…'} to this table"
+            if found := re.fullmatch(r"did you mean (\S+)\?", why):
+                rule += f" Add entity: {found[1]} to this table"
             yield scenario.problem(("data", "tables", name), rule)
 
 

@@ -84,7 +84,7 @@ def refused(mlc, shop):
         (["check", "shop.yaml", "--set", "train.epochs=many"], "train.epochs: must be a whole number"),
         (
             ["check", "shop.yaml", "--set", "trane.epochs=1"],
-            "trane: unknown field, did you mean train or pretrain?",
+            "trane: unknown field, did you mean train?",
         ),
         (["train", "shop.yaml", "--resume", "--overwrite"], "exclude each other"),
         (["labels", "shop.yaml", "--out", "x.csv"], "--out x.csv: must end in .parquet, however: .csv"),

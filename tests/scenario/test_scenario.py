@@ -304,7 +304,7 @@ def test_overrides_replace_add_and_win_over_what_is_wrong_in_the_file(tmp_path):
         ("train.epochs=many", "train.epochs: must be a whole number, however: 'many'"),
         ("train.epochs=", "train.epochs: must be a whole number, however: null"),
         ("train.epohcs=1", "train.epohcs: unknown field, did you mean epochs?"),
-        ("trane.epochs=1", "trane: unknown field, did you mean train or pretrain?"),
+        ("trane.epochs=1", "trane: unknown field, did you mean train?"),
         (
             "target.table.x=1",
             "target.table.x: target.table must be a mapping to have fields, however: 'sales'",

@@ -49,7 +49,7 @@ COLUMNS = [
     ),
     (
         changed("entity: customer", "entity: custmer"),
-        "shop.yaml:5: data.tables.sales: sales must have a column custmer,",
+        "shop.yaml:3: data.entity: sales must have a column custmer,",
         "did you mean customer?",
     ),
     (
@@ -223,8 +223,8 @@ def test_examples_that_cannot_be_are_refused(refused, scenario, told):
     [
         (b"- a\n- b\n", "a scenario must be a mapping with data: and target:, however: it is a list"),
         (b"", "it is an empty file"),
-        (b"\xff\xfe\x00junk" * 50, "it is binary; name a YAML file"),
-        (b"a: [1\n", "must be YAML text"),
+        (b"\xff\xfe\x00junk" * 50, "it is UTF-16; save it as UTF-8"),
+        (b"a: [1\n", "x.yaml:1: the [ that begins here is never closed"),
     ],
 )
 def test_a_file_that_is_no_scenario_is_refused(mlc, tmp_path, content, told):
