@@ -92,7 +92,9 @@ def _table_schema(scenario: Scenario, name: str) -> tuple[TableSchema, list[Prob
 def _said(error: Exception, expression: str, scenario: Scenario, schemas: Schemas, name: str) -> str:
     """What is wrong with an expression on the columns of a table."""
     found = re.match(r'unable to find column "([^"]+)"', str(error))
-    if found and (found[1] in schemas[name].left_out or f'"{found[1]}"' not in expression):
+    if found and found[1] in schemas[name].left_out:
+        return f"{found[1]}: {schemas[name].why_missing(found[1])}"
+    if found and f'"{found[1]}"' not in expression:
         return f"there is no column {found[1]}, {why_missing(scenario, schemas, name, found[1])}"
     return said_of(error, expression, schemas[name].columns)
 

@@ -25,7 +25,11 @@ def drawn(chosen: list[Spot], seed: int) -> list[tuple[Spot, Any]]:
     for spot in chosen:
         values = rng.sample(spot.values, len(spot.values))
         rounds += [(index, rng.random(), spot, value) for index, value in enumerate(values)]
-    return [(spot, value) for _, _, spot, value in sorted(rounds, key=lambda one: one[:2])]
+    return [
+        (spot, value)
+        for _, _, spot, value in sorted(rounds, key=lambda one: one[:2])
+        if not (spot.name == "train.devices" and value == 2)  # would start this test a second time
+    ]
 
 
 def left_behind(folder: Path) -> list[str]:
