@@ -156,7 +156,7 @@ _Short = Annotated[
         ],
         float | _WhenUnreachable,
     ],
-    Field(min_length=1, max_length=2),
+    Field(min_length=1),
 ]
 _Forms = _Union | _Share | Literal["auto", "max_f1", "never"] | _Short
 Policy = Annotated[_Union, BeforeValidator(_policy_short_form, json_schema_input_type=_Forms)]

@@ -143,7 +143,7 @@ REFUSED_SECTIONS = [
     (
         "thresholds",
         "'0.5'",
-        "thresholds: unknown kind 0.5, known: auto, cost, fixed, max_f1, max_fbeta, precision_at_least, …",
+        "thresholds: unknown kind 0.5, known: auto, cost, fixed, max_f1, max_fbeta, never, …",
     ),
     (
         "name",
