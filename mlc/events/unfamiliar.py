@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
+from mlc.errors import did_you_mean
 from mlc.events.labels import VALUE, Labels
 from mlc.events.store import EventStore, Field
 from mlc.events.vocabulary import OTHER, FieldRows, Vocabulary, code_rows
@@ -70,17 +71,19 @@ def gone_labels(labels: Labels, counts: pl.DataFrame, column: str) -> Iterator[s
         gone = [value for value in values if value not in present]
         if gone or not values:
             shown = ", ".join(map(repr, gone)) or "its pattern"
+            near = did_you_mean(gone[0], present, otherwise=0) if gone else ""
             yield (
-                f"label {name}: no event has {shown} in {column} any more, as there was in the training. "
-                "Check how the tables write it, or train again without it."
+                f"label {name}: no event has {shown} in {column} any more, as there was in the training"
+                + (f"; {near}" if near.startswith("did") else ".")
+                + " Check how the tables write it, or train again without it."
             )
 
 
-def other_id_type(trained: pl.DataType, now: pl.DataType) -> Iterator[str]:
+def other_id_type(trained: pl.DataType, now: pl.DataType, column: str) -> Iterator[str]:
     """Describe entity ids that have become numbers, or text, since the training."""
     if trained.is_integer() != now.is_integer():
         was, is_now = ("text", "whole numbers") if now.is_integer() else ("whole numbers", "text")
         yield (
-            f"the entity ids are {is_now}, in the training they were {was}. Where ids may begin with 0, "
-            "give their column a type: types: {column: text}"
+            f"{column} is {is_now}, in the training it was {was}. Where it may begin with 0, its tables need "
+            f"types: {{{column}: text}}."
         )

@@ -94,7 +94,9 @@ def _changes(run: Run, scenario: Scenario, vocabulary: Vocabulary, store: EventS
     predictions = run / "predictions.parquet"
     if not scenario.has_target or not predictions.exists():  # a foundation model has neither
         return
-    yield from other_id_type(pl.read_parquet_schema(predictions)[ENTITY_ID], store.entity_ids.dtype)
+    yield from other_id_type(
+        pl.read_parquet_schema(predictions)[ENTITY_ID], store.entity_ids.dtype, scenario.data.entity
+    )
     names = [threshold.name for threshold in stored_thresholds(run)]
     with reading(scenario):
         counts = value_counts(scenario, datetime.max, store)

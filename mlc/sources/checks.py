@@ -19,6 +19,7 @@ from mlc.scenario import (
 from mlc.sources.conditions import said_of
 from mlc.sources.events import conditions, join_columns, rule_expr, scan_events
 from mlc.sources.failures import file_problems, reading
+from mlc.sources.lettering import odd_file_hint
 from mlc.sources.missing import Schemas, TableSchema, why_missing
 from mlc.sources.reading import POLARS_ERRORS, files_of, format_of, scan_source, scan_typed
 from mlc.sources.shapes import columnar_shapes, name_problems, type_problems
@@ -208,7 +209,7 @@ def _time_problems(scenario: Scenario, name: str, column: str, dtype: pl.DataTyp
     if isinstance(dtype, pl.Date | pl.Datetime):
         return
     mend = f"types: {{{column}: datetime}} reads ISO 8601; give a format for anything else"
-    rule = f"{column} is {dtype}, not a date or datetime; {mend}"
+    rule = f"{column} is {dtype}, not a date or datetime; {mend}{odd_file_hint(scenario, name, column)}"
     yield scenario.problem(("data", "tables", name, "time"), rule)
 
 
@@ -234,7 +235,12 @@ def _join_type_problems(
         if right is not None and _family(left) != _family(right):
             rule = f"{name}.{column} and {dimension}.{key} must have one type, however: {left} and {right}"
             field = ("data", "tables", name, "joins", dimension)
-            yield scenario.problem(field, f"{rule}; cast one in the source")
+            texts = [
+                f"types: {{{own}: text}} to {owner}"
+                for own, owner, dtype in ((column, name, left), (key, dimension, right))
+                if _family(dtype) != "text"
+            ]
+            yield scenario.problem(field, f"{rule}; add {' and '.join(texts)}")
 
 
 def _family(dtype: pl.DataType) -> str:
@@ -263,7 +269,8 @@ def _entity_type_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -
             if _family(dtype) not in ("integer", "text"):
                 yield scenario.problem(
                     ("data", "tables", name),
-                    f"{name}.{column} must be text or a whole number, however: dtype={dtype}; cast it",
+                    f"{name}.{column} must be text or a whole number, however: dtype={dtype}; "
+                    f"add types: {{{column}: text}} to {name}{odd_file_hint(scenario, name, column)}",
                 )
     if len({family for _, family in found.values()} & {"integer", "text"}) > 1:
         listed = ", ".join(f"{name}.{column} is {family}" for name, (column, family) in found.items())
@@ -305,14 +312,23 @@ def _target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Ite
         inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else dtype
         if field == "target.rule.column":
             if not dtype.is_numeric():
-                rule = f"{owner}.{column} must be a number, however: dtype={dtype}; cast it in the source"
+                mend = _mend(scenario, owner, column, "number")
+                rule = f"{owner}.{column} must be a number, however: dtype={dtype}; {mend}"
                 yield scenario.problem(field, rule)
         elif not _is_label(inner):
-            rule = f"{owner}.{column} must be text, however: dtype={dtype}; cast it in the source"
+            mend = "cast it in the source" if dtype.is_nested() else _mend(scenario, owner, column, "text")
+            rule = f"{owner}.{column} must be text, however: dtype={dtype}; {mend}"
             yield scenario.problem(field, rule)
         elif target.separator is not None and not isinstance(dtype, pl.String):
             rule = f"has no effect on {asked}, however: dtype={dtype}; leave it out"
             yield scenario.problem("target.separator", rule)
+
+
+def _mend(scenario: Scenario, name: str, column: str, kind: str) -> str:
+    """Return what to do about a column of another type: `types`, where it is one of the source's own."""
+    if column in scenario.data.tables[name].computed:
+        return "cast it in computed"
+    return f"add types: {{{column}: {kind}}} to {name}{odd_file_hint(scenario, name, column)}"
 
 
 def _is_label(dtype: pl.DataType | pl.datatypes.DataTypeClass) -> bool:

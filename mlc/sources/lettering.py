@@ -10,7 +10,8 @@ from mlc.errors import Problem
 from mlc.scenario import Csv, DimensionTable, EntitiesTable, EventsTable, Scenario
 from mlc.sources.events import join_columns
 from mlc.sources.reading import files_of, format_of, scan_source
-from mlc.sources.text_files import scan_texts
+from mlc.sources.shapes import kind_name, known_types, odd_file
+from mlc.sources.text_files import scan_texts, shapes_of
 
 _ZERO_FIRST = r"^[-+]?0[0-9]"
 
@@ -173,6 +174,23 @@ def _lost_in_table(scenario: Scenario, name: str, columns: Mapping[str, str]) ->
             doubled=doubled.height,
             pair=tuple(doubled[column][0]) if doubled.height else (),
         )
+
+
+def odd_file_hint(scenario: Scenario, name: str, column: str) -> str:
+    """Return which CSV file of a table makes a column what it is, as the end of a message; else nothing.
+
+    Examples:
+        `; it is text in c.csv, a datetime in a.csv`
+    """
+    table, files = scenario.data.tables[name], files_of(scenario, name)
+    csv = format_of(table, files)
+    if len(files) < 2 or not isinstance(csv, Csv):
+        return ""
+    known = known_types(shapes_of(files, csv, list(table.types)), column)
+    if len(set(known.values())) < 2:
+        return ""
+    odd, usual = odd_file(known)
+    return f"; it is {kind_name(known[odd])} in {odd.name}, {kind_name(known[usual])} in {usual.name}"
 
 
 def letters(scenario: Scenario, name: str, columns: Sequence[str]) -> pl.LazyFrame:

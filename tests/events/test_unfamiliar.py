@@ -80,6 +80,6 @@ def test_labels_whose_values_have_gone_are_named(tmp_path):
 
 
 def test_ids_of_another_type_than_at_the_training_are_named():
-    (line,) = other_id_type(pl.String(), pl.Int64())
-    assert line.startswith("the entity ids are whole numbers, in the training they were text.")
-    assert not list(other_id_type(pl.Int64(), pl.UInt64()))
+    (line,) = other_id_type(pl.String(), pl.Int64(), "cust")
+    assert line.startswith("cust is whole numbers, in the training it was text.")
+    assert not list(other_id_type(pl.Int64(), pl.UInt64(), "cust"))

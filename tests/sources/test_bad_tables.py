@@ -85,7 +85,7 @@ COLUMNS = [
     (
         changed("items.kind", "price"),
         "shop.yaml:10: target.column: sales.price must be text,",
-        "dtype=Float64; cast it in the source",
+        "dtype=Float64; add types: {price: text} to sales",
     ),
     (
         changed("time: at", "time: at, where: prce > 3"),

@@ -170,7 +170,7 @@ def test_join_columns_must_have_one_type(place):
     (found,) = problems_of(place, changed(joins={"products": "price"}))
     assert found == (
         "data.tables.sales.joins.products: sales.price and products.code must have one type, however: "
-        "Float64 and String; cast one in the source"
+        "Float64 and String; add types: {price: text} to sales"
     )
     (found,) = problems_of(place, changed(joins={"products": "produkt"}))
     assert "sales must have a column produkt, however: did you mean product?" in found
@@ -227,7 +227,10 @@ def test_a_bad_where_is_a_problem_of_the_table_or_of_the_rule(place, where, reas
 
 def test_the_target_must_be_there_and_no_fraction(place):
     (found,) = problems_of(place, shop(target={"column": "price"}))
-    assert found == "target.column: sales.price must be text, however: dtype=Float64; cast it in the source"
+    said = (
+        "target.column: sales.price must be text, however: dtype=Float64; add types: {price: text} to sales"
+    )
+    assert found == said
     (found,) = problems_of(place, shop(target={"column": "prodct"}))
     assert found == "target.column: sales must have a column prodct, however: did you mean product?"
 

@@ -430,3 +430,30 @@ def test_one_text_in_a_number_column_of_one_file_is_named_with_file_row_and_valu
     assert (
         "3,999 of 4,000 values are numbers, and 1 are not: 'dear' (the first in b.csv, row 7)" in result.out
     )
+
+
+# ── the file that makes a column what it is ─────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("ann,yesterday,p1,1", "day is String, not a date or datetime"),
+        ("7.5,2024-03-04,p1,1", "sales.customer must be text or a whole number, however: dtype=Float64"),
+    ],
+)
+def test_the_file_that_changes_the_type_of_a_column_is_named(tmp_path, row, said):
+    rows = ROWS if row.startswith("ann") else [f"{index},2024-03-04,p1,1" for index in range(3)]
+    write(tmp_path, a=lines(HEADER, *rows), b=lines(HEADER, *rows), c=lines(HEADER, row))
+    message = refused(scenario_of(tmp_path))
+    assert said in message
+    assert " in c.csv, a" in message
+    assert message.endswith("in a.csv")
+
+
+def test_keys_of_two_types_name_the_types_that_make_them_match(tmp_path):
+    write(tmp_path, a=lines(HEADER, "ann,2024-03-04,1,1"))
+    message = refused(scenario_of(tmp_path))
+    assert "sales.product and products.code must have one type, however: Int64 and String" in message
+    assert "add types: {product: text} to sales" in message
+    check_tables(scenario_of(tmp_path, types={"product": "text"}))
