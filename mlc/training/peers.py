@@ -21,8 +21,11 @@ _RANK_ZERO = "MLC_RANK_ZERO"
 _OBSERVER = "_launch_process_observer"
 """Lightning's function that is given the processes it has started."""
 _SIGNS = re.compile(
-    r"gloo|nccl|DistBackendError|Connection closed by peer|Connection reset by peer|Broken pipe"
+    r"(closed|reset) by peer|broken pipe|likely closed|remote (process|server)|socket closed|socket timeout|"
+    r"connection closed|communicator was aborted",
+    re.IGNORECASE,
 )
+"""What gloo, NCCL and PyTorch's store say of a process that no longer answers."""
 _GRACE = 4.0  # seconds that a process has to notice by itself
 _EVERY = 0.25
 
