@@ -44,6 +44,10 @@ _TIMED_ROWS = re.compile(rf"(>(?:{'|'.join(_TIMED).replace('_', ' ')})</td>)<td[
 """The same in the page of a run."""
 
 
+_PASSING = re.compile(r"/checkpoints/|/logs/|\.lock$")
+"""Files that may differ: checkpoints know how often they were written, each start has curves of its own."""
+
+
 @dataclass(frozen=True)
 class Command:
     """A command to kill.
@@ -126,7 +130,7 @@ def contents(folder: Path) -> dict[str, object]:
     """Every file of a folder that matters in the end; times, and what is only there to resume, left out."""
     found: dict[str, object] = {}
     for name, data in snapshot(folder).items():
-        if "/checkpoints/" in name or name.endswith("mlc-error.log"):
+        if _PASSING.search(name):
             continue
         if name.endswith("run.json"):
             found[name] = _without_times(json.loads(data))
@@ -227,7 +231,7 @@ class World:
             yield from (f"left at once: {name}" for name in temporaries(place))
         final = contents(whole)
         for name, value in snapshot(place).items():
-            if name in before or "/." in f"/{name}" or "/checkpoints/" in name:
+            if name in before or "/." in f"/{name}" or _PASSING.search(name):
                 continue
             if name not in final:
                 yield f"{name} is no file of a whole run"
