@@ -83,7 +83,9 @@ def _end(code: int, message: str, *, stopped: bool = True) -> NoReturn:
     from mlc.run import Run, what_is_left
 
     left = what_is_left(Run(trace_folders[-1])) if stopped and len(trace_folders) > 1 else ""
-    show("\n".join(line for line in (message, left) if line), error=True)
+    from mlc.scenario import without_any_secrets
+
+    show(without_any_secrets("\n".join(line for line in (message, left) if line)), error=True)
     sys.exit(code)
 
 
@@ -93,7 +95,10 @@ def _file_of(error: BaseException) -> str:
 
 
 def _write_trace(error: BaseException) -> str:
+    from mlc.scenario import without_any_secrets
+
     trace = f"mlc {__version__} {' '.join(sys.argv[1:])}\n{''.join(traceback.format_exception(error))}"
+    trace = without_any_secrets(trace)
     path = next(folder for folder in reversed(trace_folders) if folder.is_dir()) / "mlc-error.log"
     try:
         path.write_text(trace, encoding="utf-8")

@@ -1,6 +1,12 @@
 """The scenario: what a data scientist writes, checked as a whole before anything runs."""
 
-from mlc.scenario.database import database_file, database_of, without_secrets
+from mlc.scenario.database import (
+    database_file,
+    database_of,
+    without_any_secrets,
+    without_passwords,
+    without_secrets,
+)
 from mlc.scenario.examples import EachEvent, ExamplesSection, RandomDays
 from mlc.scenario.fields import expand_environment, memory_bytes
 from mlc.scenario.foundation import AUTO, PretrainSection, TrunkRate, Tune
@@ -153,5 +159,7 @@ __all__ = [
     "scenario_yaml",
     "thresholds_yaml",
     "with_gates",
+    "without_any_secrets",
+    "without_passwords",
     "without_secrets",
 ]

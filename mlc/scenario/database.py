@@ -1,5 +1,6 @@
 """The address of a database: checked, expanded only when it is used, and never shown with its secrets."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -9,17 +10,19 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from mlc.errors import did_you_mean
-from mlc.scenario.fields import expand_environment
+from mlc.scenario.fields import ADDRESSES, expand_environment
 
 DATABASES = {"sqlite": "sqlite", "duckdb": "duckdb", "postgresql": "postgresql", "postgres": "postgresql"}
 """Scheme of the address → kind of database."""
 
 _PASSWORDS = (re.compile(r"://[^/?#]*?:([^/?#]*)@"), re.compile(r"[?&](?:ssl)?password=([^&]+)"))
 _FILES = ("sqlite", "duckdb")
+_PLAIN = re.compile(r"(://[^/?#\s]*?:|[?&](?:ssl)?password=)(?!\$\{)[^/?#&\s\"']*(?=@|&|[\s\"']|$)")
 
 
 def _checked(uri: str) -> str:
     """The address as it is written: `${NAME}` is not replaced, since what is loaded is also saved."""
+    ADDRESSES.add(uri)
     expanded = expand_environment(uri)
     scheme, separator, rest = expanded.partition("://")
     if not separator or scheme not in DATABASES:
@@ -73,8 +76,27 @@ def absolute_uri(uri: str, base: Path) -> str:
 def without_secrets(message: str, uri: str) -> str:
     """A message of a driver in which whatever came from the environment is written `${NAME}` again."""
     for name in re.findall(r"\$\{(\w+)\}", uri):
-        value = expand_environment(f"${{{name}}}")
+        value = os.environ.get(name, "")
         for secret in sorted({value, unquote(value), *_passwords(value), *map(unquote, _passwords(value))}):
             if secret:
                 message = message.replace(secret, f"${{{name}}}")
     return message
+
+
+def without_any_secrets(text: str) -> str:
+    """Return a text in which the values of `${NAME}` in the addresses are written so again."""
+    for address in ADDRESSES:
+        text = without_secrets(text, address)
+    return without_passwords(text)
+
+
+def without_passwords(text: str) -> str:
+    """Return a text in which the passwords of addresses are stars.
+
+    Examples:
+        >>> without_passwords("--set uri=postgresql://me:hunter2@host/shop")
+        '--set uri=postgresql://me:***@host/shop'
+        >>> without_passwords("postgresql://me:${PASSWORD}@host/shop")
+        'postgresql://me:${PASSWORD}@host/shop'
+    """
+    return _PLAIN.sub(r"\1***", text)

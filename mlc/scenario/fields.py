@@ -43,6 +43,19 @@ def expand_environment(path: str) -> str:
     return re.sub(r"\$\{(\w+)\}", replace, path)
 
 
+ADDRESSES: set[str] = set()
+"""The addresses of databases and cloud files that were read, `${NAME}` as it is written."""
+
+
+def _file_path(text: str) -> str:
+    """A path with its variables replaced; that of a URL keeps them, since they may be secrets."""
+    expanded = expand_environment(text)
+    if "://" not in text:
+        return expanded
+    ADDRESSES.add(text)
+    return text
+
+
 def _list_from_text(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -146,7 +159,7 @@ def _run_name(name: str) -> str:
 
 RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), AfterValidator(_run_name)]
 Text = Annotated[str, Field(min_length=1)]
-FilePath = Annotated[str, Field(min_length=1), AfterValidator(expand_environment)]
+FilePath = Annotated[str, Field(min_length=1), AfterValidator(_file_path)]
 Days = Annotated[int, Field(ge=1, le=36_500)]  # a century; more would overflow dates
 MOST_WINDOWS = 100
 """Lengths of windows in one list."""

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, ScenarioError, did_you_mean
-from mlc.scenario.database import absolute_uri
+from mlc.scenario.database import absolute_uri, without_passwords
 from mlc.scenario.fields import expand_environment
 from mlc.scenario.foundation import AUTO
 from mlc.scenario.messages import shown, translate
@@ -268,7 +268,7 @@ def _override(
         The problems that are left, and those of the override.
     """
     name, equals, text = override.partition("=")
-    location = f"--set {override}"
+    location = f"--set {without_passwords(override)}"
     name = name.strip()
     keys = tuple(name.split("."))
     if not equals or "" in keys:

@@ -20,8 +20,8 @@ from mlc.errors import DataError, MlcError, Problem
 from mlc.scenario import Arrow, Csv, EventsTable, Ndjson, Parquet, Scenario
 from mlc.sources.columns import computed_columns
 from mlc.sources.events import conditions, rule_expr, scan_events
-from mlc.sources.faults import READ_ERRORS, Scan, drain, first_line, guilty_file, shown_path, source_fault
-from mlc.sources.reading import files_of, format_of, scan_source, scan_table, scan_typed
+from mlc.sources.faults import READ_ERRORS, Scan, drain, first_line, guilty_file, shown_path
+from mlc.sources.reading import files_of, format_of, scan_source, scan_table, scan_typed, source_rule
 from mlc.sources.signatures import file_fault
 
 Keys = tuple[str | int, ...]
@@ -124,9 +124,8 @@ def _stage_problem(scenario: Scenario, name: str, stage: _Stage, files: Sequence
     except READ_ERRORS as error:
         base = scenario.origin.base
         if stage.field[-1:] == ("path",) and files:
-            table = scenario.data.tables[name]
-            file, fault = source_fault(files, format_of(table, list(files)), stage.scan, error)
-            return scenario.problem(stage.field, f"{shown_path(file, base)}: {fault}")
+            kind = format_of(scenario.data.tables[name], list(files))
+            return scenario.problem(stage.field, source_rule(scenario, name, kind, list(files), error))
         found = guilty_file(files, stage.scan) or (None, error)
         place = f"{shown_path(found[0], base)}: " if found[0] else ""
         return scenario.problem(stage.field, f"{place}{stage.what} ({first_line(found[1])})")

@@ -25,6 +25,8 @@ from mlc.scenario import (
     Scenario,
     Sql,
     database_of,
+    expand_environment,
+    without_secrets,
 )
 from mlc.sources.columns import computed_columns, converted
 from mlc.sources.databases import content_of, read_query
@@ -107,7 +109,8 @@ def format_of(table: AnyTable, files: list[Path]) -> Format:
     """The format that the scenario names, or else the one that the first file's ending tells."""
     if table.format is not None:
         return table.format
-    first = files[0]
+    path = str(table.path)
+    first = Path(expand_environment(path)) if "://" in path else files[0]
     ending = first.suffix.lower()
     if ending == ".gz":
         ending = Path(first.stem).suffix.lower() or ending
@@ -145,7 +148,8 @@ def source_state(scenario: Scenario, name: str) -> Iterator[str]:
 
 def _location(table: AnyTable, files: list[Path]) -> str:
     """The path of a lake table; a `Path` would merge the slashes of a URL."""
-    return str(table.path) if "://" in str(table.path) else str(files[0])
+    path = str(table.path)
+    return expand_environment(path) if "://" in path else str(files[0])
 
 
 # ── rows ────────────────────────────────────────────────────────────────────────────────────────
@@ -209,19 +213,29 @@ def scan_source(scenario: Scenario, name: str, files: Sequence[Path] | None = No
         lake = isinstance(kind, Delta | Iceberg)  # their packages raise what they like
         if not isinstance(error, READ_ERRORS) and not lake:
             raise
-        rule = _source_fault(scenario, name, kind, files, error)
+        rule = source_rule(scenario, name, kind, files, error)
         raise DataError(scenario.problem(("data", "tables", name, "path"), rule)) from None
     return frame
 
 
-def _source_fault(scenario: Scenario, name: str, kind: Format, files: list[Path], error: Exception) -> str:
+def source_rule(scenario: Scenario, name: str, kind: Format, files: list[Path], error: BaseException) -> str:
+    """Return which part of a table's source cannot be read, why, and what to do.
+
+    Args:
+        scenario: Checked scenario.
+        name: A table.
+        kind: Its format.
+        files: The files that were read.
+        error: What a library said.
+    """
+    path = str(scenario.data.tables[name].path)
+    shown = path if "://" in path else shown_path(files[0], scenario.origin.base)
+    said = without_secrets(first_line(error), path)
     if isinstance(kind, Delta | Iceberg):
         what = "a Delta table" if isinstance(kind, Delta) else "an Iceberg table"
-        return (
-            f"{files[0]}: it cannot be read as {what} ({first_line(error)}). Name the folder of such a table"
-        )
-    if "://" in str(scenario.data.tables[name].path):
-        return f"{scenario.data.tables[name].path}: it cannot be read ({first_line(error)})"
+        return f"{shown}: it cannot be read as {what} ({said}). Name the folder of such a table"
+    if "://" in path:
+        return f"{shown}: it cannot be read ({said}). Check the address and the rights to read it"
 
     def alone(some: Sequence[Path] | None) -> pl.LazyFrame:
         return _scan(scenario, name, kind, list(some or ()), list(some or ()))
@@ -255,7 +269,7 @@ def _scan(scenario: Scenario, name: str, kind: Format, files: list[Path], of: li
     table = scenario.data.tables[name]
     # A `Path` would merge the slashes of a URL.
     cloud = "://" in str(table.path)
-    paths = [str(table.path)] if cloud else [str(file) for file in files]
+    paths = [expand_environment(str(table.path))] if cloud else [str(file) for file in files]
     match kind:
         case Parquet():
             return pl.scan_parquet(paths) if cloud else scan_columnar(files, kind, of)
