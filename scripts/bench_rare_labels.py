@@ -11,6 +11,7 @@ on validation; `hindsight` the same chosen on the test sample. `before` are the 
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -55,36 +56,48 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name} in docs/results")
     arguments = parser.parse_args()
-    rows = [{"set": name, **judged(*samples)} for name, samples in real_sets()]
-    for kind in KINDS:
-        for low, high in AUROCS:
-            for labels, examples, prevalences in SHAPES:
-                generator = np.random.default_rng([labels, examples, round(low * 100), KINDS.index(kind)])
-                drawn = [
-                    judged(*simulated(generator, (labels, examples), prevalences, (low, high), kind))
-                    for _ in range(arguments.repeats if labels < 1_000 else 1)
-                ]
-                mean = {
-                    name: [float(np.mean([one[name][i] for one in drawn])) for i in (0, 1)]
-                    for name in drawn[0]
-                }
-                name = f"{kind}, K={labels}, N={examples}, prevalence {prevalences[0]:g}-{prevalences[1]:g}"
-                rows.append({"set": f"{name}, AUROC {low:g}-{high:g}", **mean})
-                print(
-                    rows[-1]["set"], {k: round(v[0], 3) for k, v in mean.items()}, file=sys.stderr, flush=True
-                )
-    summary = [summed(group, [row for row in rows if group in row["set"]]) for group in groups(rows)]
-    for line in summary:
-        print(json.dumps(line))
+    rows: list[dict[str, Any]] = []
+    for row in itertools.chain(simulated_rows(arguments.repeats), real_rows()):
+        rows.append(row)
+        print(json.dumps(row), file=sys.stderr, flush=True)
+        if arguments.write:  # each time: a run that is stopped leaves what it has
+            write(rows, arguments, complete=False)
     if arguments.write:
-        write({"sets": rows, "summary": summary, "seconds": seconds()}, arguments)
+        write(rows, arguments, complete=True)
+    for line in summaries(rows):
+        print(json.dumps(line))
     return 0
+
+
+def simulated_rows(repeats: int) -> Iterator[dict[str, Any]]:
+    """A row per simulated set, the mean of the repeats; sets of 1,000 labels are drawn once."""
+    for kind, (low, high), (labels, examples, prevalences) in itertools.product(KINDS, AUROCS, SHAPES):
+        generator = np.random.default_rng([labels, examples, round(low * 100), KINDS.index(kind)])
+        drawn = [
+            judged(*simulated(generator, (labels, examples), prevalences, (low, high), kind))
+            for _ in range(repeats if labels < 1_000 else 1)
+        ]
+        name = f"{kind}, K={labels}, N={examples}, prevalence {prevalences[0]:g}-{prevalences[1]:g}"
+        figures = {rule: np.mean([one[rule] for one in drawn], axis=0).round(4).tolist() for rule in drawn[0]}
+        yield {"set": f"{name}, AUROC {low:g}-{high:g}", **figures}
+
+
+def real_rows() -> Iterator[dict[str, Any]]:
+    """A row per real set."""
+    for name, samples in real_sets():
+        figures = {rule: np.round(both, 4).tolist() for rule, both in judged(*samples).items()}
+        yield {"set": name, **figures}
+
+
+def summaries(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A line per kind of simulated scores, and one per real set."""
+    return [summed(group, [row for row in rows if row["set"].startswith(group)]) for group in groups(rows)]
 
 
 def groups(rows: list[dict[str, Any]]) -> list[str]:
     """Kinds of simulated scores, and every real set."""
     return [
-        *KINDS,
+        *(kind for kind in KINDS if any(row["set"].startswith(kind) for row in rows)),
         *(row["set"] for row in rows if not row["set"].startswith(tuple(f"{kind}, " for kind in KINDS))),
     ]
 
@@ -181,9 +194,7 @@ def real_sets() -> Iterator[tuple[str, tuple[Sample, Sample]]]:
     for name, inputs, targets in (*tables(root), *events(root), comments(root)):
         for weights in (None, "balanced"):
             validation, test = fitted(inputs, targets, weights)
-            found = f"{name}, {weights or 'plain'}"
-            print(found, file=sys.stderr, flush=True)
-            yield found, ((validation, targets[1]), (test, targets[2]))
+            yield f"{name}, {weights or 'plain'}", ((validation, targets[1]), (test, targets[2]))
 
 
 def fitted(inputs: Any, targets: Any, weights: str | None) -> tuple[Any, Any]:
@@ -290,7 +301,7 @@ def seconds(labels: int = 1_000, examples: int = 50_000) -> dict[str, float]:
     return {"labels": labels, "examples": examples, "auto": round(time.process_time() - started, 1)}
 
 
-def write(figures: dict[str, Any], arguments: argparse.Namespace) -> None:
+def write(rows: list[dict[str, Any]], arguments: argparse.Namespace, *, complete: bool) -> None:
     """The figures with what made them."""
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
@@ -305,6 +316,9 @@ def write(figures: dict[str, Any], arguments: argparse.Namespace) -> None:
             "scikit-learn": sklearn.__version__,
         },
     }
+    figures = {"complete": complete, "summary": summaries(rows), "sets": rows}
+    if complete:
+        figures["seconds"] = seconds()
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps({**head, **figures}, indent=1) + "\n", encoding="utf-8")
 
