@@ -203,7 +203,8 @@ class Table(Section):
 
     path: FilePath | None = None
     """A file, a glob (`data/*.parquet`), a folder or a cloud URL; relative to the YAML file that names it.
-    `${NAME}` is taken from the environment. Every table has one, except those of `format: {kind: sql, …}`."""
+    `${NAME}` is taken from the environment. Folders below it such as `year=2024` become columns. Every table
+    has one, except those of `format: {kind: sql, …}`."""
     format: Annotated[Format | None, ShortFormat] = None
     """`parquet`, `csv`, `arrow` or `ndjson`, by default from the file's ending; `delta`, `iceberg`, or
     `{kind: sql, uri: …, query: …}`."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlc.scenario import Arrow, Csv, Ndjson, Parquet, Scenario
+from mlc.sources.partitions import fixed_folder, folder_values
 from mlc.sources.reading import files_of, format_of, source_state
 
 
@@ -42,6 +43,9 @@ def sources_of(scenario: Scenario, name: str, known: Mapping[str, str]) -> Itera
         content = known.get(state)
         if content is None:
             content = _content(file) if plain and file is not None and file.is_file() else state
+        if plain and file is not None and table.path is not None:
+            held = str(folder_values(file, fixed_folder(scenario.path(table.path))) or "")
+            content += "" if content.endswith(held) else held
         yield Source(str(file or ""), state, content)
 
 

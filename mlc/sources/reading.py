@@ -7,6 +7,7 @@ import glob
 import importlib.util
 import os
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import assert_never
 
@@ -31,6 +32,7 @@ from mlc.scenario import (
 from mlc.sources.columns import computed_columns, converted
 from mlc.sources.databases import content_of, read_query
 from mlc.sources.faults import READ_ERRORS, first_line, shown_path, source_fault
+from mlc.sources.partitions import dtype_of, fixed_folder, folder_columns
 from mlc.sources.shapes import INFERRED_ROWS, scan_columnar, scan_json_lines
 from mlc.sources.text_files import read_csv, scan_texts
 
@@ -202,7 +204,7 @@ def scan_source(scenario: Scenario, name: str, files: Sequence[Path] | None = No
     kind = format_of(table, files)
     _require(scenario, name, kind)
     try:
-        frame = _scan(scenario, name, kind, files, files_of(scenario, name))
+        frame = _scan_folders(scenario, name, kind, files)
         frame.collect_schema()
     except DataError as error:
         if all(problem.location for problem in error.problems):
@@ -216,6 +218,29 @@ def scan_source(scenario: Scenario, name: str, files: Sequence[Path] | None = No
         rule = source_rule(scenario, name, kind, files, error)
         raise DataError(scenario.problem(("data", "tables", name, "path"), rule)) from None
     return frame
+
+
+def _scan_folders(scenario: Scenario, name: str, kind: Format, files: list[Path]) -> pl.LazyFrame:
+    """The rows of some files, with the columns that their folders hold; a column of the file goes first."""
+    table, of = scenario.data.tables[name], files_of(scenario, name)
+    if table.path is None or "://" in table.path or isinstance(kind, Delta | Iceberg):
+        return _scan(scenario, name, kind, files, of)
+    columns = folder_columns(of, fixed_folder(scenario.path(table.path)), list(table.types))
+    if not columns:
+        return _scan(scenario, name, kind, files, of)
+    parts = []
+    for _, together in groupby(files, key=lambda file: file.parent):
+        folder = list(together)
+        frame = _scan(scenario, name, kind, folder, of)
+        there = frame.collect_schema()
+        parts.append(
+            frame.with_columns(
+                pl.lit(values[folder[0]], dtype_of(values)).alias(column)
+                for column, values in columns.items()
+                if column not in there
+            )
+        )
+    return pl.concat(parts)
 
 
 def source_rule(scenario: Scenario, name: str, kind: Format, files: list[Path], error: BaseException) -> str:

@@ -14,6 +14,7 @@ import pytest
 from mlc.errors import DataError
 from mlc.scenario import load_scenario
 from mlc.sources import file_problems, reading, scan_table
+from mlc.sources.contents import sources_of
 from tests.conftest import Command
 from tests.support.shop_tables import SCENARIO, shop_tables, write_shop
 
@@ -288,3 +289,51 @@ def test_a_byte_that_an_encoding_does_not_have_is_named_with_its_line(mlc, tmp_p
     path = write_shop(tmp_path, text, sales=None)
     (tmp_path / "sales.csv").write_bytes(with_line(8, b"caf\x81,2024-01-05,3,4"))
     assert "sales.csv: line 8: the byte 0x81 is not cp1252 text" in message(mlc, "check", path)
+
+
+# ── folders that hold columns ───────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("path", ["lake", "lake/*/*/*", "lake/**/*.ENDING"])
+@pytest.mark.parametrize("ending", ["parquet", "csv", "arrow", "ndjson"])
+def test_columns_are_read_from_folders_named_after_them(tmp_path, path, ending):
+    write = {"parquet": parquet, "arrow": arrow}
+    shops = {"year=2024/shop=North%20End": 0, "year=2025/shop=__HIVE_DEFAULT_PARTITION__": 1}
+    for folder, part in shops.items():
+        frame = SALES[part::2]
+        content = write[ending](frame) if ending in write else getattr(frame, f"write_{ending}")().encode()
+        (tmp_path / "lake" / folder).mkdir(parents=True)
+        (tmp_path / "lake" / folder / f"part-0.{ending}").write_bytes(content)
+    text = changed("sales.parquet", json.dumps(path.replace("ENDING", ending)))
+    scenario = load_scenario(write_shop(tmp_path, text, sales=None))
+    found = scan_table(scenario, "sales").collect()
+    assert found.columns == [*SALES.columns, "year", "shop"]
+    counts = found.group_by("year", "shop").len().sort("year").rows()
+    assert counts == [(2024, "North End", 2_000), (2025, None, 2_000)]
+
+
+def test_folders_above_the_path_of_a_table_are_no_columns(tmp_path):
+    (tmp_path / "run=3").mkdir()
+    scenario = load_scenario(write_shop(tmp_path / "run=3"))
+    assert scan_table(scenario, "sales").collect_schema().names() == SALES.columns
+
+
+def test_a_value_in_the_name_of_a_folder_keeps_its_zeros_where_types_say_text(tmp_path):
+    (tmp_path / "lake" / "month=01").mkdir(parents=True)
+    (tmp_path / "lake" / "month=01" / "a.parquet").write_bytes(parquet())
+    text = changed("path: sales.parquet", "path: lake, types: {month: text}")
+    scenario = load_scenario(write_shop(tmp_path, text, sales=None))
+    assert scan_table(scenario, "sales").collect()["month"].unique().to_list() == ["01"]
+
+
+def test_a_file_that_moves_to_another_folder_is_another_content(tmp_path):
+    (tmp_path / "lake" / "month=1").mkdir(parents=True)
+    (tmp_path / "lake" / "month=1" / "a.parquet").write_bytes(parquet())
+    scenario = load_scenario(write_shop(tmp_path, changed("sales.parquet", "lake"), sales=None))
+    (before,) = sources_of(scenario, "sales", {})
+    assert [source.content for source in sources_of(scenario, "sales", {before.state: before.content})] == [
+        before.content
+    ]
+    (tmp_path / "lake" / "month=1").rename(tmp_path / "lake" / "month=2")
+    (after,) = sources_of(scenario, "sales", {})
+    assert after.content != before.content
