@@ -26,6 +26,7 @@ from mlc.events.findings import (
     number_findings,
     support_findings,
     table_findings,
+    thousands_findings,
     time_findings,
     time_hint,
     type_hint,
@@ -149,6 +150,7 @@ def _findings(
     yield from join_findings(scenario, joins)
     yield from lost_text_findings(scenario, lost)
     yield from number_findings(scenario)
+    yield from thousands_findings(scenario)
     yield from table_findings(scenario)
     yield from value_findings(scenario)
     yield from time_findings(scenario, prepared.cutoffs if prepared else None, now)

@@ -51,7 +51,7 @@ def written_number(text: pl.Expr, kind: NumberType) -> pl.Expr:
     decimal = re.escape(kind.decimal)
     whole = "[0-9]+"
     if kind.thousands is not None:
-        apart = _SPACES if kind.thousands == " " else re.escape(kind.thousands)
+        apart = {" ": _SPACES, "'": "['\u2019]"}.get(kind.thousands, re.escape(kind.thousands))
         whole = rf"(?:[0-9]+|[1-9][0-9]{{0,2}}(?:{apart}[0-9]{{2,3}})*{apart}[0-9]{{3}})"
     form = rf"^[-+]?(?:{whole}(?:{decimal}[0-9]*)?|{decimal}[0-9]+)(?:[eE][-+]?[0-9]+)?$"
     digits = text
@@ -150,7 +150,7 @@ def _kinds(values: pl.Series) -> Iterator[NumberType]:
 
 def _unit(values: pl.Series) -> str | None:
     """Return the currency or percent sign that most values have."""
-    signs = Counter(re.sub(r"[-\d.,'()+\s\u2212]+", "", value) for value in values.to_list())
+    signs = Counter(re.sub(r"[-\d.,'()+\s\u2212\u2019]+", "", value) for value in values.to_list())
     sign, count = signs.most_common(1)[0]
     if count * 2 < len(values) or not sign:
         return None

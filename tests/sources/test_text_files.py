@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlc.errors import DataError
+from mlc.events.findings import thousands_findings
 from mlc.scenario import NumberType, Scenario
 from mlc.sources import check_tables, lost_text_problems, lost_texts, number_text, scan_table, written_number
 from tests.support.shop_tables import SCENARIO, shop_tables, write_shop
@@ -332,6 +333,7 @@ def test_labels_with_zeros_are_found_and_named(mlc, tmp_path):
         (["1 234", "12"], '{kind: number, thousands: " "}'),
         (["1\u202f234,5", "12,5"], '{kind: number, decimal: ",", thousands: " "}'),
         (["1'234.50", "12"], '{kind: number, thousands: "\'"}'),
+        (["1\u2019234.50", "12"], '{kind: number, thousands: "\'"}'),
         (["$12", "-$3.50", "$1,200"], '{kind: number, thousands: ",", unit: "$"}'),
         (["12 €", "3,5 €"], '{kind: number, decimal: ",", unit: "€"}'),
         (["12%", "3.5%"], '{kind: number, unit: "%"}'),
@@ -457,3 +459,24 @@ def test_keys_of_two_types_name_the_types_that_make_them_match(tmp_path):
     assert "sales.product and products.code must have one type, however: Int64 and String" in message
     assert "add types: {product: text} to sales" in message
     check_tables(scenario_of(tmp_path, types={"product": "text"}))
+
+
+@pytest.mark.parametrize("odd", [None, "7.5"])
+def test_dots_that_set_thousands_apart_in_a_file_with_semicolons_are_found(tmp_path, odd):
+    values = ["1.234", "12", "3.500", *([odd] if odd else [])]
+    rows = [f"ann;2024-03-04;p1;{value}" for value in values]
+    write(tmp_path, a=lines(HEADER.replace(",", ";"), *rows))
+    scenario = scenario_of(tmp_path, format=scenario_format())
+    found = list(thousands_findings(scenario))
+    assert len(found) == (0 if odd else 1)
+    for finding in found:
+        assert "after each of its 2 dots, such as '1.234', which is read as 1.234" in finding.found
+        assert 'types: {price: {kind: number, decimal: ",", thousands: "."}} to sales' in finding.advice
+    mend = {"price": {"kind": "number", "decimal": ",", "thousands": "."}}
+    if not odd:
+        read = scan_table(scenario_of(tmp_path, format=scenario_format(), types=mend), "sales").collect()
+        assert read["price"].to_list() == [1234.0, 12.0, 3500.0]
+
+
+def scenario_format() -> dict[str, str]:
+    return {"kind": "csv", "separator": ";"}

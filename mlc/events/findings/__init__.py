@@ -16,7 +16,7 @@ from mlc.events.findings.joins import join_findings, type_hint, unmatched_proble
 from mlc.events.findings.leaks import leak_findings
 from mlc.events.findings.sizes import Sizes, expected_sizes, memory_findings
 from mlc.events.findings.table_shapes import code_findings, entity_findings, table_findings
-from mlc.events.findings.texts import lost_text_findings, number_findings
+from mlc.events.findings.texts import lost_text_findings, number_findings, thousands_findings
 from mlc.events.findings.times import time_findings
 from mlc.events.findings.values import alike_findings, value_findings
 
@@ -38,6 +38,7 @@ __all__ = [
     "number_findings",
     "support_findings",
     "table_findings",
+    "thousands_findings",
     "time_findings",
     "time_hint",
     "type_hint",

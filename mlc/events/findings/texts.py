@@ -13,6 +13,7 @@ from mlc.sources import (
     files_of,
     first_row,
     format_of,
+    letters,
     named_columns,
     number_text,
     scan_table,
@@ -66,6 +67,44 @@ def number_findings(scenario: Scenario) -> Iterator[Finding]:
                 written = number_text(sample[column])
                 if written is not None:
                     yield from _number_finding(scenario, name, column, written)
+
+
+def thousands_findings(scenario: Scenario) -> Iterator[Finding]:
+    """Report numbers such as 1.234 in files separated by semicolons, where a dot sets thousands apart."""
+    for name, table in scenario.data.tables.items():
+        csv = format_of(table, files_of(scenario, name))
+        if not isinstance(csv, Csv) or csv.separator != ";":
+            continue
+        schema = scan_table(scenario, name).collect_schema()
+        columns = [
+            column
+            for column, dtype in schema.items()
+            if dtype.is_float() and not {column} & {*table.types, *table.computed}
+        ]
+        if not columns:
+            continue
+        text = pl.col(columns)
+        dotted = letters(scenario, name, columns).select(
+            pl.struct(
+                text.str.contains(".", literal=True).sum().name.suffix(" dots"),
+                text.str.contains(r"^[-+]?[1-9][0-9]{0,2}(\.[0-9]{3})+$").sum().name.suffix(" thousands"),
+                text.filter(text.str.contains(".", literal=True)).first().name.suffix(" example"),
+            )
+        )
+        counts = dotted.collect(engine="streaming").item()
+        for column in columns:
+            dots = counts[f"{column} dots"]
+            if dots and dots == counts[f"{column} thousands"]:
+                example = counts[f"{column} example"]
+                mend = f'{{{column}: {{kind: number, decimal: ",", thousands: "."}}}}'
+                yield Subject(scenario, "tables")(
+                    "warning",
+                    ("data", "tables", name),
+                    f"{column} of {name} has three digits after each of its {dots:,} dots, such as "
+                    f"{example!r}, which is read as {float(example):g}",
+                    f"if the dot sets thousands apart, add types: {mend} to {name}; else types: "
+                    f"{{{column}: number}}",
+                )
 
 
 def _sample(frame: pl.LazyFrame, columns: Sequence[str]) -> dict[str, pl.Series]:
