@@ -229,7 +229,10 @@ REFUSED_CLASS_NAMES = [
     ),
     ("[]", "class_names: must not be empty, however: it is"),
     ("{}", "class_names: must not be empty, however: it is"),
-    ("['']", "class_names.0: must not be empty, however: it is"),
+    (
+        "['']",
+        "class_names.0: must have a visible character: empty and blank text is no label, however: ''",
+    ),
     ("[A, B, A]", "class_names: each name must stand once, however: A twice; remove one"),
     ("[[A]]", "class_names.0: must be text, however: a list; write it without brackets: A"),
     ("{top: '25'}", "class_names.top: must be a whole number, however: '25'; remove the quotes"),
