@@ -26,7 +26,9 @@ app = typer.Typer(
 )
 
 ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="The scenario, a YAML file.")]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run: its name, or the path of its folder.")]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run: its name, its folder, or its scenario file.")
+]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of the runs and of the event store.")]
 Overrides = Annotated[
     list[str] | None,

@@ -185,7 +185,9 @@ def evaluate(
 
 @app.command()
 def compare(
-    first: Annotated[str, typer.Argument(metavar="RUN", help="A run: its name, or the path of its folder.")],
+    first: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run: its name, its folder, or its scenario file.")
+    ],
     second: Annotated[str, typer.Argument(metavar="RUN", help="The run that may be better.")],
     markdown: Annotated[bool, typer.Option("--md", help="Print Markdown, for a pull request.")] = False,
     as_json: AsJson = False,

@@ -281,12 +281,12 @@ def _previous(run: Run) -> Path:
 
 
 def find_run(runs: Path, name: str) -> Run:
-    """A finished run by its name in the runs folder, or by its path.
+    """A finished run: by its name in the runs folder, by its path, or by its scenario file.
 
     Raises:
         RunError: There is no such run, or it is not finished.
     """
-    for folder in (runs / name, Path(name)):
+    for folder in (runs / name, Path(name), *_of_scenario(runs, name)):
         run = Run(folder)
         if run.finished:
             return run
@@ -301,6 +301,13 @@ def find_run(runs: Path, name: str) -> Run:
     known = [path.parent.name for path in runs.glob("*/report.json")] if runs.is_dir() else []
     hint = did_you_mean(name, known) if known else "mlc train makes one, --runs-dir names another folder"
     raise RunError(f"{name} must be a run in {runs}, however: it is not; {hint}")
+
+
+def _of_scenario(runs: Path, name: str) -> Iterator[Path]:
+    """The run folder of a scenario file, `shop.yaml` or `shop` for short."""
+    for path in (Path(name), Path(f"{name}.yaml")):
+        if path.suffix in (".yaml", ".yml") and path.is_file():
+            yield runs / load_scenario(path, tables_suffice=True).name
 
 
 def _no_number(text: str) -> None:

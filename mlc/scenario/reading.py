@@ -18,7 +18,11 @@ from mlc.scenario.origin import Origin, Places, dotted
 from mlc.scenario.thresholds import Fixed, Never, Thresholds
 from mlc.scenario.yaml_lines import dump_yaml, parse_yaml
 
-_SAYS_NOTHING = "scenario"
+_UNNAMED = "scenario"
+_TELLING = re.compile(
+    r"(?!(scenarios?|configs?|src|data|work|home|root|app|te?mp.*|tests?)$)[a-z][a-z0-9_-]{2,}", re.IGNORECASE
+)
+"""A name that tells one scenario from another; temporary and general folders have none."""
 _TABLE_DEPTH = 3  # data.tables.sales
 _LARGEST = 10_000_000  # bytes: a scenario has thousands; a table given by mistake has more
 
@@ -62,7 +66,9 @@ def load_scenario(path: Path, overrides: Sequence[str] = (), *, tables_suffice: 
 
 
 def default_name(path: Path) -> str:
-    """Return the name of a scenario that gives none: its file's, or its folder's if the file says nothing.
+    """Return the name of a scenario that gives none: its file's, or its folder's.
+
+    A file called `scenario.yaml` says nothing, and a temporary folder no more: the name is then `scenario`.
 
     Args:
         path: The scenario file.
@@ -70,12 +76,14 @@ def default_name(path: Path) -> str:
     Examples:
         >>> default_name(Path("shop/next month.yaml")), default_name(Path("shop/scenario.yaml"))
         ('next-month', 'shop')
+        >>> default_name(Path("/tmp/tmp.x7Ab/scenario.yaml"))
+        'scenario'
     """
-    for text in (path.stem, path.absolute().parent.name):
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("._-")
-        if name and name.lower() != _SAYS_NOTHING:
-            return name
-    return _SAYS_NOTHING
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("._-")
+    if name and name.lower() != _UNNAMED:
+        return name
+    folder = path.absolute().parent.name.replace(" ", "-")
+    return folder if _TELLING.fullmatch(folder) else _UNNAMED
 
 
 def with_gates(scenario: Scenario, text: str, name: str) -> Scenario:

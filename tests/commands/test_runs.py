@@ -4,8 +4,12 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from mlc.run import find_run
+from mlc.scenario import default_name
 
 NAME = "departments_28d"
 
@@ -126,3 +130,26 @@ def test_an_empty_folder_has_no_runs_and_a_missing_one_is_an_error(mlc, tmp_path
 def test_listing_loads_neither_torch_nor_polars():
     code = "import sys, mlc.commands.runs; assert not {'torch', 'polars', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_run_is_found_by_its_scenario_file_too(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tables = "{entity: c, tables: {t: {kind: events, path: t.csv, time: at}}}"
+    (tmp_path / "shop.yaml").write_text(f"name: {NAME}\ndata: {tables}\n")
+    for name in ("shop.yaml", "shop", NAME):
+        assert find_run(trained, name).folder == trained / NAME
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("shop/scenario.yaml", "shop"),
+        ("shop/next month.yaml", "next-month"),
+        ("my shop/scenario.yaml", "my-shop"),
+        ("tmp.aB3/scenario.yaml", "scenario"),
+        ("configs/scenario.yaml", "scenario"),
+        ("a/scenario.yaml", "scenario"),
+    ],
+)
+def test_a_scenario_without_a_name_has_that_of_its_file_or_of_a_folder_that_tells_something(place, name):
+    assert default_name(Path("/data") / place) == name
