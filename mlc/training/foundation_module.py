@@ -299,12 +299,20 @@ class Pretrainer(Stoppable):
         # DDP divides by the number of ranks.
         return self.foundation.objective(sums_L * self.trainer.world_size, everywhere[1])
 
+    @property
+    def judged(self) -> nn.Module:
+        """The foundation itself."""
+        return self.foundation
+
     def validation_step(self, batch: FutureBatch, _: int) -> None:
         """Add up the losses of one batch."""
-        self.validation_sums += torch.stack(self.foundation(batch))
+        sums_L, counts_L = self.foundation(batch)
+        self.check_outputs(sums_L)
+        self.validation_sums += torch.stack([sums_L, counts_L])
 
     def on_validation_epoch_end(self) -> None:
         """Log the objective over all examples of all ranks, in training and validation."""
+        self.check_finite()
         validation = self.trainer.strategy.reduce(self.validation_sums.clone(), reduce_op="sum")
         self.log(MONITOR, self.foundation.objective(*cast(torch.Tensor, validation)))
         self.log("train_loss", self.foundation.objective(*self.epoch_sums))

@@ -18,6 +18,7 @@ from mlc.models.ensemble import AnyNetwork, Hedge, members_of
 from mlc.models.losses import Objective
 from mlc.models.network import Network
 from mlc.scenario import Bce, TrainSection
+from mlc.training.divergence import DivergedError, is_finite
 
 PROGRESS = "best_of_both"
 """What is logged of a hedge: rises when one of both kinds is better than ever."""
@@ -118,13 +119,16 @@ class Stoppable(pytorch_lightning.LightningModule):
         votes: Whether this rank wants the training to stop, and to save; set before a step.
         agreed: Whether any rank wanted so in the last step, the same on every rank.
         epoch_sums: Losses of the epoch so far, and how often each counts; a buffer of the subclass.
+        undefined: How many outputs of the validation are not finite; a buffer.
     """
 
     epoch_sums: torch.Tensor
+    undefined: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.votes = self.agreed = (False, False)
+        self.register_buffer("undefined", torch.zeros(()), persistent=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Within an epoch, the sums of its losses are on their way."""
@@ -138,6 +142,28 @@ class Stoppable(pytorch_lightning.LightningModule):
         """What is random in a step depends on (seed, epoch, batch, rank) alone."""
         position = (seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(position).generate_state(1)[0]))
+
+    @property
+    def judged(self) -> nn.Module:
+        """The weights that are validated and kept."""
+        raise NotImplementedError
+
+    def check_outputs(self, *outputs: torch.Tensor) -> None:
+        """Count what is not finite among the outputs of a validation step."""
+        for output in outputs:
+            self.undefined += (~torch.isfinite(output)).sum()
+
+    def check_finite(self) -> None:
+        """Refuse weights or outputs that are not finite; once per epoch, on all ranks together.
+
+        Raises:
+            DivergedError: There are such weights or outputs, on this rank or another.
+        """
+        wrong = self.undefined + (~is_finite(self.judged)).to(self.undefined.dtype)
+        everywhere = cast(torch.Tensor, self.trainer.strategy.reduce(wrong, reduce_op="sum"))
+        self.undefined.zero_()
+        if everywhere > 0:
+            raise DivergedError(self.current_epoch + 1)
 
     def over_ranks(self, values: torch.Tensor) -> torch.Tensor:
         """Their sums over all ranks, which tell each other their votes on the way; once a step."""
@@ -274,9 +300,12 @@ class Classifier(Stoppable):
         """Note the losses and the scores of one batch."""
         judged = self.judged
         if not isinstance(judged, Hedge):
-            self.validated.update(judged(batch).float(), batch.targets_BK)
+            logits_BK = judged(batch).float()
+            self.check_outputs(logits_BK)
+            self.validated.update(logits_BK, batch.targets_BK)
             return
         logits = {kind: logits_BK.float() for kind, logits_BK in judged.logits(batch).items()}
+        self.check_outputs(*logits.values())
         for kind, validated in self.validated_kinds.items():
             cast(Validated, validated).update(logits[kind], batch.targets_BK)
         self.validated.update(judged.mixed(logits, judged.weight), batch.targets_BK)
@@ -304,6 +333,7 @@ class Classifier(Stoppable):
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over all ranks, those of the training too."""
+        self.check_finite()
         self.log_dict(self.validated.compute(), sync_dist=True)
         if self.kept is not None:
             self._keep_best()

@@ -29,6 +29,7 @@ from mlc.sources import check_tables, observed_span, reading
 from mlc.tables import microseconds
 from mlc.training.beginning import beginning_of, check_beginning, check_tables_of
 from mlc.training.devices import check_devices
+from mlc.training.divergence import naming
 from mlc.training.fitting import make_trainer, read_checkpoint, run_trainer
 from mlc.training.foundation_module import (
     MONITOR,
@@ -95,7 +96,7 @@ def pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dict
         Terminated: The system did.
     """
     check_devices(scenario)
-    with own_run(runs, scenario, say):
+    with own_run(runs, scenario, say), naming(scenario, "pretrain"):
         return _pretrain(scenario, runs, opening, say)
 
 

@@ -47,6 +47,7 @@ class UpTo(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Enough?"""
         assert isinstance(pl_module, Classifier)
+        pl_module.check_finite()
         done = trainer.current_epoch + 1
         if pl_module.kept is not None:
             for kind, epochs in zip(Hedge.KINDS, self.epochs, strict=True):

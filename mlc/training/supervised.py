@@ -51,6 +51,7 @@ from mlc.tables import (
 )
 from mlc.training.beginning import beginning_of, check_beginning, check_tables_of
 from mlc.training.devices import check_devices
+from mlc.training.divergence import DivergedError, naming
 from mlc.training.fitting import make_trainer, read_checkpoint, run_trainer
 from mlc.training.frozen import FrozenMemory
 from mlc.training.hedging import choose_hedge, hedge_notes, keep_hedge
@@ -100,7 +101,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
     check_boosting(scenario)
     check_loggers(scenario)
     check_devices(scenario)
-    with own_run(setting.runs, scenario, say):
+    with own_run(setting.runs, scenario, say), naming(scenario, "train"):
         return _train(scenario, setting, say)
 
 
@@ -396,6 +397,9 @@ def _predict_all(
     rank, world = trainer.global_rank, trainer.world_size
     keys = prepared.examples.table.drop(TARGETS)
     index, scores = score_batches(network, examples.in_order(rank, world))
+    every = trainer.strategy.reduce(torch.tensor(float(np.isnan(scores).sum())), reduce_op="sum")
+    if every > 0:
+        raise DivergedError(trainer.current_epoch)
     part = keys[index].with_columns(array_column(SCORES, scores), pl.Series("__index", index))
     if world > 1:
         with replacing(run / f"parts/{rank}.parquet") as temporary:
