@@ -19,6 +19,7 @@ from mlc.scenario import (
 from mlc.sources.conditions import said_of
 from mlc.sources.events import conditions, join_columns, rule_expr, scan_events
 from mlc.sources.failures import file_problems, reading
+from mlc.sources.formats import names_mend
 from mlc.sources.lettering import odd_file_hint
 from mlc.sources.missing import Schemas, TableSchema, why_missing
 from mlc.sources.reading import POLARS_ERRORS, files_of, format_of, scan_source, scan_typed
@@ -270,13 +271,17 @@ def _entity_type_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -
                 yield scenario.problem(
                     ("data", "tables", name),
                     f"{name}.{column} must be text or a whole number, however: dtype={dtype}; "
-                    f"add types: {{{column}: text}} to {name}{odd_file_hint(scenario, name, column)}",
+                    f"{names_mend(scenario, name, column)}{odd_file_hint(scenario, name, column)}",
                 )
     if len({family for _, family in found.values()} & {"integer", "text"}) > 1:
         listed = ", ".join(f"{name}.{column} is {family}" for name, (column, family) in found.items())
-        yield scenario.problem(
-            "data.entity", f"entity ids must have one type, however: {listed}; cast one in the source"
-        )
+        mends = [
+            f"types: {{{column}: text}} to {name}"
+            for name, (column, family) in found.items()
+            if family != "text"
+        ]
+        rule = f"entity ids must have one type, however: {listed}; add {' and '.join(mends)}"
+        yield scenario.problem("data.entity", rule)
     if len(set(aware.values())) > 1:
         listed = ", ".join(f"{name} {'with' if zone else 'without'}" for name, zone in aware.items())
         yield scenario.problem("data.tables", f"times must all have a zone or none, however: {listed}")
@@ -312,11 +317,11 @@ def _target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Ite
         inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else dtype
         if field == "target.rule.column":
             if not dtype.is_numeric():
-                mend = _mend(scenario, owner, column, "number")
+                mend = _number_mend(scenario, owner, column)
                 rule = f"{owner}.{column} must be a number, however: dtype={dtype}; {mend}"
                 yield scenario.problem(field, rule)
         elif not _is_label(inner):
-            mend = "cast it in the source" if dtype.is_nested() else _mend(scenario, owner, column, "text")
+            mend = f"{names_mend(scenario, owner, column)}{odd_file_hint(scenario, owner, column)}"
             rule = f"{owner}.{column} must be text, however: dtype={dtype}; {mend}"
             yield scenario.problem(field, rule)
         elif target.separator is not None and not isinstance(dtype, pl.String):
@@ -324,11 +329,11 @@ def _target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Ite
             yield scenario.problem("target.separator", rule)
 
 
-def _mend(scenario: Scenario, name: str, column: str, kind: str) -> str:
-    """Return what to do about a column of another type: `types`, where it is one of the source's own."""
+def _number_mend(scenario: Scenario, name: str, column: str) -> str:
+    """Return what to do about a column that is no number: `types`, where it is one of the source's own."""
     if column in scenario.data.tables[name].computed:
         return "cast it in computed"
-    return f"add types: {{{column}: {kind}}} to {name}{odd_file_hint(scenario, name, column)}"
+    return f"add types: {{{column}: number}} to {name}{odd_file_hint(scenario, name, column)}"
 
 
 def _is_label(dtype: pl.DataType | pl.datatypes.DataTypeClass) -> bool:

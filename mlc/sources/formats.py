@@ -2,13 +2,23 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import polars as pl
 
-from mlc.scenario import ColumnType, DatetimeType, DateType, IntegerType, NumberType
+from mlc.scenario import (
+    ColumnType,
+    DatetimeType,
+    DateType,
+    IntegerType,
+    NumberType,
+    Scenario,
+    TextType,
+)
 from mlc.sources.columns import converted_expr, offsets_of
 from mlc.sources.numbers import number_text
+from mlc.sources.reading import POLARS_ERRORS, scan_typed
 from mlc.sources.times import names_offsets
 from mlc.sources.values import moment_expr
 
@@ -146,6 +156,28 @@ def lost_values(frame: pl.LazyFrame, column: str, kind: ColumnType) -> tuple[int
         .row(0)
     )
     return int(number), list(examples)
+
+
+def names_mend(scenario: Scenario, name: str, column: str) -> str:
+    """Say which type turns a column into names: whole numbers or text, tried on all its values.
+
+    Args:
+        scenario: With the table.
+        name: A table.
+        column: Of it, neither text nor whole numbers.
+    """
+    if column in scenario.data.tables[name].computed:
+        return "compute it as text: CAST(... AS VARCHAR)"
+    frame = scan_typed(scenario, name)
+    dtype = frame.collect_schema()[column]
+    kinds: list[ColumnType] = [TextType(kind="text")]
+    if dtype.is_float() or dtype.is_decimal():  # 1.0 would be the text 1.0
+        kinds.insert(0, IntegerType(kind="integer"))
+    for kind in () if dtype.is_nested() else kinds:
+        with suppress(*POLARS_ERRORS):  # no such conversion
+            if not lost_values(frame, column, kind)[0]:
+                return f"add types: {{{column}: {kind.kind}}} to {name}"
+    return "write it as text in the source"
 
 
 def conversion_mend(frame: pl.LazyFrame, column: str, kind: ColumnType, examples: Sequence[object]) -> str:

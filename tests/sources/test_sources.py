@@ -1,6 +1,8 @@
 """Tables are found, checked as a whole, filtered and joined."""
 
 import os
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,15 @@ import polars as pl
 import pytest
 
 from mlc.errors import DataError
-from mlc.sources import check_tables, files_of, join_rates, rule_expr, scan_events, scan_table
+from mlc.sources import (
+    check_tables,
+    conversion_problems,
+    files_of,
+    join_rates,
+    rule_expr,
+    scan_events,
+    scan_table,
+)
 from tests.support.small_tables import START, anchors, sales_frame, scenario_at, shop, utc, write, write_shop
 
 SALES = anchors("ann")[:6]
@@ -197,6 +207,43 @@ def test_entities_are_text_or_whole_numbers(place, entity):
     )
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "kind"),
+    [
+        (1.0, 2.0, "integer"),
+        (1.0, 2.5, "text"),
+        (-3.0, 1e30, "text"),
+        (Decimal("7"), Decimal("8"), "integer"),
+        (Decimal("7.25"), Decimal("8"), "text"),
+        (True, False, "text"),
+        (b"a", b"b", "text"),
+        (date(2024, 1, 1), date(1999, 1, 1), "text"),
+        (datetime(2024, 1, 1, 5), datetime(1999, 1, 1), "text"),
+        (b"\xff", b"\xfe", None),
+        ([1], [2], None),
+    ],
+)
+@pytest.mark.parametrize("role", ["ids", "labels"])
+def test_the_types_line_for_ids_and_labels_of_odd_types_works_when_typed(place, role, one, other, kind):
+    column = "customer" if role == "ids" else "shop"
+    odd = pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit(one)).otherwise(pl.lit(other)).alias(column)
+    write(place / "sales.parquet", sales_frame(SALES).with_columns(odd))
+    target = {} if role == "ids" else {"column": "shop", "class_names": {"top": 2, "min_support": 1}}
+    if role == "labels" and isinstance(one, bool | list):
+        return  # true and false are names, and a list of whole numbers is several labels
+    (found,) = problems_of(place, shop(target=target))
+    if kind is None:
+        assert found.endswith("write it as text in the source")
+        return
+    assert found.endswith(f"; add types: {{{column}: {kind}}} to sales")
+    value = changed(types={column: kind})
+    value["target"] |= target
+    scenario = scenario_at(place, value)
+    check_tables(scenario)
+    assert scan_events(scenario, "sales").collect().height == len(SALES)
+    assert not list(conversion_problems(scenario))
+
+
 def test_an_entity_column_that_is_missing_is_named(place):
     value = shop()
     value["data"]["entity"] = "custmer"
@@ -228,7 +275,8 @@ def test_a_bad_where_is_a_problem_of_the_table_or_of_the_rule(place, where, reas
 def test_the_target_must_be_there_and_no_fraction(place):
     (found,) = problems_of(place, shop(target={"column": "price"}))
     said = (
-        "target.column: sales.price must be text, however: dtype=Float64; add types: {price: text} to sales"
+        "target.column: sales.price must be text, however: dtype=Float64; add types: {price: integer} to "
+        "sales"
     )
     assert found == said
     (found,) = problems_of(place, shop(target={"column": "prodct"}))
