@@ -11,7 +11,7 @@ Everything else that escapes is an internal error: exit code 3, with a trace in 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mlc.names import nearest, synonym_of
+from mlc.names import looks_like, nearest, spelled_out, synonym_of
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,10 @@ def did_you_mean(wrong: str, known: Iterable[str], *, otherwise: int = 6) -> str
         'known: column, window_days'
     """
     names = sorted(set(known))
+    same = [name for name in names if looks_like(wrong, name) and wrong.lower() != name.lower()][:3]
+    if same:
+        found = " or ".join(map(spelled_out, same))
+        return f"did you mean {found}? It looks like {spelled_out(wrong)}, but text is compared as it is"
     synonym = synonym_of(wrong, names)
     near = [synonym] if synonym else nearest(wrong, names)
     if near:

@@ -1,7 +1,9 @@
 """The nearest of several names, where a name is misspelt or is what another tool calls the same thing."""
 
 import difflib
+import json
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 _LEAST = 0.6
@@ -146,4 +148,39 @@ def _meaning(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    return re.sub(r"[\W_]", "", name.lower())
+
+
+def looks_like(left: str, right: str) -> bool:
+    """Return whether two different texts look the same, or differ in case alone.
+
+    Examples:
+        >>> looks_like("caf\u00e9", "Cafe\u0301 "), looks_like("cafe", "cafe"), looks_like("cafe", "safe")
+        (True, False, False)
+    """
+    return left != right and _visible(left) == _visible(right)
+
+
+def spelled_out(text: str) -> str:
+    r"""Return a text in double quotes, as YAML reads it, with escapes for all but ASCII.
+
+    Examples:
+        >>> print(spelled_out("cafe\u0301 \U0001f600"))
+        "cafe\u0301 \U0001F600"
+    """
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(
+        letter
+        if " " <= letter <= "~"
+        else f"\\u{ord(letter):04x}"
+        if ord(letter) < 1 << 16
+        else f"\\U{ord(letter):08X}"
+        for letter in quoted
+    )
+
+
+def _visible(text: str) -> str:
+    """What of a text is seen, in one form and without case."""
+    form = unicodedata.normalize("NFKC", text)
+    seen = (letter for letter in form if unicodedata.category(letter) not in ("Cc", "Cf"))
+    return "".join(seen).strip().lower()

@@ -36,6 +36,7 @@ from mlc.sources.values import (
     moment_expr,
     number_expr,
     text_expr,
+    visible_expr,
 )
 
 __all__ = [
@@ -88,5 +89,6 @@ __all__ = [
     "sources_of",
     "text_expr",
     "types_advice",
+    "visible_expr",
     "written_number",
 ]

@@ -47,6 +47,11 @@ def is_blank(text: pl.Expr) -> pl.Expr:
     return text.cast(pl.String).str.contains(_BLANK)
 
 
+def visible_expr(text: pl.Expr) -> pl.Expr:
+    """Return what of a text is seen, in one Unicode form: texts that look the same give the same."""
+    return text.str.normalize("NFKC").str.replace_all(INVISIBLE, "").str.strip_chars()
+
+
 def id_type(dtypes: Sequence[pl.DataType]) -> pl.DataType:
     """Return the type that holds the ids of all these columns.
 

@@ -188,7 +188,7 @@ def test_a_value_spelt_almost_like_a_label_is_told(found):
     )
     told = only(found(items=kinds))
     assert told.startswith("warning: 'dress .' (200 ")
-    assert "events) counts for no label, however differs from 'Dress' only in case" in told
+    assert "events) counts for no label, and differs from 'Dress' only in case" in told
     assert "class_names: {'Dress': ['Dress', 'dress .'], …}" in told
     grouped = changed("[Dress, Skirt, Shorts]", "{Dress: [Dress, dress .], Skirt: Skirt, Shorts: Shorts}")
     assert found(grouped, items=kinds) == []

@@ -1,18 +1,22 @@
 """Values that mean nothing or do not fit: numbers, texts, ids and times, from table to store to scores."""
 
 import math
+import unicodedata
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlc.errors import ScenarioError
-from mlc.events.findings import alike_findings, table_findings, value_findings
-from mlc.sources import moment_expr, number_expr, text_expr
+from mlc.events.findings import alike_findings, table_findings, time_findings, value_findings
+from mlc.events.findings.finding import Subject
+from mlc.events.findings.values import _alike
+from mlc.sources import check_tables, moment_expr, number_expr, scan_events, text_expr
 from mlc.sources.times import epoch_expr, iso_expr, names_offsets
 from tests.support.reference import is_blank
 from tests.support.shop_tables import shop_tables
@@ -211,7 +215,7 @@ def _every_tenth(column: str, value: Any, dtype: Any = pl.String) -> pl.Expr:
         ("shop", "", pl.String, "by column and rows of 240: shop (24)"),
         ("shop", " \u200b", pl.String, "by column and rows of 240: shop (24)"),
         ("shop", "north\xa0", pl.String, "differ from another only in Unicode form, invisible"),
-        ("shop", "North", pl.String, "only in upper and lower case: 'North' and 'north'"),
+        ("shop", "North", pl.String, "only in upper and lower case: \"North\" and \"north\""),
         ("shop", "x" * 5_000, pl.String, "have more than 1,000 characters, up to 5,000"),
         ("customer", "ann\u200b", pl.String, "2 of 2 ids of customer differ from another only in Unicode"),
         ("customer", " ", pl.String, "24 of 240 rows in sales have an empty or blank customer, "),
@@ -225,6 +229,90 @@ def test_values_that_mean_nothing_or_look_alike_are_reported_with_column_and_row
     frame = sales_frame(anchors("ann"))
     assert _findings(tmp_path / "plain", frame) == ""
     assert found in _findings(tmp_path, frame.with_columns(_every_tenth(column, value, dtype)))
+
+
+_ALIKE = st.text(st.sampled_from("aA\u00e9e\u0301\u200b\xa0 \uff21"), min_size=1, max_size=3)
+
+
+@many
+@given(st.sets(_ALIKE.filter(lambda text: not is_blank(text)), min_size=1, max_size=12))
+def test_values_that_look_alike_are_those_that_a_plain_loop_finds(tmp_path_factory, texts):
+    def seen(text: str) -> str:
+        form = unicodedata.normalize("NFKC", text)
+        return "".join(c for c in form if unicodedata.category(c) not in ("Cc", "Cf")).strip()
+
+    forms: dict[str, list[str]] = {}
+    for text in texts:
+        forms.setdefault(seen(text), []).append(text)
+    cases: dict[str, list[str]] = {}
+    for form in forms:
+        cases.setdefault(form.lower(), []).append(form)
+    wanted = [sum(len(g) for g in groups.values() if len(g) > 1) for groups in (forms, cases)]
+    say = Subject(scenario_at(tmp_path_factory.mktemp("alike"), shop()), "tables")
+    found = [finding.found for finding in _alike(say, "data", "values", pl.Series(sorted(texts)))]
+    assert [int(text.split(" ")[0]) for text in found] == [count for count in wanted if count]
+
+
+def test_a_class_name_in_another_unicode_form_is_told_apart_from_the_value_that_looks_like_it(mlc, tmp_path):
+    rows = anchors("ann")
+    write_shop_tables(tmp_path, rows)
+    frame = pl.col("department").str.replace("Dress", "Caf\u00e9")
+    products = tmp_path / "products.parquet"
+    pl.read_parquet(products).with_columns(frame).write_parquet(products)
+    names = ["Cafe\u0301", "Skirt"]
+    scenario_at(tmp_path, shop(target={"class_names": names}))
+    refused = mlc("check", tmp_path / "scenario.yaml")
+    assert refused.code == 2
+    assert (
+        'did you mean "Caf\\u00e9"? It looks like "Cafe\\u0301", but text is compared as it is' in refused.err
+    )
+
+
+def test_labels_that_look_alike_are_shown_spelled_out_in_the_line_that_joins_them(mlc, tmp_path):
+    write_shop_tables(tmp_path, anchors("ann"))
+    products = tmp_path / "products.parquet"
+    other = pl.col("department").str.replace("Skirt", "Dress\u200b")
+    pl.read_parquet(products).with_columns(other).write_parquet(products)
+    scenario_at(tmp_path, shop(target={"class_names": {"top": 3}}))
+    said = mlc("check", tmp_path / "scenario.yaml").out
+    assert "only in Unicode form, invisible characters, case, space or punctuation" in said
+    names = yaml.safe_load("{" + said.split("class_names: {")[1].split(", …}")[0] + "}")
+    assert {"Dress", "Dress\u200b"} in map(set, names.values())
+
+
+@pytest.mark.parametrize("share", [3, 40])
+@pytest.mark.parametrize(
+    "day", [datetime(1970, 1, 1), datetime(1900, 1, 1), datetime(2099, 12, 31), datetime(2261, 1, 1)]
+)
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+@pytest.mark.parametrize("where", [None, "price > 0 OR price <= 0 OR price IS NULL"])
+def test_a_date_that_stands_for_none_is_left_out_by_the_line_that_the_finding_gives(
+    tmp_path, share, day, zone, where
+):
+    rows = anchors("ann")
+    write_shop_tables(tmp_path, rows)
+    stray = pl.int_range(pl.len()) % (len(rows) // share) == 0
+    moment = pl.when(stray).then(pl.lit(day)).otherwise("day").cast(pl.Datetime("us")).alias("day")
+    frame = sales_frame(rows).with_columns(moment)
+    if zone:
+        frame = frame.with_columns(pl.col("day").dt.replace_time_zone(zone))
+    count = frame.select(stray.sum()).item()
+    frame.write_parquet(tmp_path / "sales.parquet")
+    value = shop()
+    sales = value["data"]["tables"]["sales"]
+    if where:
+        sales["where"] = where
+    now = datetime(2025, 1, 1)
+    scenario = scenario_at(tmp_path, value)
+    (said,) = [f for f in time_findings(scenario, None, now) if "years" in f.found]
+    assert f"{count} of {len(rows)} events in sales lie years" in said.found
+    sales["where"] = yaml.safe_load(said.advice[said.advice.index("where: ") :].removesuffix(" at sales"))[
+        "where"
+    ]
+    mended = scenario_at(tmp_path, value)
+    check_tables(mended)
+    assert scan_events(mended, "sales").collect().height == len(rows) - count
+    assert not [f for f in time_findings(mended, None, now) if "years" in f.found]
 
 
 @pytest.mark.parametrize("value", ["", "  ", "\u200b\xa0"])

@@ -12,7 +12,9 @@ from mlc.events.findings.finding import Finding, Severity, Subject, listed
 from mlc.events.labels import EVENTS, LABEL, VALUE, Labels
 from mlc.events.timeline import Timeline
 from mlc.events.windows import opens
+from mlc.names import spelled_out
 from mlc.scenario import Scenario
+from mlc.sources import visible_expr
 from mlc.tables import MICROSECONDS_PER_DAY, SPLIT, SPLITS, microseconds, targets_of
 
 _FEW_POSITIVES = 10
@@ -104,7 +106,7 @@ def _counts(examples: Examples) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def variant_findings(scenario: Scenario, labels: Labels, counts: pl.DataFrame) -> Iterator[Finding]:
-    """Values that differ from a label's only in case, space or punctuation at their ends.
+    """Values that look like a label's: they differ only in Unicode form, case, space or punctuation.
 
     Args:
         scenario: Checked scenario.
@@ -112,7 +114,7 @@ def variant_findings(scenario: Scenario, labels: Labels, counts: pl.DataFrame) -
         counts: From `labels.value_counts`.
     """
     plain = (
-        pl.col(VALUE)
+        visible_expr(pl.col(VALUE))
         .str.to_lowercase()
         .str.replace_all(r"\s+", " ")
         .str.strip_chars(" .,;:!?-_*'\"")
@@ -131,13 +133,16 @@ def variant_findings(scenario: Scenario, labels: Labels, counts: pl.DataFrame) -
     for row in pairs.iter_rows(named=True):
         name = labels.names[row[LABEL]]
         where = "counts for no label" if row["of"] is None else "is a label of its own"
+        value, own = row[VALUE], row["own"]
+        hidden = not (value + own).isascii() or not (value + own).isprintable()
+        one, other = (spelled_out(text) if hidden else repr(text) for text in (own, value))
+        what = "Unicode form, invisible characters, case, space" if hidden else "case, space"
         yield say(
             "warning",
             "target.class_names",
-            f"{row[VALUE]!r} ({row[EVENTS]:,} events) {where}, however differs from {row['own']!r} only in "
-            "case, space or punctuation",
-            f"if they are one thing: class_names: {{{name!r}: [{row['own']!r}, {row[VALUE]!r}], …}}, "
-            "or mend the source",
+            f"{other} ({row[EVENTS]:,} events) {where}, and differs from {one} only in {what} or punctuation",
+            "text is compared as it is; if they are one thing: "
+            f"class_names: {{{name!r}: [{one}, {other}], …}}, or mend the source",
         )
 
 

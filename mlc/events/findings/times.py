@@ -1,5 +1,6 @@
 """Moments that cannot be or that mislead: far off, in the future, missing months, partial days."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -153,39 +154,50 @@ def _main_block(days: Days) -> Days:
         return days
     total = int(days.events.sum())
     blocks = np.split(np.arange(len(days.day)), breaks)
-    kept = [block for block in blocks if int(days.events[block].sum()) > _STRAY * total]
+    # However many events stand at one day: it is what a missing date was filled with.
+    kept = [block for block in blocks if len(block) > 1 and int(days.events[block].sum()) > _STRAY * total]
     return days.between(int(days.day[kept[0][0]]), int(days.day[kept[-1][-1]])) if kept else days
 
 
 def _stray_findings(scenario: Scenario, name: str, days: Days, main: Days) -> Iterator[Finding]:
-    column = scenario.data.events[name].time
-    for side, chosen in (("before", days.day < main.day[0]), ("after", days.day > main.day[-1])):
+    first, last = int(main.day[0]), int(main.day[-1])
+    for side, chosen in (("before", days.day < first), ("after", days.day > last)):
         count = int(days.events[chosen].sum())
         if not count:
             continue
-        edge = _date(int(main.day[0] if side == "before" else main.day[-1]))
+        edge = _date(first if side == "before" else last)
         dates = [_date(int(day)) for day in days.day[chosen]]
+        # A day more: these are days in UTC, the column may be in another zone.
+        bound = (">=", first - 1) if side == "before" else ("<", last + 2)
         yield Subject(scenario, "times")(
             "warning",
             ("data", "tables", name, "time"),
             f"{count:,} of {int(days.events.sum()):,} events in {name} lie years {side} all others: "
             f"{listed(dates, 3)}, the others {'from' if side == 'before' else 'until'} {edge}",
-            f"leave them out with where: \"{column} {'>' if side == 'before' else '<'}= '{edge}'\""
-            if side == "before"
-            else f"leave them out with where on {column}, or set examples.observed_until: {edge}",
+            "such dates often stand for one that is not known: leave them out with "
+            f"{_where(scenario, name, *bound)}",
         )
 
 
+def _where(scenario: Scenario, name: str, sign: str, day: int) -> str:
+    """The whole `where` of an events table that also bounds its times."""
+    table = scenario.data.events[name]
+    bound = f"{table.time} {sign} date('{_date(day)}')"
+    condition = bound if table.where is None else f"({table.where}) AND {bound}"
+    return f"where: {json.dumps(condition, ensure_ascii=False)} at {name}"
+
+
 def _future_findings(scenario: Scenario, name: str, main: Days, now: datetime) -> Iterator[Finding]:
-    late = main.day > _day(now)
+    today = _day(now)
+    late = main.day > today
     if late.any():
         yield Subject(scenario, "times")(
             "warning",
             ("data", "tables", name, "time"),
             f"{int(main.events[late].sum()):,} events in {name} lie in the future, "
             f"{_date(int(main.day[late][0]))} to {_date(int(main.day[-1]))}",
-            "events that have not happened are plans or mistakes: leave them out with where, "
-            "or set examples.observed_until to today",
+            "events that have not happened are plans or mistakes: leave them out with "
+            f"{_where(scenario, name, '<', today + 1)}, or set examples.observed_until: {_date(today)}",
         )
 
 

@@ -1,18 +1,30 @@
 """Values that mean nothing, and values that look alike but are not: numbers, texts and ids."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import polars as pl
 
-from mlc.events.findings.finding import Finding, Subject, listed
+from mlc.events.findings.finding import Finding, Severity, Subject, listed
 from mlc.events.store import EventStore, Field
+from mlc.names import spelled_out
 from mlc.scenario import EntitiesTable, EventsTable, Ignore, Scenario
-from mlc.sources import INVISIBLE, LARGEST, is_blank, may_be_unusable, number_expr, scan_events, scan_table
+from mlc.sources import (
+    LARGEST,
+    is_blank,
+    may_be_unusable,
+    number_expr,
+    scan_events,
+    scan_table,
+    visible_expr,
+)
 from mlc.tables import ENTITY_ID
 
 _FEW = 0.01
 _LONG = 1_000  # characters; names are shorter
 _SHOWN = 3
+_PLAIN = "^[ -~]*$"  # printable ASCII
+_CLIPPED = 60  # characters of a value in a finding
 _NUMBER, _ROWS = "mlc:number", "mlc:rows"  # no column of a table is called so
 
 
@@ -148,32 +160,42 @@ def _place(field: Field) -> tuple[str, ...]:
 
 
 def _alike(say: Subject, field: str | tuple[str, ...], what: str, values: pl.Series) -> Iterator[Finding]:
-    text = pl.col("value")
-    same = text.str.replace_all(INVISIBLE, "").str.normalize("NFKC").str.strip_chars()
-    frame = values.rename("value").to_frame().lazy()
-    for difference, key in (
-        ("Unicode form, invisible characters or space around", same),
-        ("upper and lower case", same.str.to_lowercase()),
+    """Groups of values that look the same, and groups of what is left that differ only in case."""
+    text, same = pl.col("value"), pl.col("same")
+    every = values.rename("value").to_frame()
+    is_plain = text.str.contains(_PLAIN)
+    plain = every.filter(is_plain).with_columns(text.str.strip_chars(" ").alias("same"))
+    odd = every.filter(~is_plain).with_columns(visible_expr(text).alias("same"))  # this takes long
+    frame = pl.concat([plain, odd]).with_columns(same.str.to_lowercase().alias("lower"))
+    frame = frame.filter(pl.col("lower").is_duplicated())
+    forms = frame.group_by("same").agg(text)
+    cases = frame.group_by("same").agg(text.min(), pl.col("lower").first()).group_by("lower").agg(text)
+    for severity, difference, groups in (
+        ("warning", "Unicode form, invisible characters or space around", forms),
+        ("note", "upper and lower case", cases),
     ):
-        groups = frame.group_by(key.alias("key")).agg(text.sort()).filter(text.list.len() > 1)
-        found = groups.sort("key").collect()["value"].to_list()
-        if difference == "upper and lower case":
-            found = [group for group in found if len({_plain(value) for value in group}) == len(group)]
-        if found:
-            shown = [" and ".join(ascii(value) for value in group[:_SHOWN]) for group in found]
-            count = sum(map(len, found))
+        count, shown = _spelled(groups.filter(text.list.len() > 1))
+        if count:
             yield say(
-                "note" if difference == "upper and lower case" else "warning",
+                cast(Severity, severity),
                 field,
-                f"{count:,} of {len(values):,} {what} differ from another only in {difference}: "
-                f"{listed(shown, _SHOWN)}",
+                f"{count:,} of {len(values):,} {what} differ from another only in {difference}: {shown}",
                 "text is compared as it is: write them alike in the source where they are one thing",
             )
 
 
-def _plain(value: str) -> str:
-    frame = pl.Series("value", [value]).str.replace_all(INVISIBLE, "").str.normalize("NFKC")
-    return str(frame.str.strip_chars()[0])
+def _spelled(alike: pl.DataFrame) -> tuple[int, str]:
+    """How many values the groups have, and the first few of them, spelled out."""
+    first = alike.select(pl.col("value").list.sort()).sort(pl.col("value").list.first()).head(_SHOWN)
+    shown = [" and ".join(_clipped(value) for value in group[:_SHOWN]) for group in first["value"].to_list()]
+    left = alike.height - len(shown)
+    return int(alike["value"].list.len().sum()), ", ".join(shown) + (f" and {left:,} more" if left else "")
+
+
+def _clipped(value: str) -> str:
+    """A value spelled out, both ends of it where it is long."""
+    short = value if len(value) <= _CLIPPED else f"{value[: _CLIPPED // 2]}...{value[-_CLIPPED // 2 :]}"
+    return spelled_out(short)
 
 
 def _long(say: Subject, field: str | tuple[str, ...], what: str, values: pl.Series) -> Iterator[Finding]:
@@ -187,13 +209,3 @@ def _long(say: Subject, field: str | tuple[str, ...], what: str, values: pl.Seri
             f"up to {lengths.max():,}",
             "such text is kept whole; leave the column out where it is not a name",
         )
-
-
-def looks_like(left: str, right: str) -> bool:
-    """Return whether two different texts look the same, or differ in case alone.
-
-    Examples:
-        >>> looks_like("caf\u00e9", "cafe\u0301 ")
-        True
-    """
-    return left != right and _plain(left).lower() == _plain(right).lower()
