@@ -254,7 +254,8 @@ def _ignores_case(folder: Path) -> bool:
 def _fits(path: Path, pattern: str) -> bool:
     """Whether a resolved path, which need not exist, is one of those that a pattern stands for."""
     parts = Path(pattern).parts
-    fixed = next(index for index, part in enumerate(parts) if glob.escape(_unescaped(part)) != part)
+    letters = [glob.escape(_unescaped(part)) == part for part in parts[:-1]]
+    fixed = letters.index(False) if False in letters else len(letters)
     root = Path(*map(_unescaped, parts[:fixed]))
     lower = _ignores_case(root)
     for depth, parent in enumerate(reversed(path.parents), start=1):
@@ -284,6 +285,8 @@ def _unescaped(part: str) -> str:
 def _parts_fit(parts: Sequence[str], pattern: Sequence[str], lower: bool) -> bool:
     if not pattern:
         return not parts
+    if list(pattern) == ["**"]:  # at the end it stands for what lies below, not for the folder itself
+        return bool(parts) and not any(part.startswith(".") for part in parts)
     if pattern[0] == "**":
         rest = bool(parts) and not parts[0].startswith(".") and _parts_fit(parts[1:], pattern, lower)
         return rest or _parts_fit(parts, pattern[1:], lower)

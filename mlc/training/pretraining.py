@@ -155,7 +155,7 @@ def _prepare(
         rule = "an events table must have a column that a model can see, however: none has; check encoders"
         raise DataError(scenario.problem("data.tables", rule))
     if first:
-        beginning = beginning_of(scenario, store, vocabulary)
+        beginning = beginning_of(run, scenario, store, vocabulary)
         if resumed:
             check_beginning(run, beginning)
         start_run(run, scenario, opening, beginning)

@@ -173,7 +173,7 @@ def _prepare(
         vocabulary = replace(vocabulary, events=start.events)
     if first:
         foundation = start.facts["fingerprint"] if start else None
-        beginning = beginning_of(scenario, prepared.store, vocabulary, prepared, foundation)
+        beginning = beginning_of(run, scenario, prepared.store, vocabulary, prepared, foundation)
         if resumed:
             check_beginning(run, beginning)
         start_run(run, scenario, setting.opening, beginning)

@@ -41,7 +41,7 @@ def stopped(folder, verb: str, module: str, name: str) -> None:
     write_shop(folder)
     code = STOPPED.format(module=module, name=name)
     command = [sys.executable, "-c", code, verb, "shop.yaml", *QUICK]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 3, done.stderr
 
 
@@ -67,7 +67,9 @@ def refused(mlc, tmp_path):
         before = snapshot(tmp_path)
         result = mlc(verb, "shop.yaml", *QUICK, "--resume")
         assert (result.code, result.out) == (2, ""), result.err
-        assert snapshot(tmp_path) == before
+        after = snapshot(tmp_path)
+        assert {name: after.get(name) for name in before} == before
+        assert all(name.startswith("runs/store/") for name in after.keys() - before.keys())
         return result.err
 
     return run
@@ -75,8 +77,10 @@ def refused(mlc, tmp_path):
 
 @pytest.fixture
 def shop(stopped_training, tmp_path):
-    """A folder with tables and a training that was stopped; moved since."""
+    """A folder with tables and a training that was stopped; a copy that does not know it."""
     shutil.copytree(stopped_training, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "runs" / "shop" / BEGINNING
+    path.write_text(json.dumps({**json.loads(path.read_text()), "folder": str(path.parent)}))
     return tmp_path
 
 
@@ -96,7 +100,9 @@ def test_a_pretraining_is_not_resumed_on_other_tables(refused, stopped_pretraini
     assert "(items: items.parquet has changed)" in refused("pretrain")
 
 
-def test_a_training_goes_on_where_the_same_tables_were_moved_and_touched(mlc, shop):
+def test_a_training_goes_on_where_the_same_tables_were_moved_and_touched(mlc, tmp_path):
+    shop = tmp_path
+    stopped(shop, "train", "supervised", "score_batches")
     for file in shop.glob("*.parquet"):
         os.utime(file, (1_000_000_000, 1_000_000_000))
     (shop / "moved").mkdir()
@@ -115,6 +121,7 @@ def test_a_training_goes_on_where_the_same_tables_were_moved_and_touched(mlc, sh
         ({"examples": "0"}, "the examples are not those that this training began with."),
         ({"vocabulary": "0"}, "the vocabulary is not that which this training began with."),
         ({"foundation": "0"}, "the foundation has been trained again since this training began (it was 0,"),
+        ({"folder": "/elsewhere"}, "the run was moved from /elsewhere. Move it back, or --overwrite"),
         ({"versions": {"torch": "1.0"}}, "torch was 1.0, and is "),
         ({"tables": {"sales": 3}}, "beginning.json: must be as mlc train wrote it"),
     ],
@@ -143,7 +150,8 @@ def parts(tmp_path):
     tables = {name: [vars(s) for s in sources_of(scenario, name, {})] for name in scenario.data.tables}
     from mlc.training.beginning import _versions
 
-    run.write_json(BEGINNING, {"tables": tables, "versions": _versions()})
+    folder = str(run.folder)
+    run.write_json(BEGINNING, {"folder": folder, "tables": tables, "versions": _versions()})
     return tmp_path, scenario, run
 
 
