@@ -18,7 +18,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -33,12 +33,14 @@ from mlc.evaluation.metrics import overall_scores, score_labels
 from mlc.events.entity_cutoffs import entity_keys
 from mlc.events.preparing import Prepared, prepare
 from mlc.events.vocabulary import fit_vocabulary
+from mlc.models.batches import example_batches
 from mlc.models.boosting import boosting_scores, fit_boosting
+from mlc.models.model import Model
 from mlc.run import Run
 from mlc.scenario import Scenario, load_scenario
-from mlc.tables import SPLIT, scores_of, targets_of
+from mlc.tables import SCORES, SPLIT, array_column, scores_of, targets_of
 from mlc.training.pretraining import pretrain
-from mlc.training.supervised import Setting, example_batches, train
+from mlc.training.supervised import Setting, train
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTS = {
@@ -167,7 +169,6 @@ def one_training(case: Case, runs: Path, start: str, seed: int) -> Outcome:
             patch("mlc.training.supervised.write_report", kept),
             patch("mlc.training.supervised.log_report"),
             patch("mlc.training.supervised.write_page"),
-            patch("mlc.training.supervised.make_rivals"),
             patch("mlc.training.supervised.fitted_boosting", return_value=None),
         ):
             train(scenario, Setting(runs, "overwrite"), silent)
@@ -177,8 +178,10 @@ def one_training(case: Case, runs: Path, start: str, seed: int) -> Outcome:
     return Outcome(*tested(prepared, scores_of(predictions)), curve)
 
 
-def kept(run: Run, _: Prepared, predictions: pl.DataFrame, *__: object) -> None:
+def kept(run: Run, prepared: Prepared, model: Model, part_scores: Mapping[str, np.ndarray]) -> None:
     """The predictions as they are, in place of a report."""
+    scores = array_column(SCORES, model.mixed(part_scores))
+    predictions = prepared.examples.table.drop("targets").with_columns(scores)
     predictions.write_parquet(run / "predictions.parquet")
     run.write_json("report.json", {})
 

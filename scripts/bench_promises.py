@@ -29,12 +29,12 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 from mlc.evaluation.metrics import MARGINS
 from mlc.events.baselines import NO_PROBABILITIES
 from mlc.events.preparing import prepare
-from mlc.models.baselines import make_rivals, stored_boosting
-from mlc.models.boosting import boosting_scores
-from mlc.models.trained import scenario_as_trained, stored_vocabulary
+from mlc.events.task import Inputs
+from mlc.models.baselines import make_baselines
+from mlc.models.model import BOOSTING, Model
+from mlc.models.trained import scenario_as_trained
 from mlc.run import Run
 from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, UNKNOWN, scores_of, targets_of
-from mlc.training.supervised import example_batches
 
 ROOT = Path(__file__).resolve().parent.parent
 GOAL = "thresholds={default: {kind: precision_at_least, precision: 0.5}}"
@@ -202,12 +202,11 @@ def untrue(run: Run, runs: Path, report: dict[str, Any]) -> list[str]:
 
 def rival_scores(run: Run, runs: Path) -> dict[str, Matrix]:
     """What each rival gives for every example of the run."""
-    vocabulary = stored_vocabulary(run)
-    prepared = prepare(scenario_as_trained(run, vocabulary, runs, lambda _: None), runs, lambda _: None)
-    boosting = stored_boosting(run)
-    examples = example_batches(prepared, vocabulary)
-    rivals = make_rivals(prepared, boosting, boosting_scores(boosting, examples) if boosting else None)
-    return {name: scores_of(table) for name, table in rivals.predictions.items()}
+    model = Model.load(run)
+    prepared = prepare(scenario_as_trained(run, model.vocabulary, runs, lambda _: None), runs, lambda _: None)
+    part_scores = model.part_scores(model.batches(Inputs.of(prepared)), baselines=True)
+    baselines = make_baselines(prepared, model.parts.get(BOOSTING), part_scores.get(BOOSTING))
+    return {name: scores_of(table) for name, table in baselines.predictions.items()}
 
 
 def macro(score: str, scores_NK: Matrix, targets_NK: Matrix, weights_N: Matrix | None = None) -> float:

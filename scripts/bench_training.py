@@ -40,7 +40,7 @@ from mlc.demo import write_demo
 from mlc.events.preparing import prepare
 from mlc.events.vocabulary import fit_vocabulary
 from mlc.models.batch import Batch
-from mlc.models.batches import BatchPlan, ExampleBatches, Loader
+from mlc.models.batches import BatchPlan, ExampleBatches, Loader, example_batches
 from mlc.models.ensemble import members_of, score_batches
 from mlc.models.history import label_features
 from mlc.models.network import Network
@@ -48,7 +48,7 @@ from mlc.run import peak_memory_mb
 from mlc.scenario import Scenario, load_scenario
 from mlc.tables import SPLIT
 from mlc.training.module import Classifier
-from mlc.training.supervised import example_batches, fitted_network
+from mlc.training.supervised import fitted_network
 
 WARM_UP = 5
 KINDS = {

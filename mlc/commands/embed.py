@@ -5,24 +5,20 @@ from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import torch
 
 from mlc.atomic import replacing
 from mlc.errors import RunError
-from mlc.events.as_of import cutoff_at, entities_at, rows_at
 from mlc.events.preparing import Say
-from mlc.events.store import open_store
+from mlc.events.task import EventTask
 from mlc.models.batch import Batch
-from mlc.models.batches import ExampleBatches
+from mlc.models.batches import input_batches
 from mlc.models.ensemble import members_of
-from mlc.models.futures import without_labels
-from mlc.models.trained import scenario_as_trained, stored_network, stored_vocabulary
+from mlc.models.model import stored_network
+from mlc.models.trained import scenario_as_trained, stored_foundation, stored_vocabulary
 from mlc.run import Run
-from mlc.sources import reading
-from mlc.tables import array_column, microseconds
-from mlc.training.starting import stored_foundation
+from mlc.tables import array_column
 
 VECTOR = "vector"
 
@@ -46,15 +42,11 @@ def embed(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFram
     vectors_of, most_events = _vectors_of(run)
     vocabulary = stored_vocabulary(run)
     scenario = scenario_as_trained(run, vocabulary, runs, say)
-    with reading(scenario):
-        store = open_store(scenario, runs, say)
-    cutoff = cutoff_at(scenario, store, as_of, say)
-    rows = rows_at(scenario, store, cutoff, say)
-    cutoffs = np.full(len(rows), microseconds(cutoff))
-    examples = ExampleBatches(without_labels(store, vocabulary, most_events), rows, cutoffs, None)
+    keys, inputs = EventTask(scenario, runs, say).inputs_at(as_of)
+    batches = input_batches(inputs, vocabulary, most_events)
     with torch.inference_mode():
-        vectors = torch.cat([vectors_of(batch) for batch in examples.in_order()])
-    return entities_at(store, rows, cutoff, array_column(VECTOR, vectors.numpy()))
+        vectors = torch.cat([vectors_of(batch) for batch in batches.in_order()])
+    return keys.with_columns(array_column(VECTOR, vectors.numpy()))
 
 
 def _vectors_of(run: Run) -> tuple[Callable[[Batch], torch.Tensor], int | None]:

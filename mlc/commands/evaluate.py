@@ -6,29 +6,15 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from mlc.errors import DataError, MlcError, Problem, ScenarioError
 from mlc.events.baselines import check_boosting
-from mlc.events.preparing import Prepared, Say, prepare
-from mlc.models.baselines import make_rivals, stored_boosting
-from mlc.models.batches import ExampleBatches
-from mlc.models.blending import blend_notes, stored_blend, with_blend
-from mlc.models.boosting import boosting_scores
-from mlc.models.ensemble import AnyNetwork, score_batches
-from mlc.models.reporting import make_report, with_calibration
-from mlc.models.trained import (
-    scenario_as_trained,
-    stored_calibration,
-    stored_network,
-    stored_thresholds,
-    stored_vocabulary,
-)
+from mlc.events.preparing import Say
+from mlc.events.task import EventTask, Inputs
+from mlc.models.model import Model
+from mlc.models.reporting import make_report
+from mlc.models.trained import scenario_as_trained, stored_thresholds
 from mlc.run import Run
 from mlc.scenario import GatesSection, with_gates
-from mlc.tables import SCORES, TARGETS, array_column
-from mlc.training.hedging import hedge_notes
-from mlc.training.supervised import example_batches
 
 
 @dataclass(frozen=True)
@@ -102,28 +88,21 @@ def evaluate(run: Run, runs: Path, say: Say, gates: GatesSection | None = None) 
     Raises:
         DataError: The tables no longer fit, or give other labels.
     """
-    thresholds, calibrators = stored_thresholds(run), stored_calibration(run)
-    network, names = stored_network(run)
+    model = Model.load(run)
     before = run.read_json("report.json")
     trained_store = run.read_json("run.json", itemgetter("store"))
-    vocabulary = stored_vocabulary(run)
-    scenario = scenario_as_trained(run, vocabulary, runs, say)
+    scenario = scenario_as_trained(run, model.vocabulary, runs, say)
     if gates is not None:
         scenario = scenario.model_copy(update={"gates": gates})
     check_boosting(scenario)
-    prepared = prepare(scenario, runs, say)
-    if list(prepared.examples.labels.names) != names:
+    prepared = EventTask(scenario, runs, say).prepare()
+    if list(prepared.examples.labels.names) != list(model.class_names):
         raise DataError(
             f"{run.folder}: the labels must be those of the training, however: the tables have changed and "
             f"{{top: K}} now gives others; write class_names out in the scenario"
         )
-    examples = example_batches(prepared, vocabulary)
-    boosting, weight = stored_boosting(run), stored_blend(run)
-    boosted_NK = boosting_scores(boosting, examples) if boosting else None
-    raw = with_blend(_predictions(prepared, network, examples), boosted_NK, weight)
-    rivals = make_rivals(prepared, boosting, boosted_NK, [*hedge_notes(network), *blend_notes(weight)])
-    predictions = with_calibration(raw, calibrators)
-    report = make_report(prepared, predictions, calibrators, thresholds, rivals)
+    part_scores = model.part_scores(model.batches(Inputs.of(prepared)), baselines=True)
+    report = make_report(prepared, model, part_scores)
     same = _same({**report, "gates": None}, {**before, "gates": None})
     return Evaluation(report, trained_store != prepared.store.fingerprint, same)
 
@@ -137,8 +116,3 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=0.0, abs_tol=1e-6)
     return bool(one == other)
-
-
-def _predictions(prepared: Prepared, network: AnyNetwork, examples: ExampleBatches) -> pl.DataFrame:
-    _, scores_NK = score_batches(network, examples.in_order())
-    return prepared.examples.table.drop(TARGETS).with_columns(array_column(SCORES, scores_NK))

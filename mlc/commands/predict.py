@@ -11,29 +11,15 @@ import polars as pl
 
 from mlc.atomic import replacing
 from mlc.errors import MlcError, Problem, ScenarioError
-from mlc.evaluation.calibration import calibrated
 from mlc.evaluation.thresholds import Threshold, decide, pick_pairs
-from mlc.events.as_of import cutoff_at, entities_at, rows_at
 from mlc.events.baselines import check_boosting
-from mlc.events.labels import label_line, resolve_labels, value_counts
-from mlc.events.preparing import Say, label_popularity
-from mlc.events.store import open_store
-from mlc.models.baselines import stored_boosting
-from mlc.models.batches import BatchBuilder, ExampleBatches
-from mlc.models.blending import blended, stored_blend
-from mlc.models.boosting import boosting_scores
-from mlc.models.ensemble import WEIGHTS, score_batches
-from mlc.models.trained import (
-    scenario_as_trained,
-    stored_calibration,
-    stored_network,
-    stored_vocabulary,
-)
+from mlc.events.preparing import Say
+from mlc.events.task import EventTask
+from mlc.models.model import Model
+from mlc.models.trained import scenario_as_trained
 from mlc.run import Run
 from mlc.scenario import load_scenario
-from mlc.sources import reading
-from mlc.tables import CUTOFF, ENTITY_ID, SCORES, array_column, microseconds, scores_of, with_class_names
-from mlc.training.refit import REFIT, SCORED
+from mlc.tables import CUTOFF, ENTITY_ID, SCORES, array_column, scores_of, with_class_names
 
 RUN = "run"
 _FORMULA = r"^[=+\-@\t\r]"
@@ -57,35 +43,13 @@ def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFr
     """
     check_boosting(run.scenario())
     refit = run.scenario().train.refit
-    network, names = stored_network(run, REFIT if refit else WEIGHTS)
-    vocabulary = stored_vocabulary(run)
-    scenario = scenario_as_trained(run, vocabulary, runs, say)
-    with reading(scenario):
-        store = open_store(scenario, runs, say)
-        cutoff = cutoff_at(scenario, store, as_of, say)
-        labels = resolve_labels(scenario, value_counts(scenario, cutoff, store), names)
-        events = label_line(scenario, labels, store)
-    rows = rows_at(scenario, store, cutoff, say)
-    popularity = label_popularity(scenario, labels, events)
-    most = scenario.model.most_events
-    builder = BatchBuilder(store, events, vocabulary, len(names), popularity, most)
-    examples = ExampleBatches(builder, rows, np.full(len(rows), microseconds(cutoff)), None)
-    _, raw_NK = score_batches(network, examples.in_order())
-    raw_NK = _with_blend(run, examples, raw_NK)
+    model = Model.load(run, refit=refit)
+    scenario = scenario_as_trained(run, model.vocabulary, runs, say)
+    keys, inputs = EventTask(scenario, runs, say).inputs_at(as_of, model.class_names)
+    scores_NK = model.score(model.batches(inputs))
     if refit:
-        say(SCORED)
-    scores_NK = calibrated(raw_NK, stored_calibration(run))
-    return entities_at(store, rows, cutoff, array_column(SCORES, scores_NK))
-
-
-def _with_blend(run: Run, examples: ExampleBatches, raw_NK: np.ndarray) -> np.ndarray:
-    """The network's scores, mixed with those of boosting where the run is a blend."""
-    weight = stored_blend(run)
-    if weight is None:
-        return raw_NK
-    boosting = stored_boosting(run)
-    assert boosting is not None  # it is there, or an error
-    return blended(raw_NK, boosting_scores(boosting, examples), weight)
+        say("scores are of the refitted weights; report, calibration and thresholds are of the first ones")
+    return keys.with_columns(array_column(SCORES, scores_NK))
 
 
 def decisions(predictions: pl.DataFrame, thresholds: Sequence[Threshold]) -> np.ndarray:

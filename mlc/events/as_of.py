@@ -78,8 +78,8 @@ def rows_at(scenario: Scenario, store: EventStore, cutoff: datetime, say: Say) -
     return rows
 
 
-def entities_at(store: EventStore, rows: np.ndarray, cutoff: datetime, column: pl.Series) -> pl.DataFrame:
-    """A table of `entity_id`, `cutoff` and a column."""
+def entities_at(store: EventStore, rows: np.ndarray, cutoff: datetime) -> pl.DataFrame:
+    """The keys of some entities at a moment: `entity_id`, `cutoff`."""
     return pl.DataFrame({ENTITY_ID: store.entity_ids.gather(rows)}).with_columns(
-        pl.lit(cutoff).cast(pl.Datetime("us")).alias(CUTOFF), column
+        pl.lit(cutoff).cast(pl.Datetime("us")).alias(CUTOFF)
     )

@@ -1,4 +1,4 @@
-"""The rivals of a report: those that count, and boosting where LightGBM is installed."""
+"""The baselines of a report: those that count, and boosting where LightGBM is installed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,15 +18,12 @@ from mlc.events.baselines import (
 from mlc.events.preparing import Prepared, Say
 from mlc.models.batches import ExampleBatches
 from mlc.models.boosting import Boosting, fit_boosting
-from mlc.run import Run
 from mlc.scenario import Scenario
 from mlc.tables import ENTITY_ID, SCORES, SPLIT, TARGETS, array_column, targets_of
 
-_FILE = "boosting.json"
-
 
 @dataclass(frozen=True)
-class Rivals:
+class Baselines:
     """What a report compares the model with.
 
     Attributes:
@@ -40,8 +37,8 @@ class Rivals:
     missing: Sequence[str]
 
 
-def fitted_boosting(run: Run, prepared: Prepared, batches: ExampleBatches, say: Say) -> Boosting | None:
-    """Train boosting where it is wanted and can run, and keep it in the run folder."""
+def fitted_boosting(prepared: Prepared, batches: ExampleBatches, say: Say) -> Boosting | None:
+    """Train boosting where it is wanted and can run."""
     wanted = _wanted(prepared.scenario) or blends(prepared.scenario)
     if not wanted or not boosting_installed():
         return None
@@ -50,42 +47,26 @@ def fitted_boosting(run: Run, prepared: Prepared, batches: ExampleBatches, say: 
     boosting = fit_boosting(batches, train, validation, prepared.scenario.train.seed)
     if boosting is not None:
         say(boosting.described())
-        boosting.save(run / _FILE)
     return boosting
 
 
-def stored_boosting(run: Run) -> Boosting | None:
-    """The boosting of a run; None where the training had none, or LightGBM is not installed now.
-
-    Raises:
-        RunError: The model is a blend with it, and it is not there.
-    """
-    if not boosting_installed() or not ((run / _FILE).exists() or blends(run.scenario())):
-        return None
-    boosting: Boosting = run.read_json(_FILE, Boosting.from_json)
-    return boosting
-
-
-def make_rivals(
-    prepared: Prepared, boosting: Boosting | None, boosted_NK: np.ndarray | None, notes: Sequence[str] = ()
-) -> Rivals:
-    """The predictions of every rival that the scenario wants.
+def make_baselines(prepared: Prepared, boosting: object | None, boosted_NK: np.ndarray | None) -> Baselines:
+    """The predictions of every baseline that the scenario wants.
 
     Args:
         prepared: The examples.
         boosting: The one that is trained, where there is one.
         boosted_NK: Its scores of all examples, shape (N, K).
-        notes: What a reader should know of the model itself.
     """
     examples, wanted = prepared.examples, prepared.scenario.baselines
     names = [name for name in BASELINES if wanted is None or name in wanted]
     predictions = baseline_predictions(examples, prepared.label_line, names)
-    if boosting is None or boosted_NK is None:
-        return Rivals(predictions, notes, [_why_missing()] if _wanted(prepared.scenario) else [])
+    if not isinstance(boosting, Boosting) or boosted_NK is None:
+        return Baselines(predictions, [], [_why_missing()] if _wanted(prepared.scenario) else [])
     if _wanted(prepared.scenario):
         scores = array_column(SCORES, _calibrated(prepared, boosted_NK))
         predictions[BOOSTING] = examples.table.drop(TARGETS).with_columns(scores)
-    return Rivals(predictions, [boosting.described(), *notes], [])
+    return Baselines(predictions, [boosting.described()], [])
 
 
 def _calibrated(prepared: Prepared, scores_NK: np.ndarray) -> np.ndarray:

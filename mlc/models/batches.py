@@ -13,7 +13,9 @@ import torch
 from mlc.errors import DataError
 from mlc.events.labels import LABEL
 from mlc.events.popularity import Popularity
+from mlc.events.preparing import Prepared
 from mlc.events.store import EventStore
+from mlc.events.task import Inputs
 from mlc.events.timeline import Timeline, first_of_day
 from mlc.events.vocabulary import FieldRows, Vocabulary, code_rows
 from mlc.models.batch import Batch, Fields, FieldSizes, Texts
@@ -288,6 +290,25 @@ class ExampleBatches:
         targets = None if self.targets_NK is None else self.targets_NK[index_B]
         rows_B, cutoffs_B = self.rows_N[index_B], self.cutoffs_N[index_B]
         return self.builder.build(index_B, rows_B, cutoffs_B, targets, remembered)
+
+
+def input_batches(inputs: Inputs, vocabulary: Vocabulary, most_events: int | None = None) -> ExampleBatches:
+    """Batches of the inputs of a task.
+
+    Args:
+        inputs: The examples and what is read of them.
+        vocabulary: Which columns and values the model knows.
+        most_events: Only the newest so many events of each example enter the memory; all by default.
+    """
+    builder = BatchBuilder(
+        inputs.store, inputs.label_line, vocabulary, inputs.labels, inputs.popularity, most_events
+    )
+    return ExampleBatches(builder, inputs.rows_N, inputs.cutoffs_N, inputs.targets_NK)
+
+
+def example_batches(prepared: Prepared, vocabulary: Vocabulary) -> ExampleBatches:
+    """Batches of all examples of a scenario."""
+    return input_batches(Inputs.of(prepared), vocabulary, prepared.scenario.model.most_events)
 
 
 class BatchPlan:

@@ -1,7 +1,6 @@
 """`model.blend`: the network and boosting as one model, their scores averaged in logits."""
 
 from collections.abc import Sequence
-from operator import itemgetter
 
 import numpy as np
 import polars as pl
@@ -12,10 +11,7 @@ from mlc.errors import DataError
 from mlc.evaluation.calibration import entity_folds, fit_calibration, logits
 from mlc.events.baselines import blends
 from mlc.events.preparing import Prepared
-from mlc.run import Run
-from mlc.tables import ENTITY_ID, SCORES, SPLIT, UNKNOWN, array_column, scores_of, targets_of
-
-_FILE = "blend.json"
+from mlc.tables import ENTITY_ID, SPLIT, UNKNOWN, targets_of
 
 
 def blended(network_NK: np.ndarray, boosted_NK: np.ndarray, weight: float) -> np.ndarray:
@@ -73,10 +69,13 @@ def choose_weight(
     return round(float(min((0.0, 1.0, float(found.x)), key=log_loss)), 3)
 
 
-def fitted_blend(
-    run: Run, prepared: Prepared, raw: pl.DataFrame, boosted_NK: np.ndarray | None
-) -> float | None:
-    """Choose the weight where the scenario wants a blend, and keep it in the run folder.
+def fitted_blend(prepared: Prepared, network_NK: np.ndarray, boosted_NK: np.ndarray | None) -> float | None:
+    """The weight of the network where the scenario wants a blend; None where it wants none.
+
+    Args:
+        prepared: The examples.
+        network_NK: Scores of the network, of all examples, shape (N, K).
+        boosted_NK: Those of boosting.
 
     Raises:
         DataError: There is no boosting, for want of a known target in training.
@@ -88,29 +87,8 @@ def fitted_blend(
         raise DataError(prepared.scenario.problem("model.blend", rule))
     table = prepared.examples.table
     validation = (table[SPLIT] == "validation").to_numpy()
-    weight = choose_weight(
-        prepared.examples.labels.names,
-        table.filter(validation),
-        scores_of(raw)[validation],
-        boosted_NK[validation],
-    )
-    run.write_json(_FILE, {"schema": "mlc/blend/1", "network": weight})
-    return weight
-
-
-def stored_blend(run: Run) -> float | None:
-    """The weight of the network in a run; None where it is no blend."""
-    if not blends(run.scenario()):
-        return None
-    return float(run.read_json(_FILE, itemgetter("network")))
-
-
-def with_blend(raw: pl.DataFrame, boosted_NK: np.ndarray | None, weight: float | None) -> pl.DataFrame:
-    """Predictions of the network as those of the blend; as they are where `weight` is None."""
-    if weight is None:
-        return raw
-    assert boosted_NK is not None
-    return raw.with_columns(array_column(SCORES, blended(scores_of(raw), boosted_NK, weight)))
+    names = prepared.examples.labels.names
+    return choose_weight(names, table.filter(validation), network_NK[validation], boosted_NK[validation])
 
 
 def blend_notes(weight: float | None) -> list[str]:

@@ -17,6 +17,8 @@ from mlc.models.batch import Batch, FieldSizes
 from mlc.models.network import Network, NetworkSpec
 
 WEIGHTS = "model.safetensors"
+REFIT = "refit.safetensors"
+"""Those of `train.refit`."""
 SCHEMA = "mlc/model/4"
 
 
@@ -119,6 +121,15 @@ def members_of(network: AnyNetwork) -> list[Network]:
     if isinstance(network, Hedge):
         return [*members_of(network.started), *members_of(network.scratch)]
     return [member for member in network.members if isinstance(member, Network)]
+
+
+def hedge_notes(network: AnyNetwork) -> list[str]:
+    """What a reader of the report should know; nothing where there is no hedge."""
+    if not isinstance(network, Hedge):
+        return []
+    weight = float(network.weight)
+    shares = f"{weight:.2f} of what starts from the foundation, {1.0 - weight:.2f} of what does not see it"
+    return [f"the model is a hedge: in logits {shares}, chosen on validation"]
 
 
 @torch.inference_mode()

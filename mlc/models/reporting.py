@@ -1,8 +1,8 @@
 """From scores to calibration, thresholds and the report; the same for `mlc train` and `mlc evaluate`."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from mlc.errors import DataError
 from mlc.evaluation.calibration import (
     Calibrator,
     calibrated,
-    calibration_to_json,
     entity_folds,
     fit_calibration,
 )
@@ -24,13 +23,13 @@ from mlc.evaluation.thresholds import (
     Windows,
     choose_thresholds,
     decide,
-    thresholds_to_json,
 )
 from mlc.events.baselines import NO_PROBABILITIES, blends
 from mlc.events.preparing import Prepared
 from mlc.events.slices import slices_of
-from mlc.models.baselines import Rivals
+from mlc.models.baselines import make_baselines
 from mlc.models.custom_metrics import custom_scores
+from mlc.models.model import BOOSTING, Model
 from mlc.report import build_report, report_markdown, report_page
 from mlc.report.model_card import model_card
 from mlc.run import Run
@@ -51,25 +50,26 @@ from mlc.tables import (
 )
 
 
-def write_report(run: Run, prepared: Prepared, raw: pl.DataFrame, rivals: Rivals) -> dict[str, Any]:
+def write_report(
+    run: Run, prepared: Prepared, model: Model, part_scores: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
     """Calibrate and choose thresholds on validation; write predictions, maps, thresholds and report.
 
     Args:
         run: Where to.
         prepared: The examples.
-        raw: Their scores as the network gives them, in their order.
-        rivals: What the report compares them with.
+        model: Not yet calibrated, without thresholds.
+        part_scores: Name of each part → its raw scores of the examples, in their order.
     """
     names = prepared.examples.labels.names
-    calibrators, thresholds = decide_on_validation(
-        prepared.scenario, names, prepared.examples.table, scores_of(raw)
-    )
-    predictions = with_calibration(raw, calibrators)
-    report = make_report(prepared, predictions, calibrators, thresholds, rivals)
+    raw_NK = model.mixed(part_scores)
+    calibrators, thresholds = decide_on_validation(prepared.scenario, names, prepared.examples.table, raw_NK)
+    model = replace(model, calibrators=calibrators, thresholds=thresholds)
+    predictions = model_predictions(prepared, model, part_scores)
+    report = make_report(prepared, model, part_scores)
     with replacing(run / "predictions.parquet") as temporary:
         predictions.write_parquet(temporary, metadata=with_class_names(names))
-    run.write_json("calibration.json", calibration_to_json(calibrators))
-    run.write_json("thresholds.json", thresholds_to_json(thresholds))
+    model.save_decisions(run)
     write_text(run / "report.md", report_markdown(report))
     write_text(run / "MODEL_CARD.md", model_card(prepared.scenario, report))
     run.write_json("report.json", report)
@@ -130,42 +130,49 @@ def _windows(scenario: Scenario, examples: pl.DataFrame, scores_NK: np.ndarray) 
     return Windows(scores_NK[known], targets_of(part), part[ENTITY_ID].rank("dense").to_numpy(), back_N)
 
 
-def with_calibration(raw: pl.DataFrame, calibrators: Sequence[Calibrator]) -> pl.DataFrame:
-    """Predictions with calibrated `scores`, and `raw_scores` as they were."""
-    mapped = array_column(SCORES, calibrated(scores_of(raw), calibrators))
-    return raw.rename({SCORES: RAW_SCORES}).with_columns(mapped)
+def model_predictions(
+    prepared: Prepared, model: Model, part_scores: Mapping[str, np.ndarray]
+) -> pl.DataFrame:
+    """The predictions table of a model: calibrated `scores`, and `raw_scores` as the parts give them."""
+    raw_NK = model.mixed(part_scores)
+    scores_NK = calibrated(raw_NK, model.calibrators)
+    return prepared.examples.table.drop(TARGETS).with_columns(
+        array_column(RAW_SCORES, raw_NK), array_column(SCORES, scores_NK)
+    )
 
 
-def make_report(
-    prepared: Prepared,
-    predictions: pl.DataFrame,
-    calibrators: Sequence[Calibrator],
-    thresholds: Sequence[Threshold],
-    rivals: Rivals,
-) -> dict[str, Any]:
-    """The report of these predictions, which stand in the order of the examples."""
+def make_report(prepared: Prepared, model: Model, part_scores: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The report of a model on the examples.
+
+    Args:
+        prepared: The examples.
+        model: Calibrated, with thresholds.
+        part_scores: Name of each part → its raw scores of the examples, in their order.
+    """
     examples, scenario = prepared.examples, prepared.scenario
+    predictions = model_predictions(prepared, model, part_scores)
+    baselines = make_baselines(prepared, model.parts.get(BOOSTING), part_scores.get(BOOSTING))
     report = build_report(
         scenario.name,
         examples.labels.names,
         examples.table,
         predictions,
-        baselines=rivals.predictions,
+        baselines=baselines.predictions,
         no_probabilities=NO_PROBABILITIES,
-        baseline_notes=rivals.notes,
-        missing_baselines=rivals.missing,
-        thresholds=thresholds,
-        calibrators=calibrators,
+        baseline_notes=[*baselines.notes, *model.notes],
+        missing_baselines=baselines.missing,
+        thresholds=model.thresholds,
+        calibrators=model.calibrators,
         oracle=oracle_predictions(scenario, examples.table, examples.labels.names),
         slices=slices_of(prepared),
         funnel=[asdict(step) for step in examples.funnel],
-        warnings=_warnings(scenario, calibrators),
+        warnings=_warnings(scenario, model.calibrators),
     )
     split = examples.table[SPLIT]
     for name, entry in report["splits"].items() if scenario.metrics else ():
         rows = (split == name).to_numpy()
         scores_NK, targets_NK = scores_of(predictions)[rows], targets_of(examples.table)[rows]
-        decisions_NK = decide(scores_NK, thresholds)
+        decisions_NK = decide(scores_NK, model.thresholds)
         entry["metrics"] = custom_scores(wanted_metrics(scenario), scores_NK, decisions_NK, targets_NK)
     if scenario.gates:
         report["gates"] = [asdict(gate) for gate in judge(scenario.gates, report)]

@@ -1,7 +1,9 @@
-"""What a finished run knows: its scenario, vocabulary, weights and thresholds."""
+"""What a finished run stores beside its model: scenario, vocabulary, thresholds, foundation."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 
 import polars as pl
@@ -13,9 +15,9 @@ from mlc.events.labels import resolve_labels, value_counts
 from mlc.events.preparing import Say
 from mlc.events.store import EventStore, open_store
 from mlc.events.unfamiliar import gone_labels, other_id_type, unfamiliar_values
-from mlc.events.vocabulary import Vocabulary
-from mlc.models.ensemble import WEIGHTS, AnyNetwork, described_network, load_network
-from mlc.run import Run
+from mlc.events.vocabulary import FieldRows, Vocabulary
+from mlc.models.foundation import Foundation, load_foundation
+from mlc.run import Run, fingerprint_of
 from mlc.scenario import Category, FreeText, Number, Scenario
 from mlc.sources import check_tables, reading
 from mlc.tables import ENTITY_ID
@@ -110,8 +112,36 @@ def _owner(scenario: Scenario, field: str) -> tuple[str, str]:
     return table, field.removeprefix(f"{table}.")
 
 
-def stored_network(run: Run, weights: str = WEIGHTS) -> tuple[AnyNetwork, list[str]]:
-    """The network of a run with its weights, of the file of that name, and its class names."""
-    run.read_json("model.json", described_network)  # complained of by its own name
-    with run.reading(weights):
-        return load_network(run.folder, weights)
+@dataclass(frozen=True)
+class Start:
+    """A foundation model that a training starts from.
+
+    Attributes:
+        model: Trunk and heads.
+        events: The fields and values that it knows.
+        facts: What `run.json` should say of it.
+    """
+
+    model: Foundation
+    events: FieldRows
+    facts: dict[str, str]
+
+
+def stored_foundation(run: Run) -> Start:
+    """The foundation model of a finished run.
+
+    Raises:
+        RunError: The run has none, or its files do not belong together.
+    """
+    if "foundation" not in run.read_json("model.json"):
+        raise RunError(f"{run.folder} must be a run of mlc pretrain, however: it is one of mlc train")
+    facts = run.read_json("run.json", itemgetter("vocabulary", "fingerprint", "until"))
+    for name, expected in zip(("vocabulary.json", "model.safetensors"), facts[:2], strict=True):
+        with run.reading(name) as path:
+            if fingerprint_of(path) != expected:
+                raise ValueError(f"its fingerprint is {fingerprint_of(path)}, not {expected}")
+    vocabulary = run.read_json("vocabulary.json", Vocabulary.from_json)
+    with run.reading("model.safetensors"):
+        model = load_foundation(run.folder)
+    described = dict(zip(("vocabulary", "fingerprint", "until"), facts, strict=True))
+    return Start(model, vocabulary.events, {"name": run.folder.name, **described})

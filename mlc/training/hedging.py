@@ -8,7 +8,7 @@ import torch
 
 from mlc.events.preparing import Say
 from mlc.models.batches import EVALUATION_BATCH, BatchPlan, ExampleBatches
-from mlc.models.ensemble import AnyNetwork, Hedge
+from mlc.models.ensemble import AnyNetwork, Hedge, hedge_notes
 from mlc.models.losses import Objective
 
 _WEIGHTS = torch.linspace(0.0, 1.0, 21)
@@ -57,12 +57,3 @@ def keep_hedge(network: AnyNetwork, chosen: AnyNetwork) -> None:
     """Give a model, where it is a hedge, the weight of another one."""
     if isinstance(network, Hedge) and isinstance(chosen, Hedge):
         network.weight.copy_(chosen.weight)
-
-
-def hedge_notes(network: AnyNetwork) -> list[str]:
-    """What a reader of the report should know; nothing where there is no hedge."""
-    if not isinstance(network, Hedge):
-        return []
-    weight = float(network.weight)
-    shares = f"{weight:.2f} of what starts from the foundation, {1.0 - weight:.2f} of what does not see it"
-    return [f"the model is a hedge: in logits {shares}, chosen on validation"]

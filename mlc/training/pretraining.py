@@ -21,6 +21,7 @@ from mlc.events.store import EventStore, open_store
 from mlc.events.vocabulary import Vocabulary, fit_vocabulary
 from mlc.models.batch import FutureBatch
 from mlc.models.batches import BatchPlan, Loader, field_sizes
+from mlc.models.foundation import Foundation, FoundationSpec, added_up, save_foundation
 from mlc.models.futures import FixedFutures, FutureBatches, Outputs, RandomCutoffs, choose_outputs
 from mlc.report import foundation_markdown
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
@@ -31,14 +32,7 @@ from mlc.training.beginning import beginning_of, check_beginning, check_tables_o
 from mlc.training.devices import check_devices
 from mlc.training.divergence import naming
 from mlc.training.fitting import make_trainer, read_checkpoint, run_trainer
-from mlc.training.foundation_module import (
-    MONITOR,
-    Foundation,
-    FoundationSpec,
-    Pretrainer,
-    added_up,
-    save_foundation,
-)
+from mlc.training.pretrainer import MONITOR, Pretrainer
 from mlc.training.ranks import is_rank_zero, own_run, rank_zero_first, shared_run
 from mlc.training.stopping import EpochLines, ResumableLoaders, Stopping
 

@@ -16,9 +16,6 @@ from mlc.models.ensemble import Hedge
 from mlc.tables import SPLIT
 from mlc.training.module import Classifier
 
-REFIT = "refit.safetensors"
-SCORED = "scores are of the refitted weights; report, calibration and thresholds are of the first ones"
-
 
 def all_for_training(prepared: Prepared) -> Prepared:
     """The same examples, all of them in the training split."""

@@ -1,7 +1,6 @@
 """What `mlc train` takes from a foundation model, and when it refuses one."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
@@ -17,50 +16,15 @@ from mlc.events.cutoffs import choose_cutoffs
 from mlc.events.labels import LABEL, VALUE, Labels
 from mlc.events.preparing import Say
 from mlc.events.store import EventStore
-from mlc.events.vocabulary import FIRST, FieldRows, Vocabulary
+from mlc.events.vocabulary import FIRST
 from mlc.models.encoders import Trunk
 from mlc.models.network import Network, TrunkSpec
-from mlc.run import Opening, Run, find_run, fingerprint_of
+from mlc.models.trained import Start, stored_foundation
+from mlc.run import Opening, Run, find_run
 from mlc.scenario import AUTO, Scenario, TrunkRate, resolved
 from mlc.sources import check_tables, join_columns, observed_span, reading, scan_table
-from mlc.training.foundation_module import Foundation, load_foundation
 from mlc.training.pretraining import pretrain
 from mlc.training.ranks import by_torchrun
-
-
-@dataclass(frozen=True)
-class Start:
-    """A foundation model that a training starts from.
-
-    Attributes:
-        model: Trunk and heads.
-        events: The fields and values that it knows.
-        facts: What `run.json` should say of it.
-    """
-
-    model: Foundation
-    events: FieldRows
-    facts: dict[str, str]
-
-
-def stored_foundation(run: Run) -> Start:
-    """The foundation model of a finished run.
-
-    Raises:
-        RunError: The run has none, or its files do not belong together.
-    """
-    if "foundation" not in run.read_json("model.json"):
-        raise RunError(f"{run.folder} must be a run of mlc pretrain, however: it is one of mlc train")
-    facts = run.read_json("run.json", itemgetter("vocabulary", "fingerprint", "until"))
-    for name, expected in zip(("vocabulary.json", "model.safetensors"), facts[:2], strict=True):
-        with run.reading(name) as path:
-            if fingerprint_of(path) != expected:
-                raise ValueError(f"its fingerprint is {fingerprint_of(path)}, not {expected}")
-    vocabulary = run.read_json("vocabulary.json", Vocabulary.from_json)
-    with run.reading("model.safetensors"):
-        model = load_foundation(run.folder)
-    described = dict(zip(("vocabulary", "fingerprint", "until"), facts, strict=True))
-    return Start(model, vocabulary.events, {"name": run.folder.name, **described})
 
 
 def with_foundation(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> Scenario:

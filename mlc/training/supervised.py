@@ -16,27 +16,29 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from mlc.atomic import replacing
 from mlc.errors import DataError, Terminated
 from mlc.events.baselines import check_boosting
-from mlc.events.preparing import Prepared, Say, label_popularity, prepare, write_examples
+from mlc.events.preparing import Prepared, Say, prepare, write_examples
 from mlc.events.slices import check_slices
 from mlc.events.vocabulary import Vocabulary, fit_vocabulary
-from mlc.models.baselines import fitted_boosting, make_rivals
-from mlc.models.batches import BatchBuilder, BatchPlan, ExampleBatches, field_sizes
-from mlc.models.blending import blend_notes, fitted_blend, with_blend
+from mlc.models.baselines import fitted_boosting
+from mlc.models.batches import BatchPlan, ExampleBatches, example_batches, field_sizes
+from mlc.models.blending import fitted_blend
 from mlc.models.boosting import boosting_scores
 from mlc.models.custom_metrics import check_metrics
 from mlc.models.ensemble import (
+    REFIT,
     WEIGHTS,
     AnyNetwork,
     blank_copy,
     make_model,
     members_of,
-    save_network,
     save_weights,
     score_batches,
 )
 from mlc.models.losses import Objective, positive_weights
+from mlc.models.model import BOOSTING, NETWORK, Model, Part, mix_weights
 from mlc.models.network import NetworkSpec
 from mlc.models.reporting import wanted_metrics, write_page, write_report
+from mlc.models.trained import Start
 from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
 from mlc.scenario import Bce, Scenario, TrainSection
 from mlc.tables import (
@@ -47,6 +49,7 @@ from mlc.tables import (
     UNKNOWN,
     array_column,
     check_predictions,
+    scores_of,
     targets_of,
 )
 from mlc.training.beginning import beginning_of, check_beginning, check_tables_of
@@ -54,13 +57,13 @@ from mlc.training.devices import check_devices
 from mlc.training.divergence import DivergedError, naming
 from mlc.training.fitting import make_trainer, read_checkpoint, run_trainer
 from mlc.training.frozen import FrozenMemory
-from mlc.training.hedging import choose_hedge, hedge_notes, keep_hedge
+from mlc.training.hedging import choose_hedge, keep_hedge
 from mlc.training.loggers import check_loggers, log_report, open_loggers
 from mlc.training.module import Classifier, monitored
 from mlc.training.ranks import is_rank_zero, own_run, rank_zero_first, shared_run
-from mlc.training.refit import REFIT, UpTo, all_for_training
+from mlc.training.refit import UpTo, all_for_training
 from mlc.training.resident import EventsOnDevice
-from mlc.training.starting import Start, begin_from, open_foundation, trunk_spec, with_foundation
+from mlc.training.starting import begin_from, open_foundation, trunk_spec, with_foundation
 from mlc.training.stopping import EpochLines, Loaders, Stopping
 
 _SAMPLE_BATCHES = 16
@@ -123,14 +126,10 @@ def _train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | N
         _refit(whole, again, examples, epochs, run, setting, say)
     if raw is None:
         return None
-    save_network(network, prepared.examples.labels.names, run.folder)
     (run / _REMEMBERED).unlink(missing_ok=True)  # what is mapped stays readable
-    boosting = fitted_boosting(run, prepared, examples, say)
-    boosted_NK = boosting_scores(boosting, examples) if boosting else None
-    weight = fitted_blend(run, prepared, raw, boosted_NK)
-    notes = [*hedge_notes(network), *blend_notes(weight)]
-    rivals = make_rivals(prepared, boosting, boosted_NK, notes)
-    report = write_report(run, prepared, with_blend(raw, boosted_NK, weight), rivals)
+    model, part_scores = _with_boosting(prepared, vocabulary, network, raw, examples, say)
+    model.save_parts(run)
+    report = write_report(run, prepared, model, part_scores)
     finish_run(
         run,
         {
@@ -150,6 +149,27 @@ def _train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | N
     log_report(trainer.loggers, report, trainer.global_step)
     write_page(run)
     return report
+
+
+def _with_boosting(
+    prepared: Prepared,
+    vocabulary: Vocabulary,
+    network: AnyNetwork,
+    network_NK: np.ndarray,
+    examples: ExampleBatches,
+    say: Say,
+) -> tuple[Model, dict[str, np.ndarray]]:
+    """The model, not yet calibrated, with boosting as a part or a baseline, and the scores of its parts."""
+    parts: dict[str, Part] = {NETWORK: network}
+    part_scores = {NETWORK: network_NK}
+    boosting = fitted_boosting(prepared, examples, say)
+    if boosting is not None:
+        parts[BOOSTING] = boosting
+        part_scores[BOOSTING] = boosting_scores(boosting, examples)
+    weight = fitted_blend(prepared, network_NK, part_scores.get(BOOSTING))
+    most_events = prepared.scenario.model.most_events
+    names = prepared.examples.labels.names
+    return Model(names, parts, mix_weights(weight), vocabulary, most_events=most_events), part_scores
 
 
 def _prepare(
@@ -180,16 +200,6 @@ def _prepare(
         write_examples(prepared.examples, run / "examples.parquet", prepared.store.fingerprint)
         run.write_json("vocabulary.json", vocabulary.as_json())
     return run, prepared, vocabulary, start
-
-
-def example_batches(prepared: Prepared, vocabulary: Vocabulary) -> ExampleBatches:
-    """Batches of all examples of a scenario."""
-    examples = prepared.examples
-    popularity = label_popularity(prepared.scenario, examples.labels, prepared.label_line)
-    labels = len(examples.labels.names)
-    most = prepared.scenario.model.most_events
-    builder = BatchBuilder(prepared.store, prepared.label_line, vocabulary, labels, popularity, most)
-    return ExampleBatches(builder, examples.rows, examples.cutoffs, targets_of(examples.table))
 
 
 def _fit(
@@ -392,7 +402,7 @@ def _predict_all(
     trainer: pytorch_lightning.Trainer,
     network: AnyNetwork,
     run: Run,
-) -> pl.DataFrame | None:
+) -> np.ndarray | None:
     """Every example scored once: each rank its share, merged and counted by rank zero; None on the others."""
     rank, world = trainer.global_rank, trainer.world_size
     keys = prepared.examples.table.drop(TARGETS)
@@ -413,4 +423,4 @@ def _predict_all(
         (run / "parts").rmdir()
     predictions = part.sort("__index").drop("__index")
     check_predictions(predictions, prepared.examples.table)
-    return predictions
+    return scores_of(predictions)

@@ -9,13 +9,12 @@ import pytest
 
 from mlc.events.preparing import prepare
 from mlc.events.vocabulary import fit_vocabulary
-from mlc.models.batches import ExampleBatches
+from mlc.models.batches import ExampleBatches, example_batches
 from mlc.models.boosting import COLUMNS, Boosting, boosting_scores, feature_rows, fit_boosting
 from mlc.models.history import ENTITY_FEATURES, LABEL_FEATURES
 from mlc.models.network import Network, NetworkSpec
 from mlc.scenario import load_scenario
 from mlc.tables import SPLIT, microseconds
-from mlc.training.supervised import example_batches
 from tests.models.test_history import NAMES, builder_of
 from tests.support import reference
 from tests.support.small_tables import (

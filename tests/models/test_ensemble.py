@@ -12,8 +12,10 @@ from scipy.special import expit
 
 from mlc.commands.embed import embed
 from mlc.commands.predict import predict
+from mlc.evaluation.calibration import calibrated
 from mlc.events.preparing import prepare
-from mlc.models.blending import blended, choose_weight, stored_blend
+from mlc.models.batches import example_batches
+from mlc.models.blending import blended, choose_weight
 from mlc.models.boosting import Boosting, boosting_scores
 from mlc.models.ensemble import (
     Ensemble,
@@ -25,14 +27,14 @@ from mlc.models.ensemble import (
     save_network,
     score_batches,
 )
+from mlc.models.model import Model
 from mlc.models.network import Network
-from mlc.models.reporting import with_calibration
 from mlc.models.trained import stored_calibration, stored_vocabulary
 from mlc.run import Run
 from mlc.scenario import load_scenario
 from mlc.tables import CUTOFF, ENTITY_ID, RAW_SCORES, SPLIT, array_column, scores_of
 from mlc.training.refit import all_for_training
-from mlc.training.supervised import Setting, example_batches, train
+from mlc.training.supervised import Setting, train
 from tests.conftest import NANO
 from tests.support.small_tables import silent
 from tests.training.test_module import SPEC, TRUNK, random_batch
@@ -146,8 +148,7 @@ def test_the_weight_is_that_of_the_lowest_log_loss_also_where_one_side_is_too_hi
 
 def test_the_scores_of_a_run_are_those_of_the_blend_and_the_report_says_so(runs, examples):
     run = Run(runs / "first")
-    weight = stored_blend(run)
-    assert weight is not None
+    weight = Model.load(run).weights["network"]
     assert 0.0 < weight < 1.0
     network, _ = load_network(run.folder)
     boosted = boosting_scores(run.read_json("boosting.json", Boosting.from_json), examples)
@@ -226,12 +227,11 @@ def test_predict_uses_the_refitted_weights_and_says_so(runs, examples):
     )
     network, _ = load_network(run.folder, "refit.safetensors")
     boosted = boosting_scores(run.read_json("boosting.json", Boosting.from_json), examples)
-    weight = stored_blend(run)
-    assert weight is not None
+    weight = Model.load(run).weights["network"]
     _, own = score_batches(network, examples.in_order())
     keys = pl.read_parquet(run / "examples.parquet").drop("targets")
-    expected = keys.with_columns(array_column("scores", blended(own, boosted, weight)))
-    both = with_calibration(expected, stored_calibration(run)).join(
+    scores_NK = calibrated(blended(own, boosted, weight), stored_calibration(run))
+    both = keys.with_columns(array_column("scores", scores_NK)).join(
         predicted, on=[ENTITY_ID, CUTOFF], validate="1:1"
     )
     assert both.height == predicted.height

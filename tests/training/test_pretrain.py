@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 from mlc.errors import RunError
 from mlc.events.vocabulary import FIRST, FieldRows, Vocabulary
 from mlc.models.ensemble import members_of
+from mlc.models.foundation import load_foundation
 from mlc.run import Run
 from mlc.scenario import load_scenario
 from mlc.tables import ENTITY_ID, SPLIT, scores_of, targets_of
-from mlc.training.foundation_module import load_foundation
 from mlc.training.pretraining import plan_time, pretrain
 from tests.conftest import NANO, process
 from tests.support.small_tables import silent
@@ -155,7 +155,7 @@ def test_the_gradient_over_ranks_is_that_of_all_their_examples(demo, runs, tmp_p
     from mlc.events.store import open_store
     from mlc.models.futures import FutureBatches, choose_outputs
     from mlc.tables import microseconds
-    from mlc.training.foundation_module import Pretrainer
+    from mlc.training.pretrainer import Pretrainer
 
     scenario = load_scenario(demo / f"{NAME}.yaml")
     store = open_store(scenario, tmp_path, silent)
@@ -211,9 +211,10 @@ def test_training_the_head_alone_leaves_the_trunk_as_it_was(runs, tuned):
 
 def test_the_weight_of_a_hedge_has_the_lowest_validation_loss_and_the_report_tells_it(runs, tuned):
     from mlc.events.preparing import prepare
+    from mlc.models.batches import example_batches
     from mlc.models.ensemble import Hedge
-    from mlc.models.trained import stored_network, stored_vocabulary
-    from mlc.training.supervised import example_batches
+    from mlc.models.model import stored_network
+    from mlc.models.trained import stored_vocabulary
 
     run = Run(tuned)
     prepared = prepare(run.scenario(), runs, silent)
@@ -297,9 +298,10 @@ def test_a_frozen_memory_is_asked_the_same_on_the_device_that_trains(
 
 def test_a_batch_with_what_is_remembered_has_no_events_and_the_same_logits(runs, tuned):
     from mlc.events.preparing import prepare
+    from mlc.models.batches import example_batches
     from mlc.models.ensemble import members_of
-    from mlc.models.trained import stored_network, stored_vocabulary
-    from mlc.training.supervised import example_batches
+    from mlc.models.model import stored_network
+    from mlc.models.trained import stored_vocabulary
 
     run = Run(tuned)
     prepared = prepare(run.scenario(), runs, silent)
@@ -351,8 +353,9 @@ def test_the_whole_path_needs_the_foundation_in_training_only(demo, mlc, tmp_pat
 
 def test_before_its_training_a_network_says_what_the_foundation_foresees(demo, runs):
     from mlc.events.preparing import prepare
+    from mlc.models.batches import example_batches
     from mlc.training.starting import open_foundation
-    from mlc.training.supervised import example_batches, fitted_network
+    from mlc.training.supervised import fitted_network
 
     overrides = ["model.preset=nano", "target.allow_empty=true", "model.foundation=base"]
     prepared = prepare(load_scenario(demo / f"{NAME}.yaml", overrides), runs, silent)
