@@ -28,7 +28,6 @@ from mlc.events.baselines import NO_PROBABILITIES, blends
 from mlc.events.preparing import Prepared
 from mlc.events.slices import slices_of
 from mlc.models.baselines import make_baselines
-from mlc.models.custom_metrics import custom_scores
 from mlc.models.model import BOOSTING, Model
 from mlc.report import build_report, report_markdown, report_page
 from mlc.report.model_card import model_card
@@ -168,15 +167,24 @@ def make_report(prepared: Prepared, model: Model, part_scores: Mapping[str, np.n
         funnel=[asdict(step) for step in examples.funnel],
         warnings=_warnings(scenario, model.calibrators),
     )
-    split = examples.table[SPLIT]
-    for name, entry in report["splits"].items() if scenario.metrics else ():
-        rows = (split == name).to_numpy()
-        scores_NK, targets_NK = scores_of(predictions)[rows], targets_of(examples.table)[rows]
-        decisions_NK = decide(scores_NK, model.thresholds)
-        entry["metrics"] = custom_scores(wanted_metrics(scenario), scores_NK, decisions_NK, targets_NK)
+    if scenario.metrics:
+        _add_metrics(report, prepared, model, predictions)
     if scenario.gates:
         report["gates"] = [asdict(gate) for gate in judge(scenario.gates, report)]
     return report
+
+
+def _add_metrics(report: dict[str, Any], prepared: Prepared, model: Model, predictions: pl.DataFrame) -> None:
+    """Add the metrics that the scenario names to every split of a report."""
+    from mlc.models.custom_metrics import custom_scores  # torchmetrics takes a second to load
+
+    split, wanted = prepared.examples.table[SPLIT], wanted_metrics(prepared.scenario)
+    targets = prepared.examples.table
+    for name, entry in report["splits"].items():
+        rows = (split == name).to_numpy()
+        scores_NK, targets_NK = scores_of(predictions)[rows], targets_of(targets)[rows]
+        decisions_NK = decide(scores_NK, model.thresholds)
+        entry["metrics"] = custom_scores(wanted, scores_NK, decisions_NK, targets_NK)
 
 
 def wanted_metrics(scenario: Scenario) -> list[tuple[str, dict[str, Any]]]:
