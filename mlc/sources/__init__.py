@@ -2,7 +2,6 @@
 
 from mlc.sources.checks import check_tables
 from mlc.sources.columns import converted_expr, offsets_of
-from mlc.sources.contents import Source, sources_of
 from mlc.sources.counts import JoinRate, conversion_problems, duplicate_keys, join_rates, null_counts
 from mlc.sources.events import (
     entity_type,
@@ -13,6 +12,9 @@ from mlc.sources.events import (
     scan_events,
 )
 from mlc.sources.failures import file_problems, reading
+from mlc.sources.files.contents import Source, sources_of
+from mlc.sources.files.peek import likely_separator, peek
+from mlc.sources.files.text_files import first_row, format_text
 from mlc.sources.formats import Reading, listed_readings, lost_values, read_time, readings
 from mlc.sources.lettering import (
     LostText,
@@ -24,9 +26,7 @@ from mlc.sources.lettering import (
 )
 from mlc.sources.missing import TableSchema
 from mlc.sources.numbers import NumberText, number_text, written_number
-from mlc.sources.peek import likely_separator, peek
 from mlc.sources.reading import POLARS_ERRORS, files_of, format_of, scan_table, source_state
-from mlc.sources.text_files import first_row, format_text
 from mlc.sources.values import (
     INVISIBLE,
     LARGEST,

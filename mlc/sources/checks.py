@@ -19,11 +19,11 @@ from mlc.scenario import (
 from mlc.sources.conditions import said_of
 from mlc.sources.events import conditions, join_columns, rule_expr, scan_events
 from mlc.sources.failures import file_problems, reading
+from mlc.sources.files.shapes import columnar_shapes, name_problems, type_problems
 from mlc.sources.formats import names_mend
 from mlc.sources.lettering import odd_file_hint
 from mlc.sources.missing import Schemas, TableSchema, why_missing
 from mlc.sources.reading import POLARS_ERRORS, files_of, format_of, scan_source, scan_typed
-from mlc.sources.shapes import columnar_shapes, name_problems, type_problems
 from mlc.tables import ENTITY_ID, TIME
 
 

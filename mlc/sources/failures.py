@@ -20,9 +20,9 @@ from mlc.errors import DataError, MlcError, Problem
 from mlc.scenario import Arrow, Csv, EventsTable, Ndjson, Parquet, Scenario
 from mlc.sources.columns import computed_columns
 from mlc.sources.events import conditions, rule_expr, scan_events
-from mlc.sources.faults import READ_ERRORS, Scan, drain, first_line, guilty_file, shown_path
+from mlc.sources.files.faults import READ_ERRORS, Scan, drain, first_line, guilty_file, shown_path
+from mlc.sources.files.signatures import file_fault
 from mlc.sources.reading import files_of, format_of, scan_source, scan_table, scan_typed, source_rule
-from mlc.sources.signatures import file_fault
 
 Keys = tuple[str | int, ...]
 _GUARD = "Guard it with CASE or TRY_CAST"

@@ -9,9 +9,9 @@ import polars as pl
 from mlc.errors import Problem
 from mlc.scenario import Csv, DimensionTable, EntitiesTable, EventsTable, Scenario
 from mlc.sources.events import join_columns
+from mlc.sources.files.shapes import kind_name, known_types, odd_file
+from mlc.sources.files.text_files import scan_texts, shapes_of
 from mlc.sources.reading import files_of, format_of, scan_source
-from mlc.sources.shapes import kind_name, known_types, odd_file
-from mlc.sources.text_files import scan_texts, shapes_of
 
 _ZERO_FIRST = r"^[-+]?0[0-9]"
 

@@ -31,10 +31,10 @@ from mlc.scenario import (
 )
 from mlc.sources.columns import computed_columns, converted
 from mlc.sources.databases import content_of, read_query
-from mlc.sources.faults import READ_ERRORS, first_line, shown_path, source_fault
-from mlc.sources.partitions import dtype_of, fixed_folder, folder_columns
-from mlc.sources.shapes import INFERRED_ROWS, scan_columnar, scan_json_lines
-from mlc.sources.text_files import read_csv, scan_texts
+from mlc.sources.files.faults import READ_ERRORS, first_line, shown_path, source_fault
+from mlc.sources.files.partitions import dtype_of, fixed_folder, folder_columns
+from mlc.sources.files.shapes import INFERRED_ROWS, scan_columnar, scan_json_lines
+from mlc.sources.files.text_files import read_csv, scan_texts
 
 _TEXTS = (".csv", ".tsv", ".txt")
 _ENDINGS: dict[str, Format] = {

@@ -14,7 +14,7 @@ import pytest
 from mlc.errors import DataError
 from mlc.scenario import load_scenario
 from mlc.sources import file_problems, reading, scan_table
-from mlc.sources.contents import sources_of
+from mlc.sources.files.contents import sources_of
 from tests.conftest import Command
 from tests.support.shop_tables import SCENARIO, shop_tables, write_shop
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from mlc.errors import DataError, Problem
 from mlc.scenario import Arrow, Parquet
-from mlc.sources.peek import peek
+from mlc.sources.files.peek import peek
 
 INFERRED_ROWS = 10_000
 """Rows of a text file that decide the types of its columns."""

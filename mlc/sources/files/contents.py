@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlc.scenario import Arrow, Csv, Ndjson, Parquet, Scenario
-from mlc.sources.partitions import fixed_folder, folder_values
+from mlc.sources.files.partitions import fixed_folder, folder_values
 from mlc.sources.reading import files_of, format_of, source_state
 
 

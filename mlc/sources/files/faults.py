@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 
 from mlc.scenario import Csv, Format, Ndjson
-from mlc.sources.faulty_lines import faulty_csv_line, faulty_json_line
-from mlc.sources.signatures import EMPTY, file_fault
+from mlc.sources.files.faulty_lines import faulty_csv_line, faulty_json_line
+from mlc.sources.files.signatures import EMPTY, file_fault
 
 Scan = Callable[[Sequence[Path] | None], pl.LazyFrame]
 """Reads some files of a table, or a source without files."""

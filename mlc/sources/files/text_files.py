@@ -8,9 +8,9 @@ import polars as pl
 
 from mlc.errors import DataError, Problem
 from mlc.scenario import Csv
-from mlc.sources.encodings import as_utf8
-from mlc.sources.peek import SEPARATORS, likely_separator, peek
-from mlc.sources.shapes import (
+from mlc.sources.files.encodings import as_utf8
+from mlc.sources.files.peek import SEPARATORS, likely_separator, peek
+from mlc.sources.files.shapes import (
     INFERRED_ROWS,
     Shape,
     name_problems,
