@@ -25,7 +25,7 @@ TOLERANCE = 1e-6
 """Largest difference of two numbers that count as equal."""
 _VARY = {
     *("started", "finished", "seconds", "peak_memory_mb", "command", "platform", "python", "versions", "mlc"),
-    *("fingerprint", "vocabulary", "refit", "store", "run"),
+    *("fingerprint", "vocabulary", "refit", "store", "run", "folder"),
 }
 """Keys and columns of time, machine and version, and hashes of files that hold such."""
 _NANO = ("model.preset=nano", "train.epochs=2", "target.allow_empty=true", "examples.train_cutoffs=6")
