@@ -15,9 +15,10 @@ from mlc import lock as locks
 from mlc.lock import HeldError, holder_of, lock_path, locked
 
 HOLD = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from mlc.lock import HeldError, locked
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores Ctrl-C
 try:
     with locked(Path(sys.argv[1]), print):
         print("held", flush=True)
@@ -93,7 +94,7 @@ def test_a_lock_is_free_at_once_when_its_holder_was_killed(folder):
     lines: list[str] = []
     begun = time.monotonic()
     assert take(folder, lines) == ""
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 10  # a silent holder is given up after 45 seconds
     assert lines == []
     assert not folder.parent.exists() or not any(folder.parent.iterdir())
 

@@ -47,9 +47,16 @@ ADDRESSES: set[str] = set()
 """The addresses of databases and cloud files that were read, `${NAME}` as it is written."""
 
 
+_LONGEST_NAME = 255  # bytes: what the file systems in use allow
+
+
 def _file_path(text: str) -> str:
     """A path with its variables replaced; that of a URL keeps them, since they may be secrets."""
     expanded = expand_environment(text)
+    if "\0" in expanded:
+        raise PydanticCustomError("path", "must have no NUL character")
+    if max(len(os.fsencode(part)) for part in expanded.split("/")) > _LONGEST_NAME:
+        raise PydanticCustomError("path", f"must have at most {_LONGEST_NAME} bytes between two slashes")
     if "://" not in text:
         return expanded
     ADDRESSES.add(text)

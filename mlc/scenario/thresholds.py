@@ -154,7 +154,7 @@ _Short = Annotated[
             "top_k",
             "when_unreachable",
         ],
-        float | _WhenUnreachable,
+        Annotated[float, Field(ge=0.0, le=1e9)] | _WhenUnreachable,
     ],
     Field(min_length=1),
 ]

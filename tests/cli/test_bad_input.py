@@ -141,7 +141,7 @@ def test_a_run_folder_in_another_state_is_refused(refused, shop, flags, told):
     ("name", "told"),
     [
         ("shp", "shp must be a run in runs, however: it is not; did you mean shop?"),
-        ("shop.yaml", "shop.yaml must be a run in runs, however: it is not;"),
+        ("other.yaml", "other.yaml must be a run in runs, however: it is not;"),
         ("half", "runs/half must be a finished run, however: its training did not end; mlc train"),
     ],
 )
@@ -202,7 +202,10 @@ def test_tables_that_are_gone_or_changed_are_told(refused, mlc, shop):
             ["--as-of", "yesterday"],
             "--as-of: not a date: yesterday. Write 2024-03-31, 2024-03-31T12:00 or today",
         ),
-        (["--threshold", "1.5"], "--threshold: must be stored, a number in [0, 1], or label=number"),
+        (
+            ["--threshold", "1.5"],
+            "--threshold: '1.5' is no threshold. Write stored, never, a number in [0, 1], or",
+        ),
         (["--threshold", "Drss=.4,Skirt=2"], "did you mean Dress?\n--threshold: 'Skirt' must have a number"),
         (["--out", "x.json"], "--out x.json: must end in .parquet or .csv, however: .json"),
         (["--out", "folder.csv"], "--out folder.csv: must be a file, however: a folder is there"),

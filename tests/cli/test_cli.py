@@ -32,7 +32,8 @@ def test_the_data_wing_does_not_load_the_model_wing(module, heavy):
 @pytest.mark.parametrize("module", ["encoders", "history", "losses", "batch"])
 def test_the_model_wing_does_not_load_polars(module):
     subprocess.run(
-        [sys.executable, "-c", f"import sys, mlc.{module}; assert 'polars' not in sys.modules"], check=True
+        [sys.executable, "-c", f"import sys, mlc.models.{module}; assert 'polars' not in sys.modules"],
+        check=True,
     )
 
 

@@ -201,6 +201,18 @@ def test_a_bar_alone_is_not_taken_for_an_empty_text(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        (r'"a\0b"', "must have no NUL character"),
+        ("x" * 300, "must have at most 255 bytes between two slashes"),
+    ],
+)
+def test_a_path_that_no_file_can_have_is_refused_before_one_is_looked_for(tmp_path, path, problem):
+    (found,) = problems_of(tmp_path, SHORTEST.replace("sales.parquet", path))
+    assert "data.tables.sales.path: " + problem in found
+
+
+@pytest.mark.parametrize(
     ("content", "problem"),
     [
         (b"\xff\xfe" + SHORTEST.encode("utf-16-le"), "it is UTF-16; save it as UTF-8"),

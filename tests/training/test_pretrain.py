@@ -63,7 +63,7 @@ def pretrained_with(demo, folder, *overrides):
 def test_a_foundation_is_a_run_like_any_other(runs):
     assert {path.name for path in (runs / "base").iterdir()} == {
         *("scenario.yaml", "resolved.yaml", "run.json", "vocabulary.json", "checkpoints"),
-        *("model.safetensors", "model.json", "report.json", "report.md", "log.jsonl"),
+        *("beginning.json", "model.safetensors", "model.json", "report.json", "report.md", "log.jsonl"),
     }
     facts = json.loads((runs / "base" / "run.json").read_text())
     assert facts["until"] == f"{VALIDATION_FROM}T00:00:00"

@@ -29,7 +29,7 @@ def test_a_run_leaves_every_file_of_the_design(trained):
     assert found == {
         *("scenario.yaml", "resolved.yaml", "run.json", "examples.parquet", "vocabulary.json", "checkpoints"),
         *("model.safetensors", "model.json", "predictions.parquet", "calibration.json", "thresholds.json"),
-        "boosting.json",
+        *("boosting.json", "beginning.json"),
         *("report.json", "report.md", "report.html", "MODEL_CARD.md", "log.jsonl", "logs"),
     }
     assert {path.name for path in (trained / NAME / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
@@ -48,7 +48,7 @@ def test_every_file_of_a_run_and_of_the_store_has_the_mode_that_the_umask_gives(
 
 def test_the_report_has_the_promised_fields_and_the_oracle_of_generated_tables(trained):
     report = json.loads((trained / NAME / "report.json").read_text())
-    assert report["schema"] == "mlc/report/1"
+    assert report["schema"] == "mlc/report/2"
     test = report["splits"]["test"]
     assert set(test["macro"]) >= {"auroc", "ap", "log_loss", "labels_defined", "labels"}
     assert set(report["baselines"]) == {"prevalence", "frequency", "recency", "boosting"}

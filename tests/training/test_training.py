@@ -244,11 +244,11 @@ def test_decay_is_on_matrices_alone():
         ("train.monitor=label:Kiks", "train.monitor", "did you mean Kids?"),
         ("train.monitor=map", "train.monitor", "must be macro_ap, macro_auroc, log_loss, or label:"),
         ("train.label_weights={Book: 2}", "train.label_weights.Book", "did you mean Books?"),
-        ("train.label_weights={Books: 0}", "train.label_weights.Books", "must be greater than 0"),
+        ("train.label_weights={Books: 0}", "train.label_weights.Books", "must be at least 1e-06"),
         ("train.loss={kind: bce, pos_weight: {Bok: 2}}", "train.loss.pos_weight.Bok", "must be one of"),
         ("train.loss={kind: bce, pos_weight: often}", "train.loss.pos_weight", "must be a number, balanced"),
         ("train.loss={kind: focal, pos_weight: 2}", "train.loss.pos_weight", "unknown field"),
-        ("train.half_life_days=0", "train.half_life_days", "must be greater than 0"),
+        ("train.half_life_days=0", "train.half_life_days", "must be at least 1e-06"),
         ("train.ema_decay=1", "train.ema_decay", "must be less than 1"),
     ],
 )
