@@ -47,7 +47,7 @@ ADDRESSES: set[str] = set()
 """The addresses of databases and cloud files that were read, `${NAME}` as it is written."""
 
 
-_LONGEST_NAME = 255  # bytes: what the file systems in use allow
+_LONGEST_PART = 255  # bytes of a file's or folder's name: what the file systems in use allow
 
 
 def _file_path(text: str) -> str:
@@ -55,8 +55,8 @@ def _file_path(text: str) -> str:
     expanded = expand_environment(text)
     if "\0" in expanded:
         raise PydanticCustomError("path", "must have no NUL character")
-    if max(len(os.fsencode(part)) for part in expanded.split("/")) > _LONGEST_NAME:
-        raise PydanticCustomError("path", f"must have at most {_LONGEST_NAME} bytes between two slashes")
+    if max(len(os.fsencode(part)) for part in expanded.split("/")) > _LONGEST_PART:
+        raise PydanticCustomError("path", f"must have at most {_LONGEST_PART} bytes between two slashes")
     if "://" not in text:
         return expanded
     ADDRESSES.add(text)

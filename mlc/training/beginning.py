@@ -30,7 +30,6 @@ Beginning = dict[str, Any]
 
 
 def beginning_of(
-    run: Run,
     scenario: Scenario,
     store: EventStore,
     vocabulary: Vocabulary,
@@ -40,7 +39,6 @@ def beginning_of(
     """Describe what a training begins with.
 
     Args:
-        run: Where it is kept.
         scenario: Checked scenario.
         store: Its event store.
         vocabulary: What the model knows of the columns.
@@ -48,7 +46,6 @@ def beginning_of(
         foundation: Fingerprint of the foundation that the model starts from.
     """
     beginning: Beginning = {
-        "folder": str(run.folder.absolute()),
         "tables": {
             name: [asdict(source) for source in sources_of(scenario, name, store.contents)]
             for name in scenario.data.tables
@@ -71,8 +68,6 @@ def check_tables_of(run: Run, scenario: Scenario) -> None:
     """
     then = _kept(run)
     differences = [*_tables_changed(then, scenario), *_versions_changed(then)]
-    if then.get("folder") != str(run.folder.absolute()):  # Lightning would forget which epoch was best
-        differences.append(f"the run was moved from {then.get('folder')}. Move it back, or {_OVERWRITE}")
     if differences:
         raise RunError(Problem(difference, "", str(run.folder)) for difference in differences)
 

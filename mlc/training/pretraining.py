@@ -11,7 +11,7 @@ import numpy as np
 import pytorch_lightning
 import torch
 from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping
 
 from mlc.atomic import write_text
 from mlc.errors import DataError
@@ -34,7 +34,7 @@ from mlc.training.divergence import naming
 from mlc.training.fitting import make_trainer, read_checkpoint, run_trainer
 from mlc.training.pretrainer import MONITOR, Pretrainer
 from mlc.training.ranks import is_rank_zero, own_run, rank_zero_first, shared_run
-from mlc.training.stopping import EpochLines, ResumableLoaders, Stopping
+from mlc.training.stopping import BestEpoch, EpochLines, ResumableLoaders, Stopping
 
 _SAMPLE_BATCHES = 16
 _LEAST_SHARE = 3  # a third of the time is the longest horizon, and so the longest validation
@@ -149,7 +149,7 @@ def _prepare(
         rule = "an events table must have a column that a model can see, however: none has; check encoders"
         raise DataError(scenario.problem("data.tables", rule))
     if first:
-        beginning = beginning_of(run, scenario, store, vocabulary)
+        beginning = beginning_of(scenario, store, vocabulary)
         if resumed:
             check_beginning(run, beginning)
         start_run(run, scenario, opening, beginning)
@@ -256,13 +256,7 @@ def _fit(
     """Train, and load the best weights."""
     section, hardware = scenario.pretrain, scenario.train.model_copy(update={"strategy": "auto"})
     pretrainer = Pretrainer(foundation, section)
-    checkpoints = ModelCheckpoint(
-        dirpath=run / "checkpoints",
-        filename="best",
-        monitor=MONITOR,
-        save_last=True,
-        enable_version_counter=False,
-    )
+    checkpoints = BestEpoch(run / "checkpoints", MONITOR)
     stopping = Stopping(run / "checkpoints" / "last.ckpt", hardware.checkpoint_minutes)
     shown = {
         "train_loss": "loss over that of the frequencies: training",

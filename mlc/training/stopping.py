@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from mlc.atomic import write_text
 from mlc.errors import DataError
@@ -22,6 +22,41 @@ from mlc.events.preparing import Say
 from mlc.models.batches import EVALUATION_BATCH, BatchPlan, ExampleBatches, Loader
 from mlc.scenario import TrainSection
 from mlc.training.module import Stoppable
+
+
+class BestEpoch(ModelCheckpoint):
+    """Keeps the weights of the best and of the last epoch of a run, wherever its folder lies.
+
+    Lightning forgets which epoch was best where the folder of a stopped training has been moved.
+
+    Args:
+        folder: Where the checkpoints go.
+        monitor: What is best.
+        mode: Whether that is the highest or the lowest value.
+    """
+
+    def __init__(self, folder: Path, monitor: str, mode: str = "min") -> None:
+        super().__init__(
+            dirpath=folder,
+            filename="best",
+            monitor=monitor,
+            mode=mode,
+            save_last=True,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the state of a stopped training; its paths are those of this folder."""
+        moved = {
+            key: self._here(state_dict[key])
+            for key in ("best_model_path", "kth_best_model_path", "last_model_path")
+        }
+        best = {self._here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath})
+
+    def _here(self, path: str) -> str:
+        assert self.dirpath is not None
+        return str(Path(self.dirpath, Path(path).name)) if path else path
 
 
 class ResumableLoaders(pytorch_lightning.LightningDataModule):

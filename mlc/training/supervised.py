@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytorch_lightning
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
 
 from mlc.atomic import replacing
 from mlc.errors import DataError, Terminated
@@ -64,7 +64,7 @@ from mlc.training.ranks import is_rank_zero, own_run, rank_zero_first, shared_ru
 from mlc.training.refit import UpTo, all_for_training
 from mlc.training.resident import EventsOnDevice
 from mlc.training.starting import begin_from, open_foundation, trunk_spec, with_foundation
-from mlc.training.stopping import EpochLines, Loaders, Stopping
+from mlc.training.stopping import BestEpoch, EpochLines, Loaders, Stopping
 
 _SAMPLE_BATCHES = 16
 _REMEMBERED = "remembered.f32"
@@ -193,7 +193,7 @@ def _prepare(
         vocabulary = replace(vocabulary, events=start.events)
     if first:
         foundation = start.facts["fingerprint"] if start else None
-        beginning = beginning_of(run, scenario, prepared.store, vocabulary, prepared, foundation)
+        beginning = beginning_of(scenario, prepared.store, vocabulary, prepared, foundation)
         if resumed:
             check_beginning(run, beginning)
         start_run(run, scenario, setting.opening, beginning)
@@ -208,14 +208,7 @@ def _fit(
     """Train, and give the network with the best weights, and after how many epochs each kind had them."""
     scenario = prepared.scenario
     monitor, mode = classifier.progress
-    best = ModelCheckpoint(
-        dirpath=run / "checkpoints",
-        filename="best",
-        monitor=monitor,
-        mode=mode,
-        save_last=True,
-        enable_version_counter=False,
-    )
+    best = BestEpoch(run / "checkpoints", monitor, mode)
     stopping = Stopping(run / "checkpoints" / "last.ckpt", scenario.train.checkpoint_minutes)
     callbacks: list[Callback] = [
         best,

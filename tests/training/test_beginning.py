@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 
 from mlc.errors import RunError
 from mlc.lock import holder_of
@@ -17,6 +19,7 @@ from mlc.run import BEGINNING, Run
 from mlc.scenario import load_scenario
 from mlc.sources import sources_of
 from mlc.training.beginning import check_tables_of
+from mlc.training.stopping import BestEpoch
 from tests.support.shop_tables import SCENARIO, shop_tables, snapshot, write_shop
 
 QUICK = [
@@ -79,8 +82,6 @@ def refused(mlc, tmp_path):
 def shop(stopped_training, tmp_path):
     """A folder with tables and a training that was stopped; a copy that does not know it."""
     shutil.copytree(stopped_training, tmp_path, dirs_exist_ok=True)
-    path = tmp_path / "runs" / "shop" / BEGINNING
-    path.write_text(json.dumps({**json.loads(path.read_text()), "folder": str(path.parent)}))
     return tmp_path
 
 
@@ -114,6 +115,18 @@ def test_a_training_goes_on_where_the_same_tables_were_moved_and_touched(mlc, tm
     assert mlc("predict", "shop").code == 0
 
 
+def test_a_training_that_was_moved_goes_on_with_the_epoch_that_was_best(mlc, shop):
+    state = torch.load(shop / "runs/shop/checkpoints/last.ckpt", weights_only=True)
+    (kept,) = (one for key, one in state["callbacks"].items() if key.startswith("BestEpoch"))
+    assert not kept["best_model_path"].startswith(str(shop))
+    best = BestEpoch(shop / "runs/shop/checkpoints", kept["monitor"])
+    best.load_state_dict(kept)
+    assert best.best_model_score == kept["best_model_score"]
+    assert Path(best.best_model_path) == shop / "runs/shop/checkpoints/best.ckpt"
+    assert mlc("train", "shop.yaml", *QUICK, "--resume").code == 0
+    assert mlc("evaluate", "shop").code == 0
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -121,7 +134,6 @@ def test_a_training_goes_on_where_the_same_tables_were_moved_and_touched(mlc, tm
         ({"examples": "0"}, "the examples are not those that this training began with."),
         ({"vocabulary": "0"}, "the vocabulary is not that which this training began with."),
         ({"foundation": "0"}, "the foundation has been trained again since this training began (it was 0,"),
-        ({"folder": "/elsewhere"}, "the run was moved from /elsewhere. Move it back, or --overwrite"),
         ({"versions": {"torch": "1.0"}}, "torch was 1.0, and is "),
         ({"tables": {"sales": 3}}, "beginning.json: must be as mlc train wrote it"),
     ],
