@@ -80,13 +80,21 @@ def _end_by(error: BaseException, received: int | None) -> NoReturn:
 
 def _end(code: int, message: str, *, stopped: bool = True) -> NoReturn:
     """Say why a command ends, and what a training that was stopped on its way has left."""
-    from mlc.run import Run, what_is_left
+    try:
+        message = _with_what_is_left(message, stopped)
+    except Exception:
+        if code not in (130, 143):  # a signal may have cut short the loading of what is needed here
+            raise
+    show(message, error=True)
+    sys.exit(code)
 
-    left = what_is_left(Run(trace_folders[-1])) if stopped and len(trace_folders) > 1 else ""
+
+def _with_what_is_left(message: str, stopped: bool) -> str:
+    from mlc.run import Run, what_is_left
     from mlc.scenario import without_any_secrets
 
-    show(without_any_secrets("\n".join(line for line in (message, left) if line)), error=True)
-    sys.exit(code)
+    left = what_is_left(Run(trace_folders[-1])) if stopped and len(trace_folders) > 1 else ""
+    return without_any_secrets("\n".join(line for line in (message, left) if line))
 
 
 def _file_of(error: BaseException) -> str:

@@ -154,6 +154,7 @@ def evaluate(
     from mlc.run import find_run
 
     found = find_run(runs_dir, run)
+    runs_dir = found.folder.parent  # the event store lies beside the run, wherever that is
     trace_folders.append(found.folder)
     gated = gated or gates is not None
     check_files([*inputs_of_run(found, runs_dir)], runs_dir)
@@ -246,6 +247,7 @@ def thresholds(
     if out is not None:
         check_ending(out, ".yaml", ".yml")
     found = find_run(runs_dir, run)
+    runs_dir = found.folder.parent  # the event store lies beside the run, wherever that is
     if out is not None:
         check_files([*inputs_of_run(found, runs_dir)], runs_dir, out=out)
         step.check_replaceable(out)
@@ -302,6 +304,7 @@ def predict(
     check_ending(out, ".parquet", ".csv")
     moment = given_moment(as_of)
     found = find_run(runs_dir, run)
+    runs_dir = found.folder.parent  # the event store lies beside the run, wherever that is
     check_files([*inputs_of_run(found, runs_dir)], runs_dir, out=out)
     trace_folders.append(found.folder)
     from mlc.commands import predict as step
@@ -350,6 +353,7 @@ def embed(
     check_ending(out, ".parquet")
     moment = given_moment(as_of)
     found = find_run(runs_dir, run)
+    runs_dir = found.folder.parent  # the event store lies beside the run, wherever that is
     check_files([*inputs_of_run(found, runs_dir)], runs_dir, out=out)
     trace_folders.append(found.folder)
     from mlc.commands import embed as step

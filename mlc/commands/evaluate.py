@@ -15,6 +15,7 @@ from mlc.models.reporting import make_report
 from mlc.models.trained import scenario_as_trained, stored_thresholds
 from mlc.run import Run
 from mlc.scenario import GatesSection, with_gates
+from mlc.training.beginning import tables_changed
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,9 @@ def evaluate(run: Run, runs: Path, say: Say, gates: GatesSection | None = None) 
     part_scores = model.part_scores(model.batches(Inputs.of(prepared)), baselines=True)
     report = make_report(prepared, model, part_scores)
     same = _same({**report, "gates": None}, {**before, "gates": None})
-    return Evaluation(report, trained_store != prepared.store.fingerprint, same)
+    # Another place of the same tables gives another fingerprint; their contents tell.
+    changed = trained_store != prepared.store.fingerprint and tables_changed(run, scenario)
+    return Evaluation(report, changed, same)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -14,6 +14,7 @@ runs/<name>/
 
 import hashlib
 import json
+import os
 import platform
 import resource
 import shutil
@@ -30,7 +31,7 @@ from mlc import __version__
 from mlc.atomic import replacing, write_text
 from mlc.errors import MlcError, Problem, RunError, did_you_mean
 from mlc.lock import HeldError, holder_of, locked
-from mlc.scenario import Scenario, load_scenario, resolved, scenario_yaml
+from mlc.scenario import Scenario, load_scenario, portable_yaml, resolved
 
 Opening = Literal["new", "resume", "overwrite", "smoke"]
 """`smoke` replaces a former run of `--smoke`, and no other."""
@@ -45,6 +46,7 @@ _FREE_TO_CHANGE = (
 """Where a training runs may change between a stop and its resumption; what it computes may not."""
 BEGINNING = "beginning.json"
 """What a training began with, see `training.beginning`."""
+_SCENARIO_FOLDER = "scenario_folder"
 _PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "polars", "numpy")
 
 
@@ -112,9 +114,22 @@ class Run:
         )
 
     def scenario(self) -> Scenario:
-        """The scenario that the run was made from, defaults and paths resolved."""
+        """The scenario that the run was made from, with every default.
+
+        Its paths are relative to the folder that lies where the scenario's lay, seen from the run; if no
+        table is there, since the run alone was moved, to the scenario's folder itself.
+        """
+        facts = self.read_json("run.json") if (self / "run.json").exists() else {}
+        folders = facts.get(_SCENARIO_FOLDER)
         with self.reading("resolved.yaml") as path:
-            return load_scenario(path, tables_suffice=True)
+            if folders is None:  # of an earlier version, with absolute paths
+                return load_scenario(path, tables_suffice=True)
+            here = (self.folder.absolute() / folders["from_run"]).resolve()
+            for base in (here, Path(folders["absolute"])):
+                scenario = load_scenario(path, tables_suffice=True, base=base)
+                if _has_a_table(scenario):
+                    return scenario
+            return load_scenario(path, tables_suffice=True, base=here)
 
 
 @contextmanager
@@ -219,15 +234,21 @@ def start_run(run: Run, scenario: Scenario, opening: Opening, beginning: dict[st
         RunError: The folder is no longer as `open_run` found it.
     """
     open_run(run.folder.parent, scenario, opening)
+    folders = {
+        "from_run": os.path.relpath(scenario.origin.base.resolve(), run.folder.absolute().resolve()),
+        "absolute": str(scenario.origin.base),
+    }
     if opening == "resume":
-        write_text(run / "resolved.yaml", scenario_yaml(scenario))
+        write_text(run / "resolved.yaml", portable_yaml(scenario))
+        run.write_json("run.json", {**run.read_json("run.json"), _SCENARIO_FOLDER: folders})
         return
     with replacing(run.folder) as temporary:
         temporary.mkdir()
         write_text(temporary / "scenario.yaml", scenario.origin.text)
-        write_text(temporary / "resolved.yaml", scenario_yaml(scenario))
+        write_text(temporary / "resolved.yaml", portable_yaml(scenario))
         smoke = {"smoke": True} if opening == "smoke" else {}
         facts = {"name": scenario.name, "started": _now(), "mlc": __version__, **smoke}
+        facts[_SCENARIO_FOLDER] = folders
         Run(temporary).write_json("run.json", facts)
         Run(temporary).write_json(BEGINNING, beginning)
         if opening in ("overwrite", "smoke") and run.folder.exists():
@@ -308,6 +329,16 @@ def _of_scenario(runs: Path, name: str) -> Iterator[Path]:
     for path in (Path(name), Path(f"{name}.yaml")):
         if path.suffix in (".yaml", ".yml") and path.is_file():
             yield runs / load_scenario(path, tables_suffice=True).name
+
+
+def _has_a_table(scenario: Scenario) -> bool:
+    """Whether a file of any table lies where the scenario says."""
+    paths = [table.path for table in scenario.data.tables.values() if table.path and "://" not in table.path]
+    return not paths or any(
+        scenario.path(path).exists()
+        or next(scenario.path(path).parent.glob(Path(path).name), None) is not None
+        for path in paths
+    )
 
 
 def _no_number(text: str) -> None:

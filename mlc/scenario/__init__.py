@@ -20,6 +20,7 @@ from mlc.scenario.origin import Origin
 from mlc.scenario.reading import (
     default_name,
     load_scenario,
+    portable_yaml,
     resolved,
     scenario_yaml,
     thresholds_yaml,
@@ -154,6 +155,7 @@ __all__ = [
     "expand_environment",
     "load_scenario",
     "memory_bytes",
+    "portable_yaml",
     "resolved",
     "scenario_schema",
     "scenario_yaml",

@@ -27,7 +27,9 @@ _TABLE_DEPTH = 3  # data.tables.sales
 _LARGEST = 10_000_000  # bytes: a scenario has thousands; a table given by mistake has more
 
 
-def load_scenario(path: Path, overrides: Sequence[str] = (), *, tables_suffice: bool = False) -> Scenario:
+def load_scenario(
+    path: Path, overrides: Sequence[str] = (), *, tables_suffice: bool = False, base: Path | None = None
+) -> Scenario:
     """Read, override and check a scenario file.
 
     Args:
@@ -35,6 +37,7 @@ def load_scenario(path: Path, overrides: Sequence[str] = (), *, tables_suffice: 
         overrides: `key.sub=value` texts, the value in YAML: they replace or add fields before the check.
         tables_suffice: Whether there may be no target, and the file may hold the data section alone. The
             scenario then has no `target`.
+        base: The folder that paths are relative to; that of the file by default.
 
     Raises:
         ScenarioError: All problems of the file at once, each with `path:line`.
@@ -42,7 +45,7 @@ def load_scenario(path: Path, overrides: Sequence[str] = (), *, tables_suffice: 
     text = _read(path)
     places: Places = {(): f"{path}:1"}
     value, problems = parse_yaml(text, str(path), (), places)
-    base = path.absolute().parent
+    base = path.absolute().parent if base is None else base
     if isinstance(value, dict) and tables_suffice and "tables" in value:
         places = {(): f"{path}:1"}
         data, problems = parse_yaml(text, str(path), ("data",), places)
@@ -133,6 +136,11 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
 def scenario_yaml(scenario: Scenario) -> str:
     """`resolved` as YAML: it can be read from anywhere."""
     return dump_yaml(resolved(scenario))
+
+
+def portable_yaml(scenario: Scenario) -> str:
+    """The scenario as YAML with every default written out, and its paths as they were given."""
+    return dump_yaml(scenario.model_dump(exclude=None if scenario.has_target else {"target"}))
 
 
 def thresholds_yaml(thresholds: Thresholds) -> str:

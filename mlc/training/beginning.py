@@ -72,6 +72,11 @@ def check_tables_of(run: Run, scenario: Scenario) -> None:
         raise RunError(Problem(difference, "", str(run.folder)) for difference in differences)
 
 
+def tables_changed(run: Run, scenario: Scenario) -> bool:
+    """Whether the tables hold other rows than when the training began, wherever they lie now."""
+    return any(_tables_changed(_kept(run), scenario))
+
+
 def check_beginning(run: Run, now: Beginning) -> None:
     """Refuse to resume a run that would go on with other labels, examples, vocabulary or foundation.
 

@@ -316,7 +316,7 @@ def test_a_training_from_the_memory_of_a_device_is_the_same(demo, tmp_path, monk
         built.append(len(index_B))
         return batch(self, index_B, remembered_BR)
 
-    def on_a_cpu(_run: object, _prepared: object, batches: ExampleBatches, _say: object) -> None:
+    def on_a_cpu(_prepared: object, batches: ExampleBatches, _say: object) -> None:
         assert batches.resident is None
 
     monkeypatch.setattr(DeviceBatches, "batch", counted)

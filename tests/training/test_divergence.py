@@ -14,11 +14,11 @@ from tests.conftest import process
 from tests.support.shop_tables import write_shop
 
 STEEP = """
-import mlc.training.foundation_module as foundation
+import mlc.training.pretrainer as pretrainer
 import mlc.training.module as module
 from mlc.cli import main
 
-module.learning_rate_factor = foundation.learning_rate_factor = lambda step, steps: 1e33
+module.learning_rate_factor = pretrainer.learning_rate_factor = lambda step, steps: 1e33
 if __name__ == "__main__":
     main()
 """

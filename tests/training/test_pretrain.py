@@ -22,6 +22,7 @@ from mlc.scenario import load_scenario
 from mlc.tables import ENTITY_ID, SPLIT, scores_of, targets_of
 from mlc.training.pretraining import plan_time, pretrain
 from tests.conftest import NANO, process
+from tests.support.places import point_at
 from tests.support.small_tables import silent
 
 NAME = "departments_28d"
@@ -505,8 +506,7 @@ def test_events_after_the_cutoff_change_no_vector(demo, runs, mlc, tmp_path):
     pl.concat([events.filter(pl.col("bought_at") <= cutoff), noise]).write_parquet(part)
     other = tmp_path / "runs"
     shutil.copytree(runs / "base", other / "base")
-    resolved = other / "base" / "resolved.yaml"
-    resolved.write_text(resolved.read_text().replace(str(demo), str(folder)))
+    point_at(other / "base", folder)
     for place, out in ((runs, "before.parquet"), (other, "after.parquet")):
         assert mlc("embed", "base", "--as-of", AS_OF, "--runs-dir", place, "--out", out).code == 0
     before, after = pl.read_parquet("before.parquet"), pl.read_parquet("after.parquet")

@@ -14,6 +14,7 @@ from mlc.run import Run
 from mlc.scenario import load_scenario
 from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, scores_of
 from tests.conftest import GATES, NANO, process
+from tests.support.places import point_at
 
 NAME = "departments_28d"
 TEST_CUTOFF = "2025-09-03"
@@ -131,8 +132,7 @@ def test_events_after_the_cutoff_change_no_score(trained, demo, mlc, tmp_path):
     pl.concat([events.filter(pl.col("bought_at") <= cutoff), noise]).write_parquet(part)
     runs = tmp_path / "runs"
     shutil.copytree(trained / NAME, runs / NAME)
-    resolved = runs / NAME / "resolved.yaml"
-    resolved.write_text(resolved.read_text().replace(str(demo), str(folder)))
+    point_at(runs / NAME, folder)
     flags = ("--as-of", TEST_CUTOFF, "--runs-dir")
     assert mlc("predict", NAME, *flags, trained, "--out", "before.parquet").code == 0
     assert mlc("predict", NAME, *flags, runs, "--out", "after.parquet").code == 0
