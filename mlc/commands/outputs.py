@@ -259,7 +259,7 @@ def _fits(path: Path, pattern: str) -> bool:
     root = Path(*map(_unescaped, parts[:fixed]))
     lower = _ignores_case(root)
     for depth, parent in enumerate(reversed(path.parents), start=1):
-        if parent.exists() and _same(parent, root) and _parts_fit(path.parts[depth:], parts[fixed:], lower):
+        if _same(parent, root) and _parts_fit(path.parts[depth:], parts[fixed:], lower):
             return True
     if not path.parent.is_dir() or not _part_fits(path.name, parts[-1], lower):
         return False
