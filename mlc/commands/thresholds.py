@@ -120,18 +120,19 @@ def thresholds_for(run: Run, threshold: str) -> list[Threshold]:
 
 
 def lines(chosen: Sequence[Threshold]) -> list[str]:
-    """What was chosen and what to expect of it, a line a label."""
+    """What was chosen and what to expect of it, one line per label."""
     width = min(40, max(len("label"), *(len(cut.name) for cut in chosen)))
     found = [f"{'label':<{width}}{'policy':>20}{'cut':>9}{'precision':>20}{'recall':>20}{'share of yes':>20}"]
     for cut in chosen:
-        name = cut.name if len(cut.name) <= width else cut.name[: width - 1] + "…"
+        name = one_line(cut.name)
+        name = name if len(name) <= width else name[: width - 1] + "…"
         estimate = cut.estimate
         cells = [None] * 3 if estimate is None else [estimate.precision, estimate.recall, estimate.yes]
         ranges = ["-" if one is None else f"{one.value:.3f} {one.low:.3f}-{one.high:.3f}" for one in cells]
         found.append(
             f"{name:<{width}}{cut.policy:>20}{cut.text:>9}" + "".join(f"{cell:>20}" for cell in ranges)
         )
-    return found + [f"{cut.name}: {cut.note}" for cut in chosen if cut.note]
+    return found + [one_line(f"{cut.name}: {cut.note}") for cut in chosen if cut.note]
 
 
 def _as_policy(cut: Threshold) -> Policy:

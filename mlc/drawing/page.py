@@ -12,6 +12,8 @@ from hashlib import sha256
 
 from markupsafe import Markup, escape
 
+from mlc.drawing.text_tables import visible
+
 _VOID = ("meta", "input", "rect", "line", "circle", "polyline")
 
 
@@ -28,7 +30,8 @@ def element(name: str, /, *children: object, **attributes: object) -> Markup:
         Markup('<td class="number">&lt;b&gt; &amp; co</td>')
     """
     words = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(_short(value))}"' for key, value in attributes.items()
+        f' {key.rstrip("_").replace("_", "-")}="{_escaped(_short(value))}"'
+        for key, value in attributes.items()
     )
     if not children and name in _VOID:
         return Markup(f"<{name}{words}/>")
@@ -37,7 +40,12 @@ def element(name: str, /, *children: object, **attributes: object) -> Markup:
 
 def joined(parts: Iterable[object]) -> Markup:
     """Parts one after the other, escaped where they are no markup."""
-    return Markup("".join(map(escape, parts)))
+    return Markup("".join(map(_escaped, parts)))
+
+
+def _escaped(part: object) -> Markup:
+    """Text as markup; control characters, which no page may hold, are written out."""
+    return part if isinstance(part, Markup) else escape(visible(str(part)))
 
 
 def _short(value: object) -> object:

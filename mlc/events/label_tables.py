@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from mlc.drawing.prevalence import MOST_POINTS, prevalence_points
+from mlc.drawing.text_tables import one_line
 from mlc.errors import MlcError
 from mlc.events.examples import Examples
 from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, TARGETS, UNKNOWN, targets_of
@@ -57,6 +58,7 @@ def _name_width(names: Sequence[str]) -> int:
 
 
 def _shown(name: str, width: int) -> str:
+    name = one_line(name)
     return name if len(name) <= width else name[: width - 1] + "…"
 
 
@@ -108,7 +110,7 @@ def pair_lines(examples: Examples) -> Iterator[str]:
     if pairs:
         yield "labels that come together in training: examples with both, and how many times chance that is"
     for pair in pairs:
-        yield f"{pair.first} & {pair.second}: {pair.together:,}, {pair.lift:.1f} times"
+        yield f"{one_line(pair.first)} & {one_line(pair.second)}: {pair.together:,}, {pair.lift:.1f} times"
 
 
 # ── wide and long ───────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,6 @@
 """Why a target is what it is: an entity's events around a cutoff, drawn as a timeline."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -212,7 +213,8 @@ def timeline_text(found: Explanation, *, history: int = _MOST_HISTORY, label: st
         history: How many moments of history at most, the newest.
         label: Tell the target of this label only.
     """
-    return "\n".join(_lines(found, history, label))
+    # A name may hold line breaks and tabs; here each thing has a line of its own.
+    return "\n".join(re.sub(r"[\n\r\t]+", " ", line) for line in _lines(found, history, label))
 
 
 def _lines(found: Explanation, most: int, label: str | None) -> Iterator[str]:
