@@ -27,11 +27,11 @@ import polars as pl
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from mlc.evaluation.metrics import MARGINS
-from mlc.events.baselines import NO_PROBABILITIES
+from mlc.events.baselines import BOOSTING, NO_PROBABILITIES
 from mlc.events.preparing import prepare
 from mlc.events.task import Inputs
 from mlc.models.baselines import make_baselines
-from mlc.models.model import BOOSTING, Model
+from mlc.models.model import Model
 from mlc.models.trained import scenario_as_trained
 from mlc.run import Run
 from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, UNKNOWN, scores_of, targets_of

@@ -8,7 +8,7 @@ import numpy as np
 
 from mlc.evaluation.calibration import Calibrator, calibrated, calibration_to_json
 from mlc.evaluation.thresholds import Threshold, decide, thresholds_to_json
-from mlc.events.baselines import blends, boosting_installed
+from mlc.events.baselines import BOOSTING, blends, boosting_installed
 from mlc.events.task import Inputs
 from mlc.events.vocabulary import Vocabulary
 from mlc.models.batches import ExampleBatches, input_batches
@@ -28,7 +28,6 @@ from mlc.models.trained import stored_calibration, stored_thresholds, stored_voc
 from mlc.run import Run
 
 NETWORK = "network"
-BOOSTING = "boosting"
 _BOOSTING_FILE = "boosting.json"
 _MIX_FILE = "blend.json"
 

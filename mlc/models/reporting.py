@@ -24,11 +24,11 @@ from mlc.evaluation.thresholds import (
     choose_thresholds,
     decide,
 )
-from mlc.events.baselines import NO_PROBABILITIES, blends
+from mlc.events.baselines import BOOSTING, NO_PROBABILITIES, blends
 from mlc.events.preparing import Prepared
 from mlc.events.slices import slices_of
 from mlc.models.baselines import make_baselines
-from mlc.models.model import BOOSTING, Model
+from mlc.models.model import Model
 from mlc.report import build_report, report_markdown, report_page
 from mlc.report.model_card import model_card
 from mlc.run import Run

@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
 
 from mlc.atomic import replacing
 from mlc.errors import DataError, Terminated
-from mlc.events.baselines import check_boosting
+from mlc.events.baselines import BOOSTING, check_boosting
 from mlc.events.preparing import Prepared, Say, prepare, write_examples
 from mlc.events.slices import check_slices
 from mlc.events.vocabulary import Vocabulary, fit_vocabulary
@@ -35,7 +35,7 @@ from mlc.models.ensemble import (
     score_batches,
 )
 from mlc.models.losses import Objective, positive_weights
-from mlc.models.model import BOOSTING, NETWORK, Model, Part, mix_weights
+from mlc.models.model import NETWORK, Model, Part, mix_weights
 from mlc.models.network import NetworkSpec
 from mlc.models.reporting import wanted_metrics, write_page, write_report
 from mlc.models.trained import Start
