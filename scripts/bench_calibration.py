@@ -19,7 +19,7 @@ import polars as pl
 from mlc.evaluation.calibration import calibrated, entity_folds, fit_calibration
 from mlc.evaluation.metrics import score_decisions, score_labels
 from mlc.evaluation.thresholds import choose_thresholds, decide
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.scenario import Auto, Policy, PrecisionAtLeast, Thresholds
 from mlc.tables import ENTITY_ID, RAW_SCORES, SPLIT, scores_of, targets_of
 
@@ -31,11 +31,11 @@ def main() -> int:
     head = ("run", "labels", "log-loss", "calibration error", "methods", "auto held", "precision goal held")
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
     for folder in parser.parse_args().runs:
-        print(f"| {' | '.join(row(Run(folder)))} |", flush=True)
+        print(f"| {' | '.join(row(RunFolder(folder)))} |", flush=True)
     return 0
 
 
-def row(run: Run) -> list[str]:
+def row(run: RunFolder) -> list[str]:
     """The cells of one run."""
     names = run.read_json("model.json")["class_names"]
     predictions, examples = (pl.read_parquet(run / f"{name}.parquet") for name in ("predictions", "examples"))

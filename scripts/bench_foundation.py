@@ -36,7 +36,7 @@ from mlc.events.vocabulary import fit_vocabulary
 from mlc.models.batches import example_batches
 from mlc.models.boosting import boosting_scores, fit_boosting
 from mlc.models.model import Model
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.scenario import Scenario, load_scenario
 from mlc.tables import SCORES, SPLIT, array_column, scores_of, targets_of
 from mlc.training.pretraining import pretrain
@@ -143,10 +143,10 @@ def main() -> int:
 def make_foundation(path: Path, runs: Path, overrides: Sequence[str]) -> None:
     """Pre-train `<scenario>-base`, unless it is there."""
     name = f"{path.stem}-base"
-    if not Run(runs / name).finished:
+    if not RunFolder(runs / name).finished:
         scenario = load_scenario(path, [*overrides, f"name={name}"])
         pretrain(scenario, runs, "overwrite", silent)
-    facts, report = (Run(runs / name).read_json(file) for file in ("run.json", "report.json"))
+    facts, report = (RunFolder(runs / name).read_json(file) for file in ("run.json", "report.json"))
     cost = f"{facts['epochs']} epochs, {facts['seconds']:.0f} s"
     print(f"{name}: {cost}, loss over that of the frequencies {report['objective']}", flush=True)
 
@@ -162,7 +162,7 @@ def one_training(case: Case, runs: Path, start: str, seed: int) -> Outcome:
     prepared = replace(prepared, scenario=scenario)
     if start == "boosting":
         return Outcome(*tested(prepared, boosted(prepared, seed)), [])
-    run = Run(runs / name)
+    run = RunFolder(runs / name)
     if not run.finished:
         with (
             patch("mlc.training.supervised.prepare", lambda *_: prepared),
@@ -178,7 +178,7 @@ def one_training(case: Case, runs: Path, start: str, seed: int) -> Outcome:
     return Outcome(*tested(prepared, scores_of(predictions)), curve)
 
 
-def kept(run: Run, prepared: Prepared, model: Model, part_scores: Mapping[str, np.ndarray]) -> None:
+def kept(run: RunFolder, prepared: Prepared, model: Model, part_scores: Mapping[str, np.ndarray]) -> None:
     """The predictions as they are, in place of a report."""
     scores = array_column(SCORES, model.mixed(part_scores))
     predictions = prepared.examples.table.drop("targets").with_columns(scores)

@@ -33,7 +33,7 @@ from mlc.events.task import Inputs
 from mlc.models.baselines import make_baselines
 from mlc.models.model import Model
 from mlc.models.trained import scenario_as_trained
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, UNKNOWN, scores_of, targets_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -121,16 +121,16 @@ def mlc(*arguments: object) -> None:
         raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
 
 
-def trained(scenario: Path, runs: Path, overrides: Sequence[str]) -> Run:
+def trained(scenario: Path, runs: Path, overrides: Sequence[str]) -> RunFolder:
     """The run of a scenario, trained where there is none. Its name must be that of the file."""
-    run = Run(runs / scenario.stem)
+    run = RunFolder(runs / scenario.stem)
     if not run.folder.exists():
         flags = [flag for override in (GOAL, *overrides) for flag in ("--set", override)]
         mlc("train", scenario.resolve(), "--runs-dir", runs, *flags)
     return run
 
 
-def examined(run: Run, runs: Path) -> Kept:
+def examined(run: RunFolder, runs: Path) -> Kept:
     """Everything that one run said, against what is."""
     report = run.read_json("report.json")
     labels = report["splits"]["test"]["labels"]
@@ -148,7 +148,7 @@ def examined(run: Run, runs: Path) -> Kept:
     )
 
 
-def repeated_volumes(run: Run, runs: Path, report: dict[str, Any]) -> int:
+def repeated_volumes(run: RunFolder, runs: Path, report: dict[str, Any]) -> int:
     """Labels to which `mlc predict` at the only test cutoff says yes as often as the report."""
     test = report["splits"]["test"]
     with tempfile.TemporaryDirectory() as folder:
@@ -161,7 +161,7 @@ def repeated_volumes(run: Run, runs: Path, report: dict[str, Any]) -> int:
     return sum(int(scored[f"{label['name']}: decision"].sum()) == label["volume"] for label in test["labels"])
 
 
-def untrue(run: Run, runs: Path, report: dict[str, Any]) -> list[str]:
+def untrue(run: RunFolder, runs: Path, report: dict[str, Any]) -> list[str]:
     """What is not true of the first sentence, by scikit-learn on the saved predictions and rivals' scores."""
     sentence = report["verdict"]
     examples, predictions = (pl.read_parquet(run / f"{name}.parquet") for name in ("examples", "predictions"))
@@ -200,7 +200,7 @@ def untrue(run: Run, runs: Path, report: dict[str, Any]) -> list[str]:
     return wrong
 
 
-def rival_scores(run: Run, runs: Path) -> dict[str, Matrix]:
+def rival_scores(run: RunFolder, runs: Path) -> dict[str, Matrix]:
     """What each rival gives for every example of the run."""
     model = Model.load(run)
     prepared = prepare(scenario_as_trained(run, model.vocabulary, runs, lambda _: None), runs, lambda _: None)

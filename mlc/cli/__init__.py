@@ -90,10 +90,10 @@ def _end(code: int, message: str, *, stopped: bool = True) -> NoReturn:
 
 
 def _with_what_is_left(message: str, stopped: bool) -> str:
-    from mlc.run import Run, what_is_left
+    from mlc.run import RunFolder, what_is_left
     from mlc.scenario import without_any_secrets
 
-    left = what_is_left(Run(trace_folders[-1])) if stopped and len(trace_folders) > 1 else ""
+    left = what_is_left(RunFolder(trace_folders[-1])) if stopped and len(trace_folders) > 1 else ""
     return without_any_secrets("\n".join(line for line in (message, left) if line))
 
 

@@ -23,7 +23,7 @@ from mlc.evaluation.metrics import (
     score_labels,
 )
 from mlc.evaluation.metrics.wording import left_out_rows
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.tables import CUTOFF, ENTITY_ID, SCORES, SPLIT, TARGETS, UNKNOWN, scores_of, targets_of
 
 SCHEMA = "mlc/compare/2"
@@ -49,7 +49,7 @@ class _Side:
     table: pl.DataFrame
 
 
-def compare(first: Run, second: Run) -> dict[str, Any]:
+def compare(first: RunFolder, second: RunFolder) -> dict[str, Any]:
     """The second run minus the first, on the test examples and labels of both.
 
     Args:
@@ -106,7 +106,7 @@ def compare(first: Run, second: Run) -> dict[str, Any]:
     }
 
 
-def _side(run: Run, name: str) -> _Side:
+def _side(run: RunFolder, name: str) -> _Side:
     with run.reading("predictions.parquet") as path:
         names = json.loads(pl.read_parquet_metadata(path)["class_names"])
         predictions = pl.read_parquet(path, columns=[*_KEYS, SPLIT, SCORES])

@@ -17,13 +17,13 @@ from mlc.models.batches import input_batches
 from mlc.models.ensemble import members_of
 from mlc.models.model import stored_network
 from mlc.models.trained import scenario_as_trained, stored_foundation, stored_vocabulary
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.tables import array_column
 
 VECTOR = "vector"
 
 
-def embed(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFrame:
+def embed(run: RunFolder, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFrame:
     """What the events up to a moment say of every entity that has any; of several networks, to the first.
 
     Args:
@@ -49,7 +49,7 @@ def embed(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFram
     return keys.with_columns(array_column(VECTOR, vectors.numpy()))
 
 
-def _vectors_of(run: Run) -> tuple[Callable[[Batch], torch.Tensor], int | None]:
+def _vectors_of(run: RunFolder) -> tuple[Callable[[Batch], torch.Tensor], int | None]:
     """From a batch to vectors, and how many events of each entity they may see."""
     if "foundation" in run.read_json("model.json"):
         return stored_foundation(run).model.eval().vectors, None
@@ -62,7 +62,7 @@ def _vectors_of(run: Run) -> tuple[Callable[[Batch], torch.Tensor], int | None]:
     return network.eval().vectors, run.scenario().model.most_events
 
 
-def write_vectors(run: Run, table: pl.DataFrame, path: Path) -> None:
+def write_vectors(run: RunFolder, table: pl.DataFrame, path: Path) -> None:
     """Write Parquet, whole or not at all; its metadata name the run."""
     with replacing(path) as temporary:
         fingerprint = run.read_json("run.json", itemgetter("fingerprint"))

@@ -13,7 +13,7 @@ from mlc.events.task import EventTask, Inputs
 from mlc.models.model import Model
 from mlc.models.reporting import make_report
 from mlc.models.trained import scenario_as_trained, stored_thresholds
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.scenario import GatesSection, with_gates
 from mlc.training.beginning import tables_changed
 
@@ -34,7 +34,7 @@ class Evaluation:
     same: bool
 
 
-def given_gates(run: Run, given: str | None) -> GatesSection:
+def given_gates(run: RunFolder, given: str | None) -> GatesSection:
     """Return the gates of `--gates`, or else those of the run's scenario.
 
     Args:
@@ -77,7 +77,7 @@ def _text_of(path: Path) -> str:
         raise MlcError(Problem("not a text file in UTF-8.", "--gates", str(path))) from None
 
 
-def evaluate(run: Run, runs: Path, say: Say, gates: GatesSection | None = None) -> Evaluation:
+def evaluate(run: RunFolder, runs: Path, say: Say, gates: GatesSection | None = None) -> Evaluation:
     """Score every example again with the saved weights and the stored thresholds.
 
     Args:

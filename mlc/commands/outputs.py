@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mlc.errors import MlcError, Problem
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.scenario import AUTO, Iceberg, Scenario, Sql, database_file, database_of, load_scenario
 
 _RUN_FILES = (
@@ -96,7 +96,7 @@ def inputs_of(scenario: Scenario, runs: Path) -> Iterator[Input]:
         yield Input("the foundation that the scenario starts from", place, folder)
 
 
-def inputs_of_run(run: Run, runs: Path) -> Iterator[Input]:
+def inputs_of_run(run: RunFolder, runs: Path) -> Iterator[Input]:
     """Everything that a command on a run reads, with the lines of the scenario as it was given."""
     try:
         given = load_scenario(run / "scenario.yaml", tables_suffice=True).origin.places

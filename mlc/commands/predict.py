@@ -17,7 +17,7 @@ from mlc.events.preparing import Say
 from mlc.events.task import EventTask
 from mlc.models.model import Model
 from mlc.models.trained import scenario_as_trained
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import CUTOFF, ENTITY_ID, SCORES, array_column, scores_of, with_class_names
 
@@ -25,7 +25,7 @@ RUN = "run"
 _FORMULA = r"^[=+\-@\t\r]"
 
 
-def predict(run: Run, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFrame:
+def predict(run: RunFolder, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFrame:
     """Score every entity with history at a moment.
 
     Args:
@@ -79,7 +79,7 @@ def contact_lines(thresholds: Sequence[Threshold], picked_NK: np.ndarray) -> Ite
 
 
 def contacts(
-    run: Run, predictions: pl.DataFrame, thresholds: Sequence[Threshold], budget: str | None
+    run: RunFolder, predictions: pl.DataFrame, thresholds: Sequence[Threshold], budget: str | None
 ) -> np.ndarray | None:
     """The pairs that the budget picks, bool, shape (N, K); None without one.
 
@@ -133,7 +133,7 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def wide(
-    run: Run, predictions: pl.DataFrame, decided_NK: np.ndarray, thresholds: Sequence[Threshold]
+    run: RunFolder, predictions: pl.DataFrame, decided_NK: np.ndarray, thresholds: Sequence[Threshold]
 ) -> pl.DataFrame:
     """One row per entity: the score of each label, then each decision, null for a label without decisions."""
     scores_NK = scores_of(predictions)
@@ -155,7 +155,7 @@ def wide(
 
 
 def long(
-    run: Run, predictions: pl.DataFrame, decided_NK: np.ndarray, thresholds: Sequence[Threshold]
+    run: RunFolder, predictions: pl.DataFrame, decided_NK: np.ndarray, thresholds: Sequence[Threshold]
 ) -> pl.DataFrame:
     """One row per (entity, label): score, threshold, decision; both null for a label without decisions."""
     names = [threshold.name for threshold in thresholds]

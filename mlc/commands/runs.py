@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from mlc.drawing.text_tables import Row, aligned
 from mlc.errors import RunError
-from mlc.run import Run
+from mlc.run import RunFolder
 
 _WORDS = {
     "better": "better than",
@@ -62,11 +62,11 @@ def list_runs(folder: Path) -> list[ListedRun]:
         raise RunError(f"{folder} must be a folder of runs, however: there is none; --runs-dir names another")
     marks = ("run.json", "report.json")
     places = [path for path in folder.iterdir() if any((path / mark).exists() for mark in marks)]
-    found = [_listed(Run(path)) for path in sorted(places)]
+    found = [_listed(RunFolder(path)) for path in sorted(places)]
     return sorted(found, key=lambda run: run.finished or run.started or "", reverse=True)
 
 
-def _listed(run: Run) -> ListedRun:
+def _listed(run: RunFolder) -> ListedRun:
     name = run.folder.name
     kind: Literal["model", "foundation"] = "foundation" if run.verb == "pretrain" else "model"
     try:

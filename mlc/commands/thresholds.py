@@ -14,7 +14,7 @@ from mlc.errors import MlcError, Problem, ScenarioError, did_you_mean
 from mlc.evaluation.thresholds import Threshold, replace_thresholds
 from mlc.models.reporting import decide_on_validation
 from mlc.models.trained import stored_thresholds
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.scenario import (
     POLICIES,
     Fixed,
@@ -33,7 +33,7 @@ _MARK = "# Thresholds of the run "
 _HEAD = _MARK + "{name}: for mlc predict --threshold, or as the thresholds: of a scenario.\n"
 
 
-def choose(run: Run, policy: str | None, per_label: Sequence[str]) -> list[Threshold]:
+def choose(run: RunFolder, policy: str | None, per_label: Sequence[str]) -> list[Threshold]:
     """Choose the cuts of a run again.
 
     Args:
@@ -77,7 +77,7 @@ def check_replaceable(path: Path) -> None:
                 raise MlcError(Problem(rule, "", f"--out {path}"))
 
 
-def write_thresholds(chosen: Sequence[Threshold], run: Run, path: Path) -> None:
+def write_thresholds(chosen: Sequence[Threshold], run: RunFolder, path: Path) -> None:
     """Write cuts as YAML: for `mlc predict --threshold`, or for a scenario."""
     head = _HEAD.format(name=run.folder.name) + "".join(
         f"# {one_line(f'{cut.name}: {cut.note}')}\n" for cut in chosen if cut.misses and cut.note
@@ -91,7 +91,7 @@ def goals_missed(thresholds: Sequence[Threshold]) -> list[str]:
     return [f"{cut.name}: {cut.note or 'no decisions'}" for cut in thresholds if cut.misses]
 
 
-def thresholds_for(run: Run, threshold: str) -> list[Threshold]:
+def thresholds_for(run: RunFolder, threshold: str) -> list[Threshold]:
     """The stored thresholds, or those of `--threshold`: a number, `label=number` texts, or a YAML file.
 
     Raises:
@@ -156,7 +156,7 @@ def _given(cut: Threshold, section: Thresholds, path: str) -> Threshold:
             raise MlcError(Problem(rule, cut.name, path))
 
 
-def _with_thresholds(run: Run, text: str, place: str) -> Scenario:
+def _with_thresholds(run: RunFolder, text: str, place: str) -> Scenario:
     """The run's scenario with another `thresholds` section, its problems said of `place`."""
     try:
         return load_scenario(run / "resolved.yaml", [f"thresholds={text}"])

@@ -25,7 +25,7 @@ from mlc.models.ensemble import (
     score_batches,
 )
 from mlc.models.trained import stored_calibration, stored_thresholds, stored_vocabulary
-from mlc.run import Run
+from mlc.run import RunFolder
 
 NETWORK = "network"
 _BOOSTING_FILE = "boosting.json"
@@ -59,7 +59,7 @@ class Model:
     most_events: int | None = None
 
     @classmethod
-    def load(cls, run: Run, *, refit: bool = False) -> "Model":
+    def load(cls, run: RunFolder, *, refit: bool = False) -> "Model":
         """The model of a finished run.
 
         Args:
@@ -88,7 +88,7 @@ class Model:
             scenario.model.most_events,
         )
 
-    def save_parts(self, run: Run) -> None:
+    def save_parts(self, run: RunFolder) -> None:
         """Write the parts and their weights: no pickled code, labels by name."""
         for part in self.parts.values():
             if isinstance(part, Boosting):
@@ -98,7 +98,7 @@ class Model:
         if len(self.weights) > 1:
             run.write_json(_MIX_FILE, {"schema": "mlc/blend/1", NETWORK: self.weights[NETWORK]})
 
-    def save_decisions(self, run: Run) -> None:
+    def save_decisions(self, run: RunFolder) -> None:
         """Write calibration and thresholds."""
         run.write_json("calibration.json", calibration_to_json(self.calibrators))
         run.write_json("thresholds.json", thresholds_to_json(self.thresholds))
@@ -164,7 +164,7 @@ def _scores(part: Part, batches: ExampleBatches) -> np.ndarray:
     return score_batches(part, batches.in_order())[1]
 
 
-def stored_network(run: Run, weights: str = WEIGHTS) -> tuple[AnyNetwork, list[str]]:
+def stored_network(run: RunFolder, weights: str = WEIGHTS) -> tuple[AnyNetwork, list[str]]:
     """The network of a run with its weights, of the file of that name, and its class names.
 
     Raises:

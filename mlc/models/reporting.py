@@ -31,7 +31,7 @@ from mlc.models.baselines import make_baselines
 from mlc.models.model import Model
 from mlc.report import build_report, report_markdown, report_page
 from mlc.report.model_card import model_card
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.scenario import Scenario
 from mlc.sources import id_expr
 from mlc.tables import (
@@ -50,7 +50,7 @@ from mlc.tables import (
 
 
 def write_report(
-    run: Run, prepared: Prepared, model: Model, part_scores: Mapping[str, np.ndarray]
+    run: RunFolder, prepared: Prepared, model: Model, part_scores: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
     """Calibrate and choose thresholds on validation; write predictions, maps, thresholds and report.
 
@@ -75,7 +75,7 @@ def write_report(
     return report
 
 
-def write_page(run: Run) -> None:
+def write_page(run: RunFolder) -> None:
     """`report.html`, from the files of a finished run."""
     with run.reading("examples.parquet") as path:
         examples = pl.read_parquet(path)

@@ -17,13 +17,13 @@ from mlc.events.store import EventStore, open_store
 from mlc.events.unfamiliar import gone_labels, other_id_type, unfamiliar_values
 from mlc.events.vocabulary import FieldRows, Vocabulary
 from mlc.models.foundation import Foundation, load_foundation
-from mlc.run import Run, fingerprint_of
+from mlc.run import RunFolder, fingerprint_of
 from mlc.scenario import Category, FreeText, Number, Scenario
 from mlc.sources import check_tables, reading
 from mlc.tables import ENTITY_ID
 
 
-def stored_thresholds(run: Run) -> list[Threshold]:
+def stored_thresholds(run: RunFolder) -> list[Threshold]:
     """The thresholds that the training chose.
 
     Raises:
@@ -36,19 +36,19 @@ def stored_thresholds(run: Run) -> list[Threshold]:
     return thresholds
 
 
-def stored_calibration(run: Run) -> list[Calibrator]:
+def stored_calibration(run: RunFolder) -> list[Calibrator]:
     """The maps that make the network's scores probabilities."""
     calibrators: list[Calibrator] = run.read_json("calibration.json", calibration_from_json)
     return calibrators
 
 
-def stored_vocabulary(run: Run) -> Vocabulary:
+def stored_vocabulary(run: RunFolder) -> Vocabulary:
     """What the model knows of the columns."""
     vocabulary: Vocabulary = run.read_json("vocabulary.json", Vocabulary.from_json)
     return vocabulary
 
 
-def scenario_as_trained(run: Run, vocabulary: Vocabulary, runs: Path, say: Say) -> Scenario:
+def scenario_as_trained(run: RunFolder, vocabulary: Vocabulary, runs: Path, say: Say) -> Scenario:
     """The run's scenario, with every column coded as it was in the training.
 
     How a column is coded by default depends on its values: with more of them, whole numbers turn from
@@ -90,7 +90,7 @@ def scenario_as_trained(run: Run, vocabulary: Vocabulary, runs: Path, say: Say) 
     return scenario
 
 
-def _changes(run: Run, scenario: Scenario, vocabulary: Vocabulary, store: EventStore) -> Iterator[str]:
+def _changes(run: RunFolder, scenario: Scenario, vocabulary: Vocabulary, store: EventStore) -> Iterator[str]:
     """Describe what has changed in the tables since the training, so that the model does not know it."""
     yield from unfamiliar_values(store, vocabulary)
     predictions = run / "predictions.parquet"
@@ -127,7 +127,7 @@ class Start:
     facts: dict[str, str]
 
 
-def stored_foundation(run: Run) -> Start:
+def stored_foundation(run: RunFolder) -> Start:
     """The foundation model of a finished run.
 
     Raises:

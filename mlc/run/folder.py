@@ -51,7 +51,7 @@ _PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "polars", "numpy")
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFolder:
     """A run folder."""
 
     folder: Path
@@ -133,7 +133,7 @@ class Run:
 
 
 @contextmanager
-def working_on(run: Run, say: Callable[[str], None]) -> Iterator[None]:
+def working_on(run: RunFolder, say: Callable[[str], None]) -> Iterator[None]:
     """Make this process the only one that works on a run, for the length of the block.
 
     Args:
@@ -160,7 +160,7 @@ def _in_use(holder: str) -> str:
     )
 
 
-def open_run(runs: Path, scenario: Scenario, opening: Opening) -> Run:
+def run_folder_for(runs: Path, scenario: Scenario, opening: Opening) -> RunFolder:
     """Make sure that the run folder may be used; creates nothing.
 
     Args:
@@ -172,7 +172,7 @@ def open_run(runs: Path, scenario: Scenario, opening: Opening) -> Run:
     Raises:
         RunError: The folder is not in that state.
     """
-    run = Run(runs / scenario.name)
+    run = RunFolder(runs / scenario.name)
     exists = (run / "run.json").exists()
     if not exists and run.folder.exists() and not (run.folder.is_dir() and not any(run.folder.iterdir())):
         found = "it holds other files" if run.folder.is_dir() else "it is a file"
@@ -219,7 +219,7 @@ def open_run(runs: Path, scenario: Scenario, opening: Opening) -> Run:
     return run
 
 
-def start_run(run: Run, scenario: Scenario, opening: Opening, beginning: dict[str, Any]) -> None:
+def start_run(run: RunFolder, scenario: Scenario, opening: Opening, beginning: dict[str, Any]) -> None:
     """Write the first files; `overwrite` sets the former run aside until the new one is complete.
 
     It then lies in `<name>.previous`. A resumed run only learns where its tables are now.
@@ -227,13 +227,13 @@ def start_run(run: Run, scenario: Scenario, opening: Opening, beginning: dict[st
     Args:
         run: The run.
         scenario: The scenario.
-        opening: As of `open_run`.
+        opening: As of `run_folder_for`.
         beginning: What the training begins with.
 
     Raises:
-        RunError: The folder is no longer as `open_run` found it.
+        RunError: The folder is no longer as `run_folder_for` found it.
     """
-    open_run(run.folder.parent, scenario, opening)
+    run_folder_for(run.folder.parent, scenario, opening)
     folders = {
         "from_run": os.path.relpath(scenario.origin.base.resolve(), run.folder.absolute().resolve()),
         "absolute": str(scenario.origin.base),
@@ -249,13 +249,13 @@ def start_run(run: Run, scenario: Scenario, opening: Opening, beginning: dict[st
         smoke = {"smoke": True} if opening == "smoke" else {}
         facts = {"name": scenario.name, "started": _now(), "mlc": __version__, **smoke}
         facts[_SCENARIO_FOLDER] = folders
-        Run(temporary).write_json("run.json", facts)
-        Run(temporary).write_json(BEGINNING, beginning)
+        RunFolder(temporary).write_json("run.json", facts)
+        RunFolder(temporary).write_json(BEGINNING, beginning)
         if opening in ("overwrite", "smoke") and run.folder.exists():
             _set_aside(run)
 
 
-def _set_aside(run: Run) -> None:
+def _set_aside(run: RunFolder) -> None:
     """Move a former run to `<name>.previous`, unless it is unfinished and a better one lies there."""
     previous = _previous(run)
     if (run / "report.json").exists() or not previous.exists():
@@ -263,18 +263,18 @@ def _set_aside(run: Run) -> None:
         run.folder.rename(previous)
 
 
-def what_is_left(run: Run) -> str:
+def what_is_left(run: RunFolder) -> str:
     """What a training that was stopped has left, and how to go on; empty where it left nothing."""
     if not (run / "run.json").exists() or (run / "report.json").exists() or run.holder:
         return ""
     return f"{run.folder} is unfinished: mlc {run.verb} with --resume goes on{_former(run)}"
 
 
-def _former(run: Run) -> str:
+def _former(run: RunFolder) -> str:
     return f"; the former run is in {_previous(run)}" if _previous(run).exists() else ""
 
 
-def finish_run(run: Run, facts: dict[str, Any]) -> None:
+def finish_run(run: RunFolder, facts: dict[str, Any]) -> None:
     """Write the last file, and let the former run go.
 
     Args:
@@ -297,18 +297,18 @@ def finish_run(run: Run, facts: dict[str, Any]) -> None:
     shutil.rmtree(_previous(run), ignore_errors=True)
 
 
-def _previous(run: Run) -> Path:
+def _previous(run: RunFolder) -> Path:
     return run.folder.with_name(run.folder.name + ".previous")
 
 
-def find_run(runs: Path, name: str) -> Run:
+def find_run(runs: Path, name: str) -> RunFolder:
     """A finished run: by its name in the runs folder, by its path, or by its scenario file.
 
     Raises:
         RunError: There is no such run, or it is not finished.
     """
     for folder in (runs / name, Path(name), *_of_scenario(runs, name)):
-        run = Run(folder)
+        run = RunFolder(folder)
         if run.finished:
             return run
         if (run / "run.json").exists():
@@ -362,7 +362,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _changes(run: Run, scenario: Scenario, opening: Opening) -> Iterator[str]:
+def _changes(run: RunFolder, scenario: Scenario, opening: Opening) -> Iterator[str]:
     """What differs between the run's scenario and this one.
 
     Where tables lie may change between a stop and its resumption: what they hold is compared then.

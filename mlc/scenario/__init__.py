@@ -7,7 +7,6 @@ from mlc.scenario.database import (
     without_passwords,
     without_secrets,
 )
-from mlc.scenario.examples import EachEvent, ExamplesSection, RandomDays
 from mlc.scenario.fields import expand_environment, memory_bytes
 from mlc.scenario.foundation import AUTO, PretrainSection, TrunkRate, Tune
 from mlc.scenario.gates import GatesSection
@@ -26,6 +25,7 @@ from mlc.scenario.reading import (
     thresholds_yaml,
     with_gates,
 )
+from mlc.scenario.sampling import EachEvent, ExamplesSection, RandomDays
 from mlc.scenario.schema import scenario_schema
 from mlc.scenario.source_tables import (
     AnyTable,

@@ -15,11 +15,11 @@ from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, did_you_mean
 from mlc.names import synonym_of
-from mlc.scenario.examples import ExamplesSection, RandomDays
 from mlc.scenario.fields import Count, FilePath, RunName, Section, distinct
 from mlc.scenario.foundation import PretrainSection, Tune
 from mlc.scenario.gates import Baseline, GatesSection
 from mlc.scenario.origin import Keys, Origin, dotted
+from mlc.scenario.sampling import ExamplesSection, RandomDays
 from mlc.scenario.source_tables import Tables
 from mlc.scenario.target import MOST_LABELS, TargetSection, TopClasses
 from mlc.scenario.thresholds import POLICIES, ContactSection, ShortThresholds, Thresholds

@@ -16,7 +16,7 @@ from mlc.errors import Problem, RunError
 from mlc.events.preparing import Prepared
 from mlc.events.store import EventStore
 from mlc.events.vocabulary import Vocabulary
-from mlc.run import BEGINNING, Run
+from mlc.run import BEGINNING, RunFolder
 from mlc.scenario import Scenario
 from mlc.sources import Source, sources_of
 from mlc.tables import ENTITY_ID, SPLIT, targets_of
@@ -60,7 +60,7 @@ def beginning_of(
     return beginning
 
 
-def check_tables_of(run: Run, scenario: Scenario) -> None:
+def check_tables_of(run: RunFolder, scenario: Scenario) -> None:
     """Refuse to resume a run whose tables, or libraries, have changed; before anything is built of them.
 
     Raises:
@@ -72,12 +72,12 @@ def check_tables_of(run: Run, scenario: Scenario) -> None:
         raise RunError(Problem(difference, "", str(run.folder)) for difference in differences)
 
 
-def tables_changed(run: Run, scenario: Scenario) -> bool:
+def tables_changed(run: RunFolder, scenario: Scenario) -> bool:
     """Whether the tables hold other rows than when the training began, wherever they lie now."""
     return any(_tables_changed(_kept(run), scenario))
 
 
-def check_beginning(run: Run, now: Beginning) -> None:
+def check_beginning(run: RunFolder, now: Beginning) -> None:
     """Refuse to resume a run that would go on with other labels, examples, vocabulary or foundation.
 
     Raises:
@@ -101,7 +101,7 @@ def check_beginning(run: Run, now: Beginning) -> None:
         raise RunError(Problem(difference, "", str(run.folder)) for difference in differences)
 
 
-def _kept(run: Run) -> Beginning:
+def _kept(run: RunFolder) -> Beginning:
     if not (run / BEGINNING).exists():
         rule = f"an earlier version of mlc began this training, and did not record its tables. {_OVERWRITE}"
         raise RunError(Problem(rule, "", str(run.folder)))

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 from pytorch_lightning.loggers import CSVLogger, Logger
 
 from mlc.errors import ScenarioError
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.scenario import LoggerName, Scenario, resolved
 
 _FOLDER = "logs"
@@ -37,7 +37,7 @@ def check_loggers(scenario: Scenario) -> None:
         raise ScenarioError(scenario.problem("train.loggers", rule) for rule in rules)
 
 
-def open_loggers(scenario: Scenario, run: Run) -> list[Logger]:
+def open_loggers(scenario: Scenario, run: RunFolder) -> list[Logger]:
     """A logger for each name in the scenario, which knows how the run was set up.
 
     Args:
@@ -60,7 +60,7 @@ def open_loggers(scenario: Scenario, run: Run) -> list[Logger]:
     return loggers
 
 
-def _logger(name: LoggerName, scenario: Scenario, run: Run) -> Logger:
+def _logger(name: LoggerName, scenario: Scenario, run: RunFolder) -> Logger:
     folder = run / _FOLDER
     match name:
         case "csv":

@@ -24,7 +24,7 @@ from mlc.models.batches import BatchPlan, Loader, field_sizes
 from mlc.models.foundation import Foundation, FoundationSpec, added_up, save_foundation
 from mlc.models.futures import FixedFutures, FutureBatches, Outputs, RandomCutoffs, choose_outputs
 from mlc.report import foundation_markdown
-from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
+from mlc.run import Opening, RunFolder, fingerprint_of, finish_run, run_folder_for, start_run
 from mlc.scenario import PretrainSection, Scenario
 from mlc.sources import check_tables, observed_span, reading
 from mlc.tables import microseconds
@@ -130,10 +130,10 @@ def _pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dic
 
 def _prepare(
     scenario: Scenario, runs: Path, opening: Opening, say: Say
-) -> tuple[Run, Plan, EventStore, Vocabulary]:
+) -> tuple[RunFolder, Plan, EventStore, Vocabulary]:
     """All that comes before the training; rank zero writes."""
     first = is_rank_zero()
-    run = open_run(runs, scenario, opening) if first else shared_run(runs, scenario)
+    run = run_folder_for(runs, scenario, opening) if first else shared_run(runs, scenario)
     resumed = first and opening == "resume"
     if resumed:
         check_tables_of(run, scenario)
@@ -251,7 +251,7 @@ class _FutureLoaders(ResumableLoaders):
 
 
 def _fit(
-    foundation: Foundation, learning: Learning, scenario: Scenario, run: Run, opening: Opening, say: Say
+    foundation: Foundation, learning: Learning, scenario: Scenario, run: RunFolder, opening: Opening, say: Say
 ) -> Trainer:
     """Train, and load the best weights."""
     section, hardware = scenario.pretrain, scenario.train.model_copy(update={"strategy": "auto"})

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch.distributed.rendezvous import rendezvous
 
 from mlc.errors import RunError
-from mlc.run import Run, working_on
+from mlc.run import RunFolder, working_on
 from mlc.scenario import Scenario, TrainSection
 
 _LONGEST = timedelta(days=7)  # that rank zero reads tables before the others give up
@@ -54,17 +54,17 @@ def own_run(runs: Path, scenario: Scenario, say: Callable[[str], None]) -> Itera
     if not is_rank_zero():
         yield
         return
-    with working_on(Run(runs / scenario.name), say):
+    with working_on(RunFolder(runs / scenario.name), say):
         yield
 
 
-def shared_run(runs: Path, scenario: Scenario) -> Run:
+def shared_run(runs: Path, scenario: Scenario) -> RunFolder:
     """The run of a scenario on any rank but the first, which has just made it.
 
     Raises:
         RunError: It is not there.
     """
-    run = Run(runs / scenario.name)
+    run = RunFolder(runs / scenario.name)
     if not run.folder.exists():
         raise RunError(
             f"{run.folder} must be on a file system that all nodes share, however: it is not there"

@@ -20,7 +20,7 @@ from mlc.events.vocabulary import FIRST
 from mlc.models.encoders import Trunk
 from mlc.models.network import Network, TrunkSpec
 from mlc.models.trained import Start, stored_foundation
-from mlc.run import Opening, Run, find_run
+from mlc.run import Opening, RunFolder, find_run
 from mlc.scenario import AUTO, Scenario, TrunkRate, resolved
 from mlc.sources import check_tables, join_columns, observed_span, reading, scan_table
 from mlc.training.pretraining import pretrain
@@ -61,7 +61,7 @@ def _made(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> str | N
         raise RunError(scenario.problem("model.foundation", rule))
     hardware = scenario.train.model_copy(update={"devices": 1, "strategy": "auto"})
     name = f"{scenario.name}-foundation"
-    run = Run(runs / name)
+    run = RunFolder(runs / name)
     if opening == "overwrite" and (run / "examples.parquet").exists():
         rule = (
             "is a run of mlc train, and model.foundation: auto would replace it. "
@@ -78,7 +78,7 @@ def _made(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> str | N
     return name
 
 
-def _named(scenario: Scenario, runs: Path) -> Run | None:
+def _named(scenario: Scenario, runs: Path) -> RunFolder | None:
     """The run that the scenario names; None where it names none."""
     named = scenario.model.foundation
     if named is None:
@@ -95,7 +95,7 @@ def _named(scenario: Scenario, runs: Path) -> Run | None:
 def _fitting(scenario: Scenario, runs: Path) -> str | None:
     """The name of the foundation of the same tables that has seen most of what it may."""
     wanted = _made_of(scenario)
-    finished = [run for path in sorted(runs.glob("*/model.json")) if (run := Run(path.parent)).finished]
+    finished = [run for path in sorted(runs.glob("*/model.json")) if (run := RunFolder(path.parent)).finished]
     found = {
         run.folder.name: run.read_json("run.json", itemgetter("until"))
         for run in finished

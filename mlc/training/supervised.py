@@ -39,7 +39,7 @@ from mlc.models.model import NETWORK, Model, Part, mix_weights
 from mlc.models.network import NetworkSpec
 from mlc.models.reporting import wanted_metrics, write_page, write_report
 from mlc.models.trained import Start
-from mlc.run import Opening, Run, fingerprint_of, finish_run, open_run, start_run
+from mlc.run import Opening, RunFolder, fingerprint_of, finish_run, run_folder_for, start_run
 from mlc.scenario import Bce, Scenario, TrainSection
 from mlc.tables import (
     MICROSECONDS_PER_DAY,
@@ -174,10 +174,14 @@ def _with_boosting(
 
 def _prepare(
     scenario: Scenario, setting: Setting, say: Say
-) -> tuple[Run, Prepared, Vocabulary, Start | None]:
+) -> tuple[RunFolder, Prepared, Vocabulary, Start | None]:
     """All that comes before the training."""
     first = is_rank_zero()
-    run = open_run(setting.runs, scenario, setting.opening) if first else shared_run(setting.runs, scenario)
+    run = (
+        run_folder_for(setting.runs, scenario, setting.opening)
+        if first
+        else shared_run(setting.runs, scenario)
+    )
     resumed = first and setting.opening == "resume"
     if resumed:
         check_tables_of(run, scenario)
@@ -203,7 +207,12 @@ def _prepare(
 
 
 def _fit(
-    prepared: Prepared, classifier: Classifier, examples: ExampleBatches, run: Run, setting: Setting, say: Say
+    prepared: Prepared,
+    classifier: Classifier,
+    examples: ExampleBatches,
+    run: RunFolder,
+    setting: Setting,
+    say: Say,
 ) -> tuple[pytorch_lightning.Trainer, AnyNetwork, list[int]]:
     """Train, and give the network with the best weights, and after how many epochs each kind had them."""
     scenario = prepared.scenario
@@ -251,7 +260,7 @@ def _refit(
     network: AnyNetwork,
     examples: ExampleBatches,
     epochs: list[int],
-    run: Run,
+    run: RunFolder,
     setting: Setting,
     say: Say,
 ) -> None:
@@ -394,7 +403,7 @@ def _predict_all(
     examples: ExampleBatches,
     trainer: pytorch_lightning.Trainer,
     network: AnyNetwork,
-    run: Run,
+    run: RunFolder,
 ) -> np.ndarray | None:
     """Every example scored once: each rank its share, merged and counted by rank zero; None on the others."""
     rank, world = trainer.global_rank, trainer.world_size

@@ -13,7 +13,7 @@ import pytest
 from mlc.commands.compare import compare
 from mlc.errors import RunError
 from mlc.evaluation.metrics import label_differences, macro_differences
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.tables import CUTOFF, ENTITY_ID, SCORES, SPLIT, TARGETS, array_column, with_class_names
 
 NAME = "departments_28d"
@@ -36,7 +36,7 @@ def changed(trained, tmp_path):
     """Makes a copy of the run, its tables changed by functions: `changed("b", predictions=…)`."""
 
     def make(name, *, class_names=None, **changes):
-        run = Run(tmp_path / "runs" / name)
+        run = RunFolder(tmp_path / "runs" / name)
         run.folder.mkdir(parents=True)
         for file in ("run.json", "report.json", "examples.parquet", "predictions.parquet"):
             shutil.copy(trained / NAME / file, run / file)
@@ -55,7 +55,7 @@ def labels_of(run):
 
 
 def test_a_run_against_itself_is_equal_in_every_label(trained):
-    run = Run(trained / NAME)
+    run = RunFolder(trained / NAME)
     found = compare(run, run)
     assert found["left_out"] == []
     assert found["examples"] == json.loads((run / "report.json").read_text())["splits"]["test"]["examples"]
@@ -80,7 +80,7 @@ def test_a_label_that_won_and_one_that_lost_are_called_so(trained, changed):
         scores[:, 1] = 0.9 - 0.8 * (targets[:, 1] == 1)
         return table.with_columns(array_column(SCORES, scores))
 
-    found = compare(Run(trained / NAME), changed("b", predictions=oracle))
+    found = compare(RunFolder(trained / NAME), changed("b", predictions=oracle))
     first, second = found["labels"][:2]
     assert {first[score]["outcome"] for score in ("auroc", "ap", "log_loss")} == {"better"}
     assert {second[score]["outcome"] for score in ("auroc", "ap", "log_loss")} == {"worse"}
@@ -90,7 +90,7 @@ def test_a_label_that_won_and_one_that_lost_are_called_so(trained, changed):
 
 
 def test_rows_in_another_order_and_labels_in_another_order_change_nothing(trained, changed):
-    names = labels_of(Run(trained / NAME))
+    names = labels_of(RunFolder(trained / NAME))
 
     def turned(table):
         columns = [name for name in (TARGETS, SCORES) if name in table.columns]
@@ -98,14 +98,14 @@ def test_rows_in_another_order_and_labels_in_another_order_change_nothing(traine
         return table.with_columns(turned).sample(fraction=1.0, shuffle=True, seed=1)
 
     other = changed("b", class_names=names[::-1], predictions=turned, examples=turned)
-    found = compare(Run(trained / NAME), other)
+    found = compare(RunFolder(trained / NAME), other)
     assert [label["name"] for label in found["labels"]] == names
     assert found["macro"]["ap"]["value"] == pytest.approx(0.0)
     assert found["left_out"] == []
 
 
 def test_what_is_not_shared_is_left_out_and_said(trained, changed):
-    names = labels_of(Run(trained / NAME))
+    names = labels_of(RunFolder(trained / NAME))
 
     def half(table):
         return table.filter((pl.col(SPLIT) != "test") | (pl.int_range(pl.len()) % 2 == 0))
@@ -117,7 +117,7 @@ def test_what_is_not_shared_is_left_out_and_said(trained, changed):
         return half(table.with_columns(array_column(TARGETS, targets)))
 
     other = changed("b", class_names=["Other", *names[1:]], predictions=half, examples=other_rule)
-    found = compare(Run(trained / NAME), other)
+    found = compare(RunFolder(trained / NAME), other)
     whole = json.loads((trained / NAME / "report.json").read_text())["splits"]["test"]["examples"]
     left = whole - found["examples"]
     assert 0 < left < whole
@@ -157,7 +157,7 @@ def numbered(table):
 def test_runs_that_share_nothing_are_refused(trained, changed, changes, class_names, complaint):
     other = changed("b", class_names=class_names, **changes)
     with pytest.raises(RunError, match=complaint):
-        compare(Run(trained / NAME), other)
+        compare(RunFolder(trained / NAME), other)
 
 
 def test_the_command_prints_text_markdown_and_json(trained, mlc, changed):
@@ -170,7 +170,7 @@ def test_the_command_prints_text_markdown_and_json(trained, mlc, changed):
         "| label | support | by AP | AP | AUROC | log-loss |" in mlc("compare", run, other.folder, "--md").out
     )
     found = json.loads(mlc("compare", run, other.folder, "--json").out)
-    assert found == compare(Run(run), other)
+    assert found == compare(RunFolder(run), other)
     assert mlc("compare", run, other.folder, "--json", "--md").code == 2
 
 

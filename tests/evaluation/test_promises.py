@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mlc.run import Run
+from mlc.run import RunFolder
 from scripts import bench_promises
 from scripts.bench_promises import GOAL, HEADER, Kept, examined, outcomes, untrue
 
@@ -13,7 +13,7 @@ NAME = "departments_28d"
 
 def test_predict_repeats_the_volumes_and_the_first_sentence_is_true_of_the_demo(trained, monkeypatch):
     monkeypatch.setattr(bench_promises, "RESAMPLES", 60)
-    kept = examined(Run(trained / NAME), trained)
+    kept = examined(RunFolder(trained / NAME), trained)
     assert (kept.labels, kept.repeated, kept.untrue) == (12, 12, [])
     assert kept.inside + kept.above <= kept.promised <= 12
     assert kept.row("demo").count("|") == HEADER.splitlines()[0].count("|")
@@ -21,13 +21,13 @@ def test_predict_repeats_the_volumes_and_the_first_sentence_is_true_of_the_demo(
 
 def test_a_sentence_that_is_not_true_is_found_out(trained, monkeypatch):
     monkeypatch.setattr(bench_promises, "RESAMPLES", 20)
-    report = Run(trained / NAME).read_json("report.json")
+    report = RunFolder(trained / NAME).read_json("report.json")
     other = "better" if report["comparison"]["ap"]["outcome"] != "better" else "worse"
     said = re.sub(
         r"^(\w+ (to|than)|No detectable difference from)", f"{other.capitalize()} than", report["verdict"]
     )
     said = re.sub(r"(macro AUROC: )[\d.]+", r"\g<1>0.999", said)
-    found = " ".join(untrue(Run(trained / NAME), trained, {**report, "verdict": said}))
+    found = " ".join(untrue(RunFolder(trained / NAME), trained, {**report, "verdict": said}))
     assert "report.html has another sentence" in found
     assert f"not {other} than it" in found
     assert "AUROC is 0." in found

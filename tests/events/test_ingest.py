@@ -15,7 +15,7 @@ from mlc.errors import DataError
 from mlc.events.store import EventStore, default_encoder, open_store, store_fingerprint
 from mlc.events.vocabulary import fit_vocabulary
 from mlc.models.trained import scenario_as_trained
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.scenario import Scenario, load_scenario, scenario_yaml
 from mlc.sources import check_tables
 from tests.support.reference import is_blank
@@ -361,7 +361,7 @@ target: {table: sales, column: item, class_names: [a, b], window_days: 7}
     store = open_store(scenario, tmp_path / "runs", lambda _: None)
     vocabulary = fit_vocabulary(store, datetime(2025, 1, 1), attributes=True, memory=True)
     assert "sales.store" in vocabulary.events.categories
-    run = Run(tmp_path / "runs" / "shop")
+    run = RunFolder(tmp_path / "runs" / "shop")
     run.folder.mkdir()
     (run / "resolved.yaml").write_text(scenario_yaml(scenario))
     sales(60).write_parquet(tmp_path / "sales.parquet")

@@ -30,7 +30,7 @@ from mlc.models.ensemble import (
 from mlc.models.model import Model
 from mlc.models.network import Network
 from mlc.models.trained import stored_calibration, stored_vocabulary
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import CUTOFF, ENTITY_ID, RAW_SCORES, SPLIT, array_column, scores_of
 from mlc.training.refit import all_for_training
@@ -61,7 +61,7 @@ def runs(demo, tmp_path_factory):
 @pytest.fixture(scope="module")
 def examples(runs):
     """The examples of the runs, in batches."""
-    run = Run(runs / "first")
+    run = RunFolder(runs / "first")
     return example_batches(prepare(run.scenario(), runs, silent), stored_vocabulary(run))
 
 
@@ -147,7 +147,7 @@ def test_the_weight_is_that_of_the_lowest_log_loss_also_where_one_side_is_too_hi
 
 
 def test_the_scores_of_a_run_are_those_of_the_blend_and_the_report_says_so(runs, examples):
-    run = Run(runs / "first")
+    run = RunFolder(runs / "first")
     weight = Model.load(run).weights["network"]
     assert 0.0 < weight < 1.0
     network, _ = load_network(run.folder)
@@ -164,7 +164,7 @@ def test_the_scores_of_a_run_are_those_of_the_blend_and_the_report_says_so(runs,
 
 
 def test_predict_with_a_blend_gives_the_scores_of_the_report(runs):
-    predicted = predict(Run(runs / "first"), runs, AS_OF, silent)
+    predicted = predict(RunFolder(runs / "first"), runs, AS_OF, silent)
     told = pl.read_parquet(runs / "first" / "predictions.parquet").filter(pl.col(SPLIT) == "test")
     both = told.join(predicted, on=[ENTITY_ID, CUTOFF], validate="1:1")
     assert both.height == told.height == predicted.height
@@ -192,7 +192,7 @@ def test_without_lightgbm_a_blend_is_an_error_before_anything_is_done(runs, demo
 def test_the_vectors_of_an_ensemble_are_those_of_its_first_network(runs, examples):
     network, _ = load_network(runs / "first")
     first, second = members_of(network)
-    vectors = embed(Run(runs / "first"), runs, AS_OF, silent)["vector"].to_numpy()
+    vectors = embed(RunFolder(runs / "first"), runs, AS_OF, silent)["vector"].to_numpy()
     test = list(examples.in_order())[-1]
     with torch.inference_mode():
         own, other = (member.eval().vectors(test)[-1].numpy() for member in (first, second))
@@ -204,7 +204,7 @@ def test_the_vectors_of_an_ensemble_are_those_of_its_first_network(runs, example
 
 
 def test_the_report_knows_nothing_of_the_refit_but_says_that_it_does_not(runs):
-    first, again = (Run(runs / name).read_json("report.json") for name in ("first", "again"))
+    first, again = (RunFolder(runs / name).read_json("report.json") for name in ("first", "again"))
     (said,) = set(again["warnings"]) - set(first["warnings"])
     assert said.startswith("mlc predict scores with weights that were trained once more on all examples")
     alike = ({**report, "warnings": None, "scenario": None, "verdict": None} for report in (first, again))
@@ -214,13 +214,13 @@ def test_the_report_knows_nothing_of_the_refit_but_says_that_it_does_not(runs):
     for name in names:
         assert (runs / "first" / name).read_bytes() == (runs / "again" / name).read_bytes()
     assert not (runs / "first" / "refit.safetensors").exists()
-    assert set(Run(runs / "again").read_json("run.json")) - set(
-        Run(runs / "first").read_json("run.json")
+    assert set(RunFolder(runs / "again").read_json("run.json")) - set(
+        RunFolder(runs / "first").read_json("run.json")
     ) == {"refit"}
 
 
 def test_predict_uses_the_refitted_weights_and_says_so(runs, examples):
-    run, said = Run(runs / "again"), list[str]()
+    run, said = RunFolder(runs / "again"), list[str]()
     predicted = predict(run, runs, AS_OF, said.append)
     assert (
         "scores are of the refitted weights; report, calibration and thresholds are of the first ones" in said
@@ -236,12 +236,12 @@ def test_predict_uses_the_refitted_weights_and_says_so(runs, examples):
     )
     assert both.height == predicted.height
     np.testing.assert_allclose(scores_of(both), scores_of(both, "scores_right"), atol=1e-6)
-    before = predict(Run(runs / "first"), runs, AS_OF, silent)
+    before = predict(RunFolder(runs / "first"), runs, AS_OF, silent)
     assert np.abs(scores_of(predicted) - scores_of(before)).max() > 1e-3
 
 
 def test_the_refit_sees_every_example_once_and_the_first_training_none_of_the_test(runs):
-    prepared = prepare(Run(runs / "again").scenario(), runs, silent)
+    prepared = prepare(RunFolder(runs / "again").scenario(), runs, silent)
     table, whole = prepared.examples.table, all_for_training(prepared).examples.table
     assert whole[SPLIT].unique().to_list() == ["train"]
     assert whole.drop(SPLIT).equals(table.drop(SPLIT))

@@ -5,14 +5,14 @@ import json
 import pytest
 
 from mlc.report.model_card import model_card
-from mlc.run import Run
+from mlc.run import RunFolder
 
 NAME = "departments_28d"
 
 
 @pytest.fixture
 def run(trained):
-    return Run(trained / NAME)
+    return RunFolder(trained / NAME)
 
 
 def test_the_card_of_a_run_is_made_of_its_report_and_scenario(run):

@@ -21,7 +21,7 @@ from mlc.evaluation.thresholds import Threshold
 from mlc.report import build_report, report_page, report_schema
 from mlc.report.panels import Scored
 from mlc.report.trust import trust
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import array_column
 
@@ -338,7 +338,7 @@ def test_the_yaml_of_the_page_is_a_scenario_section(opened, trained):
         slider.press("Home")
     text = shown.locator("#thresholds-yaml").input_value()
     path = trained / "departments_28d/resolved.yaml"
-    names = Run(trained / "departments_28d").read_json("thresholds.json")["thresholds"]
+    names = RunFolder(trained / "departments_28d").read_json("thresholds.json")["thresholds"]
     body = "{" + ", ".join(line.strip() for line in text.splitlines()[2:]) + "}"
     per_label = load_scenario(path, [f"thresholds={{per_label: {body}}}"]).thresholds.per_label
     assert len(per_label) == len(names)

@@ -15,7 +15,7 @@ import torch
 
 from mlc.errors import RunError
 from mlc.lock import holder_of
-from mlc.run import BEGINNING, Run
+from mlc.run import BEGINNING, RunFolder
 from mlc.scenario import load_scenario
 from mlc.sources import sources_of
 from mlc.training.beginning import check_tables_of
@@ -157,7 +157,7 @@ def parts(tmp_path):
     for number in range(3):
         shop_tables()["sales"].slice(number * 5, 5).write_parquet(tmp_path / "sales" / f"{number}.parquet")
     scenario = load_scenario(tmp_path / "shop.yaml")
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     run.folder.mkdir()
     tables = {name: [vars(s) for s in sources_of(scenario, name, {})] for name in scenario.data.tables}
     from mlc.training.beginning import _versions
@@ -201,7 +201,7 @@ def test_nobody_else_works_on_a_run_while_it_is_trained(mlc, tmp_path):
     with subprocess.Popen(
         command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as training:
-        while not Run(tmp_path / "runs" / "shop").last_checkpoint:
+        while not RunFolder(tmp_path / "runs" / "shop").last_checkpoint:
             assert training.poll() is None
             time.sleep(0.05)
         for flags in ([], ["--resume"], ["--overwrite"], ["--overwrite", "--set", "train.seed=3"]):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlc.errors import ScenarioError
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.scenario import Scenario, load_scenario
 from mlc.training import loggers as step
 from tests.support.scenario_texts import shortest, written
@@ -34,7 +34,7 @@ def test_a_run_writes_the_epochs_of_its_log_and_the_scores_of_its_report_as_csv(
 
 
 def test_no_logger_writes_nothing(tmp_path):
-    assert step.open_loggers(scenario(tmp_path, "[]"), Run(tmp_path)) == []
+    assert step.open_loggers(scenario(tmp_path, "[]"), RunFolder(tmp_path)) == []
     assert not (tmp_path / "logs").exists()
 
 
@@ -43,7 +43,7 @@ def test_tensorboard_reads_the_scores(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    loggers = step.open_loggers(scenario(tmp_path, "[tensorboard]"), Run(tmp_path))
+    loggers = step.open_loggers(scenario(tmp_path, "[tensorboard]"), RunFolder(tmp_path))
     step.log_report(loggers, REPORT, steps=12)
     found = EventAccumulator(str(tmp_path / "logs" / "tensorboard" / "version_0"))
     found.Reload()
@@ -77,4 +77,4 @@ def test_mlflow_must_be_told_where_to_write(mlc, demo, monkeypatch):
 def test_a_logger_that_cannot_write_is_an_error_of_the_scenario(tmp_path):
     (tmp_path / "logs").write_text("a file where the folder should be")
     with pytest.raises(ScenarioError, match="csv must be able to write, however: "):
-        step.open_loggers(scenario(tmp_path, "[csv]"), Run(tmp_path))
+        step.open_loggers(scenario(tmp_path, "[csv]"), RunFolder(tmp_path))

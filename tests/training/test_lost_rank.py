@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.training.peers import LOST
 from tests.conftest import process
 from tests.support.shop_tables import write_shop
@@ -48,7 +48,7 @@ def alive(pid: int) -> bool:
 )
 def test_a_process_that_dies_ends_the_training_with_one_sentence_and_it_can_go_on(tmp_path, victim, moment):
     scenario = write_shop(tmp_path)
-    run = Run(tmp_path / "runs" / "shop")
+    run = RunFolder(tmp_path / "runs" / "shop")
     with subprocess.Popen(
         [sys.executable, "-m", "mlc", "train", str(scenario), *FLAGS],
         cwd=tmp_path,

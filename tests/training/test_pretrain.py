@@ -17,7 +17,7 @@ from mlc.errors import RunError
 from mlc.events.vocabulary import FIRST, FieldRows, Vocabulary
 from mlc.models.ensemble import members_of
 from mlc.models.foundation import load_foundation
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import ENTITY_ID, SPLIT, scores_of, targets_of
 from mlc.training.pretraining import plan_time, pretrain
@@ -69,7 +69,7 @@ def test_a_foundation_is_a_run_like_any_other(runs):
     facts = json.loads((runs / "base" / "run.json").read_text())
     assert facts["until"] == f"{VALIDATION_FROM}T00:00:00"
     assert {"fingerprint", "vocabulary", "store", "seed", "epochs", "finished"} <= set(facts)
-    assert Run(runs / "base").finished
+    assert RunFolder(runs / "base").finished
 
 
 def test_its_report_has_each_field_and_horizon_and_beats_the_frequencies_somewhere(runs):
@@ -125,7 +125,7 @@ def test_a_stopped_pretraining_goes_on(demo, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         pretrain(scenario, tmp_path, "new", stop)
-    assert not Run(tmp_path / "stopped").finished
+    assert not RunFolder(tmp_path / "stopped").finished
     with pytest.raises(RunError, match="--resume goes on"):
         pretrain(scenario, tmp_path, "new", silent)
     report = pretrain(scenario, tmp_path, "resume", silent)
@@ -160,7 +160,7 @@ def test_the_gradient_over_ranks_is_that_of_all_their_examples(demo, runs, tmp_p
 
     scenario = load_scenario(demo / f"{NAME}.yaml")
     store = open_store(scenario, tmp_path, silent)
-    vocabulary = Run(runs / "base").read_json("vocabulary.json", Vocabulary.from_json)
+    vocabulary = RunFolder(runs / "base").read_json("vocabulary.json", Vocabulary.from_json)
     cutoff = microseconds(datetime.fromisoformat("2025-03-01"))
     outputs = choose_outputs(store, vocabulary.events, cutoff, 256)
     batches = FutureBatches(store, vocabulary, outputs, 91, cutoff + 40 * 86_400_000_000)
@@ -194,7 +194,7 @@ def test_tables_alone_are_enough_and_are_then_seen_to_their_end(demo, mlc, tmp_p
         assert f"# {name}-foundation" in result.out
         assert "warning: it sees the tables to their end" in result.err
     until = json.loads((tmp_path / "runs/bare-foundation/run.json").read_text())["until"]
-    store = Run(tmp_path / "runs/bare-foundation").scenario()
+    store = RunFolder(tmp_path / "runs/bare-foundation").scenario()
     assert not store.has_target
     events = pl.read_parquet(demo / "data/transactions/*.parquet")
     assert datetime.fromisoformat(until) == events["bought_at"].max()
@@ -217,7 +217,7 @@ def test_the_weight_of_a_hedge_has_the_lowest_validation_loss_and_the_report_tel
     from mlc.models.model import stored_network
     from mlc.models.trained import stored_vocabulary
 
-    run = Run(tuned)
+    run = RunFolder(tuned)
     prepared = prepare(run.scenario(), runs, silent)
     validation = np.flatnonzero((prepared.examples.table[SPLIT] == "validation").to_numpy())
     batch = example_batches(prepared, stored_vocabulary(run))[validation]
@@ -304,7 +304,7 @@ def test_a_batch_with_what_is_remembered_has_no_events_and_the_same_logits(runs,
     from mlc.models.model import stored_network
     from mlc.models.trained import stored_vocabulary
 
-    run = Run(tuned)
+    run = RunFolder(tuned)
     prepared = prepare(run.scenario(), runs, silent)
     examples = example_batches(prepared, stored_vocabulary(run))
     network = members_of(stored_network(run)[0].eval())[0]
@@ -415,7 +415,7 @@ def test_a_foundation_is_made_where_none_fits_and_found_where_one_does(demo, mlc
     again = mlc("train", demo / f"{NAME}.yaml", *flags, *(f for text in shorter for f in ("--set", text)))
     assert again.code == 0, again.err
     assert (made / "run.json").read_text() == before
-    assert Run(tmp_path / "runs/shorter").scenario().model.foundation == made.name
+    assert RunFolder(tmp_path / "runs/shorter").scenario().model.foundation == made.name
     # One that has seen too much does not fit, and is not replaced either.
     refused = mlc("train", demo / f"{NAME}.yaml", *flags, "--set", "examples.validation_from=2025-07-09")
     assert refused.code == 2

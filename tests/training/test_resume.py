@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.training.refit import UpTo
 from mlc.training.stopping import Stopping
 from tests.conftest import Result, in_process, process
@@ -53,7 +53,7 @@ def interrupted(
     scenario: Path, folder: Path, number: int, verb: str = "train", flags: Sequence[str] = FLAGS
 ) -> Result:
     """A training that gets a signal in the middle of its first epoch."""
-    run = Run(folder / "runs" / (NAME if verb == "train" else f"{NAME}-foundation"))
+    run = RunFolder(folder / "runs" / (NAME if verb == "train" else f"{NAME}-foundation"))
     command = [sys.executable, "-m", "mlc", verb, str(scenario), *flags]
     with subprocess.Popen(
         command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlc.run import Run
+from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, scores_of
 from tests.conftest import GATES, NANO, process
@@ -181,7 +181,7 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(demo, tmp_path):
         "--set",
         "target.allow_empty=true",
     ]
-    run = Run(tmp_path / "runs" / NAME)
+    run = RunFolder(tmp_path / "runs" / NAME)
     with subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     ) as training:
@@ -211,5 +211,5 @@ def test_smoke_is_the_whole_path_in_a_run_of_its_own(demo, tmp_path):
     for _ in range(2):  # a second smoke run takes the place of the first
         result = process("train", demo / f"{NAME}.yaml", "--smoke", folder=tmp_path)
         assert result.code == 0, result.err
-    assert Run(tmp_path / "runs" / f"{NAME}-smoke").finished
+    assert RunFolder(tmp_path / "runs" / f"{NAME}-smoke").finished
     assert [path.name for path in (tmp_path / "runs").iterdir() if path.name != "store"] == [f"{NAME}-smoke"]
