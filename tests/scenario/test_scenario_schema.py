@@ -1,6 +1,5 @@
-"""The JSON schema for editors, the reference in README.md, and what importing costs."""
+"""The JSON schema for editors, and what importing costs."""
 
-import importlib
 import re
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from mlc.scenario import load_scenario, scenario_schema
 from mlc.scenario.yaml_lines import parse_yaml
 from tests.scenario.test_scenario import CLASS_NAMES_THAT_LOAD, SECTIONS_THAT_LOAD
 from tests.scenario.test_scenario_problems import REFUSED_CLASS_NAMES, REFUSED_SECTIONS, REFUSED_TABLES, TABLE
-from tests.support.places import ROOT
 from tests.support.scenario_texts import FULL, SHORTEST, shared, shortest, written
 
 SCHEMA = scenario_schema()
@@ -147,42 +145,6 @@ def test_the_schema_is_draft_07_and_describes_every_field():
         for field, schema in definition["properties"].items():
             assert field == "kind" or schema.get("description"), f"{name}.{field} lacks a docstring"
             assert "\n" not in schema.get("description", "")
-
-
-# ── README reference ────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-def script(monkeypatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    return importlib.import_module("readme_reference")
-
-
-def test_the_reference_names_every_field_without_python_in_it(script):
-    reference = script.reference()
-    for definition in [SCHEMA, *SCHEMA["definitions"].values()]:
-        assert all(f"| `{field}`" in reference for field in definition["properties"] if field != "kind")
-    assert not re.search(r"None|True|False|Annotated|<class|\{'", reference)
-    assert len(reference.splitlines()) < 400
-
-
-def test_the_reference_is_written_between_its_marks_and_checked(script, tmp_path, monkeypatch, capsys):
-    readme = written(tmp_path, f"before\n{script.BEGIN}\nold\n{script.END}\nafter\n", "README.md")
-    monkeypatch.setattr(script, "README", readme)
-
-    def code(*arguments: str) -> Any:
-        monkeypatch.setattr(sys, "argv", ["readme_reference.py", *arguments])
-        return script.main()
-
-    assert code("--check") == 1
-    assert "differs" in capsys.readouterr().err
-    assert (code("--write"), code("--check")) == (0, 0)
-    text = readme.read_text()
-    assert text.startswith("before\n" + script.BEGIN)
-    assert text.endswith(script.END + "\nafter\n")
-    readme.write_text("no marks")
-    assert code("--check") == 1
-    assert "must have a line" in capsys.readouterr().err
 
 
 # ── the front door ──────────────────────────────────────────────────────────────────────────────
