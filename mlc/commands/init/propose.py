@@ -252,13 +252,7 @@ def _evaluate(
         )
         .sort("fitted", "value", descending=[True, False])
     )
-    for support in (_SUPPORT, 5, 1):
-        enough = (pl.col("fit") >= support) & (pl.col("test") >= support) & (pl.col("val") >= 1)
-        good = table.filter(enough)
-        if good.height >= 2:
-            break
-    usual = good.filter(pl.col("test") <= 0.9 * examples)  # what nearly all do needs no model
-    good = usual if usual.height >= 3 else good
+    good, support = _frequent(table, examples)
     labels = [Label(v, e, t) for v, e, t, _, _ in good.iter_rows() if not _LEFTOVERS.fullmatch(v)]
     if not labels:
         return None
@@ -272,3 +266,14 @@ def _evaluate(
         - 0.3 * (support < _SUPPORT)
     )
     return Proposal(name, column, labels, skipped, examples, days, span, score)
+
+
+def _frequent(table: pl.DataFrame, examples: int) -> tuple[pl.DataFrame, int]:
+    """The values with enough examples in each window, and how many that is."""
+    for support in (_SUPPORT, 5, 1):
+        enough = (pl.col("fit") >= support) & (pl.col("test") >= support) & (pl.col("val") >= 1)
+        good = table.filter(enough)
+        if good.height >= 2:
+            break
+    usual = good.filter(pl.col("test") <= 0.9 * examples)  # what nearly all do needs no model
+    return usual if usual.height >= 3 else good, support

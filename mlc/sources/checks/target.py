@@ -1,0 +1,69 @@
+"""Columns and conditions of the target."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from mlc.errors import Problem
+from mlc.scenario import Scenario
+from mlc.sources.checks.schemas import try_filter
+from mlc.sources.conditions import said_of
+from mlc.sources.events import rule_expr, scan_events
+from mlc.sources.formats import names_mend
+from mlc.sources.lettering import odd_file_hint
+from mlc.sources.missing import TableSchema, why_missing
+from mlc.sources.reading import POLARS_ERRORS
+
+
+def target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Iterator[Problem]:
+    """Yield what is wrong with the columns that the target uses."""
+    target = scenario.target
+    for asked, field in target.columns_used().items():
+        owner, _, column = asked.partition(".") if "." in asked else (target.table, "", asked)
+        if owner not in schemas:  # not read: already complained of
+            continue
+        columns = schemas[owner].columns
+        if column not in columns:
+            why = why_missing(scenario, schemas, owner, column, joined=owner == target.table)
+            if '"' in asked:
+                why = f"names of columns stand without quotes; write {asked.replace(chr(34), '')}"
+            yield scenario.problem(field, f"{owner} must have a column {column}, however: {why}")
+            continue
+        dtype = columns[column]
+        inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else dtype
+        if field == "target.rule.column":
+            if not dtype.is_numeric():
+                mend = _number_mend(scenario, owner, column)
+                rule = f"{owner}.{column} must be a number, however: dtype={dtype}; {mend}"
+                yield scenario.problem(field, rule)
+        elif not _is_label(inner):
+            mend = f"{names_mend(scenario, owner, column)}{odd_file_hint(scenario, owner, column)}"
+            rule = f"{owner}.{column} must be text, however: dtype={dtype}; {mend}"
+            yield scenario.problem(field, rule)
+        elif target.separator is not None and not isinstance(dtype, pl.String):
+            rule = f"has no effect on {asked}, however: dtype={dtype}; leave it out"
+            yield scenario.problem("target.separator", rule)
+
+
+def _number_mend(scenario: Scenario, name: str, column: str) -> str:
+    """Return what to do about a column that is no number: `types`, where it is one of the source's own."""
+    if column in scenario.data.tables[name].computed:
+        return "cast it in computed"
+    return f"add types: {{{column}: number}} to {name}{odd_file_hint(scenario, name, column)}"
+
+
+def _is_label(dtype: pl.DataType | pl.datatypes.DataTypeClass) -> bool:
+    """Whether values can be read as names without a doubt: 1.0 is no name."""
+    return dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean)
+
+
+def condition_problems(
+    scenario: Scenario, field: tuple[str, ...], table: str, where: str
+) -> Iterator[Problem]:
+    """Yield what is wrong with a condition on events, which must be true or false for each."""
+    try:
+        columns = dict(scan_events(scenario, table).collect_schema())
+        try_filter(columns, rule_expr(scenario, where))
+    except POLARS_ERRORS as error:
+        rule = f"must be true or false for every event, however: {said_of(error, where, columns)}"
+        yield scenario.problem(field, rule)
