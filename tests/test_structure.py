@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 ANYWHERE = {"numpy", "polars", "scipy", "markupsafe"}
@@ -28,7 +29,7 @@ def parsed(*folders: str) -> dict[Path, ast.Module]:
     return {path.relative_to(ROOT): ast.parse(path.read_text()) for path in sorted(paths)}
 
 
-def contracts() -> list[dict]:
+def contracts() -> list[dict[str, Any]]:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     return settings["tool"]["importlinter"]["contracts"]
 
