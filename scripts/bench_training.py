@@ -41,8 +41,9 @@ from mlc.events.preparing import prepare
 from mlc.events.vocabulary import fit_vocabulary
 from mlc.models.batch import Batch
 from mlc.models.batches import BatchPlan, ExampleBatches, Loader, example_batches
+from mlc.models.branches.events import EventInputs
+from mlc.models.branches.history import HistoryInputs, label_features
 from mlc.models.ensemble import members_of, score_batches
-from mlc.models.history import label_features
 from mlc.models.network import Network
 from mlc.run import peak_memory_mb
 from mlc.scenario import Scenario, load_scenario
@@ -107,7 +108,10 @@ class Stopwatch(Callback):
         sizes: Events and examples of a batch.
     """
 
-    sizes: Callable[[Any], tuple[float, int]] = lambda batch: (float(batch.events_B.sum()), len(batch))
+    sizes: Callable[[Any], tuple[float, int]] = lambda batch: (
+        float(batch.of(HistoryInputs).events_B.sum()),
+        len(batch),
+    )
     spent: Spent = field(default_factory=Spent)
     _begun: tuple[float, float] = (0.0, 0.0)
 
@@ -217,7 +221,7 @@ def timed(batches: Iterator[Batch], work: Callable[[Iterator[Batch]], object]) -
 
     def counted() -> Iterator[Batch]:
         for batch in batches:
-            spent.events += float(batch.events_B.sum())
+            spent.events += float(batch.of(HistoryInputs).events_B.sum())
             spent.examples += len(batch)
             spent.steps += 1
             yield batch
@@ -268,7 +272,7 @@ class Dense(Network):
 
     def _seen(self, batch: Batch, entity_BF: torch.Tensor) -> torch.Tensor:
         assert self.label_numbers is not None
-        return self.label_numbers(label_features(batch, self.spec.labels, entity_BF))  # type: ignore[no-any-return]
+        return self.label_numbers(label_features(batch.of(HistoryInputs), self.spec.labels, entity_BF))  # type: ignore[no-any-return]
 
 
 def ratios(customers: int, steps: int) -> Iterator[str]:
@@ -281,7 +285,8 @@ def ratios(customers: int, steps: int) -> Iterator[str]:
         dense = Dense(given.network.spec)
         dense.load_state_dict(given.network.state_dict())
         batch = given.examples[next(iter(given.plan()))]
-        seen = len(torch.unique(batch.example_T * labels + batch.label_T)) / (len(batch) * labels)
+        history = batch.of(HistoryInputs)
+        seen = len(torch.unique(history.example_T * labels + history.label_T)) / (len(batch) * labels)
         sixteen = replace(given, scenario=task(customers, *changes, "train.precision=bf16-mixed").scenario)
         quotients = [
             (training(given, steps, dense).core / usual, training(sixteen, steps).core / usual)
@@ -334,7 +339,9 @@ def gru(customers: int, steps: int) -> Iterator[str]:
         width = given.network.spec.context.width
         ours, theirs = [], []
         for _ in range(3):  # in turns, since the machine is not always equally busy
-            stopwatch = Stopwatch(sizes=lambda batch: (float(len(batch.example_M)), len(batch)))
+            stopwatch = Stopwatch(
+                sizes=lambda batch: (float(len(batch.of(EventInputs).example_M)), len(batch))
+            )
             classifier = Classifier(given.network, given.scenario.train)
             loader = Loader(given.examples, given.plan())
             ours.append(fitting(classifier, loader, steps, given.scenario, stopwatch))
@@ -381,11 +388,12 @@ def lifestream(given: Task, width: int, steps: int) -> Spent:
     rows = []
     for chunk in np.array_split(index_B, WARM_UP + steps):
         batch = given.examples[chunk]
-        counts = torch.bincount(batch.example_M, minlength=len(batch)).tolist()
-        columns = {f"category{place}": column for place, column in enumerate(batch.fields_M.categories_XF.T)}
-        numbers_XF = batch.fields_M.numbers_XF.nan_to_num()
+        events = batch.of(EventInputs)
+        counts = torch.bincount(events.example_M, minlength=len(batch)).tolist()
+        columns = {f"category{place}": column for place, column in enumerate(events.fields_M.categories_XF.T)}
+        numbers_XF = events.fields_M.numbers_XF.nan_to_num()
         columns |= {f"number{place}": column for place, column in enumerate(numbers_XF.T)}
-        columns["event_time"] = -batch.age_M
+        columns["event_time"] = -events.age_M
         parts = {name: torch.split(column.contiguous(), counts) for name, column in columns.items()}
         targets = batch.targets_BK.float()
         rows += [

@@ -1,23 +1,39 @@
 """The tensors of one step.
 
-Shape letters, here and in the model: B examples, K labels, T label events, S active days, M events of memory
-and context, C calendar values, F features or fields, P of popularity, D width; in pre-training V outputs
-(values that are foreseen), X events of the next moment.
+Shape letters, here and in the model: B examples, K labels, T label events, S active days, M events whose
+columns are read, C calendar values, F features or fields, P of popularity, D width; in pre-training V outputs
+(values that are predicted), X events of the next moment.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import torch
-
-_Packed = TypeVar("_Packed", bound="Texts | Fields | Batch | FutureBatch")
 
 BUCKETS = 4096
 """Of each text field, so many rows for its hashed parts."""
 
 
 @dataclass
-class Texts:
+class Packed:
+    """Tensors that belong together."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """The same tensors on another device."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved = {name: _moved(part, device, non_blocking) for name, part in parts.items()}
+        return replace(self, **moved)
+
+
+def _moved(part: Any, device: torch.device | str, non_blocking: bool) -> Any:
+    if isinstance(part, Mapping):
+        return {name: _moved(value, device, non_blocking) for name, value in part.items()}
+    return None if part is None else part.to(device, non_blocking=non_blocking)
+
+
+@dataclass
+class Texts(Packed):
     """The text fields of some rows: each distinct text once, as a bag of hashed parts.
 
     Attributes:
@@ -30,13 +46,9 @@ class Texts:
     starts_U: torch.Tensor
     buckets_G: torch.Tensor
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
-        """The same texts on another device."""
-        return _moved(self, device, non_blocking)
-
 
 @dataclass
-class Fields:
+class Fields(Packed):
     """What stands in the fields of some rows: entities, or events.
 
     Attributes:
@@ -48,10 +60,6 @@ class Fields:
     categories_XF: torch.Tensor
     numbers_XF: torch.Tensor
     texts: Texts | None = None
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
-        """The same fields on another device."""
-        return _moved(self, device, non_blocking)
 
 
 @dataclass(frozen=True)
@@ -72,58 +80,35 @@ class FieldSizes:
         return bool(self.categories or self.numbers or self.texts)
 
 
+_Inputs = TypeVar("_Inputs", bound=Packed)
+
+
 @dataclass
-class Batch:
-    """One packed batch: ragged histories lie end to end, `example_*` says whose each row is.
+class Batch(Packed):
+    """One batch of B examples.
+
+    Histories are ragged: they lie end to end, and `example_*` of the inputs says whose each row is.
 
     Attributes:
         index_B: Position of each example in the examples table, int64.
         targets_BK: 0, 1 or 255 (unknown), uint8; all 255 where the future is not known.
-        calendar_BC: Sine and cosine of the year and the week at the cutoff, float32.
-        popularity_BKP: Popularity of each label at the cutoff, float32, NaN where unknown; without any column
-            when it is off.
-        label_T: Label of each label event up to the cutoff, int64.
-        example_T: Its example, int64, rising.
-        age_T: Days from the event to the cutoff, float32, at least 0.
-        first_T: 1 for the first event of its (entity, day, label), else 0, float32.
-        example_S: Example of each active day up to the cutoff, int64, rising.
-        age_S: Days from the first event of that day to the cutoff, float32.
-        events_B: Number of events up to the cutoff, float32.
-        attributes_B: Fields of each entity.
-        example_M: Example of each event of memory and context, int64, rising; empty when both are off.
-        age_M: Days from that event to the cutoff, float32.
-        fields_M: Its fields.
-        remembered_BR: What a frozen memory makes of its events (`Network.remember`), float32; without columns
-            unless it was asked before. The batch has then no events of the memory.
+        inputs: What the branches read, by its class.
     """
 
     index_B: torch.Tensor
     targets_BK: torch.Tensor
-    calendar_BC: torch.Tensor
-    popularity_BKP: torch.Tensor
-    label_T: torch.Tensor
-    example_T: torch.Tensor
-    age_T: torch.Tensor
-    first_T: torch.Tensor
-    example_S: torch.Tensor
-    age_S: torch.Tensor
-    events_B: torch.Tensor
-    attributes_B: Fields
-    example_M: torch.Tensor
-    age_M: torch.Tensor
-    fields_M: Fields
-    remembered_BR: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+    inputs: dict[type[Packed], Packed] = field(default_factory=dict)
+
+    def of(self, kind: type[_Inputs]) -> _Inputs:
+        """The inputs of one class."""
+        return cast(_Inputs, self.inputs[kind])
 
     def __len__(self) -> int:
         return len(self.index_B)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
-        """The same batch on another device."""
-        return _moved(self, device, non_blocking)
-
 
 @dataclass
-class FutureBatch:
+class FutureBatch(Packed):
     """Histories up to random cutoffs, and what came next: the input and the targets of pre-training.
 
     Attributes:
@@ -147,20 +132,3 @@ class FutureBatch:
 
     def __len__(self) -> int:
         return len(self.seen_B)
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
-        """The same batch on another device."""
-        return _moved(self, device, non_blocking)
-
-
-def _moved(packed: _Packed, device: torch.device | str, non_blocking: bool) -> _Packed:
-    """All parts that are there, on another device."""
-    parts = {field.name: getattr(packed, field.name) for field in fields(packed)}
-    return replace(
-        packed,
-        **{
-            name: part.to(device, non_blocking=non_blocking)
-            for name, part in parts.items()
-            if part is not None
-        },
-    )

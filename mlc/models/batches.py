@@ -10,65 +10,48 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 
-from mlc.errors import DataError
 from mlc.events.labels import LABEL
-from mlc.events.popularity import Popularity
 from mlc.events.preparing import Prepared
-from mlc.events.store import EventStore
 from mlc.events.task import Inputs
 from mlc.events.timeline import Timeline, first_of_day
-from mlc.events.vocabulary import FieldRows, Vocabulary, code_rows
-from mlc.models.batch import Batch, Fields, FieldSizes, Texts
-from mlc.models.text import Bags, joined
+from mlc.events.vocabulary import Vocabulary
+from mlc.models.batch import Batch, Fields
+from mlc.models.branches import Gatherer
+from mlc.models.branches.gathering import Chosen, OfExamples, OfRows, Past
+from mlc.models.columns import Columns
 from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN
 
 _Built = TypeVar("_Built")
-FIRST = "first"
 EVALUATION_BATCH = 1024
 """Examples scored at once. Fixed, since the last digits of a score depend on it."""
 _AHEAD = 2
 """Batches that wait while one is worked on."""
-_DAYS_PER_YEAR = 365.2425
 
 
 class BatchBuilder:
-    """Builds the batch of any (entity row, cutoff) pairs.
+    """Builds the batch of any (entity row, cutoff) pairs, in main memory.
 
     Args:
-        store: The event store.
-        label_line: Label events by entity, from `labels.label_line`.
+        inputs: What a task gives to read; its own examples play no part.
         vocabulary: Which columns and values the model knows.
-        labels: Number of labels K.
-        popularity: Of the labels; None where the model does not look at it.
-        most_events: Only the newest so many events of each example enter the memory; all by default.
+        most_events: Only this many of the newest events of each example are read; all by default.
 
     Attributes:
+        label_T: Label of each label event.
         label_first: 1 for each label event that is the first of its (entity, day, label), else 0, float32.
-        activity: The first event of each (entity, day).
+        active_days: The first event of each (entity, day).
         entity_columns: What the model knows of the entities.
         event_columns: What it knows of the events.
-        sees_events: Whether there is any of the latter.
     """
 
-    def __init__(
-        self,
-        store: EventStore,
-        label_line: Timeline,
-        vocabulary: Vocabulary,
-        labels: int,
-        popularity: Popularity | None = None,
-        most_events: int | None = None,
-    ) -> None:
-        self.store = store
-        self.popularity = popularity
-        self.labels = labels
-        self.most_events = most_events
-        self.label_line = label_line
-        self.label_first = first_of_day(label_line, label_line.columns[LABEL]).astype(np.float32)
-        self.activity = active_days(store.events)
-        self.entity_columns = Columns(store, vocabulary.attributes)
-        self.event_columns = Columns(store, vocabulary.events)
-        self.sees_events = bool(vocabulary.events.names)
+    def __init__(self, inputs: Inputs, vocabulary: Vocabulary, most_events: int | None = None) -> None:
+        self.inputs, self.vocabulary, self.most_events = inputs, vocabulary, most_events
+        self.label_T = inputs.label_line.columns[LABEL]
+        self.label_first = first_of_day(inputs.label_line, self.label_T).astype(np.float32)
+        self.active_days = active_days(inputs.store.events)
+        self.entity_columns = Columns(inputs.store, vocabulary.attributes)
+        self.event_columns = Columns(inputs.store, vocabulary.events)
+        self._gatherer = Gatherer(self, _MainMemory())
 
     def build(
         self,
@@ -76,7 +59,7 @@ class BatchBuilder:
         rows_B: np.ndarray,
         cutoffs_B: np.ndarray,
         targets_BK: np.ndarray | None,
-        remembered_BR: np.ndarray | None = None,
+        cached_BR: np.ndarray | None = None,
     ) -> Batch:
         """One batch.
 
@@ -85,132 +68,50 @@ class BatchBuilder:
             rows_B: Entity rows, int64.
             cutoffs_B: Cutoffs in microseconds, int64; no event after them enters the batch.
             targets_BK: uint8, or None where the future is not known.
-            remembered_BR: Stands for the events of the memory, float32, where it is known.
+            cached_BR: Stands for the columns of the events, float32, where it is known.
         """
-        example_T, index_T = self.label_line.history(rows_B, cutoffs_B)
-        example_S, index_S = self.activity.history(rows_B, cutoffs_B)
-        events = self.store.events
-        if remembered_BR is None:
-            remembered_BR = np.zeros((len(rows_B), 0), dtype=np.float32)
-        example_M = index_M = np.zeros(0, dtype=np.int64)
-        if self.sees_events and not remembered_BR.size:
-            example_M, index_M = events.history(rows_B, cutoffs_B, self.most_events)
         if targets_BK is None:
-            targets_BK = np.full((len(rows_B), self.labels), UNKNOWN, dtype=np.uint8)
-        return Batch(
-            index_B=torch.from_numpy(index_B),
-            targets_BK=torch.from_numpy(targets_BK),
-            calendar_BC=torch.from_numpy(calendar(cutoffs_B)),
-            popularity_BKP=torch.from_numpy(self.popularity_at(cutoffs_B)),
-            label_T=torch.from_numpy(self.label_line.columns[LABEL][index_T].astype(np.int64)),
-            example_T=torch.from_numpy(example_T),
-            age_T=_ages(cutoffs_B, example_T, self.label_line.time, index_T),
-            first_T=torch.from_numpy(self.label_first[index_T]),
-            example_S=torch.from_numpy(example_S),
-            age_S=_ages(cutoffs_B, example_S, self.activity.time, index_S),
-            events_B=torch.from_numpy(
-                (events.ends(rows_B, cutoffs_B) - events.offsets[rows_B]).astype(np.float32)
-            ),
-            attributes_B=self.entity_columns.fields(rows_B),
-            example_M=torch.from_numpy(example_M),
-            age_M=_ages(cutoffs_B, example_M, events.time, index_M),
-            fields_M=self.event_columns.fields(index_M),
-            remembered_BR=torch.from_numpy(remembered_BR),
+            targets_BK = np.full((len(rows_B), self.inputs.labels), UNKNOWN, dtype=np.uint8)
+        position_B, row_B, cutoff_B = map(torch.from_numpy, (index_B, rows_B, cutoffs_B))
+        inputs = self._gatherer.inputs(
+            Chosen(index_B, position_B, row_B, cutoff_B),
+            None if cached_BR is None else torch.from_numpy(cached_BR),
         )
-
-    def popularity_at(self, cutoffs_B: np.ndarray) -> np.ndarray:
-        """Popularity of each label at some moments, float32, shape (B, K, P)."""
-        if self.popularity is None:
-            return np.zeros((len(cutoffs_B), self.labels, 0), dtype=np.float32)
-        return self.popularity.at(cutoffs_B)
-
-    def event_fields(self, index_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Vocabulary rows, int64, (X, categories), and numbers, float32, (X, numbers), of some events."""
-        return self.event_columns.gather(index_X)
+        return Batch(position_B, torch.from_numpy(targets_BK), inputs)
 
 
-class Columns:
-    """The columns of some fields, gathered by event or by entity.
+class _MainMemory:
+    """The place where everything lies already; see `Place`."""
 
-    Args:
-        store: The event store.
-        known: The fields, and which values the model knows.
+    def column(self, values_X: np.ndarray, dtype: type[np.generic], below: int) -> OfRows:
+        del below
+        return lambda index_X: torch.from_numpy(values_X[index_X.numpy()].astype(dtype, copy=False))
 
-    Attributes:
-        categories: Each category of the store, None where it has left the tables, and the vocabulary row of
-            each of its codes, int64.
-        numbers: Each number of the store.
-        text_fields: Each text of the store.
-        first_text_F: Where the texts of each of these begin among all texts, int64.
-        bags: All texts.
-    """
+    def columns(self, columns: Columns) -> Callable[[torch.Tensor], Fields]:
+        return lambda index_X: columns.fields(index_X.numpy())
 
-    def __init__(self, store: EventStore, known: FieldRows) -> None:
-        self.store = store
-        # A column that has left the tables since training is missing everywhere.
-        fields = {field.name: field for field in (*store.event_fields, *store.entity_fields)}
-        for kind, names in (
-            ("category", known.categories),
-            ("number", known.numbers),
-            ("text", known.texts),
-        ):
-            for name in names:
-                if name in fields and fields[name].kind != kind:
-                    raise DataError(
-                        f"{name} must be a {kind}, as in training, however: it is a {fields[name].kind} now; "
-                        f"set encoders: {{{name.split('.', 1)[-1]}: {kind}}} of its table"
-                    )
-        self.categories = [
-            (fields.get(name), code_rows(store, known, name) if name in fields else np.zeros(1, np.int64))
-            for name in known.categories
-        ]
-        self.numbers = [fields.get(name) for name in known.numbers]
-        self.text_fields = [fields.get(name) for name in known.texts]
-        # The first text of each field is the missing one.
-        texts = [["", *(store.values(name) if name in fields else ())] for name in known.texts]
-        self.first_text_F = np.cumsum([0, *map(len, texts)])[:-1]
-        self.bags = joined([Bags.of(values) for values in texts])
+    def line(self, line: Timeline, most: int | None = None) -> Callable[[Chosen], Past]:
+        def past(chosen: Chosen) -> Past:
+            cutoff_B = chosen.cutoff_B.numpy()
+            example_X, index_X = line.history(chosen.row_B.numpy(), cutoff_B, most)
+            microseconds_X = cutoff_B[example_X] - line.time[index_X]
+            age_X = (microseconds_X / MICROSECONDS_PER_DAY).astype(np.float32)
+            return Past(*map(torch.from_numpy, (example_X, index_X, age_X)))
 
-    def fields(self, index_X: np.ndarray) -> Fields:
-        """All that stands there for some events or entities."""
-        categories_XF, numbers_XF = self.gather(index_X)
-        return Fields(torch.from_numpy(categories_XF), torch.from_numpy(numbers_XF), self.texts(index_X))
+        return past
 
-    def gather(self, index_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Vocabulary rows, int64, shape (X, categories), and numbers, float32, shape (X, numbers)."""
-        categories = np.zeros((len(index_X), len(self.categories)), dtype=np.int64)
-        numbers = np.full((len(index_X), len(self.numbers)), np.nan, dtype=np.float32)
-        for place, (field, rows) in enumerate(self.categories):
-            if field is not None:
-                categories[:, place] = rows[self.store.field_column(field, index_X)]
-        for place, field in enumerate(self.numbers):
-            if field is not None:
-                numbers[:, place] = self.store.field_column(field, index_X)
-        return categories, numbers
+    def counts(self, line: Timeline) -> OfExamples:
+        def counted(chosen: Chosen) -> torch.Tensor:
+            row_B = chosen.row_B.numpy()
+            ends_B = line.ends(row_B, chosen.cutoff_B.numpy())
+            return torch.from_numpy((ends_B - line.offsets[row_B]).astype(np.float32))
 
-    def texts(self, index_X: np.ndarray) -> Texts | None:
-        """The texts of some events or entities, each distinct one once; None where no field is a text."""
-        if not self.text_fields:
-            return None
-        codes_XF = np.tile(self.first_text_F, (len(index_X), 1))
-        for place, field in enumerate(self.text_fields):
-            if field is not None:
-                codes_XF[:, place] += self.store.field_column(field, index_X)
-        there = np.zeros(len(self.bags.starts) - 1, dtype=bool)
-        there[codes_XF] = True
-        distinct_U = np.flatnonzero(there)
-        place_of = np.cumsum(there) - 1
-        bags = self.bags.chosen(distinct_U)
-        return Texts(
-            torch.from_numpy(place_of[codes_XF]),
-            torch.from_numpy(bags.starts[:-1]),
-            torch.from_numpy(bags.buckets),
-        )
+        return counted
 
+    def at_cutoffs(self, values: Callable[[np.ndarray], np.ndarray]) -> OfExamples:
+        return lambda chosen: torch.from_numpy(values(chosen.cutoff_B.numpy()))
 
-def field_sizes(known: FieldRows) -> FieldSizes:
-    """What a network must know of the fields."""
-    return FieldSizes(known.sizes, len(known.numbers), len(known.texts))
+    at_days = at_cutoffs
 
 
 def active_days(events: Timeline) -> Timeline:
@@ -220,31 +121,10 @@ def active_days(events: Timeline) -> Timeline:
     return Timeline(before[events.offsets], events.time[first], {})
 
 
-def calendar(cutoffs_B: np.ndarray) -> np.ndarray:
-    """Where in the year and in the week a cutoff lies, as points on circles.
-
-    Args:
-        cutoffs_B: Microseconds since 1970, int64.
-
-    Returns:
-        float32, shape (B, 6): sine and cosine of one and two turns a year, and of one a week.
-    """
-    days = cutoffs_B / MICROSECONDS_PER_DAY
-    turns = np.stack([days / _DAYS_PER_YEAR, 2 * days / _DAYS_PER_YEAR, days / 7.0], axis=1) % 1.0
-    angles = 2 * np.pi * turns
-    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
-
-
-def _ages(cutoffs_B: np.ndarray, example: np.ndarray, time: np.ndarray, index: np.ndarray) -> torch.Tensor:
-    """Days from each event to its example's cutoff, float32."""
-    microseconds = cutoffs_B[example] - time[index]
-    return torch.from_numpy((microseconds / MICROSECONDS_PER_DAY).astype(np.float32))
-
-
 class Resident(Protocol):
     """Builds the batches of a set of examples on the device whose memory holds all that they need."""
 
-    def batch(self, index_B: np.ndarray, remembered_BR: np.ndarray | None) -> Batch:
+    def batch(self, index_B: np.ndarray, cached_BR: np.ndarray | None) -> Batch:
         """The batch of some positions; see `BatchBuilder.build`."""
 
 
@@ -258,11 +138,11 @@ class ExampleBatches:
         targets_NK: Targets, uint8, or None.
 
     Attributes:
-        remembered_NR: What a frozen memory makes of the events of each, float32; None unless computed before.
+        cached_NR: What a frozen foundation makes of the events of each, float32; None unless computed before.
         resident: Builds the batches while a device holds all that they need; otherwise they are built here.
     """
 
-    remembered_NR: np.ndarray | None = None
+    cached_NR: np.ndarray | None = None
     resident: Resident | None = None
 
     def __init__(
@@ -284,12 +164,12 @@ class ExampleBatches:
         return self.planned(BatchPlan(np.arange(len(self)), EVALUATION_BATCH, rank=rank, world=world))
 
     def __getitem__(self, index_B: np.ndarray) -> Batch:
-        remembered = None if self.remembered_NR is None else np.asarray(self.remembered_NR[index_B])
+        cached_BR = None if self.cached_NR is None else np.asarray(self.cached_NR[index_B])
         if self.resident is not None:
-            return self.resident.batch(index_B, remembered)
+            return self.resident.batch(index_B, cached_BR)
         targets = None if self.targets_NK is None else self.targets_NK[index_B]
         rows_B, cutoffs_B = self.rows_N[index_B], self.cutoffs_N[index_B]
-        return self.builder.build(index_B, rows_B, cutoffs_B, targets, remembered)
+        return self.builder.build(index_B, rows_B, cutoffs_B, targets, cached_BR)
 
 
 def input_batches(inputs: Inputs, vocabulary: Vocabulary, most_events: int | None = None) -> ExampleBatches:
@@ -298,11 +178,9 @@ def input_batches(inputs: Inputs, vocabulary: Vocabulary, most_events: int | Non
     Args:
         inputs: The examples and what is read of them.
         vocabulary: Which columns and values the model knows.
-        most_events: Only the newest so many events of each example enter the memory; all by default.
+        most_events: Only this many of the newest events of each example are read; all by default.
     """
-    builder = BatchBuilder(
-        inputs.store, inputs.label_line, vocabulary, inputs.labels, inputs.popularity, most_events
-    )
+    builder = BatchBuilder(inputs, vocabulary, most_events)
     return ExampleBatches(builder, inputs.rows_N, inputs.cutoffs_N, inputs.targets_NK)
 
 

@@ -16,7 +16,13 @@ import torch
 from mlc.atomic import write_text
 from mlc.models.batch import Batch
 from mlc.models.batches import EVALUATION_BATCH, BatchPlan, ExampleBatches
-from mlc.models.history import ENTITY_FEATURES, LABEL_FEATURES, entity_features, label_features
+from mlc.models.branches.history import (
+    ENTITY_FEATURES,
+    LABEL_FEATURES,
+    HistoryInputs,
+    entity_features,
+    label_features,
+)
 from mlc.tables import UNKNOWN
 
 MOST_ROWS = 3_000_000
@@ -91,8 +97,9 @@ def feature_rows(batch: Batch, labels: int) -> np.ndarray:
         float32, shape (B * K, `COLUMNS`), rows by example, then label: history features of the label, those
         of the entity, the label's number; NaN where undefined.
     """
-    entity_BF = entity_features(batch, labels)
-    label_BKF = label_features(batch, labels, entity_BF)
+    history = batch.of(HistoryInputs)
+    entity_BF = entity_features(history, labels)
+    label_BKF = label_features(history, labels, entity_BF)
     number_BK1 = torch.arange(labels, dtype=torch.float32)[None, :, None].expand(len(batch), -1, -1)
     parts = [label_BKF, entity_BF[:, None].expand(-1, labels, -1), number_BK1]
     return torch.cat(parts, dim=2).flatten(0, 1).numpy()
@@ -157,7 +164,7 @@ def boosting_scores(boosting: Boosting, batches: ExampleBatches) -> np.ndarray:
     import lightgbm
 
     booster = lightgbm.Booster(model_str=boosting.trees)
-    labels = batches.builder.labels
+    labels = batches.builder.inputs.labels
     scores_NK = np.zeros((len(batches), labels), dtype=np.float32)
     for batch in batches.in_order():
         scores_R = np.asarray(booster.predict(feature_rows(batch, labels)))
@@ -167,7 +174,7 @@ def boosting_scores(boosting: Boosting, batches: ExampleBatches) -> np.ndarray:
 
 def _sample(batches: ExampleBatches, positions: np.ndarray, most_rows: int, seed: int) -> np.ndarray:
     """Positions of so many examples that they have at most `most_rows` rows, in order."""
-    most = max(1, most_rows // batches.builder.labels)
+    most = max(1, most_rows // batches.builder.inputs.labels)
     if len(positions) <= most:
         return positions
     return np.sort(np.random.default_rng(seed).choice(positions, most, replace=False))
@@ -181,7 +188,7 @@ def _rows(batches: ExampleBatches, positions: np.ndarray) -> tuple[np.ndarray, n
     x_RF = np.empty((int(known_R.sum()), COLUMNS), dtype=np.float32)
     done = seen = 0
     for batch in batches.planned(BatchPlan(positions, EVALUATION_BATCH)):
-        rows_RF = feature_rows(batch, batches.builder.labels)
+        rows_RF = feature_rows(batch, batches.builder.inputs.labels)
         kept_RF = rows_RF[known_R[seen : seen + len(rows_RF)]]
         x_RF[done : done + len(kept_RF)] = kept_RF
         done, seen = done + len(kept_RF), seen + len(rows_RF)

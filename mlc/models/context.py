@@ -13,6 +13,8 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from mlc.models.batch import Batch, Fields, FieldSizes
+from mlc.models.branches.calendar import CalendarInputs
+from mlc.models.branches.events import EventInputs
 from mlc.models.encoders import FieldEmbedding
 
 try:
@@ -107,7 +109,7 @@ class Context(nn.Module):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """See Shape above."""
-        sequences = Sequences.of(batch.example_M, len(batch))
+        sequences = Sequences.of(batch.of(EventInputs).example_M, len(batch))
         event_MD = self.dropout(self.fields(with_times(batch, sequences)))
         first_BD = self.first.to(event_MD.dtype).expand(len(batch), -1)
         return cast(torch.Tensor, self.encoder(torch.cat([first_BD, event_MD]), sequences))
@@ -115,19 +117,25 @@ class Context(nn.Module):
     @torch.no_grad()
     def fit(self, batches: list[Batch]) -> None:
         """Set the edges of the bins, from a sample of the training batches."""
-        self.fields.fit([with_times(batch, Sequences.of(batch.example_M, len(batch))) for batch in batches])
+        self.fields.fit(
+            [
+                with_times(batch, Sequences.of(batch.of(EventInputs).example_M, len(batch)))
+                for batch in batches
+            ]
+        )
 
 
 def with_times(batch: Batch, sequences: Sequences) -> Fields:
     """The fields of each event, and four numbers more: log of its age and of the days since the event before
     (NaN for the first), and its week-day.
     """
-    age_M = batch.age_M
+    events = batch.of(EventInputs)
+    age_M = events.age_M
     since_M = age_M.roll(1) - age_M
     since_M = since_M.masked_fill(sequences.position_X[len(batch) :] == 1, torch.nan)
     # The week's angle at the event is that at the cutoff, turned back by the age.
     turned_M = 2 * torch.pi / _DAYS_PER_WEEK * age_M
-    cutoff_MC = batch.calendar_BC.index_select(0, batch.example_M)
+    cutoff_MC = batch.of(CalendarInputs).calendar_BC.index_select(0, events.example_M)
     sine_M, cosine_M = cutoff_MC[:, _SINE_OF_WEEK], cutoff_MC[:, _COSINE_OF_WEEK]
     times = (
         torch.log1p(age_M),
@@ -135,8 +143,8 @@ def with_times(batch: Batch, sequences: Sequences) -> Fields:
         sine_M * turned_M.cos() - cosine_M * turned_M.sin(),
         cosine_M * turned_M.cos() + sine_M * turned_M.sin(),
     )
-    numbers_MF = torch.cat([batch.fields_M.numbers_XF, torch.stack(times, dim=1)], dim=1)
-    return replace(batch.fields_M, numbers_XF=numbers_MF)
+    numbers_MF = torch.cat([events.fields_M.numbers_XF, torch.stack(times, dim=1)], dim=1)
+    return replace(events.fields_M, numbers_XF=numbers_MF)
 
 
 class Recurrent(nn.Module):

@@ -6,17 +6,18 @@ tensor: it waits for the device nowhere, but where a field is a text.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
 
-from mlc.events.labels import LABEL
 from mlc.events.store import EventStore, Field
 from mlc.events.timeline import Timeline
 from mlc.models.batch import Batch, Fields, Texts
-from mlc.models.batches import BatchBuilder, Columns, ExampleBatches, calendar
+from mlc.models.batches import ExampleBatches
+from mlc.models.branches import Gatherer
+from mlc.models.branches.gathering import Chosen, OfExamples, OfRows, Past
+from mlc.models.columns import Columns
 from mlc.models.text import Bags
 from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN
 
@@ -27,57 +28,51 @@ _ROWS_AT_ONCE = 1 << 22
 _COUNTED = torch.device("meta")  # tensors there have a size and no memory
 
 _Ranges = tuple[np.ndarray, np.ndarray]  # start and length, int64
+_AtCutoffs = Callable[[np.ndarray], np.ndarray]  # from cutoffs in microseconds
 
 
-@dataclass(frozen=True)
 class Moments:
-    """What depends on the entity and the cutoff of an example alone, of all N examples.
+    """What depends on the entity and the cutoff of an example alone; each is worked out once.
 
-    Attributes:
-        calendar_NC: See `Batch`, as for what follows.
-        events_N: Number of events up to the cutoff.
-        label_events: Where in the timeline of the label events those of each example lie.
-        active_days: Where in that of the active days.
-        memory: Where in that of the events those lie that enter the memory.
-        day_N: Which of D days each cutoff is on, int64.
-        popularity_DKP: At these days.
+    Args:
+        rows_N: Entity row of each of N examples, int64.
+        cutoffs_N: Cutoff of each, microseconds.
     """
 
-    calendar_NC: np.ndarray
-    events_N: np.ndarray
-    label_events: _Ranges
-    active_days: _Ranges
-    memory: _Ranges
-    day_N: np.ndarray
-    popularity_DKP: np.ndarray
+    def __init__(self, rows_N: np.ndarray, cutoffs_N: np.ndarray) -> None:
+        self.rows_N, self.cutoffs_N = rows_N, cutoffs_N
+        self._ranges: dict[tuple[int, int | None], _Ranges] = {}
+        self._cutoffs: dict[_AtCutoffs, np.ndarray] = {}
+        self._days: dict[_AtCutoffs, tuple[np.ndarray, np.ndarray]] = {}
 
-    @classmethod
-    def of(cls, builder: BatchBuilder, rows_N: np.ndarray, cutoffs_N: np.ndarray) -> "Moments":
-        """Those of some entity rows and cutoffs."""
+    def ranges(self, line: Timeline, most: int | None = None) -> _Ranges:
+        """Start and length of the history of each example in a timeline; see `Timeline.ranges`."""
+        key = id(line), most
+        if key not in self._ranges:
+            starts_N, ends_N = line.ranges(self.rows_N, self.cutoffs_N, most)
+            self._ranges[key] = starts_N, ends_N - starts_N
+        return self._ranges[key]
 
-        def ranges(line: Timeline, most: int | None = None) -> _Ranges:
-            starts_N, ends_N = line.ranges(rows_N, cutoffs_N, most)
-            return starts_N, ends_N - starts_N
+    def at_cutoffs(self, values: _AtCutoffs) -> np.ndarray:
+        """What a function says of the cutoff of each example."""
+        if values not in self._cutoffs:
+            self._cutoffs[values] = values(self.cutoffs_N)
+        return self._cutoffs[values]
 
-        events = builder.store.events
-        days_D, day_N = np.unique(cutoffs_N // MICROSECONDS_PER_DAY, return_inverse=True)
-        return cls(
-            calendar_NC=calendar(cutoffs_N),
-            events_N=ranges(events)[1].astype(np.float32),
-            label_events=ranges(builder.label_line),
-            active_days=ranges(builder.activity),
-            memory=ranges(events, builder.most_events),
-            day_N=day_N,
-            popularity_DKP=builder.popularity_at(days_D * MICROSECONDS_PER_DAY),
-        )
+    def at_days(self, values: _AtCutoffs) -> tuple[np.ndarray, np.ndarray]:
+        """On which of D days each cutoff is, int64, and what a function says of these days."""
+        if values not in self._days:
+            days_D, day_N = np.unique(self.cutoffs_N // MICROSECONDS_PER_DAY, return_inverse=True)
+            self._days[values] = day_N, values(days_D * MICROSECONDS_PER_DAY)
+        return self._days[values]
 
 
 class DeviceBatches:
     """Builds the batches of a set of examples on a device: bit by bit those of their `BatchBuilder`.
 
     Args:
-        examples: The examples; what a frozen memory makes of them stays in main memory.
-        moments: What depends on these alone.
+        examples: The examples; what a frozen foundation makes of them stays in main memory.
+        moments: Of these.
         device: Where the batches are wanted.
 
     Attributes:
@@ -85,57 +80,29 @@ class DeviceBatches:
     """
 
     def __init__(self, examples: ExampleBatches, moments: Moments, device: torch.device) -> None:
-        builder, place = examples.builder, _Place(device)
-        line = builder.label_line
-        self._device, self._labels = device, builder.labels
+        place = _DeviceMemory(device, moments)
+        self._device, self._labels = device, examples.builder.inputs.labels
         self._rows_N, self._cutoffs_N = place.array(examples.rows_N), place.array(examples.cutoffs_N)
         self._targets_NK = None if examples.targets_NK is None else place.array(examples.targets_NK)
-        self._calendar_NC, self._events_N = place.array(moments.calendar_NC), place.array(moments.events_N)
-        self._day_N, self._popularity_DKP = place.array(moments.day_N), place.array(moments.popularity_DKP)
-        self._label_events = _Line(line, moments.label_events, place)
-        self._label_T = place.array(line.columns[LABEL], _narrowest(self._labels))
-        self._first_T = place.array(builder.label_first, np.dtype(bool))
-        self._active_days = _Line(builder.activity, moments.active_days, place)
-        self._attributes = _Columns(builder.entity_columns, place)
-        self._memory = _Line(builder.store.events, moments.memory, place) if builder.sees_events else None
-        self._events = _Columns(builder.event_columns, place)
+        self._gatherer = Gatherer(examples.builder, place)
         self.nbytes = place.nbytes
 
-    def batch(self, index_B: np.ndarray, remembered_BR: np.ndarray | None) -> Batch:
+    def batch(self, index_B: np.ndarray, cached_BR: np.ndarray | None) -> Batch:
         """One batch; see `BatchBuilder.build`."""
-        there_B = self._moved(index_B)
-        rows_B, cutoffs_B = self._rows_N.index_select(0, there_B), self._cutoffs_N.index_select(0, there_B)
-        example_T, index_T, age_T = self._label_events.history(index_B, there_B, cutoffs_B)
-        example_S, _, age_S = self._active_days.history(index_B, there_B, cutoffs_B)
-        example_M = index_M = there_B.new_zeros(0)
-        age_M = self._events_N.new_zeros(0)
-        if self._memory is not None and (remembered_BR is None or not remembered_BR.size):
-            example_M, index_M, age_M = self._memory.history(index_B, there_B, cutoffs_B)
+        position_B = self._moved(index_B)
+        row_B, cutoff_B = (
+            values_N.index_select(0, position_B) for values_N in (self._rows_N, self._cutoffs_N)
+        )
         if self._targets_NK is None:
             shape = (len(index_B), self._labels)
             targets_BK = torch.full(shape, UNKNOWN, dtype=torch.uint8, device=self._device)
         else:
-            targets_BK = self._targets_NK.index_select(0, there_B)
-        return Batch(
-            index_B=there_B,
-            targets_BK=targets_BK,
-            calendar_BC=self._calendar_NC.index_select(0, there_B),
-            popularity_BKP=self._popularity_DKP.index_select(0, self._day_N.index_select(0, there_B)),
-            label_T=self._label_T.index_select(0, index_T).long(),
-            example_T=example_T,
-            age_T=age_T,
-            first_T=self._first_T.index_select(0, index_T).float(),
-            example_S=example_S,
-            age_S=age_S,
-            events_B=self._events_N.index_select(0, there_B),
-            attributes_B=self._attributes.fields(rows_B),
-            example_M=example_M,
-            age_M=age_M,
-            fields_M=self._events.fields(index_M),
-            remembered_BR=self._events_N.new_zeros(len(index_B), 0)
-            if remembered_BR is None
-            else self._moved(remembered_BR),
+            targets_BK = self._targets_NK.index_select(0, position_B)
+        inputs = self._gatherer.inputs(
+            Chosen(index_B, position_B, row_B, cutoff_B),
+            None if cached_BR is None else self._moved(cached_BR),
         )
+        return Batch(position_B, targets_BK, inputs)
 
     def _moved(self, values: np.ndarray) -> torch.Tensor:
         """Does not wait until the device has done what it has to do before."""
@@ -155,24 +122,53 @@ def device_batches(
     Returns:
         It, and how many bytes it takes.
     """
-    moments = Moments.of(examples.builder, examples.rows_N, examples.cutoffs_N)
+    moments = Moments(examples.rows_N, examples.cutoffs_N)
     needed = DeviceBatches(examples, moments, _COUNTED).nbytes
     if needed > _SHARE * free:
         return None, needed
     return DeviceBatches(examples, moments, device), needed
 
 
-class _Place:
-    """Copies arrays to a device, part by part, and counts their bytes."""
+class _DeviceMemory:
+    """The memory of a device, see `Place`: copies arrays to it, part by part, and counts their bytes.
 
-    def __init__(self, device: torch.device) -> None:
-        self.device, self.nbytes = device, 0
+    Args:
+        device: The device.
+        moments: Of the examples whose batches are wanted.
+    """
+
+    def __init__(self, device: torch.device, moments: Moments) -> None:
+        self.device, self.nbytes, self._moments = device, 0, moments
+
+    def column(self, values_X: np.ndarray, dtype: type[np.generic], below: int) -> OfRows:
+        stored_X, wanted = self.array(values_X, _narrowest(below)), _torch_type(dtype)
+        return lambda index_X: stored_X.index_select(0, index_X).to(wanted)
+
+    def columns(self, columns: Columns) -> Callable[[torch.Tensor], Fields]:
+        return _Columns(columns, self).fields
+
+    def line(self, line: Timeline, most: int | None = None) -> Callable[[Chosen], Past]:
+        return _Line(line, self._moments.ranges(line, most), self).past
+
+    def counts(self, line: Timeline) -> OfExamples:
+        return self._of_examples(self._moments.ranges(line)[1].astype(np.float32))
+
+    def at_cutoffs(self, values: _AtCutoffs) -> OfExamples:
+        return self._of_examples(self._moments.at_cutoffs(values))
+
+    def at_days(self, values: _AtCutoffs) -> OfExamples:
+        day_N, values_D = map(self.array, self._moments.at_days(values))
+        return lambda chosen: values_D.index_select(0, day_N.index_select(0, chosen.position_B))
+
+    def _of_examples(self, values_N: np.ndarray) -> OfExamples:
+        there_N = self.array(values_N)
+        return lambda chosen: there_N.index_select(0, chosen.position_B)
 
     def array(self, values: np.ndarray, dtype: np.dtype | None = None) -> torch.Tensor:
         """An array, as another type where one is given."""
         return self._filled(values.shape, dtype or values.dtype, values.__getitem__)
 
-    def columns(
+    def matrix(
         self, length: int, dtype: np.dtype, columns: Sequence[Callable[[slice], np.ndarray]]
     ) -> torch.Tensor:
         """Columns side by side, shape (length, columns), each given by its parts."""
@@ -182,8 +178,7 @@ class _Place:
     def _filled(
         self, shape: tuple[int, ...], dtype: np.dtype, part_of: Callable[[slice], np.ndarray]
     ) -> torch.Tensor:
-        kind = torch.from_numpy(np.empty(0, dtype)).dtype
-        tensor = torch.empty(shape, dtype=kind, device=self.device)
+        tensor = torch.empty(shape, dtype=_torch_type(dtype), device=self.device)
         self.nbytes += tensor.nbytes
         if self.device != _COUNTED:
             for start in range(0, shape[0], _ROWS_AT_ONCE):
@@ -201,36 +196,28 @@ class _Line:
         place: On the device.
     """
 
-    def __init__(self, line: Timeline, ranges: _Ranges, place: _Place) -> None:
+    def __init__(self, line: Timeline, ranges: _Ranges, place: _DeviceMemory) -> None:
         self._known_lengths_N = ranges[1]  # on the host
         self._starts_N, self._lengths_N = map(place.array, ranges)
-        self._time_T = place.array(line.time)
+        self._time_X = place.array(line.time)
         # Of the device: by a number of the host CUDA does not divide, it multiplies by its inverse.
         self._day = place.array(np.full(1, float(MICROSECONDS_PER_DAY)))
 
-    def history(
-        self, index_B: np.ndarray, there_B: torch.Tensor, cutoffs_B: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """`example_T` and `index_T` of `Timeline.history`, and days to the cutoff.
-
-        Args:
-            index_B: Positions of the examples, on the host.
-            there_B: The same on the device.
-            cutoffs_B: Their cutoffs, on the device.
-        """
-        length = int(self._known_lengths_N[index_B].sum())
-        lengths_B = self._lengths_N.index_select(0, there_B)
-        shifts_B = self._starts_N.index_select(0, there_B) - (lengths_B.cumsum(0) - lengths_B)
-        example_T = torch.repeat_interleave(lengths_B, output_size=length)
-        index_T = torch.arange(length, device=there_B.device) + shifts_B.index_select(0, example_T)
-        microseconds_T = cutoffs_B.index_select(0, example_T) - self._time_T.index_select(0, index_T)
-        return example_T, index_T, (microseconds_T.double() / self._day).float()
+    def past(self, chosen: Chosen) -> Past:
+        """The moments up to the cutoffs of some examples."""
+        length = int(self._known_lengths_N[chosen.index_B].sum())
+        lengths_B = self._lengths_N.index_select(0, chosen.position_B)
+        shifts_B = self._starts_N.index_select(0, chosen.position_B) - (lengths_B.cumsum(0) - lengths_B)
+        example_X = torch.repeat_interleave(lengths_B, output_size=length)
+        index_X = torch.arange(length, device=self._day.device) + shifts_B.index_select(0, example_X)
+        microseconds_X = chosen.cutoff_B.index_select(0, example_X) - self._time_X.index_select(0, index_X)
+        return Past(example_X, index_X, (microseconds_X.double() / self._day).float())
 
 
 class _Columns:
     """The columns of some fields on a device; see `Columns`."""
 
-    def __init__(self, columns: Columns, place: _Place) -> None:
+    def __init__(self, columns: Columns, place: _DeviceMemory) -> None:
         categories = [(field, rows.__getitem__) for field, rows in columns.categories]
         numbers = [(field, np.asarray) for field in columns.numbers]
         texts = [
@@ -275,7 +262,7 @@ class _Matrix:
         columns: Sequence[tuple[Field | None, Callable[[np.ndarray], np.ndarray]]],
         missing_F: np.ndarray,
         dtype: np.dtype,
-        place: _Place,
+        place: _DeviceMemory,
     ) -> None:
         self._missing_F = place.array(missing_F)
         self._parts: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -287,7 +274,7 @@ class _Matrix:
                     places.append(at)
                     parts.append(partial(_made, stored, made))
                     length = len(stored)
-            self._parts[source] = place.array(np.array(places)), place.columns(length, dtype, parts)
+            self._parts[source] = place.array(np.array(places)), place.matrix(length, dtype, parts)
 
     def at(self, rows: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The values of X events or entities, shape (X, columns).
@@ -308,7 +295,7 @@ def _made(stored: np.ndarray, made: Callable[[np.ndarray], np.ndarray], part: sl
 class _Bags:
     """The texts of some fields on a device; see `Bags`."""
 
-    def __init__(self, bags: Bags, place: _Place) -> None:
+    def __init__(self, bags: Bags, place: _DeviceMemory) -> None:
         self._starts_A, self._lengths_A = place.array(bags.starts[:-1]), place.array(np.diff(bags.starts))
         self._buckets = place.array(bags.buckets)
 
@@ -327,3 +314,7 @@ class _Bags:
 def _narrowest(values: int) -> np.dtype:
     """The narrowest type that holds so many values from 0 on and that torch can gather from."""
     return np.dtype(np.uint8 if values <= 1 << 8 else np.int16 if values <= 1 << 15 else np.int32)
+
+
+def _torch_type(dtype: type[np.generic] | np.dtype) -> torch.dtype:
+    return torch.from_numpy(np.empty(0, dtype)).dtype

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from mlc.models.batch import BUCKETS, Batch, Fields, FieldSizes, Texts
+from mlc.models.branches.events import EventInputs
 
 BINS = 16
 CADENCE_HALF_LIVES_DAYS = (5.0, 15.0, 45.0, 135.0, 405.0)
@@ -199,10 +200,11 @@ class DecayedMemory(nn.Module):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """See Shape above."""
-        event_MD = self.fields(batch.fields_M)
-        weights_MH = torch.exp2(-batch.age_M[:, None] * self.log_rates.exp())
+        events = batch.of(EventInputs)
+        event_MD = self.fields(events.fields_M)
+        weights_MH = torch.exp2(-events.age_M[:, None] * self.log_rates.exp())
         faded = (weights_MH[:, :, None] * event_MD[:, None, :]).flatten(1)
-        memory = faded.new_zeros(len(batch), faded.shape[1]).index_add_(0, batch.example_M, faded)
+        memory = faded.new_zeros(len(batch), faded.shape[1]).index_add_(0, events.example_M, faded)
         # Sums grow with activity; their direction, and how far they reach on a log scale, is what matters.
         return cast(torch.Tensor, self.norm(torch.sign(memory) * torch.log1p(memory.abs())))
 
@@ -269,11 +271,11 @@ class ValueCadence(nn.Module):
             output_R: Place among the V values of each vocabulary row, fields end to end; -1 for none.
             field_V: Field of each value.
         """
-        examples, values = len(batch), len(field_V)
-        age_M, example_M = batch.age_M, batch.example_M
+        examples, values, events = len(batch), len(field_V), batch.of(EventInputs)
+        age_M, example_M = events.age_M, events.example_M
         weights_MD = torch.exp2(-age_M[:, None] * self.rates)
         total_BD = weights_MD.new_zeros(examples, len(self.rates)).index_add_(0, example_M, weights_MD)
-        place_MF = output_R[batch.fields_M.categories_XF + self.starts]
+        place_MF = output_R[events.fields_M.categories_XF + self.starts]
         event_X, column_X = torch.nonzero(place_MF >= 0, as_tuple=True)
         keys_X = example_M[event_X] * values + place_MF[event_X, column_X]
         pair_P, of_X = torch.unique(keys_X, return_inverse=True)

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from mlc.atomic import replacing, write_text
 from mlc.models.batch import Batch, FieldSizes, FutureBatch
+from mlc.models.branches.events import EventInputs
 from mlc.models.encoders import BINS, Trunk, ValueCadence
 from mlc.models.ensemble import load_weights
 from mlc.scenario import PretrainSection
@@ -226,7 +227,7 @@ class Foundation(nn.Module):
         """
         self.output_R.copy_(output_R)
         self.field_V.copy_(field_V)
-        self.trunk.memory.fields.fit([batch.history.fields_M for batch in batches])
+        self.trunk.memory.fields.fit([batch.history.of(EventInputs).fields_M for batch in batches])
         counted = [self._frequencies(batch) for batch in batches]
         hits, tries = (torch.stack(parts).sum(0) for parts in zip(*counted, strict=True))
         share = (hits + 0.5) / (tries + 1.0)

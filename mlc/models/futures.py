@@ -10,6 +10,7 @@ import torch
 
 from mlc.events.labels import LABEL
 from mlc.events.store import EventStore
+from mlc.events.task import Inputs
 from mlc.events.timeline import Timeline
 from mlc.events.vocabulary import MISSING, FieldRows, Vocabulary, code_rows
 from mlc.models.batch import FutureBatch
@@ -66,7 +67,7 @@ def without_labels(store: EventStore, vocabulary: Vocabulary, most_events: int |
     """Builds batches of histories alone, for models that have no target."""
     nothing = np.zeros(0, dtype=np.int64)
     line = Timeline(np.zeros(len(store.entity_ids) + 1, dtype=np.int64), nothing, {LABEL: nothing})
-    return BatchBuilder(store, line, vocabulary, 0, most_events=most_events)
+    return BatchBuilder(Inputs(store, line, 0, nothing, nothing), vocabulary, most_events)
 
 
 class FutureBatches:
@@ -102,7 +103,7 @@ class FutureBatches:
         history = self._builder.build(np.arange(len(rows_B)), rows_B, cutoffs_B, None)
         starts_B = self.events.ends(rows_B, cutoffs_B)
         example_X, index_X, next_B = self._next_moment(rows_B, cutoffs_B, starts_B)
-        categories_XF, numbers_XN = self._builder.event_fields(index_X)
+        categories_XF, numbers_XN = self._builder.event_columns.gather(index_X)
         return FutureBatch(
             history=history,
             seen_B=_days(self.until - cutoffs_B),
@@ -139,7 +140,7 @@ class FutureBatches:
     def _first_days(self, rows_B: np.ndarray, cutoffs_B: np.ndarray, starts_B: np.ndarray) -> torch.Tensor:
         last_B = np.minimum(cutoffs_B + self.longest_days * MICROSECONDS_PER_DAY, self.until)
         example_W, index_W = _ranges(starts_B, self.events.ends(rows_B, last_B) - starts_B)
-        outputs_WF = self._outputs(self._builder.event_fields(index_W)[0])
+        outputs_WF = self._outputs(self._builder.event_columns.gather(index_W)[0])
         days_W = _days(self.events.time[index_W] - cutoffs_B[example_W]).numpy()
         first_BV = np.full((len(rows_B), len(self.outputs.field_V)), np.inf, dtype=np.float32)
         # Written from the last event to the first: of several days with a value, the earliest stays.

@@ -13,20 +13,24 @@ from torch import nn
 from torch.nn import functional
 
 from mlc.models.batch import Batch, FieldSizes
-from mlc.models.context import Context, ContextSpec
-from mlc.models.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear, Trunk, ValueCadence
-from mlc.models.history import (
+from mlc.models.branches.attributes import AttributeInputs
+from mlc.models.branches.calendar import CALENDAR, CalendarInputs
+from mlc.models.branches.events import EventInputs
+from mlc.models.branches.foundation import CachedInputs
+from mlc.models.branches.history import (
     ENTITY_FEATURES,
     LABEL_FEATURES,
     UNSEEN,
+    HistoryInputs,
     entity_features,
     label_features,
     seen_label_features,
 )
+from mlc.models.branches.popularity import POPULARITY, PopularityInputs
+from mlc.models.context import Context, ContextSpec
+from mlc.models.encoders import DecayedMemory, FieldEmbedding, PiecewiseLinear, Trunk, ValueCadence
 from mlc.scenario import ModelSection
 
-CALENDAR = 6
-POPULARITY = 4
 YEAR_GAP_DAYS = 60.0
 """Training that knows nothing of so many days of the year does not know the year."""
 _YEAR = [0, 1, 3, 4]
@@ -185,8 +189,8 @@ class Network(nn.Module):
 
     def features(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """History features of entities, (B, F), and of labels, (B, K, F)."""
-        entity_BF = entity_features(batch, self.spec.labels)
-        return entity_BF, label_features(batch, self.spec.labels, entity_BF)
+        entity_BF = entity_features(batch.of(HistoryInputs), self.spec.labels)
+        return entity_BF, label_features(batch.of(HistoryInputs), self.spec.labels, entity_BF)
 
     def vectors(self, batch: Batch) -> torch.Tensor:
         """What the memory holds of each example, shape (B, length of the memory)."""
@@ -206,17 +210,21 @@ class Network(nn.Module):
         hidden_BKD = self.label_embedding.expand(len(batch), -1, -1)
         direct_BK = self.prior_K.new_zeros(len(batch), self.spec.labels)
         if self.label_numbers is not None and self.entity_numbers is not None:
-            entity_BF = entity_features(batch, self.spec.labels)
+            entity_BF = entity_features(batch.of(HistoryInputs), self.spec.labels)
             entity_BD = entity_BD + self.entity_numbers(entity_BF)
             hidden_BKD = hidden_BKD + self._seen(batch, entity_BF)
         if self.popularity is not None:
-            hidden_BKD = hidden_BKD + self.popularity(batch.popularity_BKP)
+            hidden_BKD = hidden_BKD + self.popularity(batch.of(PopularityInputs).popularity_BKP)
         if self.attributes is not None:
-            entity_BD = self.attributes(batch.attributes_B, entity_BD)
+            entity_BD = self.attributes(batch.of(AttributeInputs).fields_B, entity_BD)
         if self.calendar is not None:
-            entity_BD = entity_BD + self.calendar(batch.calendar_BC * self.calendar_known_C)
+            entity_BD = entity_BD + self.calendar(
+                batch.of(CalendarInputs).calendar_BC * self.calendar_known_C
+            )
         if self.memory is not None:
-            remembered_BR = batch.remembered_BR if batch.remembered_BR.numel() else self.remember(batch)
+            remembered_BR = (
+                batch.of(CachedInputs).cached_BR if CachedInputs in batch.inputs else self.remember(batch)
+            )
             entity_BD = entity_BD + self.memory_out(remembered_BR[:, : self.memory.length])
             if self.foreseen is not None:
                 foreseen_BR = remembered_BR[:, self.memory.length :]
@@ -236,7 +244,7 @@ class Network(nn.Module):
     def _seen(self, batch: Batch, entity_BF: torch.Tensor) -> torch.Tensor:
         """What the history says of each label, (B, K, D); all labels without an event share one vector."""
         assert self.label_numbers is not None
-        pair_P, seen_PF = seen_label_features(batch, self.spec.labels, entity_BF)
+        pair_P, seen_PF = seen_label_features(batch.of(HistoryInputs), self.spec.labels, entity_BF)
         vectors: torch.Tensor = self.label_numbers(torch.cat([seen_PF, seen_PF.new_tensor([UNSEEN])]))
         everywhere = vectors[-1].expand(len(batch) * self.spec.labels, -1)
         return everywhere.index_copy(0, pair_P, vectors[:-1]).view(len(batch), self.spec.labels, -1)
@@ -257,13 +265,17 @@ class Network(nn.Module):
             self.entity_numbers.fit(torch.cat([entity for entity, _ in features]))
             self.label_numbers.fit(torch.cat([label.flatten(0, 1) for _, label in features]))
         if self.calendar is not None:
-            self.calendar_known_C.copy_(known_calendar(torch.cat([batch.calendar_BC for batch in batches])))
+            self.calendar_known_C.copy_(
+                known_calendar(torch.cat([batch.of(CalendarInputs).calendar_BC for batch in batches]))
+            )
         if self.attributes is not None:
-            self.attributes.fit([batch.attributes_B for batch in batches])
+            self.attributes.fit([batch.of(AttributeInputs).fields_B for batch in batches])
         if self.popularity is not None:
-            self.popularity.fit(torch.cat([batch.popularity_BKP.flatten(0, 1) for batch in batches]))
+            self.popularity.fit(
+                torch.cat([batch.of(PopularityInputs).popularity_BKP.flatten(0, 1) for batch in batches])
+            )
         if isinstance(self.memory, DecayedMemory):
-            self.memory.fields.fit([batch.fields_M for batch in batches])
+            self.memory.fields.fit([batch.of(EventInputs).fields_M for batch in batches])
         if self.context is not None:
             self.context.fit(batches)
 

@@ -46,4 +46,4 @@ class FrozenMemory(Callback):
                 file.write(remembered_BR.tobytes())
         trainer.strategy.barrier()
         kept = np.memmap(self.path, np.float32, mode="r")
-        self.examples.remembered_NR = kept.reshape(len(self.examples), -1)
+        self.examples.cached_NR = kept.reshape(len(self.examples), -1)

@@ -20,7 +20,8 @@ from mlc.events.preparing import Say
 from mlc.events.store import EventStore, open_store
 from mlc.events.vocabulary import Vocabulary, fit_vocabulary
 from mlc.models.batch import FutureBatch
-from mlc.models.batches import BatchPlan, Loader, field_sizes
+from mlc.models.batches import BatchPlan, Loader
+from mlc.models.columns import field_sizes
 from mlc.models.foundation import Foundation, FoundationSpec, added_up, save_foundation
 from mlc.models.futures import FixedFutures, FutureBatches, Outputs, RandomCutoffs, choose_outputs
 from mlc.report import foundation_markdown

@@ -20,9 +20,10 @@ from mlc.events.preparing import Prepared, Say, prepare, write_examples
 from mlc.events.slices import check_slices
 from mlc.events.vocabulary import Vocabulary, fit_vocabulary
 from mlc.models.baselines import fitted_boosting
-from mlc.models.batches import BatchPlan, ExampleBatches, example_batches, field_sizes
+from mlc.models.batches import BatchPlan, ExampleBatches, example_batches
 from mlc.models.blending import fitted_blend
 from mlc.models.boosting import boosting_scores
+from mlc.models.columns import field_sizes
 from mlc.models.custom_metrics import check_metrics
 from mlc.models.ensemble import (
     REFIT,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlc.events.popularity import POPULARITY_FEATURES, Popularity
-from mlc.models.network import POPULARITY
+from mlc.models.branches.popularity import POPULARITY
 from mlc.tables import microseconds
 from tests.conftest import NANO, Command
 from tests.support import reference

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from mlc.errors import DataError
 from mlc.events.vocabulary import OTHER, FieldRows, Vocabulary, code_rows, digest, fit_vocabulary
-from mlc.models.batches import BatchBuilder
+from mlc.models.branches.attributes import AttributeInputs
+from mlc.models.branches.events import EventInputs
 from mlc.tables import microseconds
 from tests.support.small_tables import (
     DAYS,
@@ -19,6 +20,7 @@ from tests.support.small_tables import (
     Rows,
     anchors,
     build,
+    builder_of,
     many,
     scenario_at,
     shop,
@@ -94,15 +96,16 @@ def test_unseen_values_are_row_1_and_missing_ones_row_0(tmp_path):
     ids = built.store.entity_ids.to_list()
     rows = np.array([ids.index(name) for name in ("ann", "bob", "late")])
     cutoffs = np.full(3, microseconds(START + timedelta(days=DAYS)))
-    batch = BatchBuilder(built.store, built.label_line, vocabulary, 3).build(rows, rows, cutoffs, None)
-    assert batch.attributes_B.categories_XF.tolist() == [[2], [0], [1]]
-    numbers_BN = batch.attributes_B.numbers_XF.numpy()
+    batch = builder_of(built, vocabulary).build(rows, rows, cutoffs, None)
+    assert batch.of(AttributeInputs).fields_B.categories_XF.tolist() == [[2], [0], [1]]
+    numbers_BN = batch.of(AttributeInputs).fields_B.numbers_XF.numpy()
     np.testing.assert_array_equal(numbers_BN, np.array([[31.0], [np.nan], [5.0]], np.float32))
-    last = batch.fields_M.categories_XF[batch.example_M == 2]
+    events = batch.of(EventInputs)
+    last = events.fields_M.categories_XF[events.example_M == 2]
     shop_column = list(vocabulary.events.categories).index("sales.shop")
     assert last[:, shop_column].tolist() == [1]
     assert last[:, list(vocabulary.events.categories).index("products.department")].tolist() == [0]
-    assert batch.fields_M.numbers_XF[batch.example_M == 2].isnan().all()
+    assert events.fields_M.numbers_XF[events.example_M == 2].isnan().all()
 
 
 def test_a_column_that_left_the_tables_is_missing(tmp_path):
@@ -118,9 +121,9 @@ def test_a_column_that_left_the_tables_is_missing(tmp_path):
     built = build(scenario_at(tmp_path / "again", value), tmp_path / "runs")
     one = np.zeros(1, np.int64)
     cutoffs = np.array([microseconds(START + timedelta(days=9))])
-    batch = BatchBuilder(built.store, built.label_line, vocabulary, 3).build(one, one, cutoffs, None)
-    assert batch.attributes_B.categories_XF.tolist() == [[0]]
-    assert batch.attributes_B.numbers_XF.tolist() == [[31.0]]
+    batch = builder_of(built, vocabulary).build(one, one, cutoffs, None)
+    assert batch.of(AttributeInputs).fields_B.categories_XF.tolist() == [[0]]
+    assert batch.of(AttributeInputs).fields_B.numbers_XF.tolist() == [[31.0]]
 
 
 @pytest.mark.parametrize("kinds", [("category", "number"), ("number", "category")])
@@ -133,7 +136,7 @@ def test_a_column_that_has_changed_its_kind_is_refused(tmp_path, kinds):
     with pytest.raises(
         DataError, match=rf"sales.price must be a {kinds[0]}, .* however: it is a {kinds[1]} now"
     ):
-        BatchBuilder(builts[1].store, builts[1].label_line, vocabulary, 3)
+        builder_of(builts[1], vocabulary)
 
 
 texts = st.lists(st.text(max_size=4), unique=True, max_size=4)

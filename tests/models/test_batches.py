@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 
 from mlc.events.vocabulary import fit_vocabulary
 from mlc.models.batch import Batch
-from mlc.models.batches import BatchBuilder, BatchPlan, ExampleBatches, Loader, calendar
+from mlc.models.batches import BatchBuilder, BatchPlan, ExampleBatches, Loader
+from mlc.models.branches.attributes import AttributeInputs
+from mlc.models.branches.calendar import calendar
+from mlc.models.branches.events import EventInputs
+from mlc.models.branches.history import HistoryInputs
 from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN, microseconds, targets_of
 from tests.support.small_tables import (
     DAYS,
@@ -19,6 +23,7 @@ from tests.support.small_tables import (
     Built,
     anchors,
     build,
+    builder_of,
     few,
     folder,
     many,
@@ -48,16 +53,16 @@ def built_at(place: Path, rows: list[dict[str, object]]) -> Built:
     return build(scenario_at(place, value), place / "runs")
 
 
-def builder_of(built: Built, most_events: int | None = None) -> BatchBuilder:
+def builder_at(built: Built, most_events: int | None = None) -> BatchBuilder:
     vocabulary = fit_vocabulary(built.store, CUTOFF, attributes=True, memory=True)
-    return BatchBuilder(built.store, built.label_line, vocabulary, 3, most_events=most_events)
+    return builder_of(built, vocabulary, most_events=most_events)
 
 
 def batch_at(built: Built, entities: list[str], most_events: int | None = None) -> Batch:
     ids = built.store.entity_ids.to_list()
     rows = np.array([ids.index(entity) for entity in entities], dtype=np.int64)
     cutoffs = np.full(len(rows), microseconds(CUTOFF))
-    return builder_of(built, most_events).build(np.arange(len(rows)), rows, cutoffs, None)
+    return builder_at(built, most_events).build(np.arange(len(rows)), rows, cutoffs, None)
 
 
 def canonical(batch: Batch) -> dict[str, list[object]]:
@@ -97,7 +102,8 @@ def test_events_after_the_cutoff_change_no_tensor(rows, more):
 def test_only_the_newest_events_enter_the_memory_and_all_enter_the_label_histories(tmp_path):
     built = built_at(tmp_path, anchors("ann") + anchors("bob")[:3])
     everything, bounded = (batch_at(built, ["bob", "ann"], most) for most in (None, 7))
-    of_each = [torch.nonzero(everything.example_M == example).flatten() for example in (0, 1)]
+    example_M = everything.of(EventInputs).example_M
+    of_each = [torch.nonzero(example_M == example).flatten() for example in (0, 1)]
     assert [len(places) for places in of_each] == [3, 126]
     kept = torch.cat([places[-7:] for places in of_each])
     found = tensors_of(bounded)
@@ -134,22 +140,23 @@ def test_shapes_and_types_are_those_of_the_docstring(tmp_path):
     batch = batch_at(built, ["ann", "bob"])
     assert len(batch) == 2
     events = 2 * 20 * 3 + 2 * 3  # two moments a day, three products
-    assert batch.events_B.tolist() == [events, events]
+    history = batch.of(HistoryInputs)
+    assert history.events_B.tolist() == [events, events]
     assert (
-        batch.label_T.shape
-        == batch.example_T.shape
-        == batch.age_T.shape
-        == batch.first_T.shape
+        history.label_T.shape
+        == history.example_T.shape
+        == history.age_T.shape
+        == history.first_T.shape
         == (2 * events,)
     )
-    assert batch.example_S.shape == (2 * 21,)
-    assert batch.age_S.min() == 0.5
-    assert batch.first_T.sum() == 2 * 21 * 3
+    assert history.example_S.shape == (2 * 21,)
+    assert history.age_S.min() == 0.5
+    assert history.first_T.sum() == 2 * 21 * 3
     tensors = tensors_of(batch)
     for name in ("categories_M", "numbers_M", "example_M"):
         assert tensors[name].shape[0] == 2 * events
     assert batch.targets_BK.tolist() == [[UNKNOWN] * 3] * 2
-    assert batch.attributes_B.texts is batch.fields_M.texts is None
+    assert batch.of(AttributeInputs).fields_B.texts is batch.of(EventInputs).fields_M.texts is None
     types = {name: tensor.dtype for name, tensor in tensors.items()}
     whole = {name for name, dtype in types.items() if dtype == torch.int64}
     assert whole == {
@@ -161,22 +168,21 @@ def test_shapes_and_types_are_those_of_the_docstring(tmp_path):
     assert all(torch.equal(moved[name].nan_to_num(), tensor.nan_to_num()) for name, tensor in tensors.items())
 
 
-def test_without_fields_the_memory_is_empty(tmp_path):
+def test_without_fields_there_are_no_events(tmp_path):
     built = built_at(tmp_path, anchors("ann"))
     vocabulary = fit_vocabulary(built.store, CUTOFF, attributes=False, memory=False)
-    builder = BatchBuilder(built.store, built.label_line, vocabulary, 3)
-    batch = builder.build(
+    batch = builder_of(built, vocabulary).build(
         np.zeros(1, np.int64), np.zeros(1, np.int64), np.array([microseconds(CUTOFF)]), None
     )
-    assert batch.example_M.shape == (0,)
-    assert batch.attributes_B.categories_XF.shape == (1, 0)
+    assert EventInputs not in batch.inputs
+    assert batch.of(AttributeInputs).fields_B.categories_XF.shape == (1, 0)
 
 
 def test_the_loader_gives_the_planned_examples_with_their_targets(tmp_path):
     built = built_at(tmp_path, anchors("ann") + anchors("bob"))
     table = built.examples.table
     targets_NK = targets_of(table)
-    examples = ExampleBatches(builder_of(built), built.examples.rows, built.examples.cutoffs, targets_NK)
+    examples = ExampleBatches(builder_at(built), built.examples.rows, built.examples.cutoffs, targets_NK)
     assert len(examples) == table.height
     plan = BatchPlan(np.arange(table.height), 5, seed=3)
     batches = list(Loader(examples, plan))
@@ -254,5 +260,5 @@ def test_evaluation_of_fewer_examples_than_ranks_leaves_some_ranks_without():
 def test_days_beyond_the_tables_are_no_problem(tmp_path):
     built = built_at(tmp_path, anchors("ann"))
     late = np.array([microseconds(START + timedelta(days=DAYS + 4000))])
-    batch = builder_of(built).build(np.zeros(1, np.int64), np.zeros(1, np.int64), late, None)
-    assert batch.age_T.min() >= 4000
+    batch = builder_at(built).build(np.zeros(1, np.int64), np.zeros(1, np.int64), late, None)
+    assert batch.of(HistoryInputs).age_T.min() >= 4000

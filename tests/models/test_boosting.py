@@ -11,11 +11,11 @@ from mlc.events.preparing import prepare
 from mlc.events.vocabulary import fit_vocabulary
 from mlc.models.batches import ExampleBatches, example_batches
 from mlc.models.boosting import COLUMNS, Boosting, boosting_scores, feature_rows, fit_boosting
-from mlc.models.history import ENTITY_FEATURES, LABEL_FEATURES
+from mlc.models.branches.history import ENTITY_FEATURES, LABEL_FEATURES
 from mlc.models.network import Network, NetworkSpec
 from mlc.scenario import load_scenario
 from mlc.tables import SPLIT, microseconds
-from tests.models.test_history import NAMES, builder_of
+from tests.models.test_history import NAMES, builder_at
 from tests.support import reference
 from tests.support.small_tables import (
     START,
@@ -64,7 +64,7 @@ def test_its_features_are_those_of_the_model_and_of_the_loop(tmp_path):
     built = build(scenario_at(tmp_path, shop()), tmp_path / "runs")
     entities = built.store.entity_ids.to_list()
     pairs = [(entity, START + timedelta(days=days)) for days in (-1, 7, 30) for entity in entities]
-    batch = builder_of(built).build(
+    batch = builder_at(built).build(
         np.arange(len(pairs)),
         np.array([entities.index(entity) for entity, _ in pairs]),
         np.array([microseconds(cutoff) for _, cutoff in pairs]),

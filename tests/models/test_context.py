@@ -13,7 +13,8 @@ from torch.nn import functional
 
 import mlc.models.context
 from mlc.models.batch import Batch, Fields
-from mlc.models.batches import calendar
+from mlc.models.branches.calendar import CalendarInputs, calendar
+from mlc.models.branches.events import EventInputs
 from mlc.models.context import (
     HEAD,
     AttentionLayer,
@@ -29,7 +30,7 @@ from mlc.models.ensemble import load_network, save_network
 from mlc.models.network import Network
 from mlc.tables import microseconds
 from tests.conftest import NANO
-from tests.support.small_tables import joined_batches
+from tests.support.small_tables import joined_batches, with_inputs
 from tests.training.test_module import EVENTS, SPEC, chosen_rows, network, one_example, random_batch
 
 KINDS = ("gru", "transformer")
@@ -156,13 +157,13 @@ def test_an_example_gives_the_same_in_any_company_and_order(kind):
         alone = torch.cat([net(one_example(batch, which)) for which in range(12)])
         one_fewer = net(without_the_longest(batch))
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
-    longest = int(torch.bincount(batch.example_M).argmax())
+    longest = int(torch.bincount(batch.of(EventInputs).example_M).argmax())
     torch.testing.assert_close(torch.cat([together[:longest], together[longest + 1 :]]), one_fewer)
 
 
 def without_the_longest(batch: Batch) -> Batch:
     """The same batch with one example fewer, so that blocks are padded to another length."""
-    longest = int(torch.bincount(batch.example_M).argmax())
+    longest = int(torch.bincount(batch.of(EventInputs).example_M).argmax())
     kept = [one_example(batch, which) for which in range(len(batch)) if which != longest]
     return joined_batches(kept)
 
@@ -171,8 +172,9 @@ def without_the_longest(batch: Batch) -> Batch:
 def test_the_order_of_the_events_is_seen(kind):
     batch = random_batch(8)
     context = Context(spec_of(kind)).eval()
-    backwards = torch.arange(len(batch.example_M)).flip(0)
-    shuffled = replace(batch, fields_M=chosen_rows(batch.fields_M, backwards))
+    backwards = torch.arange(len(batch.of(EventInputs).example_M)).flip(0)
+    events = batch.of(EventInputs)
+    shuffled = with_inputs(batch, replace(events, fields_M=chosen_rows(events.fields_M, backwards)))
     with torch.no_grad():
         assert not torch.allclose(context(batch), context(shuffled))
 
@@ -180,7 +182,7 @@ def test_the_order_of_the_events_is_seen(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_example_without_events_has_the_vector_of_the_first_token(kind):
     batch = random_batch(6)
-    assert (batch.example_M != 0).all()
+    assert (batch.of(EventInputs).example_M != 0).all()
     context = Context(spec_of(kind)).eval()
     with torch.no_grad():
         expected = context.encoder(context.first[None], Sequences.of(torch.zeros(0, dtype=torch.int64), 1))
@@ -230,15 +232,13 @@ def test_times_are_ages_pauses_and_days_of_the_week():
         [datetime(2025, 3, 3), datetime(2025, 3, 3), datetime(2025, 3, 5, 6)],
         [datetime(2020, 1, 1)],
     ]
-    batch = random_batch(3)
     example_M = torch.tensor([1, 1, 1, 2])
     ages = [(cutoff - moment) / timedelta(days=1) for row in moments for moment in row]
-    batch = replace(
-        batch,
-        calendar_BC=torch.from_numpy(calendar(torch.full((3,), microseconds(cutoff)).numpy())),
-        example_M=example_M,
-        age_M=torch.tensor(ages),
-        fields_M=Fields(torch.zeros(4, 0, dtype=torch.int64), torch.zeros(4, 1)),
+    fields_M = Fields(torch.zeros(4, 0, dtype=torch.int64), torch.zeros(4, 1))
+    batch = with_inputs(
+        random_batch(3),
+        CalendarInputs(torch.from_numpy(calendar(torch.full((3,), microseconds(cutoff)).numpy()))),
+        EventInputs(example_M, torch.tensor(ages), fields_M),
     )
     found = with_times(batch, Sequences.of(example_M, 3)).numbers_XF
     torch.testing.assert_close(found[:, 1], torch.tensor(ages).log1p())

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
+from types import FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,15 @@ from mlc.events.popularity import Popularity
 from mlc.events.vocabulary import FieldRows, Vocabulary, digest, fit_vocabulary
 from mlc.models import device_batches as module
 from mlc.models.batch import Batch, Fields
-from mlc.models.batches import BatchBuilder, BatchPlan, ExampleBatches, Loader
-from mlc.models.device_batches import DeviceBatches, Moments, device_batches
+from mlc.models.batches import BatchPlan, ExampleBatches, Loader
+from mlc.models.branches import Gatherer
+from mlc.models.device_batches import (
+    DeviceBatches,
+    Moments,
+    _Columns,
+    _DeviceMemory,
+    device_batches,
+)
 from mlc.scenario import load_scenario
 from mlc.tables import UNKNOWN, microseconds
 from mlc.training.resident import EventsOnDevice, free_memory
@@ -36,6 +43,7 @@ from tests.support.small_tables import (
     Rows,
     anchors,
     build,
+    builder_of,
     few,
     folder,
     sales,
@@ -97,11 +105,11 @@ def with_others(known: FieldRows, hash_rows: int) -> FieldRows:
 def parts_of(batch: Batch) -> dict[str, torch.Tensor]:
     """All tensors of a batch by name, those of its texts too."""
     found = tensors_of(batch)
-    for name in ("attributes_B", "fields_M"):
-        fields = getattr(batch, name)
-        assert isinstance(fields, Fields)
-        if fields.texts is not None:
-            found |= {f"{name}.{part}": tensor for part, tensor in vars(fields.texts).items()}
+    for kind, inputs in batch.inputs.items():
+        for name, fields in vars(inputs).items():
+            if isinstance(fields, Fields) and fields.texts is not None:
+                prefix = f"{kind.__name__}.{name}"
+                found |= {f"{prefix}.{part}": tensor for part, tensor in vars(fields.texts).items()}
     return found
 
 
@@ -140,7 +148,7 @@ def example_sets(draw: st.DrawFn, built: Built) -> ExampleBatches:
     if draw(st.booleans()):
         popularity = Popularity(line.time, line.columns[LABEL], [4] * LABELS)
     most = draw(st.sampled_from([None, 1, 5]))
-    builder = BatchBuilder(built.store, line, vocabulary, LABELS, popularity, most)
+    builder = builder_of(built, vocabulary, popularity, most)
     entities = len(built.store.entity_ids)
     drawn = draw(st.lists(st.tuples(st.integers(0, entities - 1), moments), min_size=1, max_size=12))
     cutoffs = np.array([microseconds(moment) for _, moment in drawn])
@@ -149,7 +157,7 @@ def example_sets(draw: st.DrawFn, built: Built) -> ExampleBatches:
     rows = np.array([row for row, _ in drawn])
     examples = ExampleBatches(builder, rows, cutoffs, targets if draw(st.booleans()) else None)
     if draw(st.booleans()):
-        examples.remembered_NR = random.random((len(drawn), 4), dtype=np.float32)
+        examples.cached_NR = random.random((len(drawn), 4), dtype=np.float32)
     return examples
 
 
@@ -176,7 +184,7 @@ def example_batches_of(place: Path, texts: bool = True) -> ExampleBatches:
     vocabulary = vocabulary if texts else without_texts(vocabulary)
     line = built.label_line
     popularity = Popularity(line.time, line.columns[LABEL], [4] * LABELS)
-    builder = BatchBuilder(built.store, line, vocabulary, LABELS, popularity)
+    builder = builder_of(built, vocabulary, popularity)
     return ExampleBatches(builder, built.examples.rows, built.examples.cutoffs, None)
 
 
@@ -204,13 +212,12 @@ class _Watched(TorchDispatchMode):
 def test_the_host_never_waits_for_the_device_and_mixes_no_tensors(tmp_path):
     """Tensors of the device "meta" have no values: what looks at one fails."""
     examples = example_batches_of(tmp_path, texts=False)
-    builder, rows_N, cutoffs_N = examples.builder, examples.rows_N, examples.cutoffs_N
-    there = DeviceBatches(examples, Moments.of(builder, rows_N, cutoffs_N), META)
+    there = DeviceBatches(examples, Moments(examples.rows_N, examples.cutoffs_N), META)
     index_B = np.arange(len(examples))[::-2].copy()
-    for remembered_BR in (None, np.zeros((len(index_B), 4), np.float32)):
+    for cached_BR in (None, np.zeros((len(index_B), 4), np.float32)):
         with _Watched():
-            found = parts_of(there.batch(index_B, remembered_BR))
-        expected = parts_of(resident_of(examples).batch(index_B, remembered_BR))
+            found = parts_of(there.batch(index_B, cached_BR))
+        expected = parts_of(resident_of(examples).batch(index_B, cached_BR))
         assert {tensor.device for tensor in found.values()} == {META}
         assert {n: (t.shape, t.dtype) for n, t in found.items()} == {
             n: (t.shape, t.dtype) for n, t in expected.items()
@@ -218,14 +225,19 @@ def test_the_host_never_waits_for_the_device_and_mixes_no_tensors(tmp_path):
 
 
 def bytes_of(thing: object) -> int:
-    """Of all tensors that hang on an object."""
+    """Of all tensors that hang on an object, on what its methods are of, and on what its functions know."""
     if isinstance(thing, torch.Tensor):
         return thing.nbytes
     if isinstance(thing, dict):
         return sum(map(bytes_of, thing.values()))
     if isinstance(thing, tuple):
         return sum(map(bytes_of, thing))
-    return bytes_of(vars(thing)) if type(thing).__module__ == module.__name__ else 0
+    if isinstance(thing, FunctionType):
+        return sum(bytes_of(cell.cell_contents) for cell in thing.__closure__ or ())
+    if isinstance(thing, MethodType):
+        return bytes_of(thing.__self__)
+    ours = type(thing).__module__ in (module.__name__, Gatherer.__module__)
+    return bytes_of(vars(thing)) if ours else 0
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -250,20 +262,20 @@ def test_what_takes_more_than_half_of_the_free_memory_stays_in_main_memory(tmp_p
     found, needed = device_batches(examples, CPU, ENOUGH)
     assert found is not None
     assert needed == found.nbytes == bytes_of(found)
-    assert needed > 5 * len(examples.builder.store.events.time)
+    assert needed > 5 * len(examples.builder.inputs.store.events.time)
     assert device_batches(examples, CPU, 2 * needed)[0] is not None
     assert device_batches(examples, CPU, 2 * needed - 1) == (None, needed)
 
 
 def test_a_column_of_a_dimension_is_not_copied_to_each_event(tmp_path):
     examples = example_batches_of(tmp_path)
-    there = resident_of(examples)
-    rows = len(examples.builder.store.dimensions["products.department"])
-    assert {source: len(matrix) for source, (_, matrix) in there._events._categories._parts.items()} == {
-        "": len(examples.builder.store.events.time),
+    there = _Columns(examples.builder.event_columns, _DeviceMemory(CPU, Moments(*(np.zeros(0, int),) * 2)))
+    rows = len(examples.builder.inputs.store.dimensions["products.department"])
+    assert {source: len(matrix) for source, (_, matrix) in there._categories._parts.items()} == {
+        "": len(examples.builder.inputs.store.events.time),
         "products": rows,
     }
-    assert there._events._joined.keys() == {"products"}
+    assert there._joined.keys() == {"products"}
 
 
 # ── training ────────────────────────────────────────────────────────────────────────────────────
@@ -312,9 +324,9 @@ def test_a_training_from_the_memory_of_a_device_is_the_same(demo, tmp_path, monk
     built: list[int] = []
     batch = DeviceBatches.batch
 
-    def counted(self: DeviceBatches, index_B: np.ndarray, remembered_BR: np.ndarray | None) -> Batch:
+    def counted(self: DeviceBatches, index_B: np.ndarray, cached_BR: np.ndarray | None) -> Batch:
         built.append(len(index_B))
-        return batch(self, index_B, remembered_BR)
+        return batch(self, index_B, cached_BR)
 
     def on_a_cpu(_prepared: object, batches: ExampleBatches, _say: object) -> None:
         assert batches.resident is None

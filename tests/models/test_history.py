@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from mlc.events.vocabulary import fit_vocabulary
 from mlc.models.batch import Batch
 from mlc.models.batches import BatchBuilder
-from mlc.models.history import ENTITY_FEATURES, LABEL_FEATURES, entity_features, label_features
+from mlc.models.branches.history import (
+    ENTITY_FEATURES,
+    LABEL_FEATURES,
+    HistoryInputs,
+    entity_features,
+    label_features,
+)
 from mlc.tables import microseconds
 from tests.support import reference
 from tests.support.small_tables import (
@@ -23,6 +29,7 @@ from tests.support.small_tables import (
     anchors,
     as_events,
     build,
+    builder_of,
     few,
     folder,
     label_rows,
@@ -37,21 +44,22 @@ from tests.support.small_tables import (
 NAMES = ["Dress", "Skirt", "Hat"]
 
 
-def builder_of(built: Built) -> BatchBuilder:
+def builder_at(built: Built) -> BatchBuilder:
     vocabulary = fit_vocabulary(built.store, built.cutoffs.fit_until, attributes=True, memory=True)
-    return BatchBuilder(built.store, built.label_line, vocabulary, len(built.examples.labels.names))
+    return builder_of(built, vocabulary)
 
 
 def batch_of(built: Built, pairs: list[tuple[object, object]]) -> Batch:
     ids = built.store.entity_ids.to_list()
     rows = np.array([ids.index(entity) for entity, _ in pairs], dtype=np.int64)
     cutoffs = np.array([microseconds(cutoff) for _, cutoff in pairs], dtype=np.int64)  # type: ignore[arg-type]
-    return builder_of(built).build(np.arange(len(pairs)), rows, cutoffs, None)
+    return builder_at(built).build(np.arange(len(pairs)), rows, cutoffs, None)
 
 
 def features_of(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    entity_BF = entity_features(batch, len(NAMES))
-    return label_features(batch, len(NAMES), entity_BF), entity_BF
+    history = batch.of(HistoryInputs)
+    entity_BF = entity_features(history, len(NAMES))
+    return label_features(history, len(NAMES), entity_BF), entity_BF
 
 
 def assert_close(found: torch.Tensor, expected: list[float | None]) -> None:

@@ -10,12 +10,23 @@ import torch
 
 from mlc.events.vocabulary import Vocabulary, fit_vocabulary
 from mlc.models.batch import BUCKETS, Texts
-from mlc.models.batches import BatchBuilder
+from mlc.models.branches.attributes import AttributeInputs
+from mlc.models.branches.events import EventInputs
 from mlc.models.encoders import TextEmbedding
 from mlc.models.text import Bags, joined, parts
 from mlc.tables import microseconds
 from tests.conftest import NANO, Command
-from tests.support.small_tables import DAYS, START, anchors, build, scenario_at, shop, write, write_shop
+from tests.support.small_tables import (
+    DAYS,
+    START,
+    anchors,
+    build,
+    builder_of,
+    scenario_at,
+    shop,
+    write,
+    write_shop,
+)
 
 NAMES = {"p1": "Red mug", "p2": "Woollen HAT, red", "p3": None, "p4": "Mug (blue)"}
 
@@ -100,10 +111,11 @@ def test_a_batch_has_each_distinct_text_once(tmp_path):
     ids = built.store.entity_ids.to_list()
     rows = np.array([ids.index("ann"), ids.index("bob")])
     cutoffs = np.full(2, microseconds(START + timedelta(days=DAYS)))
-    builder = BatchBuilder(built.store, built.label_line, vocabulary, 3)
+    builder = builder_of(built, vocabulary)
     batch = builder.build(rows, rows, cutoffs, None).to("cpu")
-    assert batch.fields_M.texts is not None
-    assert batch.attributes_B.texts is not None
+    texts_M, texts_B = batch.of(EventInputs).fields_M.texts, batch.of(AttributeInputs).fields_B.texts
+    assert texts_M is not None
+    assert texts_B is not None
 
     def bags(texts: Texts) -> list[list[int]]:
         ends = [*texts.starts_U[1:].tolist(), len(texts.buckets_G)]
@@ -113,24 +125,25 @@ def test_a_batch_has_each_distinct_text_once(tmp_path):
         ]
         return [distinct[place] for place in texts.places_XF[:, 0].tolist()]
 
-    assert bags(batch.attributes_B.texts) == [bag("Carpe diem"), []]
+    assert bags(texts_B) == [bag("Carpe diem"), []]
     _, index_M = built.store.events.history(rows, cutoffs)
     joined_rows = built.store.events.columns[">products"][index_M]
     products = [None, *pl.read_parquet(tmp_path / "products.parquet")["name"].to_list()]
-    assert bags(batch.fields_M.texts) == [bag(products[row] or "") for row in joined_rows]
-    assert len(batch.fields_M.texts.starts_U) <= 4
+    assert bags(texts_M) == [bag(products[row] or "") for row in joined_rows]
+    assert len(texts_M.starts_U) <= 4
 
 
 def test_a_text_column_that_left_the_tables_is_missing(tmp_path):
     built = named_shop(tmp_path)
     known = fit_vocabulary(built.store, built.cutoffs.fit_until, attributes=True, memory=True)
     gone = Vocabulary(replace(known.attributes, texts=["people.gone"]), known.events)
-    builder = BatchBuilder(built.store, built.label_line, gone, 3)
+    builder = builder_of(built, gone)
     one = np.zeros(1, np.int64)
     batch = builder.build(one, one, np.array([microseconds(START)]), None)
-    assert batch.attributes_B.texts is not None
-    assert batch.attributes_B.texts.places_XF.tolist() == [[0]]
-    assert len(batch.attributes_B.texts.buckets_G) == 0
+    texts_B = batch.of(AttributeInputs).fields_B.texts
+    assert texts_B is not None
+    assert texts_B.places_XF.tolist() == [[0]]
+    assert len(texts_B.buckets_G) == 0
 
 
 @pytest.mark.parametrize("foundation", [False, True])

@@ -1,12 +1,12 @@
 """Small tables and scenarios for tests: written, loaded, and drawn at random."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -18,9 +18,13 @@ from hypothesis import strategies as st
 from mlc.events.cutoffs import Cutoffs, choose_cutoffs
 from mlc.events.examples import Examples, build_examples
 from mlc.events.labels import label_line, resolve_labels, value_counts
+from mlc.events.popularity import Popularity
 from mlc.events.store import EventStore, open_store
+from mlc.events.task import Inputs
 from mlc.events.timeline import Timeline
-from mlc.models.batch import Batch, Fields, FutureBatch
+from mlc.events.vocabulary import Vocabulary
+from mlc.models.batch import Batch, Fields, Packed
+from mlc.models.batches import BatchBuilder
 from mlc.scenario import Scenario, load_scenario
 from mlc.sources import check_tables, observed_span
 from tests.support.reference import joined
@@ -242,12 +246,18 @@ def day(number: int) -> date:
     return (START + timedelta(days=number)).date()
 
 
-def tensors_of(packed: Batch | FutureBatch) -> dict[str, torch.Tensor]:
-    """The tensors of a batch by name; those of its fields end in the letter of their rows. Without texts."""
-    found = {}
+def tensors_of(packed: Packed) -> dict[str, torch.Tensor]:
+    """The tensors of a batch and of its inputs by name, which is unique; without texts.
+
+    Those of its fields end in the letter of their rows.
+    """
+    found: dict[str, torch.Tensor] = {}
     for field in fields(packed):
         value = getattr(packed, field.name)
-        if isinstance(value, Fields):
+        if field.name == "inputs":
+            for inputs in value.values():
+                found |= tensors_of(inputs)
+        elif isinstance(value, Fields):
             found[f"categories_{field.name[-1]}"] = value.categories_XF
             found[f"numbers_{field.name[-1]}"] = value.numbers_XF
         elif isinstance(value, torch.Tensor):
@@ -258,14 +268,37 @@ def tensors_of(packed: Batch | FutureBatch) -> dict[str, torch.Tensor]:
 def joined_batches(batches: list[Batch]) -> Batch:
     """One batch of the examples of several; without texts."""
     starts = np.cumsum([0, *(len(batch) for batch in batches)])
-    joined: dict[str, Any] = {}
-    for name in vars(batches[0]):
-        parts = [getattr(batch, name) for batch in batches]
-        if isinstance(parts[0], Fields):
-            categories = torch.cat([part.categories_XF for part in parts])
-            joined[name] = Fields(categories, torch.cat([part.numbers_XF for part in parts]))
-        elif name.startswith("example_"):
-            joined[name] = torch.cat([part + int(at) for part, at in zip(parts, starts, strict=False)])
-        else:
-            joined[name] = torch.cat(parts)
-    return Batch(**joined)
+
+    def as_one(packed: Sequence[Packed]) -> Any:
+        parts = {name: [getattr(one, name) for one in packed] for name in vars(packed[0])}
+        if isinstance(packed[0], Fields):
+            assert parts.pop("texts") == [None] * len(packed)
+        made: dict[str, Any] = {}
+        for name, values in parts.items():
+            if name == "inputs":
+                made[name] = {kind: as_one([one[kind] for one in values]) for kind in values[0]}
+            elif isinstance(values[0], Fields):
+                made[name] = as_one(values)
+            else:
+                shifts = starts if name.startswith("example_") else [0] * len(values)
+                made[name] = torch.cat([value + int(at) for value, at in zip(values, shifts, strict=False)])
+        return type(packed[0])(**made)
+
+    return cast(Batch, as_one(batches))
+
+
+def with_inputs(batch: Batch, *inputs: Packed) -> Batch:
+    """The batch with these inputs in place of those of the same classes."""
+    return replace(batch, inputs={**batch.inputs, **{type(given): given for given in inputs}})
+
+
+def builder_of(
+    built: Built,
+    vocabulary: Vocabulary,
+    popularity: Popularity | None = None,
+    most_events: int | None = None,
+) -> BatchBuilder:
+    """Builds batches of any entities at any moments."""
+    labels, rows_N, cutoffs_N = len(built.examples.labels.names), built.examples.rows, built.examples.cutoffs
+    inputs = Inputs(built.store, built.label_line, labels, rows_N, cutoffs_N, None, popularity)
+    return BatchBuilder(inputs, vocabulary, most_events)

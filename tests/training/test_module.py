@@ -12,8 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from mlc.models.batch import BUCKETS, Batch, Fields, FieldSizes, Texts
-from mlc.models.batches import calendar
+from mlc.models.batch import BUCKETS, Batch, Fields, FieldSizes, Packed, Texts
+from mlc.models.branches.attributes import AttributeInputs
+from mlc.models.branches.calendar import CALENDAR, CalendarInputs, calendar
+from mlc.models.branches.events import EventInputs
+from mlc.models.branches.history import HistoryInputs
+from mlc.models.branches.popularity import POPULARITY, PopularityInputs
 from mlc.models.encoders import (
     CADENCE_HALF_LIVES_DAYS,
     DecayedMemory,
@@ -22,8 +26,9 @@ from mlc.models.encoders import (
     quantile_edges,
 )
 from mlc.models.ensemble import load_network, save_network
-from mlc.models.network import CALENDAR, POPULARITY, Foreseen, Network, NetworkSpec, TrunkSpec, known_calendar
+from mlc.models.network import Foreseen, Network, NetworkSpec, TrunkSpec, known_calendar
 from mlc.training.module import DefinedMeans, learning_rate_factor
+from tests.support.small_tables import with_inputs
 
 LABELS = 3
 ATTRIBUTES, EVENTS, NONE = FieldSizes([4, 5], 2), FieldSizes([6, 3], 1), FieldSizes()
@@ -61,23 +66,23 @@ def random_batch(examples: int, seed: int = 0) -> Batch:
     def fields_of(rows: int, sizes: FieldSizes) -> Fields:
         return Fields(codes(rows, sizes.categories), numbers(rows, sizes.numbers))
 
-    return Batch(
-        index_B=torch.arange(examples),
-        targets_BK=torch.from_numpy(generator.integers(0, 2, (examples, LABELS)).astype(np.uint8)),
-        calendar_BC=torch.from_numpy(generator.normal(size=(examples, CALENDAR)).astype(np.float32)),
-        popularity_BKP=numbers(examples, LABELS, POPULARITY),
-        label_T=torch.from_numpy(generator.integers(0, LABELS, len(example_T))),
-        example_T=example_T,
-        age_T=age_T,
-        first_T=torch.from_numpy(generator.integers(0, 2, len(example_T)).astype(np.float32)),
-        example_S=example_S,
-        age_S=age_S,
-        events_B=torch.bincount(example_S, minlength=examples).float(),
-        attributes_B=fields_of(examples, ATTRIBUTES),
-        example_M=example_M,
-        age_M=age_M,
-        fields_M=fields_of(len(example_M), EVENTS),
+    targets_BK = torch.from_numpy(generator.integers(0, 2, (examples, LABELS)).astype(np.uint8))
+    inputs = (
+        CalendarInputs(torch.from_numpy(generator.normal(size=(examples, CALENDAR)).astype(np.float32))),
+        PopularityInputs(numbers(examples, LABELS, POPULARITY)),
+        HistoryInputs(
+            label_T=torch.from_numpy(generator.integers(0, LABELS, len(example_T))),
+            example_T=example_T,
+            age_T=age_T,
+            first_T=torch.from_numpy(generator.integers(0, 2, len(example_T)).astype(np.float32)),
+            example_S=example_S,
+            age_S=age_S,
+            events_B=torch.bincount(example_S, minlength=examples).float(),
+        ),
+        AttributeInputs(fields_of(examples, ATTRIBUTES)),
+        EventInputs(example_M, age_M, fields_of(len(example_M), EVENTS)),
     )
+    return with_inputs(Batch(torch.arange(examples), targets_BK), *inputs)
 
 
 def with_texts(batch: Batch, attributes: int = 1, events: int = 2) -> Batch:
@@ -90,8 +95,11 @@ def with_texts(batch: Batch, attributes: int = 1, events: int = 2) -> Batch:
         places = torch.randint(0, 9, (len(there.numbers_XF), fields), generator=generator)
         return replace(there, texts=Texts(places, starts, buckets))
 
-    return replace(
-        batch, attributes_B=texts(batch.attributes_B, attributes), fields_M=texts(batch.fields_M, events)
+    about, seen = batch.of(AttributeInputs), batch.of(EventInputs)
+    return with_inputs(
+        batch,
+        AttributeInputs(texts(about.fields_B, attributes)),
+        replace(seen, fields_M=texts(seen.fields_M, events)),
     )
 
 
@@ -105,19 +113,22 @@ def chosen_rows(value: _Rows, which: torch.Tensor) -> _Rows:
 
 def one_example(batch: Batch, which: int) -> Batch:
     """A batch of its own."""
-    chosen: dict[str, Any] = {}
-    for field in fields(batch):
-        value = getattr(batch, field.name)
-        axis = field.name.rsplit("_", 1)[-1]
-        if field.name == "remembered_BR":
-            continue
-        kept = getattr(batch, f"example_{axis}" if axis in RAGGED else "index_B") == which
-        chosen[field.name] = (
-            torch.zeros(int(kept.sum()), dtype=torch.int64)
-            if field.name.startswith("example")
-            else chosen_rows(value, kept)
-        )
-    return Batch(**chosen)
+    own = batch.index_B == which
+
+    def chosen(inputs: Packed) -> Packed:
+        rows = {}
+        for name, value in vars(inputs).items():
+            axis = name.rsplit("_", 1)[-1]
+            kept = getattr(inputs, f"example_{axis}") == which if axis in RAGGED else own
+            rows[name] = (
+                torch.zeros(int(kept.sum()), dtype=torch.int64)
+                if name.startswith("example")
+                else chosen_rows(value, kept)
+            )
+        return type(inputs)(**rows)
+
+    inputs = {kind: chosen(inputs) for kind, inputs in batch.inputs.items()}
+    return Batch(batch.index_B[own], batch.targets_BK[own], inputs)
 
 
 def network(spec: NetworkSpec = SPEC, seed: int = 0) -> Network:
@@ -150,13 +161,17 @@ def test_what_is_computed_for_the_seen_labels_alone_is_what_all_of_them_give():
 
 def test_the_order_of_the_events_changes_nothing():
     batch, net = random_batch(8), network()
-    shuffled: dict[str, Any] = {}
-    for axis in RAGGED:
-        order = torch.randperm(len(getattr(batch, f"age_{axis}")), generator=torch.Generator().manual_seed(1))
-        names = [field.name for field in fields(batch) if field.name.endswith(f"_{axis}")]
-        shuffled.update({name: chosen_rows(getattr(batch, name), order) for name in names})
+    shuffled = batch
+    for axis, kind in zip(RAGGED, (HistoryInputs, HistoryInputs, EventInputs), strict=True):
+        inputs: HistoryInputs | EventInputs = shuffled.of(kind)
+        order = torch.randperm(
+            len(getattr(inputs, f"age_{axis}")), generator=torch.Generator().manual_seed(1)
+        )
+        names = [name for name in vars(inputs) if name.endswith(f"_{axis}")]
+        rows: dict[str, Any] = {name: chosen_rows(getattr(inputs, name), order) for name in names}
+        shuffled = with_inputs(shuffled, replace(inputs, **rows))
     with torch.no_grad():
-        torch.testing.assert_close(net(batch), net(replace(batch, **shuffled)), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(net(batch), net(shuffled), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +203,9 @@ def test_every_switch_can_be_off_and_all_weights_that_are_left_are_used(off):
 def test_what_is_off_is_not_looked_at():
     net, batch = network(replace(SPEC, history=False, calendar=False)), random_batch(4)
     other = random_batch(4, seed=5)
-    changed = replace(batch, calendar_BC=other.calendar_BC, events_B=other.events_B)
+    events_B = other.of(HistoryInputs).events_B
+    history = replace(batch.of(HistoryInputs), events_B=events_B)
+    changed = with_inputs(batch, other.of(CalendarInputs), history)
     with torch.no_grad():
         torch.testing.assert_close(net(batch), net(changed), atol=0, rtol=0)
 
@@ -212,13 +229,14 @@ def test_the_year_is_looked_at_only_where_training_knows_all_of_it(days, known):
     if not len(days):
         return
     net, batch = Network(SPEC).eval(), random_batch(8)
-    sample = replace(random_batch(len(days)), calendar_BC=calendar_NC)
+    sample = with_inputs(random_batch(len(days)), CalendarInputs(calendar_NC))
     net.fit([sample], torch.ones(LABELS), torch.full((LABELS,), 2.0))
-    year, week = batch.calendar_BC.clone(), batch.calendar_BC.clone()
+    calendar_BC = batch.of(CalendarInputs).calendar_BC
+    year, week = calendar_BC.clone(), calendar_BC.clone()
     year[:, [0, 1, 3, 4]] += 1.0
     week[:, [2, 5]] += 1.0
     with torch.no_grad():
-        before, later, other = (net(replace(batch, calendar_BC=c)) for c in (batch.calendar_BC, year, week))
+        before, later, other = (net(with_inputs(batch, CalendarInputs(c))) for c in (calendar_BC, year, week))
     assert torch.equal(before, later) is not known
     assert not torch.equal(before, other)
 
@@ -241,8 +259,9 @@ def test_saved_weights_come_back_with_their_class_names(tmp_path, spec):
 
 def test_popularity_beyond_what_training_saw_counts_as_its_edge():
     net, batch = network(), random_batch(6)
+    popularity_BKP = batch.of(PopularityInputs).popularity_BKP
     edge, beyond = (
-        replace(batch, popularity_BKP=torch.full_like(batch.popularity_BKP, v)) for v in (90.0, 9e9)
+        with_inputs(batch, PopularityInputs(torch.full_like(popularity_BKP, v))) for v in (90.0, 9e9)
     )
     with torch.no_grad():
         torch.testing.assert_close(net(edge), net(beyond), atol=0, rtol=0)
@@ -274,6 +293,7 @@ def test_what_is_foreseen_for_a_label_is_that_any_of_its_values_comes():
 
 def test_the_cadence_of_a_value_equals_a_plain_loop():
     cadence, batch = ValueCadence([6, 3], horizons=2), random_batch(6)
+    events = batch.of(EventInputs)
     output_R = torch.tensor([-1, 0, 1, -1, 2, 2, -1, -1, 3])
     field_V = torch.tensor([0, 0, 0, 1])
     with torch.no_grad():
@@ -281,10 +301,10 @@ def test_the_cadence_of_a_value_equals_a_plain_loop():
         found = cadence(batch, output_R, field_V)
         for example, value in itertools.product(range(6), range(4)):
             seen, total = torch.zeros(5), torch.zeros(5)
-            for event in torch.nonzero(batch.example_M == example).flatten().tolist():
-                faded = torch.exp2(-batch.age_M[event] / torch.tensor(CADENCE_HALF_LIVES_DAYS))
+            for event in torch.nonzero(events.example_M == example).flatten().tolist():
+                faded = torch.exp2(-events.age_M[event] / torch.tensor(CADENCE_HALF_LIVES_DAYS))
                 total += faded
-                for start, row in zip((0, 6), batch.fields_M.categories_XF[event].tolist(), strict=True):
+                for start, row in zip((0, 6), events.fields_M.categories_XF[event].tolist(), strict=True):
                     seen += faded * (output_R[start + row] == value)
             inner = cadence.inner(torch.log1p(torch.cat([seen, total]))) + cadence.field[field_V[value]]
             expected = cadence.outer(torch.nn.functional.gelu(inner))
@@ -293,7 +313,8 @@ def test_the_cadence_of_a_value_equals_a_plain_loop():
 
 def test_a_batch_moves_whole():
     moved = with_texts(random_batch(3)).to("meta")
-    wholes: list[Any] = [moved, moved.attributes_B, moved.fields_M, moved.fields_M.texts]
+    attributes_B, fields_M = moved.of(AttributeInputs).fields_B, moved.of(EventInputs).fields_M
+    wholes: list[Any] = [moved, *moved.inputs.values(), attributes_B, fields_M, fields_M.texts]
     parts = [getattr(whole, field.name) for whole in wholes for field in fields(whole)]
     assert {part.device.type for part in parts if isinstance(part, torch.Tensor)} == {"meta"}
 
@@ -330,10 +351,12 @@ def test_the_memory_halves_an_event_in_each_half_life():
     memory.norm = torch.nn.Identity()  # type: ignore[assignment]
     memory.norm.weight = torch.ones(4)  # type: ignore[assignment]
     event = Fields(torch.tensor([[1]]), torch.zeros(1, 0))
-    one = replace(random_batch(1), fields_M=event, example_M=torch.tensor([0]))
+    young, old = (
+        with_inputs(random_batch(1), EventInputs(torch.tensor([0]), torch.tensor([age]), event))
+        for age in (0.0, 20.0)
+    )
     with torch.no_grad():
-        fresh = torch.expm1(memory(replace(one, age_M=torch.tensor([0.0]))).abs())
-        faded = torch.expm1(memory(replace(one, age_M=torch.tensor([20.0]))).abs())
+        fresh, faded = (torch.expm1(memory(one).abs()) for one in (young, old))
     torch.testing.assert_close(faded, fresh / 4, rtol=1e-4, atol=1e-6)
 
 

@@ -4,9 +4,16 @@ Everything is a scatter-add over the events of a batch; there is no feature stor
 cutoff is ever in a batch. Days are distinct days with the label: ten articles in one basket are one day.
 """
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 import torch
 
-from mlc.models.batch import Batch
+from mlc.models.branches.gathering import BranchInputs, Chosen, Gather, Place
+
+if TYPE_CHECKING:
+    from mlc.models.batches import BatchBuilder
 
 WINDOWS_DAYS = (7.0, 21.0, 63.0, 182.0)
 HALF_LIVES_DAYS = (5.0, 15.0, 45.0, 135.0)
@@ -38,30 +45,80 @@ UNSEEN = (
 """The features of an (example, label) without any event."""
 
 
-def label_features(batch: Batch, labels: int, entity_BF: torch.Tensor) -> torch.Tensor:
+@dataclass
+class HistoryInputs(BranchInputs):
+    """When each example had each label, and when it was active, up to its cutoff.
+
+    Attributes:
+        label_T: Label of each label event, int64.
+        example_T: Its example, int64, rising.
+        age_T: Days from the event to the cutoff, float32, at least 0.
+        first_T: 1 for the first event of its (entity, day, label), else 0, float32.
+        example_S: Example of each active day, int64, rising.
+        age_S: Days from the first event of that day to the cutoff, float32.
+        events_B: Number of events, float32.
+    """
+
+    label_T: torch.Tensor
+    example_T: torch.Tensor
+    age_T: torch.Tensor
+    first_T: torch.Tensor
+    example_S: torch.Tensor
+    age_S: torch.Tensor
+    events_B: torch.Tensor
+
+    @classmethod
+    def gatherer(cls, source: "BatchBuilder", place: Place) -> Gather:
+        """See `BranchInputs`."""
+        label_past_of, days_past_of = place.line(source.inputs.label_line), place.line(source.active_days)
+        label_of = place.column(source.label_T, np.int64, source.inputs.labels)
+        first_of = place.column(source.label_first, np.float32, 2)
+        events_of = place.counts(source.inputs.store.events)
+
+        def gather(chosen: Chosen) -> HistoryInputs:
+            labels, days = label_past_of(chosen), days_past_of(chosen)
+            return cls(
+                label_T=label_of(labels.index_X),
+                example_T=labels.example_X,
+                age_T=labels.age_X,
+                first_T=first_of(labels.index_X),
+                example_S=days.example_X,
+                age_S=days.age_X,
+                events_B=events_of(chosen),
+            )
+
+        return gather
+
+    @property
+    def examples(self) -> int:
+        """Number of examples B."""
+        return self.events_B.shape[0]
+
+
+def label_features(history: HistoryInputs, labels: int, entity_BF: torch.Tensor) -> torch.Tensor:
     """Features of each (example, label).
 
     Args:
-        batch: B examples.
+        history: Of B examples.
         labels: Number of labels K.
         entity_BF: From `entity_features`, for the shares.
 
     Returns:
         float32, shape (B, K, `len(LABEL_FEATURES)`); NaN where undefined (a recency without an event).
     """
-    pair_P, seen_PF = seen_label_features(batch, labels, entity_BF)
-    features = seen_PF.new_tensor(UNSEEN).repeat(len(batch) * labels, 1)
+    pair_P, seen_PF = seen_label_features(history, labels, entity_BF)
+    features = seen_PF.new_tensor(UNSEEN).repeat(history.examples * labels, 1)
     features[pair_P] = seen_PF
-    return features.view(len(batch), labels, len(LABEL_FEATURES))
+    return features.view(history.examples, labels, len(LABEL_FEATURES))
 
 
 def seen_label_features(
-    batch: Batch, labels: int, entity_BF: torch.Tensor
+    history: HistoryInputs, labels: int, entity_BF: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Features of those (example, label) that have an event; all others have `UNSEEN`.
 
     Args:
-        batch: B examples.
+        history: Of B examples.
         labels: Number of labels K.
         entity_BF: From `entity_features`, for the shares.
 
@@ -69,33 +126,33 @@ def seen_label_features(
         The pairs as `example * K + label`, int64, rising, shape (P), and their features, float32, shape
         (P, `len(LABEL_FEATURES)`).
     """
-    pair_T = batch.example_T * labels + batch.label_T
-    seen = torch.zeros(len(batch) * labels, dtype=torch.bool, device=pair_T.device)
+    pair_T = history.example_T * labels + history.label_T
+    seen = torch.zeros(history.examples * labels, dtype=torch.bool, device=pair_T.device)
     seen[pair_T] = True
     pair_P = seen.nonzero().squeeze(-1)
     place = torch.empty_like(seen, dtype=torch.int64)
     place[pair_P] = torch.arange(len(pair_P), device=place.device)
-    cadence = _cadence(place[pair_T], batch.age_T, batch.first_T, len(pair_P))
+    cadence = _cadence(place[pair_T], history.age_T, history.first_T, len(pair_P))
     shared = [CADENCE_FEATURES.index(name) for name in ("days", "days in 63", "decayed days, half-life 45")]
     entity_PS = entity_BF[:, shared][pair_P // labels]
     return pair_P, torch.cat([cadence, cadence[:, shared] / entity_PS.clamp_min(1e-6)], dim=1)
 
 
-def entity_features(batch: Batch, labels: int) -> torch.Tensor:
+def entity_features(history: HistoryInputs, labels: int) -> torch.Tensor:
     """Features of each example over all its events.
 
     Args:
-        batch: B examples.
+        history: Of B examples.
         labels: Number of labels K.
 
     Returns:
         float32, shape (B, `len(ENTITY_FEATURES)`); NaN where undefined.
     """
-    cadence = _cadence(batch.example_S, batch.age_S, torch.ones_like(batch.age_S), len(batch))
-    cadence[:, CADENCE_FEATURES.index("events")] = batch.events_B
-    seen_BK = torch.zeros(len(batch) * labels, device=cadence.device)
-    seen_BK.index_fill_(0, batch.example_T * labels + batch.label_T, 1.0)
-    return torch.cat([cadence, seen_BK.view(len(batch), labels).sum(dim=1, keepdim=True)], dim=1)
+    cadence = _cadence(history.example_S, history.age_S, torch.ones_like(history.age_S), history.examples)
+    cadence[:, CADENCE_FEATURES.index("events")] = history.events_B
+    seen_BK = torch.zeros(history.examples * labels, device=cadence.device)
+    seen_BK.index_fill_(0, history.example_T * labels + history.label_T, 1.0)
+    return torch.cat([cadence, seen_BK.view(history.examples, labels).sum(dim=1, keepdim=True)], dim=1)
 
 
 def _cadence(group_T: torch.Tensor, age_T: torch.Tensor, first_T: torch.Tensor, groups: int) -> torch.Tensor:
