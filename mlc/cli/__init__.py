@@ -22,6 +22,8 @@ from mlc.errors import MlcError, Terminated
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """An unknown command or option, a wrong value: click's own, or of the copy within newer versions of Typer."""
 
+_RENAMED = {"--explain": "--trace"}
+
 
 def _version(value: bool) -> None:
     if value:
@@ -70,6 +72,9 @@ def _end_by(error: BaseException, received: int | None) -> NoReturn:
     if isinstance(error, MlcError):
         _end(2, str(error), stopped=refusal(error) is not None)
     if isinstance(error, _USAGE_ERROR):
+        renamed = _RENAMED.get(getattr(error, "option_name", ""))
+        if renamed is not None:
+            error.possibilities = [renamed]  # type: ignore[attr-defined]
         error.show()  # type: ignore[attr-defined]
         sys.exit(2)
     reason = refusal(error)

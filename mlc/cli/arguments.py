@@ -12,6 +12,7 @@ from mlc.drawing.text_tables import visible
 from mlc.errors import MlcError
 
 if TYPE_CHECKING:
+    from mlc.run import RunFolder
     from mlc.scenario import Scenario
 
 app = typer.Typer(
@@ -66,6 +67,27 @@ def load(path: Path, overrides: list[str] | None) -> "Scenario":
     from mlc.scenario import load_scenario
 
     return load_scenario(path, overrides or [])
+
+
+def open_run(name: str, runs_dir: Path, out: Path | None = None, *endings: str) -> "RunFolder":
+    """Find a run for a command, and refuse a result file that cannot be or lies where the command reads.
+
+    Args:
+        name: The run's name, its folder, or its scenario file.
+        runs_dir: Folder of all runs.
+        out: The result file; None for a command that writes none.
+        endings: Endings that the result file may have.
+    """
+    from mlc.run import find_run
+    from mlc.run.outputs import check_ending, check_files, inputs_of_run
+
+    if out is not None:
+        check_ending(out, *endings)
+    run = find_run(runs_dir, name)
+    runs = run.folder.parent  # the event store lies beside the run, wherever that is
+    check_files([*inputs_of_run(run, runs)], runs, **({} if out is None else {"out": out}))
+    trace_folders.append(run.folder)
+    return run
 
 
 AsOf = Annotated[

@@ -23,6 +23,7 @@ from mlc.cli.arguments import (
     app,
     given_moment,
     load,
+    open_run,
     say,
     show,
     trace_folders,
@@ -35,16 +36,6 @@ if TYPE_CHECKING:
 
     from mlc.evaluation.thresholds import Threshold
     from mlc.run import Opening
-
-_SMOKE = (
-    "model.preset=nano",
-    "train.epochs=1",
-    "train.limit_train_batches=20",
-    "examples.train_cutoffs=2",
-    "examples.max_entities=2000",
-    "target.allow_empty=true",
-)
-"""A slice that shows in seconds whether the whole path works; its numbers say nothing."""
 
 
 @app.command()
@@ -61,27 +52,19 @@ def train(
 ) -> None:
     """Train a scenario: labels, model, predictions, baselines, report."""
     opening = _opening(resume, overwrite)
+    from mlc.commands import train as command
+
     overrides = [*(override or []), *([f"train.devices={devices}"] if devices else [])]
-    loaded = load(scenario, overrides)
     if smoke:
-        from mlc.scenario import AUTO
-
-        # A foundation reads all events, and that takes its time.
-        quick = ["model.foundation=null"] if loaded.model.foundation == AUTO else []
-        loaded = load(scenario, [*_SMOKE, *overrides, *quick, f"name={loaded.name}-smoke"])
+        loaded = command.smoke_scenario(scenario, overrides)
         opening = "smoke" if opening == "new" else opening
-    from mlc.commands.outputs import check_run_folder
-
-    check_run_folder(loaded, runs_dir)
+    else:
+        loaded = load(scenario, overrides)
     trace_folders.append(runs_dir / loaded.name)
-    from mlc.report import report_text
-    from mlc.training.peers import one_for_all
-    from mlc.training.supervised import Setting
-    from mlc.training.supervised import train as step
-
-    with one_for_all():
-        report = step(loaded, Setting(runs_dir, opening, interactive=sys.stdout.isatty()), say)
+    report = command.train(loaded, runs_dir, say, opening, interactive=sys.stdout.isatty())
     if report is not None:
+        from mlc.report import report_text
+
         show(report_text(report))
         show(f"\n{runs_dir / loaded.name / 'report.html'}")
 
@@ -103,24 +86,16 @@ def pretrain(
 ) -> None:
     """Make a foundation model from the tables alone, for `model.foundation` of any scenario on them."""
     opening = _opening(resume, overwrite)
-    from mlc.scenario import load_scenario
+    from mlc.commands import pretrain as command
 
     overrides = [*(override or []), *([f"train.devices={devices}"] if devices else [])]
     overrides += [f"pretrain.until={until}"] if until else []
-    loaded = load_scenario(scenario, overrides, tables_suffice=True)
-    if not any(text.startswith("name=") for text in overrides):
-        loaded = load_scenario(scenario, [*overrides, f"name={loaded.name}-foundation"], tables_suffice=True)
-    from mlc.commands.outputs import check_run_folder
-
-    check_run_folder(loaded, runs_dir)
+    loaded = command.foundation_scenario(scenario, overrides)
     trace_folders.append(runs_dir / loaded.name)
-    from mlc.report import foundation_markdown
-    from mlc.training.peers import one_for_all
-    from mlc.training.pretraining import pretrain as step
-
-    with one_for_all():
-        report = step(loaded, runs_dir, opening, say)
+    report = command.pretrain(loaded, runs_dir, say, opening)
     if report is not None:
+        from mlc.report import foundation_markdown
+
         show(foundation_markdown(report))
         show(runs_dir / loaded.name / "report.md")
 
@@ -147,41 +122,23 @@ def evaluate(
     strict: Strict = False,
 ) -> None:
     """The report again, from the saved model and the tables."""
-    from mlc.commands.evaluate import evaluate as step
-    from mlc.commands.evaluate import given_gates
-    from mlc.commands.outputs import check_files, inputs_of_run
+    opened = open_run(run, runs_dir)
+    from mlc.commands import evaluate as command
     from mlc.report import report_text
-    from mlc.run import find_run
 
-    found = find_run(runs_dir, run)
-    runs_dir = found.folder.parent  # the event store lies beside the run, wherever that is
-    trace_folders.append(found.folder)
     gated = gated or gates is not None
-    check_files([*inputs_of_run(found, runs_dir)], runs_dir)
-    evaluation = step(found, runs_dir, say, given_gates(found, gates) if gated else None)
+    evaluation = command.evaluate(opened, say, command.given_gates(opened, gates) if gated else None)
     show(
         json.dumps(evaluation.report, indent=1, ensure_ascii=False)
         if as_json
         else report_text(evaluation.report, split=split)
     )
-    if evaluation.tables_changed:
-        say("the tables have changed since the training: these numbers are of the new ones")
-    else:
-        say(
-            "the same numbers as in training"
-            if evaluation.same
-            else "these numbers differ from those of the training"
-        )
-    if gated:
-        judged = evaluation.report["gates"]
-        for gate in judged:
-            say(f"{'passed' if gate['passed'] else 'FAILED'}: {gate['gate']}: {gate['found']}")
-        if not all(gate["passed"] for gate in judged):
-            raise typer.Exit(1)
+    for line in command.notes(evaluation, gated=gated):
+        say(line)
+    if gated and not all(gate["passed"] for gate in evaluation.report["gates"]):
+        raise typer.Exit(1)
     if strict:
-        from mlc.models.trained import stored_thresholds
-
-        _exit_where_missed(stored_thresholds(found))
+        _exit_where_missed(evaluation.thresholds)
 
 
 @app.command()
@@ -195,28 +152,31 @@ def compare(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Two runs on the test examples that they share: which labels won, lost, or cannot be told apart."""
-    from mlc.commands import compare as step
-    from mlc.run import find_run
-
     if markdown and as_json:
         raise MlcError("--md and --json exclude each other: choose one")
-    compared = step.compare(find_run(runs_dir, first), find_run(runs_dir, second))
+    from mlc.run import find_run
+
+    both = find_run(runs_dir, first), find_run(runs_dir, second)
+    from mlc.commands.compare import compare as compare_runs
+    from mlc.report.comparison import comparison_markdown, comparison_text
+
+    compared = compare_runs(*both)
     if as_json:
         show(json.dumps(compared, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        show(step.markdown(compared) if markdown else "\n".join(step.lines(compared)))
+        show(comparison_markdown(compared) if markdown else comparison_text(compared))
 
 
 @app.command()
 def runs(runs_dir: RunsDir = RUNS, as_json: AsJson = False) -> None:
     """Every run with its headline numbers, the newest first."""
-    from mlc.commands import runs as step
+    from mlc.commands import runs as command
 
-    found = step.list_runs(runs_dir)
+    listed = command.runs(runs_dir)
     if as_json:
-        show(json.dumps([asdict(run) for run in found], indent=1, ensure_ascii=False))
+        show(json.dumps([asdict(run) for run in listed], indent=1, ensure_ascii=False))
     else:
-        show("\n".join(step.lines(found)))
+        show("\n".join(command.lines(listed)))
 
 
 @app.command()
@@ -239,24 +199,17 @@ def thresholds(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Choose the cuts of a run again, without training, and show what to expect of them."""
-    from mlc.commands import thresholds as step
-    from mlc.commands.outputs import check_files, inputs_of_run
-    from mlc.events.preparing import check_ending
-    from mlc.run import find_run
+    opened = open_run(run, runs_dir, out, ".yaml", ".yml")
+    from mlc.commands import thresholds as command
+    from mlc.evaluation.thresholds import threshold_lines
 
     if out is not None:
-        check_ending(out, ".yaml", ".yml")
-    found = find_run(runs_dir, run)
-    runs_dir = found.folder.parent  # the event store lies beside the run, wherever that is
-    if out is not None:
-        check_files([*inputs_of_run(found, runs_dir)], runs_dir, out=out)
-        step.check_replaceable(out)
-    trace_folders.append(found.folder)
-    chosen = step.choose(found, policy, per_label or [])
-    for line in step.lines(chosen):
+        command.check_replaceable(out)
+    chosen = command.thresholds(opened, policy, per_label or [])
+    for line in threshold_lines(chosen):
         show(line)
     if out is not None:
-        step.write_thresholds(chosen, found, out)
+        command.write_thresholds(chosen, opened, out)
         say(f"{out} is written; next: mlc predict {run} --threshold {out}")
     if strict:
         _exit_where_missed(chosen)
@@ -264,7 +217,7 @@ def thresholds(
 
 def _exit_where_missed(thresholds: "Sequence[Threshold]") -> None:
     """End with 1 where `--strict` objects; what the command writes is written by then."""
-    from mlc.commands.thresholds import goals_missed
+    from mlc.evaluation.thresholds import goals_missed
 
     missed = goals_missed(thresholds)
     for line in missed:
@@ -297,45 +250,24 @@ def predict(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Scores and decisions for every entity with history; with a budget, whom to contact for what."""
-    from mlc.commands.outputs import check_files, inputs_of_run
-    from mlc.events.preparing import check_ending
-    from mlc.run import find_run
-
-    check_ending(out, ".parquet", ".csv")
     moment = given_moment(as_of)
-    found = find_run(runs_dir, run)
-    runs_dir = found.folder.parent  # the event store lies beside the run, wherever that is
-    check_files([*inputs_of_run(found, runs_dir)], runs_dir, out=out)
-    trace_folders.append(found.folder)
-    from mlc.commands import predict as step
-    from mlc.commands.thresholds import thresholds_for
+    opened = open_run(run, runs_dir, out, ".parquet", ".csv")
+    from mlc.commands.predict import Request
+    from mlc.commands.predict import predict as score
+    from mlc.evaluation.thresholds import contact_lines, volume_lines
+    from mlc.report.score_tables import formula_warnings, write_scores
 
-    thresholds = thresholds_for(found, threshold)
-    names = [t.name for t in thresholds]
-    if not long:
-        step.check_names(names)
-    predictions = step.predict(found, runs_dir, moment, say)
-    decided_NK = step.decisions(predictions, thresholds)
-    table = (
-        step.long(found, predictions, decided_NK, thresholds)
-        if long
-        else step.wide(found, predictions, decided_NK, thresholds)
-    )
-    picked_NK = step.contacts(found, predictions, thresholds, contact)
-    if picked_NK is not None:
-        table = step.with_contacts(table, picked_NK, names, long=long)
-    step.write_scores(table, out, names)
-    warning = step.formula_warning(table, out)
-    if warning is not None:
-        say(warning)
-    for line in step.volume_lines(thresholds, decided_NK):
+    scored = score(opened, Request(moment, threshold, contact, wide=not long), say)
+    table = scored.long() if long else scored.wide()
+    write_scores(table, out, scored.names)
+    lines = [*formula_warnings(table, out), *volume_lines(scored.thresholds, scored.decisions_NK)]
+    if scored.contacts_NK is not None:
+        lines += contact_lines(scored.thresholds, scored.contacts_NK)
+    for line in lines:
         say(one_line(line))
-    if picked_NK is not None:
-        for line in step.contact_lines(thresholds, picked_NK):
-            say(one_line(line))
     show(out)
     if strict:
-        _exit_where_missed(thresholds)
+        _exit_where_missed(scored.thresholds)
 
 
 @app.command()
@@ -346,17 +278,9 @@ def embed(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """A vector of every entity with history, for other uses: from a foundation model or a trained memory."""
-    from mlc.commands.outputs import check_files, inputs_of_run
-    from mlc.events.preparing import check_ending
-    from mlc.run import find_run
-
-    check_ending(out, ".parquet")
     moment = given_moment(as_of)
-    found = find_run(runs_dir, run)
-    runs_dir = found.folder.parent  # the event store lies beside the run, wherever that is
-    check_files([*inputs_of_run(found, runs_dir)], runs_dir, out=out)
-    trace_folders.append(found.folder)
-    from mlc.commands import embed as step
+    opened = open_run(run, runs_dir, out, ".parquet")
+    from mlc.commands import embed as command
 
-    step.write_vectors(found, step.embed(found, runs_dir, moment, say), out)
+    command.write_vectors(opened, command.embed(opened, moment, say), out)
     show(out)

@@ -23,12 +23,11 @@ from mlc.tables import array_column
 VECTOR = "vector"
 
 
-def embed(run: RunFolder, runs: Path, as_of: datetime | None, say: Say) -> pl.DataFrame:
-    """What the events up to a moment say of every entity that has any; of several networks, to the first.
+def embed(run: RunFolder, as_of: datetime | None, say: Say) -> pl.DataFrame:
+    """Return a vector of every entity with history; of several networks, that of the first.
 
     Args:
         run: A finished run of `mlc pretrain`, or of `mlc train` with a memory.
-        runs: Folder of all runs, for the event store.
         as_of: The cutoff; by default the last observed time.
         say: Receives progress in lines.
 
@@ -41,6 +40,7 @@ def embed(run: RunFolder, runs: Path, as_of: datetime | None, say: Say) -> pl.Da
     """
     vectors_of, most_events = _vectors_of(run)
     vocabulary = stored_vocabulary(run)
+    runs = run.folder.parent
     scenario = scenario_as_trained(run, vocabulary, runs, say)
     keys, inputs = EventTask(scenario, runs, say).inputs_at(as_of)
     batches = input_batches(inputs, vocabulary, most_events)

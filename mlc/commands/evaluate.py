@@ -1,18 +1,21 @@
 """`mlc evaluate`: the report again, from the saved model and the tables."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from mlc.errors import DataError, MlcError, Problem, ScenarioError
+from mlc.evaluation.thresholds import Threshold
 from mlc.events.baselines import check_boosting
 from mlc.events.preparing import Say
 from mlc.events.task import EventTask, Inputs
+from mlc.models.decisions import stored_thresholds
 from mlc.models.model import Model
 from mlc.models.reporting import make_report
-from mlc.models.trained import scenario_as_trained, stored_thresholds
+from mlc.models.trained import scenario_as_trained
 from mlc.run import RunFolder
 from mlc.scenario import GatesSection, with_gates
 from mlc.training.beginning import tables_changed
@@ -27,11 +30,13 @@ class Evaluation:
         tables_changed: Whether the tables are others than those of the training.
         same: Whether every number is that of the training's report, up to a millionth, since the last digits
             of a score depend on the number of threads; gates may have come since.
+        thresholds: Those of the training.
     """
 
     report: dict[str, Any]
     tables_changed: bool
     same: bool
+    thresholds: Sequence[Threshold]
 
 
 def given_gates(run: RunFolder, given: str | None) -> GatesSection:
@@ -77,19 +82,18 @@ def _text_of(path: Path) -> str:
         raise MlcError(Problem("not a text file in UTF-8.", "--gates", str(path))) from None
 
 
-def evaluate(run: RunFolder, runs: Path, say: Say, gates: GatesSection | None = None) -> Evaluation:
+def evaluate(run: RunFolder, say: Say, gates: GatesSection | None = None) -> Evaluation:
     """Score every example again with the saved weights and the stored thresholds.
 
     Args:
         run: A finished run.
-        runs: Folder of all runs, for the event store.
         say: Receives progress in lines.
         gates: Judged in place of those of the run's scenario.
 
     Raises:
         DataError: The tables no longer fit, or give other labels.
     """
-    model = Model.load(run)
+    model, runs = Model.load(run), run.folder.parent
     before = run.read_json("report.json")
     trained_store = run.read_json("run.json", itemgetter("store"))
     scenario = scenario_as_trained(run, model.vocabulary, runs, say)
@@ -107,7 +111,19 @@ def evaluate(run: RunFolder, runs: Path, say: Say, gates: GatesSection | None = 
     same = _same({**report, "gates": None}, {**before, "gates": None})
     # Another place of the same tables gives another fingerprint; their contents tell.
     changed = trained_store != prepared.store.fingerprint and tables_changed(run, scenario)
-    return Evaluation(report, changed, same)
+    return Evaluation(report, changed, same, model.thresholds)
+
+
+def notes(evaluation: Evaluation, *, gated: bool) -> Iterator[str]:
+    """Write whether the numbers are those of the training, and with `gated` how each gate was judged."""
+    if evaluation.tables_changed:
+        yield "the tables have changed since the training: these numbers are of the new ones"
+    elif evaluation.same:
+        yield "the same numbers as in training"
+    else:
+        yield "these numbers differ from those of the training"
+    for gate in evaluation.report["gates"] if gated else ():
+        yield f"{'passed' if gate['passed'] else 'FAILED'}: {gate['gate']}: {gate['found']}"
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -52,8 +52,8 @@ class ListedRun:
     note: str | None = None
 
 
-def list_runs(folder: Path) -> list[ListedRun]:
-    """Every run of a folder, the newest first; a damaged one is listed as such.
+def runs(folder: Path) -> list[ListedRun]:
+    """List every run of a folder, the newest first, damaged ones too.
 
     Raises:
         RunError: There is no such folder.

@@ -1,4 +1,4 @@
-"""The examples as people want to see them: prevalence over time, pairs of labels, wide and long tables."""
+"""The examples as people want to see them: counts, prevalence over time, pairs, wide and long tables."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from mlc.drawing.prevalence import MOST_POINTS, prevalence_points
 from mlc.drawing.text_tables import one_line
 from mlc.errors import MlcError
 from mlc.events.examples import Examples
+from mlc.events.preparing import Prepared, SplitCounts
 from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, TARGETS, UNKNOWN, targets_of
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -60,6 +61,33 @@ def _name_width(names: Sequence[str]) -> int:
 def _shown(name: str, width: int) -> str:
     name = one_line(name)
     return name if len(name) <= width else name[: width - 1] + "…"
+
+
+# ── counts ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def count_lines(names: Sequence[str], splits: Sequence[SplitCounts]) -> Iterator[str]:
+    """Write positives and prevalence of every label in every split, one line per label."""
+    width = max(len("label"), _name_width(names))
+    yield f"{'label':<{width}}" + "".join(f"{counts.split:>22}" for counts in splits)
+    yield f"{'examples':<{width}}" + "".join(f"{counts.examples:>22,}" for counts in splits)
+    for index, name in enumerate(names):
+        cells = [
+            f"{counts.positives[index]:,} {counts.positives[index] / max(counts.examples, 1):>8.2%}"
+            for counts in splits
+        ]
+        yield f"{_shown(name, width):<{width}}" + "".join(f"{cell:>22}" for cell in cells)
+
+
+def funnel_lines(prepared: Prepared) -> Iterator[str]:
+    """Write what each filter removed, then where the cutoffs of each split lie."""
+    for step in prepared.examples.funnel:
+        removed = f"-{step.removed:,}" if step.removed else ""
+        yield f"{removed:>14} {step.kept:>14,}  {step.reason}"
+    for split, (first, last) in prepared.cutoffs.spans.items():
+        count = len(prepared.cutoffs.splits[split])
+        what = f"{count} cutoff{'' if count == 1 else 's'}" if count else "the entities' own cutoffs"
+        yield f"{split}: {what}, {first:%Y-%m-%d} to {last:%Y-%m-%d}"
 
 
 # ── pairs of labels ─────────────────────────────────────────────────────────────────────────────

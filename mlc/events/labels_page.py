@@ -11,7 +11,7 @@ from mlc.drawing.prevalence import Point, prevalence_chart, prevalence_points
 from mlc.drawing.svg import heat_map, seconds, time_axis, timeline
 from mlc.events.examples import Examples
 from mlc.events.preparing import Prepared, SplitCounts, dropped_rows, funnel_line, split_counts
-from mlc.events.tracing import Explanation, timeline_text
+from mlc.events.tracing import Trace, timeline_text
 from mlc.tables import SPLIT, SPLITS, targets_of
 
 _MOST_CHARTS = 200
@@ -19,12 +19,12 @@ _MOST_TOGETHER = 40
 _HISTORY_WINDOWS = 4  # so many windows of history in a timeline
 
 
-def labels_page(prepared: Prepared, explained: Sequence[tuple[str, Explanation]] = ()) -> str:
+def labels_page(prepared: Prepared, traces: Sequence[tuple[str, Trace]] = ()) -> str:
     """The labels of a scenario as one HTML file.
 
     Args:
         prepared: The examples and what they were made of.
-        explained: Label and explanation of each example to show: from `explain_positives`.
+        traces: Label and trace of each example to show: from `trace_positives`.
     """
     scenario, examples = prepared.scenario, prepared.examples
     target, names = scenario.target, examples.labels.names
@@ -41,7 +41,7 @@ def labels_page(prepared: Prepared, explained: Sequence[tuple[str, Explanation]]
         _splits(prepared),
         _over_time(names, points),
         _together(examples),
-        *([_shown_examples(explained)] if explained else []),
+        *([_shown_examples(traces)] if traces else []),
     ]
     return page(f"Labels of {scenario.name}", lead, parts)
 
@@ -139,16 +139,16 @@ def _together(examples: Examples) -> Section:
 # ── examples ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _shown_examples(explained: Sequence[tuple[str, Explanation]]) -> Section:
+def _shown_examples(traces: Sequence[tuple[str, Trace]]) -> Section:
     return Section(
         "Why a target is 1",
         "Random positives, a label as likely as another. Filled dots are events with the label.",
-        [element("div", *_example_cards(explained), class_="grid large")],
+        [element("div", *_example_cards(traces), class_="grid large")],
     )
 
 
-def _example_cards(explained: Sequence[tuple[str, Explanation]]) -> Iterator[Markup]:
-    for label, found in explained:
+def _example_cards(traces: Sequence[tuple[str, Trace]]) -> Iterator[Markup]:
+    for label, found in traces:
         first = found.cutoff - _HISTORY_WINDOWS * max(found.closes - found.opens, timedelta(days=7))
         moments = [moment for moment in found.moments if first <= moment.time <= found.closes]
         rows = [

@@ -8,7 +8,6 @@ from pathlib import Path
 import polars as pl
 
 from mlc.atomic import replacing
-from mlc.errors import MlcError
 from mlc.events.cutoffs import Cutoffs, choose_cutoffs
 from mlc.events.examples import Examples, build_examples
 from mlc.events.labels import LABEL, Labels, label_line, resolve_labels, value_counts
@@ -136,19 +135,6 @@ def split_counts(prepared: Prepared) -> list[SplitCounts]:
         supports = positives.tolist(), known.tolist()
         counts.append(SplitCounts(split, len(moments), first, last, len(chosen), *supports))
     return counts
-
-
-def check_ending(path: Path, *endings: str, option: str = "--out") -> None:
-    """Refuse a result file whose ending does not say what it holds, before anything is computed.
-
-    Raises:
-        MlcError: The ending is another, or a folder is there.
-    """
-    if path.suffix not in endings:
-        found = path.suffix or "it has no ending"
-        raise MlcError(f"{option} {path}: must end in {' or '.join(endings)}, however: {found}")
-    if path.is_dir():
-        raise MlcError(f"{option} {path}: must be a file, however: a folder is there; choose another name")
 
 
 def write_examples(

@@ -44,7 +44,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Trace:
     """An entity at a cutoff.
 
     Attributes:
@@ -70,7 +70,7 @@ class Explanation:
     counts: dict[str, int]
 
 
-def explain(prepared: Prepared, entity: str, cutoff: datetime | None = None) -> Explanation:
+def trace(prepared: Prepared, entity: str, cutoff: datetime | None = None) -> Trace:
     """Find out what set the targets of an entity at a cutoff.
 
     Args:
@@ -84,15 +84,15 @@ def explain(prepared: Prepared, entity: str, cutoff: datetime | None = None) -> 
     row = int(prepared.store.rows(pl.Series([entity]))[0])
     if row < 0:
         raise MlcError(
-            f"--explain {entity}: must be an entity of the tables, however: {_nearest(prepared, entity)}"
+            f"--trace {entity}: must be an entity of the tables, however: {_nearest(prepared, entity)}"
         )
     own = prepared.examples.table[CUTOFF].filter(pl.Series(prepared.examples.rows == row))
     newest = prepared.cutoffs.spans["test"][1] if prepared.cutoffs.shared or own.is_empty() else own[-1]
-    return _explain_row(prepared, row, naive(cutoff) or newest)
+    return _trace_row(prepared, row, naive(cutoff) or newest)
 
 
-def explain_positives(prepared: Prepared, number: int) -> list[tuple[str, Explanation]]:
-    """Random positive (example, label) pairs: the label and the explanation of its example.
+def trace_positives(prepared: Prepared, number: int) -> list[tuple[str, Trace]]:
+    """Random positive (example, label) pairs: the label and the trace of its example.
 
     The same seed gives the same ones; a label is as likely as another, however rare.
     """
@@ -104,7 +104,7 @@ def explain_positives(prepared: Prepared, number: int) -> list[tuple[str, Explan
     for label in rng.permutation(np.resize(known, number)) if len(known) else []:
         example = int(rng.choice(np.flatnonzero(positive_NK[:, label])))
         row = int(prepared.examples.rows[example])
-        found.append((names[label], _explain_row(prepared, row, table[CUTOFF][example])))
+        found.append((names[label], _trace_row(prepared, row, table[CUTOFF][example])))
     return found
 
 
@@ -114,7 +114,7 @@ def _nearest(prepared: Prepared, entity: str) -> str:
     return did_you_mean(entity, [*alike.head(3_000), *ids.head(1_000)])
 
 
-def _explain_row(prepared: Prepared, row: int, cutoff: datetime) -> Explanation:
+def _trace_row(prepared: Prepared, row: int, cutoff: datetime) -> Trace:
     target, names = prepared.scenario.target, prepared.examples.labels.names
     opens, closes = window_of(target, cutoff, target.longest_days)
     events, line = prepared.store.events, prepared.label_line
@@ -149,7 +149,7 @@ def _explain_row(prepared: Prepared, row: int, cutoff: datetime) -> Explanation:
         others = 0 if labels and shared else seen[time] - sum(labels.values())
         return Moment(time, labels, others, [name for name in names if verdicts[name][1] == time])
 
-    return Explanation(
+    return Trace(
         entity=str(prepared.store.entity_ids[row]),
         cutoff=cutoff,
         opens=opens,
@@ -205,11 +205,11 @@ def _split(prepared: Prepared, row: int, cutoff: datetime) -> str | None:
 # ── text ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def timeline_text(found: Explanation, *, history: int = _MOST_HISTORY, label: str | None = None) -> str:
+def timeline_text(found: Trace, *, history: int = _MOST_HISTORY, label: str | None = None) -> str:
     """The timeline as text: history, cutoff, gap, window, what set which label.
 
     Args:
-        found: From `explain`.
+        found: From `trace`.
         history: How many moments of history at most, the newest.
         label: Tell the target of this label only.
     """
@@ -217,7 +217,7 @@ def timeline_text(found: Explanation, *, history: int = _MOST_HISTORY, label: st
     return "\n".join(re.sub(r"[\n\r\t]+", " ", line) for line in _lines(found, history, label))
 
 
-def _lines(found: Explanation, most: int, label: str | None) -> Iterator[str]:
+def _lines(found: Trace, most: int, label: str | None) -> Iterator[str]:
     dates = all(m.time.time() == datetime.min.time() for m in found.moments)
     shown = "%Y-%m-%d" if dates else "%Y-%m-%d %H:%M"
     where = f"{found.split} example" if found.split else "no example of this scenario"
@@ -249,7 +249,7 @@ def _lines(found: Explanation, most: int, label: str | None) -> Iterator[str]:
     yield from _target_lines(found, label, shown)
 
 
-def _between(found: Explanation, after: datetime, until: datetime) -> list[Moment]:
+def _between(found: Trace, after: datetime, until: datetime) -> list[Moment]:
     return [m for m in found.moments if after < m.time <= until]
 
 
@@ -261,7 +261,7 @@ def _moment_text(moment: Moment, shown: str) -> str:
     return f"{moment.time:{shown}}  {'; '.join(parts)}{sets}"
 
 
-def _target_lines(found: Explanation, label: str | None, shown: str) -> Iterator[str]:
+def _target_lines(found: Trace, label: str | None, shown: str) -> Iterator[str]:
     names = [label] if label else list(found.targets)
     width = max(len(name) for name in names)
     for name in names:

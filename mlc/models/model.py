@@ -14,6 +14,7 @@ from mlc.events.vocabulary import Vocabulary
 from mlc.models.batches import ExampleBatches, input_batches
 from mlc.models.blending import blend_notes, blended
 from mlc.models.boosting import Boosting, boosting_scores
+from mlc.models.decisions import stored_calibration, stored_thresholds
 from mlc.models.ensemble import (
     REFIT,
     WEIGHTS,
@@ -24,7 +25,7 @@ from mlc.models.ensemble import (
     save_network,
     score_batches,
 )
-from mlc.models.trained import stored_calibration, stored_thresholds, stored_vocabulary
+from mlc.models.trained import stored_vocabulary
 from mlc.run import RunFolder
 
 NETWORK = "network"

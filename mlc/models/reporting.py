@@ -13,21 +13,16 @@ from mlc.errors import DataError
 from mlc.evaluation.calibration import (
     Calibrator,
     calibrated,
-    entity_folds,
-    fit_calibration,
 )
 from mlc.evaluation.gates import judge
 from mlc.evaluation.thresholds import (
-    PERIODS_A_WINDOW,
-    Threshold,
-    Windows,
-    choose_thresholds,
     decide,
 )
 from mlc.events.baselines import BOOSTING, NO_PROBABILITIES, blends
 from mlc.events.preparing import Prepared
 from mlc.events.slices import slices_of
 from mlc.models.baselines import make_baselines
+from mlc.models.decisions import decide_on_validation
 from mlc.models.model import Model
 from mlc.report import build_report, report_markdown, report_page
 from mlc.report.model_card import model_card
@@ -37,7 +32,6 @@ from mlc.sources import id_expr
 from mlc.tables import (
     CUTOFF,
     ENTITY_ID,
-    MICROSECONDS_PER_DAY,
     RAW_SCORES,
     SCORES,
     SPLIT,
@@ -88,45 +82,6 @@ def write_page(run: RunFolder) -> None:
     made, report = run.read_json("run.json"), run.read_json("report.json")
     shown = report_page(report, examples, predictions, made=made, log=log, scenario=scenario)
     write_text(run / "report.html", shown)
-
-
-def decide_on_validation(
-    scenario: Scenario, names: Sequence[str], examples: pl.DataFrame, raw_NK: np.ndarray
-) -> tuple[list[Calibrator], list[Threshold]]:
-    """Calibration and thresholds from the validation examples.
-
-    Args:
-        scenario: Says how.
-        names: The K labels.
-        examples: All examples.
-        raw_NK: Their scores as the network gives them, in their order.
-    """
-    validation = (examples[SPLIT] == "validation").to_numpy()
-    part, scores_NK = examples.filter(validation), raw_NK[validation]
-    targets_NK, entities_N = targets_of(part), part[ENTITY_ID].rank("dense").to_numpy()
-    calibrators, outside_NK = fit_calibration(
-        scenario.calibration, names, scores_NK, targets_NK, entity_folds(entities_N)
-    )
-    thresholds = choose_thresholds(
-        scenario.thresholds,
-        names,
-        outside_NK,
-        targets_NK,
-        entities_N,
-        cutoffs=max(1, part[CUTOFF].n_unique()),
-        windows=_windows(scenario, examples, calibrated(raw_NK, calibrators)),
-    )
-    return calibrators, thresholds
-
-
-def _windows(scenario: Scenario, examples: pl.DataFrame, scores_NK: np.ndarray) -> Windows:
-    """The examples of training and validation, by half windows."""
-    known = (examples[SPLIT] != "test").to_numpy()
-    part = examples.filter(known)
-    cutoffs_N = part[CUTOFF].cast(pl.Int64).to_numpy()
-    period = scenario.target.longest_days * MICROSECONDS_PER_DAY // PERIODS_A_WINDOW
-    back_N = (cutoffs_N.max(initial=0) - cutoffs_N) // period
-    return Windows(scores_NK[known], targets_of(part), part[ENTITY_ID].rank("dense").to_numpy(), back_N)
 
 
 def model_predictions(

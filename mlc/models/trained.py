@@ -9,37 +9,17 @@ from pathlib import Path
 import polars as pl
 
 from mlc.errors import DataError, Problem, RunError
-from mlc.evaluation.calibration import Calibrator, calibration_from_json
-from mlc.evaluation.thresholds import Threshold, thresholds_from_json
 from mlc.events.labels import resolve_labels, value_counts
 from mlc.events.preparing import Say
 from mlc.events.store import EventStore, open_store
 from mlc.events.unfamiliar import gone_labels, other_id_type, unfamiliar_values
 from mlc.events.vocabulary import FieldRows, Vocabulary
+from mlc.models.decisions import stored_thresholds
 from mlc.models.foundation import Foundation, load_foundation
 from mlc.run import RunFolder, fingerprint_of
 from mlc.scenario import Category, FreeText, Number, Scenario
 from mlc.sources import check_tables, reading
 from mlc.tables import ENTITY_ID
-
-
-def stored_thresholds(run: RunFolder) -> list[Threshold]:
-    """The thresholds that the training chose.
-
-    Raises:
-        RunError: The run is a foundation model, which has no labels.
-    """
-    if "foundation" in run.read_json("model.json"):
-        rule = "must be a run of mlc train, however: it is a foundation model; name it in model.foundation"
-        raise RunError(f"{run.folder} {rule} of a scenario, and train that")
-    thresholds: list[Threshold] = run.read_json("thresholds.json", thresholds_from_json)
-    return thresholds
-
-
-def stored_calibration(run: RunFolder) -> list[Calibrator]:
-    """The maps that make the network's scores probabilities."""
-    calibrators: list[Calibrator] = run.read_json("calibration.json", calibration_from_json)
-    return calibrators
 
 
 def stored_vocabulary(run: RunFolder) -> Vocabulary:

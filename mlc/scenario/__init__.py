@@ -16,6 +16,7 @@ from mlc.scenario.models import (
     Scenario,
 )
 from mlc.scenario.origin import Origin
+from mlc.scenario.policy_text import policy_yaml
 from mlc.scenario.reading import (
     default_name,
     load_scenario,
@@ -155,6 +156,7 @@ __all__ = [
     "expand_environment",
     "load_scenario",
     "memory_bytes",
+    "policy_yaml",
     "portable_yaml",
     "resolved",
     "scenario_schema",

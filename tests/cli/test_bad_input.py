@@ -374,7 +374,7 @@ def test_a_bug_of_ours_leaves_its_trace_in_the_run(shop, mlc, monkeypatch):
 
 
 def test_a_bug_that_cannot_be_written_down_is_shown(shop, mlc, monkeypatch):
-    monkeypatch.setattr("mlc.events.preparing.prepare", lambda *_: 1 / 0)
+    monkeypatch.setattr("mlc.commands.labels.prepare", lambda *_: 1 / 0)
     (shop / "mlc-error.log").mkdir()
     result = mlc("labels", "shop.yaml")
     assert result.code == 3

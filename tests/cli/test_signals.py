@@ -74,7 +74,7 @@ def in_a_finally_block(number: int) -> None:
 def test_a_signal_ends_a_command_with_its_code_wherever_it_arrives(
     mlc, monkeypatch, arrives, number, code, told
 ):
-    monkeypatch.setattr("mlc.commands.runs.list_runs", lambda _: arrives(number))
+    monkeypatch.setattr("mlc.commands.runs.runs", lambda _: arrives(number))
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     result = mlc("runs")
     assert (result.code, result.out, result.err) == (code, "", told)

@@ -240,7 +240,7 @@ train: {{epochs: 1}}
 """
     )
     assert mlc("check", "s.yaml").code == 0
-    told = mlc("labels", "s.yaml", "--explain", "c01")
+    told = mlc("labels", "s.yaml", "--trace", "c01")
     assert "── cutoff" in told.out or "cutoff" in told.out
     listed = mlc("labels", "s.yaml").out
     assert (" periods, " in listed) == ("at:" in examples)

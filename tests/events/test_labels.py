@@ -14,7 +14,7 @@ from mlc.drawing.prevalence import prevalence_points
 from mlc.errors import DataError
 from mlc.events.label_tables import label_pairs, spark
 from mlc.events.preparing import prepare
-from mlc.events.tracing import explain, explain_positives
+from mlc.events.tracing import trace, trace_positives
 from mlc.tables import targets_of
 from tests.support.reference import joined, target
 from tests.support.shop_tables import SCENARIO
@@ -140,7 +140,7 @@ def test_labels_says_pairs_that_come_together(mlc, shop_file):
     grouped=st.booleans(),
 )
 @few
-def test_the_explained_labels_equal_the_targets_of_every_example(rows, gap, times, grouped):
+def test_the_traced_labels_equal_the_targets_of_every_example(rows, gap, times, grouped):
     rows = anchors("ann") + rows
     rule = {"kind": "exists"} if times is None else {"kind": "count_at_least", "times": times}
     value = shop(target={"gap_days": gap, "rule": rule, **({"class_names": GROUPS} if grouped else {})})
@@ -151,7 +151,7 @@ def test_the_explained_labels_equal_the_targets_of_every_example(rows, gap, time
         question = {"gap_days": gap, "window_days": 4, "times": times or 1, "column": "products.department"}
         events = joined(as_events(rows), PRODUCTS, "products", "product", "code")
         for entity, cutoff, split, targets in prepared.examples.table.rows():
-            found = explain(prepared, entity, cutoff)
+            found = trace(prepared, entity, cutoff)
             assert list(found.targets.values()) == list(targets)
             assert found.split == split
             for label, values in groups.items():
@@ -177,7 +177,7 @@ def test_the_explained_labels_equal_the_targets_of_every_example(rows, gap, time
     windows=st.sampled_from([4, [2, 4]]),
 )
 @few
-def test_the_explained_labels_equal_the_targets_for_every_rule_and_window(rows, rule, windows):
+def test_the_traced_labels_equal_the_targets_for_every_rule_and_window(rows, rule, windows):
     value = shop(target={"rule": rule, "window_days": windows, "allow_empty": True})
     with folder() as name:
         write_shop(Path(name), anchors("ann") + rows)
@@ -186,12 +186,12 @@ def test_the_explained_labels_equal_the_targets_for_every_rule_and_window(rows, 
         except DataError:
             return  # no positive target in training: refused, as tests of bad tables show
         for entity, cutoff, _, targets in prepared.examples.table.rows():
-            assert list(explain(prepared, entity, cutoff).targets.values()) == list(targets)
+            assert list(trace(prepared, entity, cutoff).targets.values()) == list(targets)
 
 
-def test_explain_draws_history_cutoff_gap_window_and_what_set_each_label(mlc, tmp_path):
+def test_trace_draws_history_cutoff_gap_window_and_what_set_each_label(mlc, tmp_path):
     path = write_sales(tmp_path / "shop", SCENARIO + "  gap_days: 3\n")
-    result = mlc("labels", path, "--explain", "c05", "--cutoff", "2024-05-01")
+    result = mlc("labels", path, "--trace", "c05", "--cutoff", "2024-05-01")
     assert result.code == 0, result.err
     lines = result.out.splitlines()
     assert lines[0].startswith("c05 · cutoff 2024-05-01 · ")
@@ -207,24 +207,24 @@ def test_explain_draws_history_cutoff_gap_window_and_what_set_each_label(mlc, tm
         assert len(setters) == int(count[1])
 
 
-def test_explain_takes_the_test_cutoff_unless_told_otherwise(mlc, shop_file):
+def test_trace_takes_the_test_cutoff_unless_told_otherwise(mlc, shop_file):
     listed = mlc("labels", shop_file).out
     cutoff = re.search(r"test: 1 cutoff, (\S+)", listed)
     assert cutoff is not None
-    shown = mlc("labels", shop_file, "--explain", "c05").out
+    shown = mlc("labels", shop_file, "--trace", "c05").out
     assert shown.startswith(f"c05 · cutoff {cutoff[1]} · test example")
 
 
 def test_a_window_that_is_not_complete_has_no_targets(mlc, shop_file):
-    result = mlc("labels", shop_file, "--explain", "c05", "--cutoff", "2024-07-15")
+    result = mlc("labels", shop_file, "--trace", "c05", "--cutoff", "2024-07-15")
     assert "no example of this scenario" in result.out
     assert "Dress   ?  the window is not complete: the tables reach to 2024-07-18" in result.out
 
 
 def test_an_unknown_entity_is_told_with_the_nearest(mlc, shop_file):
-    result = mlc("labels", shop_file, "--explain", "c5")
+    result = mlc("labels", shop_file, "--trace", "c5")
     assert result.code == 2
-    assert "--explain c5: must be an entity of the tables, however: did you mean c" in result.err
+    assert "--trace c5: must be an entity of the tables, however: did you mean c" in result.err
 
 
 def test_an_entity_that_is_a_number_is_found_by_its_digits(mlc, tmp_path):
@@ -233,8 +233,8 @@ def test_an_entity_that_is_a_number_is_found_by_its_digits(mlc, tmp_path):
     sales_table = shop_tables()["sales"].with_columns(pl.col("customer").str.slice(1).cast(pl.Int32))
     people = shop_tables()["customers"].with_columns(pl.col("customer").str.slice(1).cast(pl.Int32))
     path = write_sales(tmp_path / "shop", sales=sales_table, customers=people)
-    assert mlc("labels", path, "--explain", "5").out.startswith("5 · cutoff")
-    result = mlc("labels", path, "--explain", "c05")
+    assert mlc("labels", path, "--trace", "5").out.startswith("5 · cutoff")
+    result = mlc("labels", path, "--trace", "c05")
     assert result.code == 2
     assert "must be an entity" in result.err
 
@@ -242,8 +242,8 @@ def test_an_entity_that_is_a_number_is_found_by_its_digits(mlc, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--cutoff", "2024-05-01"), "--cutoff must come with --explain"),
-        (("--explain", "c05", "--cutoff", "May"), "--cutoff: not a date: May. Write 2024-03-31"),
+        (("--cutoff", "2024-05-01"), "--cutoff must come with --trace"),
+        (("--trace", "c05", "--cutoff", "May"), "--cutoff: not a date: May. Write 2024-03-31"),
         (("--out", "labels.csv"), "must end in .parquet"),
     ],
 )
@@ -253,6 +253,12 @@ def test_flags_that_mean_nothing_are_refused(mlc, shop_file, flags, said):
     assert said in result.err
 
 
+def test_the_former_name_of_trace_is_unknown_and_says_so(mlc, shop_file):
+    result = mlc("labels", shop_file, "--explain", "c05")
+    assert result.code == 2
+    assert "--trace" in result.err
+
+
 def test_examples_shows_random_positives_with_what_made_them(mlc, shop_file, tmp_path):
     result = mlc("labels", shop_file, "--examples", 7)
     heads = re.findall(r"^(c\d\d) · cutoff (\S+) · (\w+) example · (\w+)$", result.out, re.MULTILINE)
@@ -260,6 +266,6 @@ def test_examples_shows_random_positives_with_what_made_them(mlc, shop_file, tmp
     assert len(re.findall(r"^  \w+ +1  \d+ events? in the window, set on ", result.out, re.MULTILINE)) == 7
     assert mlc("labels", shop_file, "--examples", 7).out == result.out
     prepared = prepare_at(shop_file, tmp_path)
-    for label, found in explain_positives(prepared, 20):
+    for label, found in trace_positives(prepared, 20):
         assert found.targets[label] == 1
         assert found.split is not None

@@ -11,12 +11,13 @@ import torch
 from scipy.special import expit
 
 from mlc.commands.embed import embed
-from mlc.commands.predict import predict
+from mlc.commands.predict import Request, predict
 from mlc.evaluation.calibration import calibrated
 from mlc.events.preparing import prepare
 from mlc.models.batches import example_batches
 from mlc.models.blending import blended, choose_weight
 from mlc.models.boosting import Boosting, boosting_scores
+from mlc.models.decisions import stored_calibration
 from mlc.models.ensemble import (
     Ensemble,
     Hedge,
@@ -29,7 +30,7 @@ from mlc.models.ensemble import (
 )
 from mlc.models.model import Model
 from mlc.models.network import Network
-from mlc.models.trained import stored_calibration, stored_vocabulary
+from mlc.models.trained import stored_vocabulary
 from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import CUTOFF, ENTITY_ID, RAW_SCORES, SPLIT, array_column, scores_of
@@ -164,7 +165,7 @@ def test_the_scores_of_a_run_are_those_of_the_blend_and_the_report_says_so(runs,
 
 
 def test_predict_with_a_blend_gives_the_scores_of_the_report(runs):
-    predicted = predict(RunFolder(runs / "first"), runs, AS_OF, silent)
+    predicted = predict(RunFolder(runs / "first"), Request(AS_OF), silent).predictions
     told = pl.read_parquet(runs / "first" / "predictions.parquet").filter(pl.col(SPLIT) == "test")
     both = told.join(predicted, on=[ENTITY_ID, CUTOFF], validate="1:1")
     assert both.height == told.height == predicted.height
@@ -192,7 +193,7 @@ def test_without_lightgbm_a_blend_is_an_error_before_anything_is_done(runs, demo
 def test_the_vectors_of_an_ensemble_are_those_of_its_first_network(runs, examples):
     network, _ = load_network(runs / "first")
     first, second = members_of(network)
-    vectors = embed(RunFolder(runs / "first"), runs, AS_OF, silent)["vector"].to_numpy()
+    vectors = embed(RunFolder(runs / "first"), AS_OF, silent)["vector"].to_numpy()
     test = list(examples.in_order())[-1]
     with torch.inference_mode():
         own, other = (member.eval().vectors(test)[-1].numpy() for member in (first, second))
@@ -221,7 +222,7 @@ def test_the_report_knows_nothing_of_the_refit_but_says_that_it_does_not(runs):
 
 def test_predict_uses_the_refitted_weights_and_says_so(runs, examples):
     run, said = RunFolder(runs / "again"), list[str]()
-    predicted = predict(run, runs, AS_OF, said.append)
+    predicted = predict(run, Request(AS_OF), said.append).predictions
     assert (
         "scores are of the refitted weights; report, calibration and thresholds are of the first ones" in said
     )
@@ -236,7 +237,7 @@ def test_predict_uses_the_refitted_weights_and_says_so(runs, examples):
     )
     assert both.height == predicted.height
     np.testing.assert_allclose(scores_of(both), scores_of(both, "scores_right"), atol=1e-6)
-    before = predict(RunFolder(runs / "first"), runs, AS_OF, silent)
+    before = predict(RunFolder(runs / "first"), Request(AS_OF), silent).predictions
     assert np.abs(scores_of(predicted) - scores_of(before)).max() > 1e-3
 
 

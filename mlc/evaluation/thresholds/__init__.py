@@ -20,6 +20,7 @@ from mlc.evaluation.thresholds.deciding import (
     thresholds_to_json,
 )
 from mlc.evaluation.thresholds.drifting import PERIODS_A_WINDOW, Windows
+from mlc.evaluation.thresholds.wording import contact_lines, goals_missed, threshold_lines, volume_lines
 
 __all__ = [
     "NEVER",
@@ -29,12 +30,16 @@ __all__ = [
     "Threshold",
     "Windows",
     "choose_thresholds",
+    "contact_lines",
     "cut_text",
     "cut_value",
     "decide",
+    "goals_missed",
     "label_cut_text",
     "pick_pairs",
     "replace_thresholds",
+    "threshold_lines",
     "thresholds_from_json",
     "thresholds_to_json",
+    "volume_lines",
 ]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlc.commands.outputs import Input, Output, _fits, check_outputs, inputs_of
+from mlc.run.outputs import Input, Output, _fits, check_outputs, inputs_of
 from mlc.scenario import load_scenario
 from tests.support.shop_tables import SCENARIO, shop_tables, snapshot, write_shop
 
@@ -236,7 +236,7 @@ def test_a_path_fits_a_pattern_exactly_when_glob_finds_the_file_there(names, par
 def test_case_counts_only_where_the_file_system_says_so(tmp_path, monkeypatch):
     table = Input("a table", "x.yaml:1", tmp_path / "Sales.parquet")
     check_outputs([table], {"--out": Output(tmp_path / "sales.PARQUET")})
-    monkeypatch.setattr("mlc.commands.outputs._ignores_case", lambda _: True)
+    monkeypatch.setattr("mlc.run.outputs._ignores_case", lambda _: True)
     with pytest.raises(Exception, match="is a table"):
         check_outputs([table], {"--out": Output(tmp_path / "sales.PARQUET")})
     pattern = Input("a table", "x.yaml:1", tmp_path / "*.parquet", pattern=True)

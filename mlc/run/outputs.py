@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mlc.errors import MlcError, Problem
-from mlc.run import RunFolder
+from mlc.run.folder import RunFolder
 from mlc.scenario import AUTO, Iceberg, Scenario, Sql, database_file, database_of, load_scenario
 
 _RUN_FILES = (
@@ -133,6 +133,19 @@ def _pattern_or_path(scenario: Scenario, text: str) -> tuple[Path, bool]:
 
 
 # ── what is written ─────────────────────────────────────────────────────────────────────────────
+
+
+def check_ending(path: Path, *endings: str, option: str = "--out") -> None:
+    """Refuse a result file whose ending does not say what it holds, before anything is computed.
+
+    Raises:
+        MlcError: The ending is another, or a folder is there.
+    """
+    if path.suffix not in endings:
+        found = path.suffix or "it has no ending"
+        raise MlcError(f"{option} {path}: must end in {' or '.join(endings)}, however: {found}")
+    if path.is_dir():
+        raise MlcError(f"{option} {path}: must be a file, however: a folder is there; choose another name")
 
 
 def check_outputs(inputs: Sequence[Input], outputs: Mapping[str, Output]) -> None:
