@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
-from sklearn.isotonic import IsotonicRegression
 
 from mlc.errors import DataError, RunError
 from mlc.tables import UNKNOWN, check_scores_of_labels
@@ -205,6 +204,8 @@ def _fit_label(
 
 def _fit(name: str, method: Method, scores_M: Matrix, targets_M: Matrix) -> Calibrator:
     if method == "isotonic":
+        from sklearn.isotonic import IsotonicRegression  # takes a second to load
+
         edge = 0.5 / (len(scores_M) + 1)  # a share of 0 or 1 would promise what so many examples cannot show
         fitted = IsotonicRegression(y_min=edge, y_max=1 - edge).fit(scores_M.astype(np.float64), targets_M)
         points = fitted.X_thresholds_.tolist(), fitted.y_thresholds_.tolist()

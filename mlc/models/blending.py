@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
 from mlc.errors import DataError
@@ -64,6 +63,8 @@ def choose_weight(
 
     def log_loss(weight: float) -> float:
         return float(np.logaddexp(0.0, signs * (weight * network + (1.0 - weight) * boosted)).mean())
+
+    from scipy.optimize import minimize_scalar  # only training chooses a weight
 
     found = minimize_scalar(log_loss, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-3})
     return round(float(min((0.0, 1.0, float(found.x)), key=log_loss)), 3)

@@ -4,7 +4,9 @@ A learned token stands before the events, so that an example without any has a v
 there. Sequences lie end to end, as in the batch; only attention on a CPU pads, among those of like length.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal, assert_never, cast
 
 import torch
@@ -16,11 +18,6 @@ from mlc.models.batch import Batch, Fields, FieldSizes
 from mlc.models.branches.calendar import CalendarInputs
 from mlc.models.branches.events import EventInputs
 from mlc.models.encoders import FieldEmbedding
-
-try:
-    from torch.nn.attention.varlen import varlen_attn
-except ImportError:  # before torch 2.10
-    varlen_attn = None  # type: ignore[assignment]
 
 HEAD = 32
 """Width of an attention head."""
@@ -348,9 +345,20 @@ def attention(
         Of the shape of the queries.
     """
     # The kernel knows no other types, and no other device.
-    if varlen_attn is not None and query_QHE.is_cuda and query_QHE.dtype in (torch.bfloat16, torch.float16):
+    typed = query_QHE.is_cuda and query_QHE.dtype in (torch.bfloat16, torch.float16)
+    if typed and attention_kernel() is not None:
         return _without_padding(query_QHE, key_XHE, value_XHE, asking_B, asked_B)
     return _in_blocks(query_QHE, key_XHE, value_XHE, asking_B, asked_B)
+
+
+@cache
+def attention_kernel() -> Callable[..., object] | None:
+    """Load torch's attention without padding, which takes seconds; None where torch has none."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:  # before torch 2.10
+        return None
+    return varlen_attn
 
 
 def _without_padding(
@@ -362,8 +370,10 @@ def _without_padding(
 ) -> torch.Tensor:
     ends_Q, ends_X = (functional.pad(lengths_B.cumsum(0), (1, 0)).int() for lengths_B in (asking_B, asked_B))
     longest = int(asking_B.max()), int(asked_B.max())
+    kernel = attention_kernel()
+    assert kernel is not None  # or this is not called
     # Only what all versions since 2.10 take; without more, all of a sequence is visible.
-    found = varlen_attn(query_QHE, key_XHE.contiguous(), value_XHE.contiguous(), ends_Q, ends_X, *longest)
+    found = kernel(query_QHE, key_XHE.contiguous(), value_XHE.contiguous(), ends_Q, ends_X, *longest)
     return cast(torch.Tensor, found)
 
 

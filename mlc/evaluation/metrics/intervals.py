@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit
-from scipy.stats import t as student
+from scipy.special import expit, logit, stdtrit
 
 from mlc.evaluation.metrics.support import Support
 
@@ -321,7 +320,7 @@ def logit_interval(center: float, each_E: Floats, freedom: float) -> Interval:
     spread = float(np.sqrt(np.sum(each_E**2)))
     if freedom < 1 or np.count_nonzero(each_E) < 2 or spread < _NO_SPREAD or not 0.0 < center < 1.0:
         return None
-    reach = float(student.ppf(_TAIL, freedom)) * spread / (center * (1.0 - center))
+    reach = float(stdtrit(freedom, _TAIL)) * spread / (center * (1.0 - center))
     low, high = expit(logit(center) + np.array([-reach, reach]))
     return float(low), float(high)
 
@@ -353,7 +352,7 @@ def difference_interval(
         logits = float(logit(centers[0]) - logit(centers[1]))
         slope = center / logits if abs(logits) > _NO_SPREAD else rates[0]
         each_E = slope * (model.each_E / rates[0] - rival.each_E / rates[1])
-    reach = float(student.ppf(_TAIL, freedom)) * float(np.sqrt(np.sum(each_E**2)))
+    reach = float(stdtrit(freedom, _TAIL)) * float(np.sqrt(np.sum(each_E**2)))
     return around(model.value - rival.value, (center - reach, center + reach))
 
 
@@ -407,7 +406,7 @@ def ratio_interval(
     variance = float(np.sum((parts_E - share * wholes_E) ** 2)) / whole**2
     trials = share * (1.0 - share) / variance if variance > 0.0 else float(np.count_nonzero(wholes_E))
     trials /= 2.0 if new_as_well else 1.0
-    z = float(student.ppf(_TAIL, max(trials - 1.0, 1.0)))
+    z = float(stdtrit(max(trials - 1.0, 1.0), _TAIL))
     trials /= 1.0 + drift * share * (1.0 - share) * trials
     center = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     reach = z / (1 + z**2 / trials) * float(np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)))
