@@ -1,6 +1,6 @@
 """What does each part of the model pay? Switch one at a time, on every set, and print what changes.
 
-    MLC_DATA=… python scripts/bench_ablation.py                              # configs/*.yaml and the demo
+    MLC_DATA=… python scripts/bench_ablation.py         # configs/public/*.yaml and the demo
     MLC_DATA=… python scripts/bench_ablation.py --seeds 2 --variants "model.memory=true" "model.members=4"
     MLC_DATA=… python scripts/bench_ablation.py --write                      # also into DECISIONS.md
 
@@ -40,7 +40,9 @@ SCORES = ("auroc", "ap", "log_loss")
 def main() -> int:
     """Run the command line of this script."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scenarios", nargs="*", type=Path, help="default: configs/*.yaml and the demo")
+    parser.add_argument(
+        "--scenarios", nargs="*", type=Path, help="default: configs/public/*.yaml and the demo"
+    )
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), metavar="KEY=VALUE")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
     parser.add_argument("--cutoffs", type=int, default=1, help="how many test cutoffs, a window apart")

@@ -1,7 +1,7 @@
 """Does pre-training pay? Train on 1, 10 and 100 % of the labelled entities, with a foundation and without.
 
     MLC_DATA=… python scripts/bench_foundation.py                      # three sets, all starts, two seeds
-    MLC_DATA=… python scripts/bench_foundation.py configs/online_retail.yaml --starts scratch head
+    MLC_DATA=… python scripts/bench_foundation.py configs/public/online_retail.yaml --starts scratch head
     MLC_DATA=… python scripts/bench_foundation.py --targets --shares 1 # other targets, the same foundation
 
 Validation and test keep all entities; only the training examples are thinned. The foundation is pre-trained
@@ -113,7 +113,7 @@ def main() -> int:
     """Run the command line of this script."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     sets = ("completejourney", "nycflights13", "purchase_cards")
-    default = [ROOT / "configs" / f"{name}.yaml" for name in sets]
+    default = [ROOT / "configs" / "public" / f"{name}.yaml" for name in sets]
     parser.add_argument("scenarios", nargs="*", type=Path, default=default)
     parser.add_argument("--shares", nargs="+", type=float, default=[0.01, 0.1, 1.0])
     parser.add_argument("--starts", nargs="+", choices=list(STARTS), default=list(STARTS))

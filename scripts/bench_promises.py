@@ -1,7 +1,7 @@
 """Whether a run keeps its word on the test split: promised precision, volumes, the first sentence.
 
-    MLC_DATA=… python scripts/bench_promises.py                           # configs/*.yaml and the demo
-    MLC_DATA=… python scripts/bench_promises.py --runs-dir checked --scenarios configs/nycflights13.yaml
+    MLC_DATA=… python scripts/bench_promises.py               # configs/public/*.yaml and the demo
+    MLC_DATA=… python scripts/bench_promises.py --runs-dir checked --scenarios X.yaml
 
 Each scenario is trained with `precision_at_least: 0.5` for every label; a run that `--runs-dir` holds
 already is taken as it is. Then: of the labels whose goal was promised, how many have a precision on the test
@@ -88,14 +88,16 @@ class Kept:
 def main() -> int:
     """Run the command line of this script."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scenarios", nargs="*", type=Path, help="default: configs/*.yaml and the demo")
+    parser.add_argument(
+        "--scenarios", nargs="*", type=Path, help="default: configs/public/*.yaml and the demo"
+    )
     parser.add_argument("--runs-dir", type=Path, help="keep the runs here; default: a temporary folder")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         runs = (arguments.runs_dir or Path(temporary)).resolve()
         runs.mkdir(parents=True, exist_ok=True)
-        scenarios = arguments.scenarios or [*sorted((ROOT / "configs").glob("*.yaml")), demo(runs)]
+        scenarios = arguments.scenarios or [*sorted((ROOT / "configs" / "public").glob("*.yaml")), demo(runs)]
         print(HEADER, flush=True)
         sound = True
         for scenario in scenarios:

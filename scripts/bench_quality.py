@@ -1,6 +1,6 @@
 """Train scenarios, presets, seeds and test cutoffs, and print one table: the model next to every rival.
 
-    MLC_DATA=… python scripts/bench_quality.py                       # configs/*.yaml and the demo, once
+    MLC_DATA=… python scripts/bench_quality.py  # configs/public/*.yaml and the demo, once
     MLC_DATA=… python scripts/bench_quality.py --seeds 3 --cutoffs 2 --presets small base
     MLC_DATA=… python scripts/bench_quality.py --seeds 3 --set model.foundation=null  # without pre-training
     MLC_DATA=… python scripts/bench_quality.py --write               # also into README.md
@@ -51,7 +51,9 @@ class Trained:
 def main() -> int:
     """Run the command line of this script."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scenarios", nargs="*", type=Path, help="default: configs/*.yaml and the demo")
+    parser.add_argument(
+        "--scenarios", nargs="*", type=Path, help="default: configs/public/*.yaml and the demo"
+    )
     parser.add_argument("--presets", nargs="*", default=["small"])
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
     parser.add_argument("--cutoffs", type=int, default=1, help="how many test cutoffs, a window apart")
@@ -74,9 +76,9 @@ def main() -> int:
 
 
 def scenarios_of(folder: Path) -> list[Path]:
-    """Those of `configs/`, and a generated one."""
+    """Those of `configs/public/`, and a generated one."""
     mlc("demo", str(folder / "demo"), cwd=folder)
-    return [*sorted((ROOT / "configs").glob("*.yaml")), folder / "demo" / "departments_28d.yaml"]
+    return [*sorted((ROOT / "configs" / "public").glob("*.yaml")), folder / "demo" / "departments_28d.yaml"]
 
 
 def between_marks(path: Path, marks: tuple[str, str], table: str) -> None:

@@ -257,7 +257,7 @@ KNOWN = (
 @pytest.mark.skipif(not Path(DATA).is_dir(), reason="$MLC_DATA is not the folder of the real tables")
 @pytest.mark.parametrize("name", REAL)
 def test_the_real_traps_are_told_and_nothing_else(mlc, name):
-    path = ROOT / "configs" / f"{name}.yaml"
+    path = ROOT / "configs" / "public" / f"{name}.yaml"
     result = mlc("check", path, "--json")
     told = [finding["found"] for finding in json.loads(result.out)["findings"]]
     assert result.code == 0
@@ -307,7 +307,7 @@ WALKED_INTO = (
 @pytest.mark.skipif(not Path(DATA).is_dir(), reason="$MLC_DATA is not the folder of the real tables")
 @pytest.mark.parametrize(("name", "old", "new", "trap"), WALKED_INTO, ids=[trap for *_, trap in WALKED_INTO])
 def test_a_scenario_that_walks_into_a_real_trap_is_told(mlc, tmp_path, name, old, new, trap):
-    text = (ROOT / "configs" / f"{name}.yaml").read_text()
+    text = (ROOT / "configs" / "public" / f"{name}.yaml").read_text()
     assert text.count(old) == 1
     text = text.replace(old, new)
     if "description" in new:

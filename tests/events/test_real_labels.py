@@ -16,7 +16,7 @@ from mlc.tables import UNKNOWN, targets_of
 from tests.support.places import ROOT
 from tests.support.small_tables import silent
 
-CONFIGS = ROOT / "configs"
+CONFIGS = ROOT / "configs" / "public"
 DATA = os.environ.get("MLC_DATA", "/nonexistent")
 pytestmark = [
     pytest.mark.real,
