@@ -1,8 +1,8 @@
 """The words of a scenario: one Pydantic model a section, one docstring a field.
 
 The docstring under a field is at once the comment, the JSON schema's description and the entry in
-docs/reference. Families (`Rule`, `Format`, `Encoder`, `Loss`, `Policy`) are unions on `kind`; the code that acts on
-one is a `match` that ends in `assert_never`, so that a forgotten case is a type error.
+docs/reference. Families (`Rule`, `Format`, `Encoder`, `Loss`, `Policy`) are unions on `kind`; the code that
+acts on one is a `match` that ends in `assert_never`, so that a forgotten case is a type error.
 """
 
 from collections.abc import Iterator, Sequence

@@ -11,7 +11,7 @@ from mlc.scenario import Scenario
 from mlc.tables import SPLIT
 
 _CELLS_PER_SECOND_AND_CORE = 85_000
-"""Measured: examples times labels of preset small in training, on 2 cores; configs/public/ of 12 to 30 labels."""
+"""Measured: examples times labels of preset small in training, 2 cores; configs/public/, 12 to 30 labels."""
 _CORES = 8  # more of them hardly help at this width
 
 
