@@ -1,9 +1,12 @@
 """The four tables that everything passes through: names, dtypes and meaning, in one place.
 
-events       one row an event                     `entity_id`, `time`, columns
-examples     one row an (entity, cutoff)          `entity_id`, `cutoff`, `split`, `targets`
-predictions  one row an example                   `entity_id`, `cutoff`, `split`, `scores`, `raw_scores`
-scorecard    one row a (split, label)             support, prevalence, AUROC, …
+events       one row per event                    `entity_id`, `time`, columns
+examples     one row per example                  key, `split`, `targets`
+predictions  one row per example                  key, `split`, `scores`, `raw_scores`
+scorecard    one row per split and label          support, prevalence, AUROC, …
+
+A key identifies an example: `entity_id` and, where the task has one, `cutoff`. A table without cutoffs has
+no such column, and never a null in it: Polars does not join on nulls.
 
 Times are microseconds since 1970 in UTC, or without a zone where the tables have none. Labels have no
 column of their own: `targets` and `scores` are arrays of K, in the order of the class names, which travel in
@@ -49,6 +52,39 @@ def microseconds(moment: datetime) -> int:
     return (moment - datetime(1970, 1, 1)) // timedelta(microseconds=1)
 
 
+def key_columns(table: pl.DataFrame) -> list[str]:
+    """Return the columns that identify an example: the entity and, where the task has one, the cutoff.
+
+    Examples:
+        >>> key_columns(pl.DataFrame({"split": ["test"], "entity_id": [1]}))
+        ['entity_id']
+    """
+    return [name for name in (ENTITY_ID, CUTOFF) if name in table.columns]
+
+
+def split_names(table: pl.DataFrame) -> list[str]:
+    """Return the splits of a table: those its column declares, else those that occur, in their order.
+
+    Examples:
+        >>> split_names(pl.DataFrame({"split": ["fit", "fit", "judge"]}))
+        ['fit', 'judge']
+    """
+    dtype = table.schema[SPLIT]
+    if isinstance(dtype, pl.Enum):
+        return dtype.categories.to_list()
+    return table[SPLIT].unique(maintain_order=True).to_list()
+
+
+def in_split(table: pl.DataFrame, split: str) -> np.ndarray:
+    """Return which examples are in a split, bool, shape (N)."""
+    return (table[SPLIT] == split).to_numpy()
+
+
+def entity_codes(table: pl.DataFrame) -> np.ndarray:
+    """Return a number for the entity of each example, shape (N): the same for all examples of one entity."""
+    return table[ENTITY_ID].rank("dense").to_numpy()
+
+
 def targets_of(examples: pl.DataFrame) -> np.ndarray:
     """The targets as a matrix, uint8, shape (N examples, K labels): 0, 1 or 255 (unknown)."""
     return examples[TARGETS].to_numpy()
@@ -76,7 +112,7 @@ def check_predictions(predictions: pl.DataFrame, examples: pl.DataFrame) -> None
     Raises:
         DataError: Rows are missing, doubled or foreign; a score is NaN or outside [0, 1].
     """
-    keys = [ENTITY_ID, CUTOFF]
+    keys = key_columns(examples)
     doubled = predictions.height - predictions.select(keys).unique().height
     missing = examples.join(predictions, on=keys, how="anti").height
     if doubled or missing or predictions.height != examples.height:

@@ -32,7 +32,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from mlc.evaluation.calibration import calibrated, entity_folds, fit_calibration
-from mlc.evaluation.thresholds import choose_thresholds, cut_value
+from mlc.evaluation.thresholds import choose_thresholds, threshold_value
 from mlc.scenario import Auto, MaxF1, Thresholds
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "thresholds.json"
@@ -133,7 +133,7 @@ def judged(validation: Sample, test: Sample) -> dict[str, tuple[float, float]]:
     }
     for name, policy in (("auto", Auto()), ("max_f1", MaxF1())):
         chosen = choose_thresholds(Thresholds(default=policy), names, scores_NK, targets_NK)
-        cuts[name] = [cut_value(cut.value) for cut in chosen]
+        cuts[name] = [threshold_value(cut.value) for cut in chosen]
     return {
         name: f1_scores(new_NK >= np.array(each, np.float32), truth_NK == 1) for name, each in cuts.items()
     }

@@ -22,7 +22,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from mlc.evaluation.calibration import calibrated, entity_folds, fit_calibration
-from mlc.evaluation.thresholds import choose_thresholds, cut_value
+from mlc.evaluation.thresholds import choose_thresholds, threshold_value
 from mlc.scenario import Auto, Fixed, MaxF1, Policy, PrecisionAtLeast, Thresholds
 
 POPULATION = 400_000
@@ -52,7 +52,7 @@ class Population:
 
     def decided(self, scores: Any, cut: float | None) -> int:
         """How many pass a cut; scores fall along the population."""
-        return int(np.sum(scores >= np.float32(cut_value(cut))))
+        return int(np.sum(scores >= np.float32(threshold_value(cut))))
 
 
 @dataclass
@@ -119,7 +119,7 @@ def row(population: Population, prevalence: float, positives: int, arguments: An
             yes = population.decided(all_scores, cut.value)
             one = found[name]
             one.regret.append(population.f1.max() - (population.f1[yes - 1] if yes else 0.0))
-            decided = all_scores[fresh] >= np.float32(cut_value(cut.value))
+            decided = all_scores[fresh] >= np.float32(threshold_value(cut.value))
             expected = cut.estimate
             if expected is not None and expected.f1 is not None:
                 given = 2 * np.sum(decided & new) / max(1, decided.sum() + new.sum())

@@ -21,7 +21,7 @@ import typer
 
 import mlc.cli  # noqa: F401  importing it registers the commands
 from mlc.cli.arguments import app
-from mlc.report.schema import report_schema
+from mlc.report import report_schema
 from mlc.scenario import scenario_schema
 
 Json = dict[str, Any]

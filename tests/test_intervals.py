@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlc.evaluation.gates import judge
+from mlc.evaluation.gates import Gate, judge
 from mlc.evaluation.metrics import (
     ENOUGH,
     label_differences,
@@ -24,11 +24,12 @@ from mlc.evaluation.metrics import (
     support,
 )
 from mlc.evaluation.thresholds import Threshold
-from mlc.report import build_report, report_markdown, report_text
+from mlc.report import Report
 from mlc.scenario import GatesSection
 from mlc.tables import SPLIT_TYPE, array_column
 from scripts import bench_verdicts
 from tests.support import reference_metrics as reference
+from tests.support.reports import as_markdown, as_text, built
 
 relaxed = settings(deadline=None, max_examples=60)
 SCORES = ("auroc", "ap", "log_loss")
@@ -184,7 +185,7 @@ def rare_report(supports: Any, names: Any, entities: int = 200) -> dict[str, Any
     model, rival = (rows.with_columns(array_column("scores", one)) for one in (first, second))
     cuts = [Threshold(name, 0.5, "fixed") for name in names]
     examples = rows.with_columns(array_column("targets", targets))
-    return build_report("x", names, examples, model, baselines={"recency": rival}, thresholds=cuts)
+    return built("x", names, examples, model, baselines={"recency": rival}, thresholds=cuts)
 
 
 def intervals(value: Any, where: str = "") -> Iterator[tuple[str, float, float, float]]:
@@ -220,7 +221,7 @@ def test_a_verdict_names_the_labels_that_it_does_not_rest_on():
     assert report["judged"]["left_out"] == [{"name": "unicorn", "why": reason}]
     assert report["verdict"].endswith(f"2 of 3 labels judged; not judged: unicorn ({reason}).")
     assert report["trust"]["not_evaluable"] == ["unicorn"]
-    for text in (report_text(report, width=200), report_markdown(report)):
+    for text in (as_text(report, width=200), as_markdown(report)):
         assert f"{reason}: unicorn" in text
         assert "over 2 of 3 labels" in text
         assert "(-)" not in text
@@ -233,15 +234,22 @@ def test_a_verdict_names_the_labels_that_it_does_not_rest_on():
         assert compared["model"] == pytest.approx(np.mean(each))
 
 
+def gates_of(report: dict[str, Any], gates: GatesSection) -> list[Gate]:
+    typed = Report.from_json(report)
+    difference = (typed.baselines["recency"]["test"].difference or {})["ap"]
+    assert difference is not None
+    return judge(gates, typed.test.judged, typed.test.labels, {"recency": difference})
+
+
 def test_a_report_of_rare_labels_alone_says_in_words_why_there_is_no_verdict():
     report = rare_report([1, 2, 9], ["a", "b", "c"])
     assert report["verdict"].startswith(
         "No verdict: for none of the 3 labels do at least 10 entities have a positive and 10 a negative"
     )
-    text = report_text(report, width=200)
+    text = as_text(report, width=200)
     assert "over 3 of 3 labels" in text
     assert "only 9 entities have a positive example: c" in text
-    gates = judge(GatesSection(beats=["recency"], macro_ap=0.1, label_auroc_min=0.5), report)
+    gates = gates_of(report, GatesSection(beats=["recency"], macro_ap=0.1, label_auroc_min=0.5))
     assert [gate.passed for gate in gates] == [False, False, False]
     assert {gate.found for gate in gates} == {
         "undefined: every label has fewer than 10 entities with a positive or with a negative"
@@ -252,7 +260,8 @@ def test_gates_do_not_rest_on_a_label_of_one_positive():
     report = rare_report([86, 40, 1], ["tea", "bread", "unicorn"])
     for label in report["splits"]["test"]["labels"]:
         label["auroc"] = 0.1 if label["name"] == "unicorn" else 0.8
-    [macro, worst, beats] = judge(GatesSection(macro_ap=0.1, label_auroc_min=0.5, beats=["recency"]), report)
+    gates = GatesSection(macro_ap=0.1, label_auroc_min=0.5, beats=["recency"])
+    [macro, worst, beats] = gates_of(report, gates)
     assert macro.found.endswith("over 2 of 3 labels")
     assert worst.passed
     assert worst.found.startswith("0.8000 (tea); 1 not judged")

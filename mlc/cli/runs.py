@@ -129,13 +129,13 @@ def evaluate(
     gated = gated or gates is not None
     evaluation = command.evaluate(opened, say, command.given_gates(opened, gates) if gated else None)
     show(
-        json.dumps(evaluation.report, indent=1, ensure_ascii=False)
+        json.dumps(evaluation.report.to_json(), indent=1, ensure_ascii=False)
         if as_json
         else report_text(evaluation.report, split=split)
     )
     for line in command.notes(evaluation, gated=gated):
         say(line)
-    if gated and not all(gate["passed"] for gate in evaluation.report["gates"]):
+    if gated and not all(gate.passed for gate in evaluation.report.gates or ()):
         raise typer.Exit(1)
     if strict:
         _exit_where_missed(evaluation.thresholds)

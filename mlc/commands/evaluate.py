@@ -16,6 +16,7 @@ from mlc.models.decisions import stored_thresholds
 from mlc.models.model import Model
 from mlc.models.reporting import make_report
 from mlc.models.trained import scenario_as_trained
+from mlc.report import Report
 from mlc.run import RunFolder
 from mlc.scenario import GatesSection, with_gates
 from mlc.training.beginning import tables_changed
@@ -33,7 +34,7 @@ class Evaluation:
         thresholds: Those of the training.
     """
 
-    report: dict[str, Any]
+    report: Report
     tables_changed: bool
     same: bool
     thresholds: Sequence[Threshold]
@@ -108,7 +109,7 @@ def evaluate(run: RunFolder, say: Say, gates: GatesSection | None = None) -> Eva
         )
     part_scores = model.part_scores(model.batches(Inputs.of(prepared)), baselines=True)
     report = make_report(prepared, model, part_scores)
-    same = _same({**report, "gates": None}, {**before, "gates": None})
+    same = _same({**report.to_json(), "gates": None}, {**before, "gates": None})
     # Another place of the same tables gives another fingerprint; their contents tell.
     changed = trained_store != prepared.store.fingerprint and tables_changed(run, scenario)
     return Evaluation(report, changed, same, model.thresholds)
@@ -122,8 +123,8 @@ def notes(evaluation: Evaluation, *, gated: bool) -> Iterator[str]:
         yield "the same numbers as in training"
     else:
         yield "these numbers differ from those of the training"
-    for gate in evaluation.report["gates"] if gated else ():
-        yield f"{'passed' if gate['passed'] else 'FAILED'}: {gate['gate']}: {gate['found']}"
+    for gate in (evaluation.report.gates or ()) if gated else ():
+        yield f"{'passed' if gate.passed else 'FAILED'}: {gate.gate}: {gate.found}"
 
 
 def _same(one: Any, other: Any) -> bool:

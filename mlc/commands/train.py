@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mlc.run import Opening
 from mlc.run.outputs import check_run_folder
 from mlc.scenario import AUTO, Scenario, load_scenario
+
+if TYPE_CHECKING:
+    from mlc.report import Report
 
 _SMOKE = (
     "model.preset=nano",
@@ -38,7 +41,7 @@ def train(
     opening: Opening = "new",
     *,
     interactive: bool = False,
-) -> dict[str, Any] | None:
+) -> "Report | None":
     """Train a scenario and write its run folder.
 
     Args:

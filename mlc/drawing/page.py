@@ -7,11 +7,11 @@ is shown as it is. Drawings are in `svg`.
 
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 
 from markupsafe import Markup, escape
 
+from mlc.drawing.sections import Block, Code, Notes, Section, Table
 from mlc.drawing.text_tables import visible
 
 _VOID = ("meta", "input", "rect", "line", "circle", "polyline")
@@ -55,26 +55,20 @@ def _short(value: object) -> object:
 # ── tables ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def table(
-    head: Sequence[object], rows: Iterable[Sequence[object]], texts: int = 1, **attributes: object
-) -> Markup:
-    """A table that scrolls sideways where it is too wide; its first column stays.
+def html_table(table: Table) -> Markup:
+    """Return a table that scrolls sideways where it is too wide; its first column stays."""
 
-    Args:
-        head: A heading a column.
-        rows: A value a column.
-        texts: So many columns from the left hold text, the others numbers.
-        attributes: Of the table: `class_="sortable"` where the page's script sorts it.
-    """
-
-    def cells(kind: str, values: Sequence[object]) -> Markup:
+    def cells(kind: str, values: Iterable[object]) -> Markup:
         return joined(
-            element(kind, value, class_="text" if at < texts else "number") for at, value in enumerate(values)
+            element(kind, value, class_="text" if at < table.texts else "number")
+            for at, value in enumerate(values)
         )
 
-    body = (element("tr", cells("td", row)) for row in rows)
-    parts = element("thead", element("tr", cells("th", head))), element("tbody", joined(body))
-    return scrolling(element("table", *parts, **attributes))
+    header: list[object] = [*table.header, *([""] if table.shares else [])]
+    bars = [[share_bar(share)] for share in table.shares] or [[] for _ in table.rows]
+    body = (element("tr", cells("td", [*row, *bar])) for row, bar in zip(table.rows, bars, strict=True))
+    parts = element("thead", element("tr", cells("th", header))), element("tbody", joined(body))
+    return scrolling(element("table", *parts, **({"class_": "sortable"} if table.sortable else {})))
 
 
 def share_bar(share: float) -> Markup:
@@ -85,6 +79,18 @@ def share_bar(share: float) -> Markup:
 def scrolling(content: Markup) -> Markup:
     """What may be wider than the screen."""
     return element("div", content, class_="wide", tabindex=0)
+
+
+def _html_block(block: Block) -> Markup:
+    match block:
+        case Table():
+            return html_table(block)
+        case Notes():
+            return joined(element("p", sentence, class_="faint") for sentence in block.sentences)
+        case Code():
+            return element("pre", block.text)
+        case _:
+            return block
 
 
 # ── the shell ───────────────────────────────────────────────────────────────────────────────────
@@ -99,21 +105,6 @@ def legend(names: Sequence[str]) -> Markup:
         ),
         class_="legend",
     )
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of a page.
-
-    Attributes:
-        title: What it is called, also in the list of parts at the top.
-        lead: What it shows and how to read it.
-        content: The thing itself.
-    """
-
-    title: str
-    lead: object
-    content: Sequence[Markup] = ()
 
 
 def page(title: str, lead: object, sections: Sequence[Section] = (), script: str = "") -> str:
@@ -135,7 +126,7 @@ def page(title: str, lead: object, sections: Sequence[Section] = (), script: str
             "section",
             element("h2", part.title),
             element("p", part.lead, class_="lead"),
-            *part.content,
+            *map(_html_block, part.content),
             id=f"part-{at}",
         )
         for at, part in enumerate(sections)

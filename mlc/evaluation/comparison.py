@@ -9,6 +9,7 @@ import polars as pl
 
 from mlc.errors import RunError
 from mlc.evaluation.metrics import (
+    SCORE_NAMES,
     Difference,
     label_differences,
     macro_differences,
@@ -20,7 +21,6 @@ from mlc.tables import CUTOFF, ENTITY_ID, SCORES, TARGETS, UNKNOWN, scores_of, t
 
 SCHEMA = "mlc/compare/2"
 KEYS = [ENTITY_ID, CUTOFF]
-SCORE_NAMES = {"ap": "AP", "auroc": "AUROC", "log_loss": "log-loss"}
 """The scores that are compared, and how they are called in texts."""
 
 Outcome = Literal["better", "worse", "equal", "no_detectable_difference", "undecided", "undefined"]
@@ -157,7 +157,7 @@ def _targets(common: pl.DataFrame, first: Sequence[int], second: Sequence[int]) 
 
 def _scores(both: Sequence[Mapping[str, Any]], found: Mapping[str, Difference]) -> dict[str, Any]:
     """Score → outcome, both values, and the difference with its interval."""
-    entries = {}
+    entries: dict[str, Any] = {}
     for score in SCORE_NAMES:
         # As in the difference, a label is in all three scores or in none.
         one, two = ((each[score] if found[score].value is not None else None) for each in both)

@@ -6,8 +6,9 @@ from datetime import timedelta
 import numpy as np
 from markupsafe import Markup
 
-from mlc.drawing.page import Section, element, legend, page, scrolling, share_bar, table
+from mlc.drawing.page import element, legend, page, scrolling
 from mlc.drawing.prevalence import Point, prevalence_chart, prevalence_points
+from mlc.drawing.sections import Section, Table
 from mlc.drawing.svg import heat_map, seconds, time_axis, timeline
 from mlc.events.examples import Examples
 from mlc.events.preparing import Prepared, SplitCounts, dropped_rows, funnel_line, split_counts
@@ -49,36 +50,29 @@ def labels_page(prepared: Prepared, traces: Sequence[tuple[str, Trace]] = ()) ->
 def _funnel(prepared: Prepared) -> Section:
     steps = prepared.examples.funnel
     whole = max(steps[0].kept, 1)
-    rows = [
-        [
-            step.reason,
-            f"-{step.removed:,}" if step.removed else "",
-            f"{step.kept:,}",
-            share_bar(step.kept / whole),
-        ]
-        for step in steps
-    ]
+    rows = [(step.reason, f"-{step.removed:,}" if step.removed else "", f"{step.kept:,}") for step in steps]
+    shares = [step.kept / whole for step in steps]
     lines = dropped_rows(prepared.store)
     before = (element("p", f"Before that, {line}.", class_="lead") for line in lines)
     return Section(
         "What was left out, and why",
         "An example is an entity at a cutoff.",
-        [table(["", "left out", "kept", ""], rows), *before],
+        [Table(("", "left out", "kept"), rows, shares=shares), *before],
     )
 
 
 def _splits(prepared: Prepared) -> Section:
     splits = split_counts(prepared)
     moments = "; ".join(f"{counts.split} {_cutoffs(counts)}" for counts in splits)
-    head = ["label", *(text for counts in splits for text in (counts.split, "share"))]
-    rows = [["all examples", *(text for counts in splits for text in (f"{counts.examples:,}", ""))]]
+    head = ("label", *(text for counts in splits for text in (counts.split, "share")))
+    rows = [("all examples", *(text for counts in splits for text in (f"{counts.examples:,}", "")))]
     for k, name in enumerate(prepared.examples.labels.names):
         cells = (_support(counts.positives[k], counts.known[k]) for counts in splits)
-        rows.append([name, *(text for cell in cells for text in cell)])
+        rows.append((name, *(text for cell in cells for text in cell)))
     return Section(
         "Support and prevalence",
         f"Examples with the label, and their share of those where it is known. Cutoffs: {moments}.",
-        [table(head, rows)],
+        [Table(head, rows)],
     )
 
 

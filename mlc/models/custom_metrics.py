@@ -15,6 +15,7 @@ import torch
 from torchmetrics import Metric, classification
 
 from mlc.errors import Problem, ScenarioError, did_you_mean
+from mlc.report import MetricScore
 from mlc.tables import UNKNOWN
 
 _PREFIX = "Multilabel"
@@ -57,8 +58,8 @@ def custom_scores(
     scores_NK: np.ndarray,
     decisions_NK: np.ndarray,
     targets_NK: np.ndarray,
-) -> list[dict[str, Any]]:
-    """The metrics of one split.
+) -> list[MetricScore]:
+    """Return the metrics of one split.
 
     Args:
         wanted: Name and options of each, of `check_metrics`.
@@ -66,16 +67,12 @@ def custom_scores(
         decisions_NK: 0 or 1, same shape.
         targets_NK: 0, 1 or 255 (unknown, left out), uint8, same shape.
 
-    Returns:
-        For each `name`, `options`, `value` (a number, a list of one a label that was counted, or None),
-        `labels` (how many were counted) and `undefined` (why there is no value, or None).
-
     Examples:
         >>> scores, targets = np.array([[0.9, 0.2], [0.1, 0.6]]), np.array([[1, 0], [0, 1]], np.uint8)
-        >>> custom_scores([("MultilabelAUROC", {})], scores, scores > 0.5, targets)[0]["value"]
+        >>> custom_scores([("MultilabelAUROC", {})], scores, scores > 0.5, targets)[0].value
         1.0
     """
-    found = []
+    metrics = []
     for name, options in wanted:
         counted_K = np.any(targets_NK != UNKNOWN, axis=0)
         if not _takes_decisions(name, options):
@@ -88,10 +85,8 @@ def custom_scores(
             parts = (matrix[:, counted_K] for matrix in (scores_NK, decisions_NK, targets_NK))
             value = _value(name, options, *parts)
             undefined = "not a finite number" if value is None else None
-        found.append(
-            {"name": name, "options": dict(options), "value": value, "labels": labels, "undefined": undefined}
-        )
-    return found
+        metrics.append(MetricScore(name, dict(options), value, labels, undefined))
+    return metrics
 
 
 def _takes_decisions(name: str, options: Mapping[str, Any]) -> bool:

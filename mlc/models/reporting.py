@@ -14,7 +14,6 @@ from mlc.evaluation.calibration import (
     Calibrator,
     calibrated,
 )
-from mlc.evaluation.gates import judge
 from mlc.evaluation.thresholds import (
     decide,
 )
@@ -24,8 +23,16 @@ from mlc.events.slices import slices_of
 from mlc.models.baselines import make_baselines
 from mlc.models.decisions import decide_on_validation
 from mlc.models.model import Model
-from mlc.report import build_report, report_markdown, report_page
-from mlc.report.model_card import model_card
+from mlc.report import (
+    FunnelStep,
+    MetricScore,
+    Report,
+    ReportInputs,
+    build_report,
+    report_markdown,
+    report_page,
+)
+from mlc.report.card import model_card
 from mlc.run import RunFolder
 from mlc.scenario import Scenario
 from mlc.sources import id_expr
@@ -34,10 +41,11 @@ from mlc.tables import (
     ENTITY_ID,
     RAW_SCORES,
     SCORES,
-    SPLIT,
     TARGETS,
     array_column,
+    in_split,
     scores_of,
+    split_names,
     targets_of,
     with_class_names,
 )
@@ -45,7 +53,7 @@ from mlc.tables import (
 
 def write_report(
     run: RunFolder, prepared: Prepared, model: Model, part_scores: Mapping[str, np.ndarray]
-) -> dict[str, Any]:
+) -> Report:
     """Calibrate and choose thresholds on validation; write predictions, maps, thresholds and report.
 
     Args:
@@ -65,7 +73,7 @@ def write_report(
     model.save_decisions(run)
     write_text(run / "report.md", report_markdown(report))
     write_text(run / "MODEL_CARD.md", model_card(prepared.scenario, report))
-    run.write_json("report.json", report)
+    run.write_json("report.json", report.to_json())
     return report
 
 
@@ -79,7 +87,7 @@ def write_page(run: RunFolder) -> None:
         log = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     with run.reading("scenario.yaml") as path:
         scenario = path.read_text(encoding="utf-8")
-    made, report = run.read_json("run.json"), run.read_json("report.json")
+    made, report = run.read_json("run.json"), run.read_json("report.json", Report.from_json)
     shown = report_page(report, examples, predictions, made=made, log=log, scenario=scenario)
     write_text(run / "report.html", shown)
 
@@ -95,7 +103,7 @@ def model_predictions(
     )
 
 
-def make_report(prepared: Prepared, model: Model, part_scores: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def make_report(prepared: Prepared, model: Model, part_scores: Mapping[str, np.ndarray]) -> Report:
     """The report of a model on the examples.
 
     Args:
@@ -106,40 +114,42 @@ def make_report(prepared: Prepared, model: Model, part_scores: Mapping[str, np.n
     examples, scenario = prepared.examples, prepared.scenario
     predictions = model_predictions(prepared, model, part_scores)
     baselines = make_baselines(prepared, model.parts.get(BOOSTING), part_scores.get(BOOSTING))
-    report = build_report(
-        scenario.name,
-        examples.labels.names,
-        examples.table,
-        predictions,
-        baselines=baselines.predictions,
-        no_probabilities=NO_PROBABILITIES,
-        baseline_notes=[*baselines.notes, *model.notes],
-        missing_baselines=baselines.missing,
-        thresholds=model.thresholds,
-        calibrators=model.calibrators,
-        oracle=oracle_predictions(scenario, examples.table, examples.labels.names),
-        slices=slices_of(prepared),
-        funnel=[asdict(step) for step in examples.funnel],
-        warnings=_warnings(scenario, model.calibrators),
+    return build_report(
+        ReportInputs(
+            scenario=scenario.name,
+            class_names=examples.labels.names,
+            examples=examples.table,
+            predictions=predictions,
+            thresholds=model.thresholds,
+            baselines=baselines.predictions,
+            no_probabilities=NO_PROBABILITIES,
+            baseline_notes=[*baselines.notes, *model.notes],
+            missing_baselines=baselines.missing,
+            calibrators=model.calibrators,
+            oracle=oracle_predictions(scenario, examples.table, examples.labels.names),
+            slices=slices_of(prepared),
+            funnel=[FunnelStep(**asdict(step)) for step in examples.funnel],
+            metrics=_metrics(prepared, model, predictions),
+            gates=scenario.gates,
+            warnings=_warnings(scenario, model.calibrators),
+        )
     )
-    if scenario.metrics:
-        _add_metrics(report, prepared, model, predictions)
-    if scenario.gates:
-        report["gates"] = [asdict(gate) for gate in judge(scenario.gates, report)]
-    return report
 
 
-def _add_metrics(report: dict[str, Any], prepared: Prepared, model: Model, predictions: pl.DataFrame) -> None:
-    """Add the metrics that the scenario names to every split of a report."""
+def _metrics(prepared: Prepared, model: Model, predictions: pl.DataFrame) -> dict[str, list[MetricScore]]:
+    """The metrics that the scenario names, of every split."""
+    wanted, targets = wanted_metrics(prepared.scenario), prepared.examples.table
+    if not wanted:
+        return {}
     from mlc.models.custom_metrics import custom_scores  # torchmetrics takes a second to load
 
-    split, wanted = prepared.examples.table[SPLIT], wanted_metrics(prepared.scenario)
-    targets = prepared.examples.table
-    for name, entry in report["splits"].items():
-        rows = (split == name).to_numpy()
+    scores: dict[str, list[MetricScore]] = {}
+    for name in split_names(targets):
+        rows = in_split(targets, name)
         scores_NK, targets_NK = scores_of(predictions)[rows], targets_of(targets)[rows]
         decisions_NK = decide(scores_NK, model.thresholds)
-        entry["metrics"] = custom_scores(wanted, scores_NK, decisions_NK, targets_NK)
+        scores[name] = custom_scores(wanted, scores_NK, decisions_NK, targets_NK)
+    return scores
 
 
 def wanted_metrics(scenario: Scenario) -> list[tuple[str, dict[str, Any]]]:

@@ -1,16 +1,21 @@
-"""The report: one dict with every number, and two texts and a page that are written from it.
+"""The report: every number of a run, and the pages and texts that are written from it.
 
-`report.json` is the dict, `report.md` is for a pull request, the text for a terminal, `report.html`
-for people. Undefined is null, never NaN and never 0. The first line answers "is it good, and than what".
+`Report` holds the numbers and is `report.json`; `sections` lays them out once, as tables and lists; page,
+Markdown, terminal and model card show those. Undefined is None, never NaN and never 0.
 """
 
-from mlc.report.assembling import SCHEMA, build_report
+from mlc.report.assembling import ReportInputs, build_report
+from mlc.report.contents import FunnelStep, MetricScore, Report
+from mlc.report.foundation import foundation_markdown
 from mlc.report.html import report_page
-from mlc.report.schema import report_schema
-from mlc.report.texts import foundation_markdown, report_markdown, report_text
+from mlc.report.json_form import Json, schema_of
+from mlc.report.texts import report_markdown, report_text
 
 __all__ = [
-    "SCHEMA",
+    "FunnelStep",
+    "MetricScore",
+    "Report",
+    "ReportInputs",
     "build_report",
     "foundation_markdown",
     "report_markdown",
@@ -18,3 +23,15 @@ __all__ = [
     "report_schema",
     "report_text",
 ]
+
+
+def report_schema() -> Json:
+    """Return the JSON schema (2020-12) of `report.json`, of the version that its field `schema` names.
+
+    Examples:
+        >>> report_schema()["properties"]["schema"]
+        {'const': 'mlc/report/2'}
+    """
+    schema = schema_of(Report)
+    title = schema["properties"]["schema"]["const"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from mlc.drawing.text_tables import Row, aligned, escaped, markdown_table
-from mlc.evaluation.comparison import SCORE_NAMES, Outcome
-from mlc.evaluation.metrics import ENOUGH, MARGINS, VERDICT_RULE
+from mlc.evaluation.comparison import Outcome
+from mlc.evaluation.metrics import ENOUGH, MARGINS, SCORE_NAMES, VERDICT_RULE
 from mlc.evaluation.metrics.wording import left_out_rows
 
 
@@ -92,7 +92,7 @@ def _difference(entry: Mapping[str, Any], digits: int = 4) -> str:
 def _notes(compared: Mapping[str, Any]) -> list[str]:
     judged = compared["macro"]["labels_defined"]
     margins = ", ".join(f"±{MARGINS[score]:g} in {shown}" for score, shown in SCORE_NAMES.items())
-    left_out = left_out_rows(compared["labels"])
+    left_out = left_out_rows((label["name"], label["not_judged"]) for label in compared["labels"])
     return [
         f"{0.05 * judged:.1f} of {judged} labels would be called better or worse by chance alone",
         f"equal: the interval lies within {margins}; no detectable difference: it contains 0",

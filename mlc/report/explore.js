@@ -2,8 +2,8 @@
 // Sorts tables and moves thresholds. Written without the two letters that XML reserves.
 
 const number = text => {
-  const found = text.replaceAll(",", "").match(/^[+-]?\d[\d.]*(e[+-]?\d+)?/);
-  return found ? Number(found[0]) : null;
+  const start = text.replaceAll(",", "").match(/^[+-]?\d[\d.]*(e[+-]?\d+)?/);
+  return start ? Number(start[0]) : null;
 };
 
 const compare = (one, other, sign) => {
@@ -39,26 +39,26 @@ const chosen = new Map();
 const yaml = document.querySelector("#thresholds-yaml");
 
 const writeYaml = () => {
-  const lines = [...chosen].map(([label, cut]) => `    ${JSON.stringify(label)}: ${cut}`);
+  const lines = [...chosen].map(([label, value]) => `    ${JSON.stringify(label)}: ${value}`);
   yaml.value = lines.length ? ["thresholds:", "  per_label:", ...lines, ""].join("\n") : "";
 };
 
 const percent = (part, whole) => whole ? `${(100 * part / whole).toFixed(1)}%` : "-";
 
 for (const explorer of document.querySelectorAll(".explorer")) {
-  const told = explorer.dataset;
+  const data = explorer.dataset;
   const [slider, output] = [explorer.querySelector("input"), explorer.querySelector("output")];
-  const cuts = told.cuts.split(" ");
-  const series = name => told[name].split(" ").map(Number);
+  const thresholds = data.thresholds.split(" ");
+  const series = name => data[name].split(" ").map(Number);
   const splits = ["validation", "test"].map((split, at) => ({
     yes: series(`${split}Yes`), hits: series(`${split}Hits`),
-    known: Number(told[`${split}Known`]), positives: Number(told[`${split}Positives`]),
+    known: Number(data[`${split}Known`]), positives: Number(data[`${split}Positives`]),
     cells: explorer.querySelectorAll("tbody tr")[at].cells,
   }));
   const show = () => {
     const at = Number(slider.value);
-    output.value = cuts[at];
-    slider.setAttribute("aria-valuetext", cuts[at]);
+    output.value = thresholds[at];
+    slider.setAttribute("aria-valuetext", thresholds[at]);
     for (const split of splits) {
       const [yes, hits] = [split.yes[at], split.hits[at]];
       const texts = [yes.toLocaleString("en"), percent(yes, split.known), percent(hits, yes),
@@ -68,7 +68,7 @@ for (const explorer of document.querySelectorAll(".explorer")) {
   };
   slider.addEventListener("input", () => {
     show();
-    chosen.set(told.label, cuts[Number(slider.value)]);
+    chosen.set(data.label, thresholds[Number(slider.value)]);
     writeYaml();
   });
   show();

@@ -1,4 +1,4 @@
-"""The report as a page: one HTML file for people, from the dict and the tables of a run."""
+"""The report as a page: one HTML file for people, from the numbers and the tables of a run."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,23 +10,18 @@ import numpy.typing as npt
 import polars as pl
 from markupsafe import Markup
 
-from mlc.drawing.page import Section, element, joined, legend, page, scrolling, share_bar, table
+from mlc.drawing.page import element, joined, legend, page, scrolling
 from mlc.drawing.prevalence import prevalence_chart, prevalence_points
+from mlc.drawing.sections import Block, Section, Table
 from mlc.drawing.svg import Curve, curves, heat_map, number_axis, seconds, time_axis
+from mlc.drawing.text_tables import Row
 from mlc.evaluation.metrics import VERDICT_RULE
-from mlc.evaluation.metrics.wording import judged_text, left_out_rows, macro_text, mean_of
-from mlc.evaluation.thresholds import label_cut_text
-from mlc.report.cells import (
-    competitors,
-    count_text,
-    described,
-    difference_text,
-    number_text,
-    range_text,
-    score_text,
-)
+from mlc.evaluation.metrics.wording import judged_text, left_out_rows, macro_text
+from mlc.report import sections
+from mlc.report.cells import count_text, score_text, size_text
+from mlc.report.contents import JUDGED, Report, SplitReport
 from mlc.report.panels import Scored, label_panel
-from mlc.tables import RAW_SCORES, SCORES, SPLIT, SPLITS, UNKNOWN, Split, scores_of, targets_of
+from mlc.tables import CUTOFF, RAW_SCORES, SCORES, UNKNOWN, in_split, scores_of, split_names, targets_of
 
 Matrix = npt.NDArray[Any]
 
@@ -37,7 +32,7 @@ _FEWEST_EXPECTED = 5  # pairs, for a comparison with what was expected
 
 
 def report_page(
-    report: Mapping[str, Any],
+    report: Report,
     examples: pl.DataFrame,
     predictions: pl.DataFrame,
     *,
@@ -45,33 +40,40 @@ def report_page(
     log: Sequence[Mapping[str, float]],
     scenario: str,
 ) -> str:
-    """One file that loads nothing.
+    """Return one HTML file that loads nothing.
 
     Args:
         report: Of `build_report`, or read back from `report.json`.
-        examples: `entity_id`, `cutoff`, `split`, `targets`.
+        examples: Key, `split` and `targets`.
         predictions: `scores` and `raw_scores` of the examples, in their order.
         made: `run.json`: fingerprints, versions, times.
-        log: A mapping an epoch: `epoch`, losses and scores.
+        log: A mapping per epoch: `epoch`, losses and scores.
         scenario: The scenario as it was given.
     """
-    test = _Part.of(examples, predictions, "test")
-    sections = [
+    test, scored = report.test, _Part.of(examples, predictions, JUDGED)
+    parts = [
         _at_a_glance(report),
-        _labels(report),
-        _panels(report, examples, _Part.of(examples, predictions, "validation"), test),
-        _rivals(report),
-        *_together(report, test),
-        *_backtest(report),
-        *_slices(report),
+        sections.gates(report),
+        sections.labels(test, "Test"),
+        _panels(report, examples, _Part.of(examples, predictions, "validation"), scored),
+        sections.against_baselines(report, JUDGED),
+        sections.log_losses(report, JUDGED),
+        sections.baseline_notes(report),
+        sections.intervals(test, "Test"),
+        sections.promises(test, "Test"),
+        sections.calibration(test, "Test"),
+        *_together(report, scored),
+        _by_cutoff(report),
+        sections.by_slice(report),
         *_training(log),
-        _funnel(report),
-        *_warnings(report),
+        _examples(report),
+        sections.warnings(report),
         _made(made, scenario),
     ]
     script = files("mlc.report").joinpath("explore.js").read_text(encoding="utf-8")
-    begun, colon, rest = report["verdict"].partition(":")
-    return page(report["scenario"], joined([element("strong", begun), colon, rest]), sections, script)
+    begun, colon, rest = report.verdict.partition(":")
+    lead = joined([element("strong", begun), colon, rest])
+    return page(report.scenario, lead, [part for part in parts if not part.empty], script)
 
 
 class _Part:
@@ -81,8 +83,8 @@ class _Part:
         self.scores_NK, self.raw_NK, self.targets_NK = scores_NK, raw_NK, targets_NK
 
     @classmethod
-    def of(cls, examples: pl.DataFrame, predictions: pl.DataFrame, split: Split) -> "_Part":
-        rows = (examples[SPLIT] == split).to_numpy()
+    def of(cls, examples: pl.DataFrame, predictions: pl.DataFrame, split: str) -> "_Part":
+        rows = in_split(examples, split)
         scores_NK, raw_NK = (scores_of(predictions, column)[rows] for column in (SCORES, RAW_SCORES))
         return cls(scores_NK, raw_NK, targets_of(examples)[rows])
 
@@ -93,40 +95,44 @@ class _Part:
 # ── what matters most ───────────────────────────────────────────────────────────────────────────
 
 
-def _at_a_glance(report: Mapping[str, Any]) -> Section:
-    test, trust = report["splits"]["test"], report["trust"]
+def _at_a_glance(report: Report) -> Section:
+    test, trust, mean = report.test, report.trust, report.test.headline
     cards = [
-        _card(title, score_text(mean_of(test)[score]), f"{_interval_words(test, score)}, {judged_text(test)}")
-        for score, title in (("auroc", "Macro AUROC"), ("ap", "Macro average precision"))
+        _card(title, score_text(value), f"{_interval_words(macro_text(value, ends))}, {judged_text(test)}")
+        for title, value, ends in (
+            ("Macro AUROC", mean.auroc, mean.auroc_interval),
+            ("Macro average precision", mean.ap, mean.ap_interval),
+        )
     ]
     kinds = [
-        _card(title, count_text(len(trust[kind])), _listed(trust[kind]))
-        for kind, title in (
-            ("trusted", "Labels that can be trusted"),
-            ("weak", "Weak labels"),
-            ("not_evaluable", "Labels not evaluable"),
+        _card(title, count_text(len(names)), _listed(names))
+        for title, names in (
+            ("Labels that can be trusted", trust.trusted),
+            ("Weak labels", trust.weak),
+            ("Labels not evaluable", trust.not_evaluable),
         )
     ]
     rows = element("div", *cards, class_="cards"), element("div", *kinds, class_="cards")
-    rule = element("p", trust["rule"], class_="faint")
-    return Section("At a glance", f"Test: {described(test)}.", [*rows, rule, *_left_out(test)])
+    rule = element("p", trust.rule, class_="faint")
+    return Section("At a glance", f"Test: {size_text(test)}.", [*rows, rule, *_left_out(test)])
 
 
-def _left_out(test: Mapping[str, Any]) -> list[Markup]:
+def _left_out(test: SplitReport) -> list[Markup]:
     """The labels that no verdict rests on, by reason."""
-    reasons = [element("p", sentence, class_="faint") for sentence in left_out_rows(test["labels"])]
+    rows = left_out_rows((label.name, label.not_judged) for label in test.labels)
+    reasons = [element("p", sentence, class_="faint") for sentence in rows]
     summary = element("summary", f"Labels not judged. {VERDICT_RULE}")
     return [element("details", summary, *reasons)] if reasons else []
 
 
-def _interval_words(test: Mapping[str, Any], score: str) -> str:
-    within = macro_text(test, score).partition("(")[2].removesuffix(")")
+def _interval_words(text: str) -> str:
+    within = text.partition("(")[2].removesuffix(")")
     return within if within.startswith("no") or not within else f"95 % interval {within}"
 
 
-def _card(title: str, number: str, said: object) -> Markup:
-    shown = element("p", number, class_="large-number")
-    return element("figure", element("h3", title), shown, element("p", said, class_="faint"))
+def _card(title: str, number: str, text: object) -> Markup:
+    large = element("p", number, class_="large-number")
+    return element("figure", element("h3", title), large, element("p", text, class_="faint"))
 
 
 def _listed(names: Sequence[str], most: int = 12) -> object:
@@ -139,66 +145,13 @@ def _listed(names: Sequence[str], most: int = 12) -> object:
 # ── labels ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _labels(report: Mapping[str, Any]) -> Section:
-    head = [
-        *("label", "support", "prevalence", "AUROC", "95 %", "AP", "95 %", "AP/prevalence"),
-        *("threshold", "yes", "precision", "promised", "recall", "promised", "kept", "F1"),
-        *("calibration error before", "after"),
-    ]
-    rows = [_label_row(label) for label in report["splits"]["test"]["labels"]]
-    return Section(
-        "Labels",
-        "The test split; a click on a heading sorts. Each threshold was chosen on validation, with a 95 % "
-        "range of precision and recall to expect; kept where neither is below its range on the test.",
-        [table(head, rows, class_="sortable")],
-    )
-
-
-def _label_row(label: Mapping[str, Any]) -> list[str]:
-    return [
-        label["name"],
-        count_text(label["support"]),
-        "-" if label["prevalence"] is None else f"{label['prevalence']:.2%}",
-        score_text(label["auroc"]),
-        range_text(label["auroc_interval"]),
-        score_text(label["ap"]),
-        range_text(label["ap_interval"]),
-        number_text(label["lift"], ".1f"),
-        label_cut_text(label, ".4g"),
-        count_text(label["volume"]),
-        *_promises(label),
-        score_text(label["f1"]),
-        number_text(label.get("calibration_error_before"), ".4f"),
-        number_text(label["calibration_error"], ".4f"),
-    ]
-
-
-def _promises(label: Mapping[str, Any]) -> list[str]:
-    """Precision and recall, each with the range that was promised, and whether the test kept them."""
-    estimate = label["threshold_estimate"] or {}
-    cells, kept = [], []
-    for name in ("precision", "recall"):
-        promised = estimate.get(name)
-        cells += [score_text(label[name]), range_text(promised and (promised["low"], promised["high"]))]
-        if promised and label[name] is not None and label["threshold"] is not None:
-            kept.append(label[name] >= promised["low"])
-    return [*cells, ("yes" if all(kept) else "no") if kept else "-"]
-
-
-def _panels(report: Mapping[str, Any], examples: pl.DataFrame, validation: _Part, test: _Part) -> Section:
-    labels = report["splits"]["test"]["labels"]
+def _panels(report: Report, examples: pl.DataFrame, validation: _Part, test: _Part) -> Section:
+    labels = report.test.labels
     some = f" The first {_MOST_PANELS} of {len(labels):,} labels." if len(labels) > _MOST_PANELS else ""
-    points = prevalence_points(examples)
-    cutoffs = [point.cutoff for point in points]
-    x = time_axis(min(cutoffs), max(cutoffs))
+    prevalences = _prevalences(examples, min(len(labels), _MOST_PANELS))
     panels = (
-        label_panel(
-            label,
-            validation.label(k),
-            test.label(k),
-            prevalence_chart("Prevalence over time", k, points, x, legend(SPLITS)),
-        )
-        for k, label in enumerate(labels[:_MOST_PANELS])
+        label_panel(label, validation.label(k), test.label(k), prevalence)
+        for k, (label, prevalence) in enumerate(zip(labels[:_MOST_PANELS], prevalences, strict=True))
     )
     own = element(
         "div",
@@ -215,46 +168,27 @@ def _panels(report: Mapping[str, Any], examples: pl.DataFrame, validation: _Part
     )
     return Section(
         "Label by label",
-        "Curves are of the test split. Cuts are tried out on validation, where one may choose, next to what "
-        f"the test would have given; for mlc predict --threshold and for the scenario.{some}",
+        "Curves are of the test split. Thresholds are tried out on validation, where one may choose, next to "
+        f"what the test would have given; for mlc predict --threshold and for the scenario.{some}",
         [*panels, own],
     )
 
 
-# ── rivals ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def _rivals(report: Mapping[str, Any]) -> Section:
-    rows = []
-    for name, entry in competitors(report, "test"):
-        cells = []
-        for score, digits in (("ap", 3), ("auroc", 3), ("log_loss", 4)):
-            cells.append(number_text(mean_of(entry)[score], f".{digits}f"))
-            cells.append(difference_text(entry.get("difference", {}).get(score), digits))
-        rows.append([name, *cells])
-    head = [
-        "",
-        "macro AP",
-        "model minus it",
-        "macro AUROC",
-        "model minus it",
-        "macro log-loss",
-        "model minus it",
-    ]
-    notes = [*report["baseline_notes"], *report["missing_baselines"]]
-    return Section(
-        "Against the baselines",
-        f"Means {judged_text(report['splits']['test'])}, and differences over the same labels and test "
-        "examples, with 95 % intervals; a low log-loss is good.",
-        [table(head, rows), *(element("p", note, class_="faint") for note in notes)],
-    )
+def _prevalences(examples: pl.DataFrame, labels: int) -> list[Markup]:
+    """A drawing of the prevalence over time for each of the first labels; empty without cutoffs."""
+    if CUTOFF not in examples.columns:
+        return [Markup()] * labels
+    points = prevalence_points(examples)
+    cutoffs = [point.cutoff for point in points]
+    x, key = time_axis(min(cutoffs), max(cutoffs)), legend(split_names(examples))
+    return [prevalence_chart("Prevalence over time", k, points, x, key) for k in range(labels)]
 
 
 # ── labels that come together ───────────────────────────────────────────────────────────────────
 
 
-def _together(report: Mapping[str, Any], test: _Part) -> list[Section]:
-    every = [label["name"] for label in report["splits"]["test"]["labels"]]
+def _together(report: Report, test: _Part) -> list[Section]:
+    every = [label.name for label in report.test.labels]
     positive_NK = test.targets_NK == 1
     frequent = np.sort(np.argsort(-positive_NK.sum(axis=0), kind="stable")[:_MOST_TOGETHER])
     names = [every[k] for k in frequent.tolist()]
@@ -270,7 +204,7 @@ def _together(report: Mapping[str, Any], test: _Part) -> list[Section]:
     notes = [
         [
             f"{one} and {other}: {both_KK[i, j]:,.0f} have both ({share_KK[i, j]:.1%} of those with {one}); "
-            f"the scores let expect {expected_KK[i, j]:,.0f}"
+            f"expected from the scores: {expected_KK[i, j]:,.0f}"
             for j, other in enumerate(names)
         ]
         for i, one in enumerate(names)
@@ -278,26 +212,27 @@ def _together(report: Mapping[str, Any], test: _Part) -> list[Section]:
     away_KK = np.triu(np.where(expected_KK >= _FEWEST_EXPECTED, (both_KK - expected_KK) / spread_KK, 0), k=1)
     order = np.argsort(-np.abs(away_KK), axis=None, kind="stable")[:_MOST_PAIRS]
     pairs = [
-        [
+        (
             f"{names[i]} & {names[j]}",
             f"{both_KK[i, j]:,.0f}",
             f"{expected_KK[i, j]:,.0f}",
             f"{both_KK[i, j] / expected_KK[i, j]:.2f}",
             f"{away_KK[i, j]:+.1f}",
-        ]
+        )
         for i, j in zip(*np.unravel_index(order, away_KK.shape), strict=True)
         if away_KK[i, j]
     ]
     some = f" The {_MOST_TOGETHER} most frequent labels." if len(names) < len(every) else ""
-    missed = [
+    missed: list[Block] = [
         element("h3", "What the scores miss of it"),
         element(
             "p",
-            "The scores of two labels, multiplied, let expect so many examples with both. Far more say that "
-            "the labels share a cause the model does not see. Distance in standard deviations.",
+            "Expected: the scores of two labels multiplied, added up over the examples. Far more examples "
+            "with both mean that the labels share a cause that the model does not see. Distance in standard "
+            "deviations.",
             class_="lead",
         ),
-        table(["", "examples with both", "expected", "times as many", "distance"], pairs, class_="sortable"),
+        Table(("", "examples with both", "expected", "times as many", "distance"), pairs, sortable=True),
     ]
     return [
         Section(
@@ -315,57 +250,29 @@ def _together(report: Mapping[str, Any], test: _Part) -> list[Section]:
 # ── parts of the test ───────────────────────────────────────────────────────────────────────────
 
 
-def _backtest(report: Mapping[str, Any]) -> list[Section]:
-    periods = report["backtest"]
+def _by_cutoff(report: Report) -> Section:
+    """The scores at one cutoff after the other, drawn above their table."""
+    section, periods = sections.by_cutoff(report), report.backtest
     if not periods:
-        return []
-    moments = [datetime.fromisoformat(period["first"]) for period in periods]
-    x, lines, highest = time_axis(moments[0], moments[-1]), [], 0.0
-    for colour, (score, name) in enumerate((("ap", "macro AP"), ("auroc", "macro AUROC"))):
-        defined = [(moment, p["macro"][score]) for moment, p in zip(moments, periods, strict=True)]
-        points = [(seconds(moment), value) for moment, value in defined if value is not None]
-        notes = [f"{name} {moment:%Y-%m-%d}: {value:.3f}" for moment, value in defined if value is not None]
-        lines.append(Curve(colour, points, notes))
-        highest = max([highest, *(value for _, value in points)])
-    chart = curves("scores over the test cutoffs", lines, x, number_axis(0, highest), (600, 160))
-    rows = [[_moments(period), *_part_cells(period)] for period in periods]
-    return [
-        Section(
-            "Over the test cutoffs",
-            "The same model at one cutoff after the other: does it hold?",
-            [
-                element("figure", chart, legend(["macro AP", "macro AUROC"])),
-                table(["cutoff", *_PART_HEAD], rows),
-            ],
+        return section
+    times = [datetime.fromisoformat(period.first) for period in periods]
+    lines, highest = [], 0.0
+    for colour, (name, scores) in enumerate(
+        (
+            ("macro AP", [period.macro.ap for period in periods]),
+            ("macro AUROC", [period.macro.auroc for period in periods]),
         )
-    ]
-
-
-def _moments(period: Mapping[str, Any]) -> str:
-    first, last = (str(period[end]).removesuffix("T00:00:00") for end in ("first", "last"))
-    return first if first == last else f"{first} to {last}"
-
-
-_PART_HEAD = ("examples", "positives", "macro AP", "macro AUROC", "macro log-loss", "labels defined")
-
-
-def _part_cells(part: Mapping[str, Any]) -> list[str]:
-    macro = part["macro"]
-    scores = score_text(macro["ap"]), score_text(macro["auroc"]), number_text(macro["log_loss"], ".4f")
-    defined = f"{macro['labels_defined']} of {macro['labels']}"
-    return [count_text(part["examples"]), count_text(part["positives"]), *scores, defined]
-
-
-def _slices(report: Mapping[str, Any]) -> list[Section]:
-    tables = []
-    for one in report["slices"]:
-        rows = [[part["value"], *_part_cells(part)] for part in one["parts"]]
-        tables.append(table([one["by"], *_PART_HEAD], rows))
-    lead = (
-        "Test examples told apart by what is known of them. AP rises with the prevalence: compare AUROC "
-        "across rows. Columns of entities tables are added by slices: in the scenario."
-    )
-    return [Section("For whom", lead, tables)] if tables else []
+    ):
+        defined = [(time, value) for time, value in zip(times, scores, strict=True) if value is not None]
+        points = [(seconds(time), value) for time, value in defined]
+        lines.append(
+            Curve(colour, points, [f"{name} {time:%Y-%m-%d}: {value:.3f}" for time, value in defined])
+        )
+        highest = max([highest, *(value for _, value in points)])
+    x, y = time_axis(times[0], times[-1]), number_axis(0, highest)
+    chart = curves("scores over the test cutoffs", lines, x, y, (600, 160))
+    figure = element("figure", chart, legend(["macro AP", "macro AUROC"]))
+    return Section(section.title, section.lead, [figure, *section.content])
 
 
 # ── how it was made ─────────────────────────────────────────────────────────────────────────────
@@ -399,44 +306,21 @@ def _log_chart(title: str, names: Mapping[str, str], log: Sequence[Mapping[str, 
     return element("figure", element("h3", title), chart, legend(list(names.values())))
 
 
-def _funnel(report: Mapping[str, Any]) -> Section:
-    steps = report["funnel"]
-    whole = max([1, *(step["kept"] for step in steps[:1])])
-    rows = [
-        [
-            step["reason"],
-            f"-{step['removed']:,}" if step["removed"] else "",
-            count_text(step["kept"]),
-            share_bar(step["kept"] / whole),
-        ]
-        for step in steps
-    ]
-    splits = [[split, described(entry)] for split, entry in report["splits"].items()]
-    content = [
-        table(["", "left out", "kept", ""], rows),
-        element("h3", "Splits"),
-        table(["", ""], splits, texts=2),
-    ]
-    return Section("Examples", "An example is an entity at a cutoff. What was left out, and why.", content)
-
-
-def _warnings(report: Mapping[str, Any]) -> list[Section]:
-    found = [element("li", warning) for warning in report["warnings"]]
-    return (
-        [Section("Warnings", "What limits how the numbers may be read.", [element("ul", *found)])]
-        if found
-        else []
-    )
+def _examples(report: Report) -> Section:
+    funnel = sections.funnel(report)
+    splits = [(name, size_text(entry)) for name, entry in report.splits.items()]
+    content = [*funnel.content, element("h3", "Splits"), Table(("", ""), splits, texts=2)]
+    return Section(funnel.title, "What was left out on the way to the examples, and why.", content)
 
 
 def _made(made: Mapping[str, Any], scenario: str) -> Section:
-    rows = []
+    rows: list[Row] = []
     for name, value in made.items():
         if isinstance(value, Mapping):
-            rows += [[f"{name}: {key}", str(one)] for key, one in value.items()]
+            rows += [(f"{name}: {key}", str(one)) for key, one in value.items()]
         else:
-            rows.append([name.replace("_", " "), " ".join(value) if isinstance(value, list) else str(value)])
-    shown = element("details", element("summary", "The scenario"), element("pre", scenario))
+            rows.append((name.replace("_", " "), " ".join(value) if isinstance(value, list) else str(value)))
+    given = element("details", element("summary", "The scenario"), element("pre", scenario))
     return Section(
-        "How it was made", "Fingerprints, versions and times.", [table(["", ""], rows, texts=2), shown]
+        "How it was made", "Fingerprints, versions and times.", [Table(("", ""), rows, texts=2), given]
     )

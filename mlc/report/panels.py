@@ -1,6 +1,6 @@
-"""A panel a label: ROC, precision and recall, calibration, scores by class, and cuts to try out."""
+"""A panel per label: ROC, precision and recall, calibration, scores by class, and thresholds to try out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,16 +8,18 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from mlc.drawing.page import element, joined, legend, table
+from mlc.drawing.page import element, html_table, legend
+from mlc.drawing.sections import Table
 from mlc.drawing.svg import Curve, curves, odds_axis, share_axis
-from mlc.evaluation.thresholds import NEVER, cut_text, cut_value
+from mlc.evaluation.thresholds import NEVER, threshold_text, threshold_value
 from mlc.report.cells import count_text, number_text, range_text, score_text
+from mlc.report.contents import LabelReport
 from mlc.tables import UNKNOWN
 
 Matrix = npt.NDArray[Any]
 
 _MOST_POINTS = 100
-_CUTS = 80
+_STEPS = 80
 _GROUPS = 10
 _BINS = 24
 _SQUARE = (300, 220)
@@ -45,14 +47,14 @@ class Scored:
         order_M = np.argsort(-scores_N[known_N], kind="stable")
         return cls(scores_N[known_N][order_M], raw_N[known_N][order_M], targets_N[known_N][order_M])
 
-    def counts(self, cuts_C: Matrix) -> tuple[Matrix, Matrix]:
-        """How many scores reach each cut, and how many of these are positive."""
-        yes_C = len(self.scores_M) - np.searchsorted(self.scores_M[::-1], cuts_C, side="left")
+    def counts(self, thresholds_C: Matrix) -> tuple[Matrix, Matrix]:
+        """Return how many scores reach each threshold, and how many of these are positive."""
+        yes_C = len(self.scores_M) - np.searchsorted(self.scores_M[::-1], thresholds_C, side="left")
         return yes_C, np.concatenate([[0], np.cumsum(self.targets_M, dtype=np.int64)])[yes_C]
 
 
-def label_panel(label: Mapping[str, Any], validation: Scored, test: Scored, prevalence: Markup) -> Markup:
-    """All that is known of one label.
+def label_panel(label: LabelReport, validation: Scored, test: Scored, prevalence: Markup) -> Markup:
+    """Return all that is known of one label.
 
     Args:
         label: Its row of the report's test split.
@@ -60,43 +62,43 @@ def label_panel(label: Mapping[str, Any], validation: Scored, test: Scored, prev
         test: Its scores there.
         prevalence: Drawing of its prevalence over time.
     """
-    name = label["name"]
-    told = f"{name}: {count_text(label['support'])} positives"
-    if label["ap"] is not None:
-        told += f", AUROC {score_text(label['auroc'])} ({range_text(label['auroc_interval'])})"
-        told += f", AP {score_text(label['ap'])} ({range_text(label['ap_interval'])})"
+    name = label.name
+    summary = f"{name}: {count_text(label.support)} positives"
+    if label.ap is not None:
+        summary += f", AUROC {score_text(label.auroc)} ({range_text(label.auroc_interval)})"
+        summary += f", AP {score_text(label.ap)} ({range_text(label.ap_interval)})"
     charts = [*_ranking(label, test), *_calibration(label, test), *_histogram(name, test), prevalence]
     grid = element("div", *charts, class_="grid")
-    return element("details", element("summary", told), grid, _explorer(label, validation, test))
+    return element("details", element("summary", summary), grid, _explorer(label, validation, test))
 
 
 # ── ROC, precision and recall ───────────────────────────────────────────────────────────────────
 
 
-def _ranking(label: Mapping[str, Any], test: Scored) -> list[Markup]:
+def _ranking(label: LabelReport, test: Scored) -> list[Markup]:
     positives = int(test.targets_M.sum())
     negatives = len(test.targets_M) - positives
     if not positives or not negatives:
         return []
-    cuts_C = _spread(test)
-    yes_C, hits_C = test.counts(cuts_C)
+    thresholds_C = _spread(test)
+    yes_C, hits_C = test.counts(thresholds_C)
     roc = np.stack([(yes_C - hits_C) / negatives, hits_C / positives], axis=1).tolist()
     pr = np.stack([hits_C / positives, hits_C / np.maximum(yes_C, 1)], axis=1).tolist()
     prevalence = positives / len(test.targets_M)
-    at, right = test.counts(np.array([cut_value(label["threshold"])], np.float32))
+    at, right = test.counts(np.array([threshold_value(label.threshold)], np.float32))
     yes, hits = int(at[0]), int(right[0])
-    note = f"cut {cut_text(label['threshold'])}: {yes:,} yes, {hits:,} right"
+    note = f"threshold {threshold_text(label.threshold)}: {yes:,} yes, {hits:,} right"
     roc_mark, pr_mark = [], []
-    if yes and label["threshold_policy"] != "top_k":
+    if yes and label.threshold_policy != "top_k":
         roc_mark = [Curve(1, [((yes - hits) / negatives, hits / positives)], [note])]
         pr_mark = [Curve(1, [(hits / positives, hits / yes)], [note])]
     chance = Curve(3, [(0.0, 0.0), (1.0, 1.0)])
     level = Curve(3, [(0.0, prevalence), (1.0, prevalence)])
-    name = label["name"]
+    name = label.name
     return [
         _figure(
             "ROC",
-            "Share of the negatives passed (across) and of the positives found (up). Grey: chance. "
+            "Share of the negatives passed (across) and of the positives reached (up). Grey: chance. "
             "Dot: the threshold.",
             curves(f"ROC of {name}", [chance, Curve(0, [(0, 0), *roc]), *roc_mark], _WHOLE, _WHOLE, _SQUARE),
         ),
@@ -111,7 +113,7 @@ def _ranking(label: Mapping[str, Any], test: Scored) -> list[Markup]:
 
 
 def _spread(scored: Scored) -> Matrix:
-    """Cuts at equal steps of the positives, of the negatives, and of the log of the rank; falling."""
+    """Thresholds at equal steps of the positives, of the negatives, and of the log of the rank; falling."""
     positive_M = scored.targets_M == 1
     share = _MOST_POINTS // 3
     ranks = [
@@ -125,12 +127,12 @@ def _spread(scored: Scored) -> Matrix:
 # ── calibration ─────────────────────────────────────────────────────────────────────────────────
 
 
-def _calibration(label: Mapping[str, Any], test: Scored) -> list[Markup]:
+def _calibration(label: LabelReport, test: Scored) -> list[Markup]:
     if not len(test.targets_M):
         return []
     after, before = _groups(test.scores_M, test.targets_M), _groups(test.raw_M, test.targets_M)
     drawn = [(0, "after", after)]
-    if "calibration" in label and label["calibration"] != "none":
+    if label.calibration not in (None, "none"):
         drawn.insert(0, (1, "before", before))
     highest = max(max(point) for _, _, points in drawn for point in points)
     axis = share_axis(max(highest, 1e-4))
@@ -138,14 +140,14 @@ def _calibration(label: Mapping[str, Any], test: Scored) -> list[Markup]:
     for colour, when, points in drawn:
         notes = [f"{when}: mean score {score:.2%}, positive {share:.2%}" for score, share in points]
         lines.append(Curve(colour, points, notes))
-    said = f"Calibration error {number_text(label['calibration_error'], '.4f')}"
+    error = f"Calibration error {number_text(label.calibration_error, '.4f')}"
     if len(drawn) > 1:
-        said += f", {number_text(label['calibration_error_before'], '.4f')} before ({label['calibration']})"
+        error += f", {number_text(label.calibration_error_before, '.4f')} before ({label.calibration})"
     return [
         _figure(
             "Calibration",
-            f"Mean score (across) and share of positives (up) in {_GROUPS} groups of equal size. {said}.",
-            curves(f"calibration of {label['name']}", lines, axis, axis, _SQUARE),
+            f"Mean score (across) and share of positives (up) in {_GROUPS} groups of equal size. {error}.",
+            curves(f"calibration of {label.name}", lines, axis, axis, _SQUARE),
             ["after", "before"] if len(drawn) > 1 else [],
         )
     ]
@@ -192,25 +194,25 @@ def _log_odds(scores_M: Matrix) -> Matrix:
     return np.log(safe_M / (1 - safe_M))
 
 
-# ── cuts to try out ─────────────────────────────────────────────────────────────────────────────
+# ── thresholds to try out ─────────────────────────────────────────────────────────────────────────────
 
 
-def _explorer(label: Mapping[str, Any], validation: Scored, test: Scored) -> Markup:
-    """A slider over cuts; what each gives stands in the attributes, for the page's script."""
-    name = label["name"]
+def _explorer(label: LabelReport, validation: Scored, test: Scored) -> Markup:
+    """A slider over thresholds; what each gives is in the attributes, for the page's script."""
+    name = label.name
     both = np.concatenate([validation.scores_M, test.scores_M])
     if not len(both):
         return Markup()
-    shares = np.concatenate([np.geomspace(1 / len(both), 1, _CUTS // 2), np.linspace(0, 1, _CUTS // 2)])
+    shares = np.concatenate([np.geomspace(1 / len(both), 1, _STEPS // 2), np.linspace(0, 1, _STEPS // 2)])
     near = np.quantile(both, 1 - np.unique(shares))
-    chosen = np.float32(cut_value(label["threshold"]))
-    rounded = np.array([float(f"{cut:.3g}") for cut in near.tolist()], np.float32)
-    cuts_C = np.unique(np.append(rounded, chosen))[::-1]
+    chosen = np.float32(threshold_value(label.threshold))
+    rounded = np.array([float(f"{value:.3g}") for value in near.tolist()], np.float32)
+    thresholds_C = np.unique(np.append(rounded, chosen))[::-1]
     counted = {
         word: " ".join(map(str, values.tolist()))
         for split, scored in (("validation", validation), ("test", test))
         for word, values in zip(
-            (f"data_{split}_yes", f"data_{split}_hits"), scored.counts(cuts_C), strict=True
+            (f"data_{split}_yes", f"data_{split}_hits"), scored.counts(thresholds_C), strict=True
         )
     }
     sizes = {
@@ -222,29 +224,29 @@ def _explorer(label: Mapping[str, Any], validation: Scored, test: Scored) -> Mar
         "input",
         type="range",
         min=0,
-        max=len(cuts_C) - 1,
+        max=len(thresholds_C) - 1,
         step=1,
-        value=int(np.flatnonzero(cuts_C == chosen)[0]),
+        value=int(np.flatnonzero(thresholds_C == chosen)[0]),
         aria_label=f"threshold of {name}",
         autocomplete="off",
     )
-    rows = [[split, "", "", "", ""] for split in ("validation", "test")]
+    rows = [(split, "", "", "", "") for split in ("validation", "test")]
     return element(
         "div",
         element("h3", "Try a threshold: ", element("output")),
         slider,
-        table(["", "yes", "share of yes", "precision", "recall"], rows),
+        html_table(Table(("", "yes", "share of yes", "precision", "recall"), rows)),
         class_="explorer",
         data_label=name,
-        data_cuts=" ".join(
-            NEVER if np.isinf(cut) else f"{cut:.9g}" if cut == chosen else f"{cut:.3g}"
-            for cut in cuts_C.tolist()
+        data_thresholds=" ".join(
+            NEVER if np.isinf(value) else f"{value:.9g}" if value == chosen else f"{value:.3g}"
+            for value in thresholds_C.tolist()
         ),
         **counted,
         **sizes,
     )
 
 
-def _figure(title: str, said: str, drawing: Markup, names: Sequence[str] = ()) -> Markup:
-    keys = [legend(names)] if names else []
-    return element("figure", element("h3", title), drawing, joined(keys), element("p", said, class_="faint"))
+def _figure(title: str, caption: str, drawing: Markup, names: Sequence[str] = ()) -> Markup:
+    below = [*([legend(names)] if names else []), element("p", caption, class_="faint")]
+    return element("figure", element("h3", title), drawing, *below)

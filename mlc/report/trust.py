@@ -1,9 +1,9 @@
 """Which labels can be trusted: by their support and intervals on the test split, and a rule one can read."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from mlc.evaluation.metrics import ENOUGH
+from mlc.evaluation.metrics import ENOUGH, LabelScore
+from mlc.report.contents import Trust
 
 _MANY = 30  # entities with a positive, for trust
 _LEAST_AUROC = 0.6
@@ -15,30 +15,24 @@ TRUST_RULE = (
 )
 
 
-def trust(labels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The labels of the test split by how far one can rely on them.
-
-    Args:
-        labels: The rows of the report's test split.
-
-    Returns:
-        `rule` in words, and the names under `trusted`, `weak` and `not_evaluable`.
+def trust(labels: Sequence[LabelScore]) -> Trust:
+    """Return the labels of the test split by how far one can rely on them.
 
     Examples:
-        >>> label = {"name": "Dress", "positive_entities": 40, "not_judged": None, "prevalence": 4 / 9}
-        >>> sure = {"auroc_interval": [0.7, 0.8], "ap_interval": [0.5, 0.6]}
-        >>> trust([label | sure, label | {"not_judged": "no example"}])["not_evaluable"]
+        >>> from mlc.evaluation.metrics import LabelScore
+        >>> label = LabelScore("Dress", 0, 0, *[None] * 6, "no example", not_judged="no example")
+        >>> trust([label]).not_evaluable
         ['Dress']
     """
-    found: dict[str, Any] = {"rule": TRUST_RULE, "trusted": [], "weak": [], "not_evaluable": []}
+    kinds: dict[str, list[str]] = {"trusted": [], "weak": [], "not_evaluable": []}
     for label in labels:
-        found[_kind(label)].append(label["name"])
-    return found
+        kinds[_kind(label)].append(label.name)
+    return Trust(rule=TRUST_RULE, **kinds)
 
 
-def _kind(label: Mapping[str, Any]) -> str:
-    if label["not_judged"]:
+def _kind(label: LabelScore) -> str:
+    if label.not_judged:
         return "not_evaluable"
-    auroc, ap = label["auroc_interval"], label["ap_interval"]
-    sure = auroc is not None and auroc[0] > _LEAST_AUROC and ap is not None and ap[0] > label["prevalence"]
-    return "trusted" if sure and label["positive_entities"] >= _MANY else "weak"
+    auroc, ap, prevalence = label.auroc_interval, label.ap_interval, label.prevalence or 0.0
+    sure = auroc is not None and auroc[0] > _LEAST_AUROC and ap is not None and ap[0] > prevalence
+    return "trusted" if sure and label.positive_entities >= _MANY else "weak"

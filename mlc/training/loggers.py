@@ -1,13 +1,14 @@
 """Where a training writes its curves beside `log.jsonl`: Lightning's own loggers, imported when wanted."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any, assert_never
+from typing import assert_never
 
 from pytorch_lightning.loggers import CSVLogger, Logger
 
 from mlc.errors import ScenarioError
+from mlc.evaluation.metrics import MeanScore
 from mlc.run import RunFolder
 from mlc.scenario import LoggerName, Scenario, resolved
 
@@ -81,17 +82,16 @@ def _logger(name: LoggerName, scenario: Scenario, run: RunFolder) -> Logger:
             assert_never(unreachable)
 
 
-def log_report(loggers: Sequence[Logger], report: Mapping[str, Any], steps: int) -> None:
+def log_scores(loggers: Sequence[Logger], macro: MeanScore, steps: int) -> None:
     """Write the headline numbers of the test split, so that runs can be sorted by them.
 
     Args:
         loggers: Of the training.
-        report: Of `build_report`.
+        macro: Means over the labels of the test split.
         steps: How many the training took: where on the axis to put them.
     """
-    macro = report["splits"]["test"]["macro"]
-    scores = {f"test_macro_{score}": macro[score] for score in ("auroc", "ap", "log_loss")}
-    defined = {name: value for name, value in scores.items() if value is not None}
+    scores = {"auroc": macro.auroc, "ap": macro.ap, "log_loss": macro.log_loss}
+    defined = {f"test_macro_{name}": value for name, value in scores.items() if value is not None}
     for logger in loggers:
         logger.log_metrics(defined, step=steps)
         logger.finalize("success")

@@ -40,6 +40,7 @@ from mlc.models.model import NETWORK, Model, Part, mix_weights
 from mlc.models.network import NetworkSpec
 from mlc.models.reporting import wanted_metrics, write_page, write_report
 from mlc.models.trained import Start
+from mlc.report import Report
 from mlc.run import Opening, RunFolder, fingerprint_of, finish_run, run_folder_for, start_run
 from mlc.scenario import Bce, Scenario, TrainSection
 from mlc.tables import (
@@ -59,7 +60,7 @@ from mlc.training.divergence import DivergedError, naming
 from mlc.training.fitting import make_trainer, read_checkpoint, run_trainer
 from mlc.training.frozen import FrozenMemory
 from mlc.training.hedging import choose_hedge, keep_hedge
-from mlc.training.loggers import check_loggers, log_report, open_loggers
+from mlc.training.loggers import check_loggers, log_scores, open_loggers
 from mlc.training.module import Classifier, monitored
 from mlc.training.ranks import is_rank_zero, own_run, rank_zero_first, shared_run
 from mlc.training.refit import UpTo, all_for_training
@@ -86,7 +87,7 @@ class Setting:
     interactive: bool = False
 
 
-def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | None:
+def train(scenario: Scenario, setting: Setting, say: Say) -> Report | None:
     """Train a scenario and write its run folder.
 
     Args:
@@ -109,7 +110,7 @@ def train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | No
         return _train(scenario, setting, say)
 
 
-def _train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | None:
+def _train(scenario: Scenario, setting: Setting, say: Say) -> Report | None:
     """Train while no other process works on the run."""
     begun = time.monotonic()
     with rank_zero_first():
@@ -147,7 +148,7 @@ def _train(scenario: Scenario, setting: Setting, say: Say) -> dict[str, Any] | N
             "parameters": sum(p.numel() for p in network.parameters()),
         },
     )
-    log_report(trainer.loggers, report, trainer.global_step)
+    log_scores(trainer.loggers, report.test.macro, trainer.global_step)
     write_page(run)
     return report
 

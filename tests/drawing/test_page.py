@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mlc.drawing.page import Section, element, page, table
+from mlc.drawing.page import element, page
+from mlc.drawing.sections import Section, Table
 from mlc.drawing.svg import seconds, share_axis, time_axis
 from tests.support.shop_tables import SCENARIO, shop_tables
 from tests.support.shop_tables import write_shop as write_sales
@@ -33,7 +34,7 @@ def words(node):
 
 @given(st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"])))
 def test_any_text_comes_back_as_it_was(text):
-    part = Section(text, text, [table([text, ""], [[text, element("i", title=text)]])])
+    part = Section(text, text, [Table((text, ""), [(text, element("i", title=text))])])
     found = tree(page(text, text, [part]))
     assert [words(node) for node in found.iter() if node.tag in ("title", "h1", "h2", "td")][:4] == [text] * 4
     assert [node.attrib["title"] for node in found.iter("i")] == [text]

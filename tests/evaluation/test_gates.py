@@ -8,27 +8,30 @@ from typing import Any
 import pytest
 
 from mlc.evaluation.gates import judge
+from mlc.evaluation.metrics import Difference, LabelScore, MeanScore
 from mlc.scenario import GatesSection
 from tests.support.scenario_texts import problems_of, shortest
 
 NAME = "departments_28d"
 
 
-def report(
+def given(
     macro: Any = (0.3, 0.7, 0.2), aurocs: Any = (0.6, None, 0.9), difference: Any = (0.1, 0.02, 0.2)
-) -> dict[str, Any]:
-    labels = [
-        {"name": f"l{index}", "auroc": auroc, "not_judged": None if auroc else "no positive example"}
-        for index, auroc in enumerate(aurocs)
-    ]
-    means = dict(zip(("ap", "auroc", "log_loss"), macro, strict=True))
-    test = {"judged": {**means, "labels_defined": 2, "labels": 3}, "labels": labels}
-    found = dict(zip(("value", "low", "high"), difference, strict=True)) | {"labels": 2}
-    return {"splits": {"test": test}, "baselines": {"recency": {"test": {"difference": {"ap": found}}}}}
+) -> tuple[Any, ...]:
+    """Means, labels and differences of a test split."""
+    ap, auroc, log_loss = macro
+    labels = [_label(f"l{index}", value) for index, value in enumerate(aurocs)]
+    value, low, high = difference
+    return MeanScore(auroc, ap, log_loss, 2, 3), labels, {"recency": Difference(value, low, high, 2)}
+
+
+def _label(name: str, auroc: float | None) -> LabelScore:
+    why = None if auroc else "no positive example"
+    return LabelScore(name, 9, 3, 0.3, auroc, None, None, None, None, why, not_judged=why)
 
 
 @pytest.mark.parametrize(
-    ("gates", "given", "passed", "value", "found"),
+    ("gates", "numbers", "passed", "value", "found"),
     [
         ({"macro_ap": 0.3}, {}, True, 0.3, "0.3000 over 2 of 3 labels"),
         ({"macro_ap": 0.31}, {}, False, 0.3, "0.3000 over 2 of 3 labels"),
@@ -62,8 +65,8 @@ def report(
         ({"beats": ["boosting"]}, {}, False, None, "boosting is not in the report"),
     ],
 )
-def test_a_gate_passes_or_fails_and_tells_its_value(gates, given, passed, value, found):
-    [gate] = judge(GatesSection(**gates), report(**given))
+def test_a_gate_passes_or_fails_and_tells_its_value(gates, numbers, passed, value, found):
+    [gate] = judge(GatesSection(**gates), *given(**numbers))
     assert (gate.passed, gate.value) == (passed, value)
     assert gate.found.startswith(found)
 

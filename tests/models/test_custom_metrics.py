@@ -28,7 +28,7 @@ def test_decisions_or_scores_go_where_they_belong():
         ("MultilabelHammingDistance", {"threshold": 0.2}),
     ]
     check_metrics(wanted, 3)
-    found = [one["value"] for one in custom_scores(wanted, scores, decisions, targets)]
+    found = [one.value for one in custom_scores(wanted, scores, decisions, targets)]
     assert found[0] == pytest.approx(hamming_loss(targets, decisions))
     assert found[1] == pytest.approx(fbeta_score(targets, decisions, beta=2, average="macro"))
     assert found[2] == pytest.approx(roc_auc_score(targets, scores, average=None))
@@ -41,11 +41,11 @@ def test_labels_without_both_classes_are_left_out_and_counted():
     targets[:50, 0] = 255
     auroc = custom_scores([("MultilabelAUROC", {})], scores, decisions, targets)[0]
     expected = [roc_auc_score(targets[50:, 0], scores[50:, 0]), roc_auc_score(targets[:, 2], scores[:, 2])]
-    assert auroc["value"] == pytest.approx(np.mean(expected))
-    assert (auroc["labels"], auroc["undefined"]) == (2, None)
+    assert auroc.value == pytest.approx(np.mean(expected))
+    assert (auroc.labels, auroc.undefined) == (2, None)
     targets[:, 2] = 1
     auroc = custom_scores([("MultilabelAUROC", {})], scores, decisions, targets)[0]
-    assert (auroc["value"], auroc["undefined"]) == (None, "fewer than two labels are defined")
+    assert (auroc.value, auroc.undefined) == (None, "fewer than two labels are defined")
 
 
 @pytest.mark.parametrize(

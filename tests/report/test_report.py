@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from mlc.errors import DataError
 from mlc.evaluation.calibration import Calibrator, calibrated
 from mlc.evaluation.thresholds import Estimate, Expected, Threshold
-from mlc.report import build_report, report_markdown, report_text
+from mlc.report import FunnelStep
 from mlc.tables import SPLIT_TYPE, array_column
 from tests.support import reference_metrics as reference
+from tests.support.reports import as_markdown, as_text, built
 
 DAY = datetime(2020, 9, 1)
 NAMES = ["Food, Fresh | cold", "Men's Wear", "Never"]
@@ -58,7 +59,7 @@ def made_up(examples: int = 900, noise: float = 0.05, seed: int = 0) -> Any:
 def reported(**changes: Any) -> dict[str, Any]:
     examples, model, rivals, _ = made_up()
     arguments = {"baselines": rivals, "thresholds": cuts(), **changes}
-    return build_report("departments", NAMES, examples, arguments.pop("model", model), **arguments)
+    return built("departments", NAMES, examples, arguments.pop("model", model), **arguments)
 
 
 def numbers(value: Any) -> Any:
@@ -85,8 +86,8 @@ def test_a_model_that_loses_says_so_in_the_first_line():
         model=rivals["prevalence"], baselines={"frequency": truth, "recency": rivals["recency"]}
     )
     assert report["verdict"].startswith("WORSE than the best baseline, frequency, in macro AP: ")
-    assert "WORSE" in report_text(report).splitlines()[0]
-    assert "WORSE" in report_markdown(report).splitlines()[0]
+    assert "WORSE" in as_text(report).splitlines()[0]
+    assert "WORSE" in as_markdown(report).splitlines()[0]
 
 
 def test_a_model_against_itself_is_equal():
@@ -106,7 +107,7 @@ def test_the_first_line_tells_the_log_loss_too_where_a_rival_has_one():
     assert compared["value"] == pytest.approx(compared["model"] - compared["rival"])
     recency = report["baselines"]["recency"]["test"]
     assert recency["macro"]["log_loss"] is recency["difference"]["log_loss"] is None
-    text = report_text(report)
+    text = as_text(report)
     assert "recency: scores that rank and are no probabilities, so without log-loss" in text
     shown = text[text.index("Test: log-loss") :].split("\n\n")[0]
     assert "prevalence" in shown
@@ -125,8 +126,8 @@ def test_a_model_that_ranks_as_well_and_is_calibrated_worse_says_both_in_the_fir
 def test_a_rival_that_is_missing_stands_in_the_first_line_and_notes_of_rivals_below():
     report = reported(missing_baselines=["boosting is not installed"], baseline_notes=["recency: 60 days"])
     assert report["verdict"].endswith(" Not compared: boosting is not installed.")
-    assert "- recency: 60 days" in report_markdown(report)
-    assert "boosting is not installed" in report_markdown(report).splitlines()[0]
+    assert "- recency: 60 days" in as_markdown(report)
+    assert "boosting is not installed" in as_markdown(report).splitlines()[0]
 
 
 def test_rows_are_joined_by_entity_and_cutoff_and_never_by_position():
@@ -141,7 +142,7 @@ def test_rows_are_joined_by_entity_and_cutoff_and_never_by_position():
 
 def test_numbers_are_those_of_the_plain_loops():
     examples, model, _, _ = made_up(240)
-    report = build_report("x", NAMES, examples, model, baselines={}, thresholds=cuts(value=0.3))
+    report = built("x", NAMES, examples, model, baselines={}, thresholds=cuts(value=0.3))
     joined = examples.join(model, on=["entity_id", "cutoff"]).filter(pl.col("split") == "test")
     for k, label in enumerate(report["splits"]["test"]["labels"][:2]):
         scores, targets = (
@@ -164,12 +165,12 @@ def test_the_prevalence_baseline_has_auroc_one_half_and_ap_of_the_prevalence():
 
 def test_a_report_is_json_with_every_promised_field_and_comes_back_the_same():
     _, _, _, truth = made_up()
-    funnel = [{"reason": "window not complete", "removed": 12, "kept": 900}]
-    report = reported(oracle=truth, funnel=funnel, warnings=["look here"])
+    funnel: Any = {"reason": "window not complete", "removed": 12, "kept": 900}
+    report = reported(oracle=truth, funnel=[FunnelStep(**funnel)], warnings=["look here"])
     again = json.loads(json.dumps(report, allow_nan=False))
     assert again == report
     assert report["schema"] == "mlc/report/2"
-    assert (report["funnel"], report["warnings"]) == (funnel, ["look here"])
+    assert (report["funnel"], report["warnings"]) == ([funnel], ["look here"])
     test = report["splits"]["test"]
     assert (test["examples"], test["entities"], test["cutoffs"]["number"]) == (300, 300, 1)
     assert set(test["labels"][0]) >= {
@@ -202,14 +203,14 @@ def test_calibration_and_promises_stand_in_dict_and_texts():
         Threshold(name, 0.5, "auto", None, None, Estimate(ends, ends, ends, ends)) for name in NAMES[:2]
     ]
     promised.append(Threshold(NAMES[2], 0.5, "auto", None, None, Estimate(None, None, None, ends)))
-    report = build_report("x", NAMES, examples, mapped, baselines={}, thresholds=promised, calibrators=maps)
-    before = build_report("x", NAMES, examples, model, baselines={}, thresholds=cuts())
+    report = built("x", NAMES, examples, mapped, baselines={}, thresholds=promised, calibrators=maps)
+    before = built("x", NAMES, examples, model, baselines={}, thresholds=cuts())
     for now, then in zip(report["splits"]["test"]["labels"], before["splits"]["test"]["labels"], strict=True):
         assert now["calibration"] == "bias"
         assert now["log_loss_before"] == then["log_loss"] != now["log_loss"]
         assert now["calibration_error_before"] == then["calibration_error"]
         assert now["auroc"] == (None if then["auroc"] is None else pytest.approx(then["auroc"], abs=1e-4))
-    for text in (report_text(json.loads(json.dumps(report))), report_markdown(report)):
+    for text in (as_text(json.loads(json.dumps(report))), as_markdown(report)):
         assert "0.300-0.500" in text
         assert "90-150" in text  # the share of yes, of 300 examples
         assert "log-loss before" in text
@@ -217,8 +218,8 @@ def test_calibration_and_promises_stand_in_dict_and_texts():
 
 
 def test_both_texts_are_written_from_the_dict_alone_and_agree():
-    report = json.loads(json.dumps(reported(funnel=[{"reason": "no history", "removed": 1234, "kept": 5}])))
-    text, markdown = report_text(report), report_markdown(report)
+    report = json.loads(json.dumps(reported(funnel=[FunnelStep("no history", 1234, 5)])))
+    text, markdown = as_text(report), as_markdown(report)
     for shown in ("no positive example: Never", "1,234", f"{report['splits']['test']['macro']['ap']:.3f}"):
         assert shown in text
         assert shown in markdown
@@ -226,7 +227,7 @@ def test_both_texts_are_written_from_the_dict_alone_and_agree():
 
 
 def test_labels_with_a_bar_keep_the_columns_of_the_markdown_table():
-    markdown = report_markdown(reported())
+    markdown = as_markdown(reported())
     line = next(line for line in markdown.splitlines() if "Food, Fresh" in line)
     assert line.startswith(r"| Food, Fresh \| cold | ")
     header = next(line for line in markdown.splitlines() if line.startswith("| label |"))
@@ -236,7 +237,7 @@ def test_labels_with_a_bar_keep_the_columns_of_the_markdown_table():
 def test_lines_of_the_text_fit_the_width_and_numbers_stand_below_each_other():
     names = ["a label whose name is much too long for any terminal " * 2, "line\nbreak", "c"]
     examples, model, rivals, truth = made_up()
-    report = build_report(
+    report = built(
         "departments",
         names,
         examples,
@@ -246,16 +247,16 @@ def test_lines_of_the_text_fit_the_width_and_numbers_stand_below_each_other():
         thresholds=cuts(names),
     )
     for width in (90, 100, 140):
-        lines = report_text(report, width=width).splitlines()
+        lines = as_text(report, width=width).splitlines()
         assert max(map(len, lines)) <= width
         start = next(row for row, line in enumerate(lines) if line.startswith("  label"))
         assert len({len(line) for line in lines[start : start + 4]}) == 1
-    assert "…" in report_text(report)
+    assert "…" in as_text(report)
 
 
 def test_the_first_screen_has_the_verdict_and_the_model_between_its_rivals():
     _, _, _, truth = made_up()
-    screen = "\n".join(report_text(reported(oracle=truth)).splitlines()[:12])
+    screen = "\n".join(as_text(reported(oracle=truth)).splitlines()[:12])
     for shown in ("Better than", "model", "prevalence", "recency", "best possible"):
         assert shown in screen
 
@@ -265,25 +266,25 @@ def test_a_split_without_rows_is_said_and_undefined(splits):
     rows = rows_of(6, splits)
     examples = rows.with_columns(array_column("targets", np.tile([[0, 1, 255]], (6, 1)).astype(np.uint8)))
     model = predicted(rows, np.full((6, 3), 0.5))
-    report = build_report("x", NAMES, examples, model, baselines={"prevalence": model}, thresholds=cuts())
+    report = built("x", NAMES, examples, model, baselines={"prevalence": model}, thresholds=cuts())
     assert report["verdict"].startswith("No verdict: ")
     assert ("has no example" in report["verdict"]) == ("test" not in splits)
     assert report["splits"]["test"]["macro"]["auroc"] is None
     json.dumps(report, allow_nan=False)
-    assert report_text(report)
-    assert report_markdown(report)
+    assert as_text(report)
+    assert as_markdown(report)
 
 
 def test_one_example_of_one_label_has_a_verdict_that_says_why_there_is_none():
     rows = rows_of(1, ("test",))
     examples = rows.with_columns(array_column("targets", np.array([[1]], np.uint8)))
     model = predicted(rows, [[0.7]])
-    report = build_report("x", ["a"], examples, model, baselines={"p": model}, thresholds=cuts(["a"]))
+    report = built("x", ["a"], examples, model, baselines={"p": model}, thresholds=cuts(["a"]))
     assert (
         "none of the 1 labels has both a positive and a negative among the 1 test examples"
         in report["verdict"]
     )
-    assert "no negative example: a" in report_text(report)
+    assert "no negative example: a" in as_text(report)
 
 
 def test_one_entity_gives_no_interval_and_no_winner():
@@ -293,7 +294,7 @@ def test_one_entity_gives_no_interval_and_no_winner():
     examples = rows.with_columns(array_column("targets", np.array([[1], [0]], np.uint8)))
     worse = predicted(rows, [[0.1], [0.9]])
     model = predicted(rows, [[0.9], [0.1]])
-    report = build_report("x", ["a"], examples, model, baselines={"p": worse}, thresholds=cuts(["a"]))
+    report = built("x", ["a"], examples, model, baselines={"p": worse}, thresholds=cuts(["a"]))
     assert report["verdict"].startswith("No verdict: for none of the 1 labels do at least 10 entities have")
     assert report["comparison"] == {"ap": None, "auroc": None, "log_loss": None}
     assert any("only 1 entity" in warning for warning in report["warnings"])
@@ -359,7 +360,7 @@ def test_labels_without_decisions_and_missed_goals_are_marked_in_dict_and_texts(
     ]
     assert [label["volume"] for label in labels][::2] == [0, 0]
     assert (labels[0]["precision"], labels[0]["recall"]) == (None, 0.0)
-    for text in (report_text(report), report_markdown(report)):
+    for text in (as_text(report), as_markdown(report)):
         table = text.split("each label at its threshold")[1].split("Labels that can be trusted")[0]
         marks = [" never " in line or "0.250 (missed)" in line for line in table.splitlines()]
         assert marks.count(True) == len(NAMES)
@@ -371,7 +372,7 @@ def test_labels_without_decisions_and_missed_goals_are_marked_in_dict_and_texts(
 def test_frames_are_not_changed():
     examples, model, rivals, _ = made_up()
     before = examples.clone(), model.clone()
-    build_report("x", NAMES, examples, model, baselines=rivals, thresholds=cuts())
+    built("x", NAMES, examples, model, baselines=rivals, thresholds=cuts())
     assert examples.equals(before[0])
     assert model.equals(before[1])
 
@@ -389,7 +390,7 @@ def test_any_tables_make_a_report_without_nan_and_two_texts(source):
     rows = rows_of(count)
     examples, model = rows.with_columns(array_column("targets", targets)), predicted(rows, scores)
     rival = predicted(rows, np.full_like(scores, 0.25))
-    report = build_report(
+    report = built(
         "x",
         names,
         examples,
@@ -400,6 +401,6 @@ def test_any_tables_make_a_report_without_nan_and_two_texts(source):
     )
     assert all(math.isfinite(number) for number in numbers(report))
     json.dumps(report, allow_nan=False)
-    lines = report_markdown(report).splitlines()
+    lines = as_markdown(report).splitlines()
     assert sum(line.startswith("| label | support") for line in lines) == 1
-    assert report_text(report)
+    assert as_text(report)

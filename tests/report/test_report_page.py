@@ -17,13 +17,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mlc.evaluation.calibration import Calibrator
+from mlc.evaluation.metrics import LabelScore
 from mlc.evaluation.thresholds import Threshold
-from mlc.report import build_report, report_page, report_schema
+from mlc.report import FunnelStep, Report, report_page, report_schema
 from mlc.report.panels import Scored
 from mlc.report.trust import trust
 from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import array_column
+from tests.support.reports import built
 
 jsonschema: Any = importlib.import_module("jsonschema")  # it has no types
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -57,7 +59,7 @@ def made_page(names, **sizes):
     half = pl.Series(np.arange(examples.height) % 2).replace_strict(
         [0, 1], ["<even>", "odd"], return_dtype=pl.Enum(["<even>", "odd"])
     )
-    report = build_report(
+    report = built(
         "shop",
         names,
         examples,
@@ -68,9 +70,11 @@ def made_page(names, **sizes):
         thresholds=[Threshold(name, 0.5, "fixed") for name in names],
         calibrators=[Calibrator(name, "platt") for name in names],
         slices={"half": half},
-        funnel=[{"reason": "all", "removed": 0, "kept": examples.height}],
+        funnel=[FunnelStep("all", 0, examples.height)],
     )
-    page = report_page(report, examples, predictions, made=MADE, log=LOG, scenario="name: <shop>")
+    page = report_page(
+        Report.from_json(report), examples, predictions, made=MADE, log=LOG, scenario="name: <shop>"
+    )
     return report, page, examples, predictions
 
 
@@ -120,7 +124,7 @@ def test_the_numbers_of_the_label_table_are_those_of_the_report(drawn):
         cells = [words(cell) for cell in row]
         assert cells[1] == str(label["support"])
         assert cells[3] == f"{label['auroc']:.3f}"
-        assert cells[9] == str(label["volume"])
+        assert cells[6:8] == ["0.500", f"{label['precision']:.3f}"]
 
 
 def test_a_page_of_250_labels_stays_below_5_mb():
@@ -137,8 +141,8 @@ def test_undefined_labels_and_a_single_cutoff_are_drawn_too():
     targets_NK[:, 1] = 255
     examples = examples.with_columns(array_column("targets", targets_NK))
     cuts = [Threshold("Dress", 0.0, "top_k", top_k=1), Threshold("Skirt", None, "never")]
-    report = build_report("shop", ["Dress", "Skirt"], examples, predictions, baselines={}, thresholds=cuts)
-    page = report_page(report, examples, predictions, made={}, log=[], scenario="")
+    report = built("shop", ["Dress", "Skirt"], examples, predictions, baselines={}, thresholds=cuts)
+    page = report_page(Report.from_json(report), examples, predictions, made={}, log=[], scenario="")
     assert report["trust"]["not_evaluable"] == ["Dress", "Skirt"]
     assert report["backtest"] == []
     assert "Over the test cutoffs" not in page
@@ -151,13 +155,14 @@ def test_a_label_without_decisions_is_marked_in_the_table_and_starts_the_slider_
         Threshold("Dress", None, "precision_at_least", "precision 0.9 cannot be reached", reachable=False),
         Threshold("Skirt", 0.25, "recall_at_least", "recall 0.9 cannot be reached", reachable=False),
     ]
-    report = build_report("shop", ["Dress", "Skirt"], examples, predictions, baselines={}, thresholds=cuts)
-    page = report_page(report, examples, predictions, made={}, log=[], scenario="")
-    rows = {cells[0]: cells for cells in (list(map(words, row)) for row in tree(page).iter("tr")) if cells}
-    assert rows["Dress"][8:10] == ["never", "0"]
-    assert rows["Skirt"][8] == "0.25 (missed)"
-    assert 'data-cuts="never ' in page
-    assert "inf" not in page.split('data-cuts="')[1].split('"')[0]
+    report = built("shop", ["Dress", "Skirt"], examples, predictions, baselines={}, thresholds=cuts)
+    page = report_page(Report.from_json(report), examples, predictions, made={}, log=[], scenario="")
+    table = next(table for table in tree(page).iter("table") if table.get("class") == "sortable")
+    rows = {cells[0]: cells for cells in (list(map(words, row)) for row in table.iter("tr"))}
+    assert rows["Dress"][6] == "never"
+    assert rows["Skirt"][6] == "0.250 (missed)"
+    assert 'data-thresholds="never ' in page
+    assert "inf" not in page.split('data-thresholds="')[1].split('"')[0]
 
 
 # ── what is drawn ───────────────────────────────────────────────────────────────────────────────
@@ -194,7 +199,7 @@ def test_a_part_is_scored_as_if_it_were_the_whole_test(drawn):
     report, _, examples, predictions = drawn
     last = (pl.col("split") != "test") | (pl.col("cutoff") == datetime(2020, 3, 1))
     cuts = [Threshold(name, 0.5, "fixed") for name in NAMES]
-    alone = build_report(
+    alone = built(
         "shop", NAMES, examples.filter(last), predictions.filter(last), baselines={}, thresholds=cuts
     )
     for score in ("ap", "auroc", "log_loss"):
@@ -214,8 +219,11 @@ def test_a_part_is_scored_as_if_it_were_the_whole_test(drawn):
 )
 def test_a_label_is_trusted_by_its_support_and_intervals(changed, kind):
     sure = {"auroc_interval": [0.61, 0.9], "ap_interval": [0.5, 0.9]}
-    label = {"name": "Dress", "positive_entities": 40, "not_judged": None, "prevalence": 0.4, **sure}
-    assert trust([label | changed])[kind] == ["Dress"]
+    label: Any = {"name": "Dress", "positive_entities": 40, "prevalence": 0.4, **sure, **changed}
+    rest: Any = dict.fromkeys(
+        ("examples", "support", "auroc", "ap", "lift", "brier", "log_loss", "undefined")
+    )
+    assert getattr(trust([LabelScore(**rest, **label)]), kind) == ["Dress"]
 
 
 # ── the schema ──────────────────────────────────────────────────────────────────────────────────
@@ -335,7 +343,8 @@ def test_the_yaml_of_the_page_is_a_scenario_section(opened, trained):
     shown = opened(page)
     shown.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     for slider in shown.locator(".explorer input").all():
-        slider.press("Home")
+        slider.press("End")
+        slider.press("Home")  # one of the two moves it
     text = shown.locator("#thresholds-yaml").input_value()
     path = trained / "departments_28d/resolved.yaml"
     names = RunFolder(trained / "departments_28d").read_json("thresholds.json")["thresholds"]

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from mlc.errors import ScenarioError
+from mlc.evaluation.metrics import MeanScore
 from mlc.run import RunFolder
 from mlc.scenario import Scenario, load_scenario
 from mlc.training import loggers as step
 from tests.support.scenario_texts import shortest, written
 
 NAME = "departments_28d"
-SCORES = {"auroc": 0.7, "ap": 0.25, "log_loss": None}
-REPORT = {"splits": {"test": {"macro": SCORES}}}
+SCORES = MeanScore(auroc=0.7, ap=0.25, log_loss=None, labels_defined=3, labels=3)
 
 
 def scenario(folder: Path, loggers: str) -> Scenario:
@@ -44,7 +44,7 @@ def test_tensorboard_reads_the_scores(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     loggers = step.open_loggers(scenario(tmp_path, "[tensorboard]"), RunFolder(tmp_path))
-    step.log_report(loggers, REPORT, steps=12)
+    step.log_scores(loggers, SCORES, steps=12)
     found = EventAccumulator(str(tmp_path / "logs" / "tensorboard" / "version_0"))
     found.Reload()
     [event] = found.Scalars("test_macro_ap")

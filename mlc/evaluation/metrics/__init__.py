@@ -13,7 +13,7 @@ from mlc.evaluation.metrics.decisions import (
 )
 from mlc.evaluation.metrics.differences import Difference, label_differences, macro_differences
 from mlc.evaluation.metrics.intervals import Interval, ratio_interval
-from mlc.evaluation.metrics.outcomes import MARGINS, Outcome, outcome
+from mlc.evaluation.metrics.outcomes import MARGINS, SCORE_NAMES, Outcome, ScoreName, outcome
 from mlc.evaluation.metrics.ranking import LabelScore, MeanScore, OverallScore, overall_scores, score_labels
 from mlc.evaluation.metrics.rankings import ExampleScore, score_examples
 from mlc.evaluation.metrics.support import ENOUGH, VERDICT_RULE, Support
@@ -21,6 +21,7 @@ from mlc.evaluation.metrics.support import ENOUGH, VERDICT_RULE, Support
 __all__ = [
     "ENOUGH",
     "MARGINS",
+    "SCORE_NAMES",
     "VERDICT_RULE",
     "DecisionScore",
     "Difference",
@@ -32,6 +33,7 @@ __all__ = [
     "Outcome",
     "OverallDecision",
     "OverallScore",
+    "ScoreName",
     "Support",
     "label_differences",
     "macro_differences",

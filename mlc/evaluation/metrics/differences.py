@@ -47,7 +47,7 @@ class Difference:
 
 
 def macro_differences(
-    scores_NK: Matrix, rivals: Mapping[str, Matrix], targets_NK: Matrix, entities_N: Matrix
+    scores_NK: Matrix, baselines: Mapping[str, Matrix], targets_NK: Matrix, entities_N: Matrix
 ) -> dict[str, dict[str, Difference]]:
     """Model minus each baseline in macro AUROC, average precision and log-loss, with 95 % intervals.
 
@@ -57,7 +57,7 @@ def macro_differences(
 
     Args:
         scores_NK: The model's probabilities in [0, 1], shape (N examples, K labels).
-        rivals: Name of each baseline → probabilities of the same shape, in the same order.
+        baselines: Name of each baseline → probabilities of the same shape, in the same order.
         targets_NK: 0, 1 or 255 (unknown, left out), uint8, same shape.
         entities_N: The entity of each example, integers or text, shape (N examples,).
 
@@ -74,24 +74,24 @@ def macro_differences(
         >>> macro_differences(scores, {"worst": 1 - scores}, targets, np.arange(40))["worst"]["auroc"]
         Difference(value=1.0, low=1.0, high=1.0, labels=1)
     """
-    codes_N, entities = _entities([scores_NK, *rivals.values()], targets_NK, entities_N)
-    totals = {name: {score: _Total(score, entities) for score in _SCORES} for name in rivals}
+    codes_N, entities = _entities([scores_NK, *baselines.values()], targets_NK, entities_N)
+    totals = {name: {score: _Total(score, entities) for score in _SCORES} for name in baselines}
     for label, targets_N in enumerate(targets_NK.T):
         if not Support.of(targets_N, codes_N, entities).enough:
             continue
         known = _Known.of(targets_N, codes_N, entities)
         model = known.figures(scores_NK[:, label])
-        for name, rival_NK in rivals.items():
-            rival = known.figures(rival_NK[:, label])
+        for name, baseline_NK in baselines.items():
+            baseline = known.figures(baseline_NK[:, label])
             for score, total in totals[name].items():
-                total.add(model[score], rival[score], known.group_E)
+                total.add(model[score], baseline[score], known.group_E)
     return {
         name: {score: total.difference() for score, total in each.items()} for name, each in totals.items()
     }
 
 
 def label_differences(
-    scores_NK: Matrix, rival_NK: Matrix, targets_NK: Matrix, entities_N: Matrix
+    scores_NK: Matrix, baseline_NK: Matrix, targets_NK: Matrix, entities_N: Matrix
 ) -> list[dict[str, Difference]]:
     """Model minus baseline in AUROC, average precision and log-loss of each label, with 95 % intervals.
 
@@ -99,7 +99,7 @@ def label_differences(
 
     Args:
         scores_NK: The model's probabilities in [0, 1], shape (N examples, K labels).
-        rival_NK: Probabilities of the same shape, in the same order.
+        baseline_NK: Probabilities of the same shape, in the same order.
         targets_NK: 0, 1 or 255 (unknown, left out), uint8, same shape.
         entities_N: The entity of each example, integers or text, shape (N examples,).
 
@@ -116,7 +116,7 @@ def label_differences(
         >>> label["auroc"]
         Difference(value=1.0, low=None, high=None, labels=1)
     """
-    codes_N, entities = _entities([scores_NK, rival_NK], targets_NK, entities_N)
+    codes_N, entities = _entities([scores_NK, baseline_NK], targets_NK, entities_N)
     differences = []
     for label, targets_N in enumerate(targets_NK.T):
         support = Support.of(targets_N, codes_N, entities)
@@ -124,11 +124,11 @@ def label_differences(
             differences.append(dict.fromkeys(_SCORES, Difference(None, None, None, 0)))
             continue
         known = _Known.of(targets_N, codes_N, entities)
-        model, rival = (known.figures(matrix_NK[:, label]) for matrix_NK in (scores_NK, rival_NK))
+        model, baseline = (known.figures(matrix_NK[:, label]) for matrix_NK in (scores_NK, baseline_NK))
         each = {}
         for score in _SCORES:
             total = _Total(score, entities)
-            total.add(model[score], rival[score], known.group_E)
+            total.add(model[score], baseline[score], known.group_E)
             each[score] = total.difference(interval=support.enough)
         differences.append(each)
     return differences
@@ -179,24 +179,24 @@ class _Total:
         self._sums = [Influence(0.0, 0.0, np.zeros(entities), 0.0) for _ in range(2)]
         self._variance_E = np.zeros(entities)
 
-    def add(self, model: Influence, rival: Influence, group_E: Integers) -> None:
+    def add(self, model: Influence, baseline: Influence, group_E: Integers) -> None:
         """Add one label; `group_E` as for `_Known`."""
         self._labels += 1
-        self._sums = [whole.plus(part) for whole, part in zip(self._sums, (model, rival), strict=True)]
+        self._sums = [whole.plus(part) for whole, part in zip(self._sums, (model, baseline), strict=True)]
         counts = np.maximum(np.bincount(group_E, minlength=3), 1)
-        squares_E = (model.each_E - rival.each_E) ** 2
+        squares_E = (model.each_E - baseline.each_E) ** 2
         self._variance_E += (np.bincount(group_E, squares_E, minlength=3) / counts)[group_E]
 
     def difference(self, *, interval: bool = True) -> Difference:
         """The mean over the labels added."""
         if not self._labels:
             return Difference(None, None, None, 0)
-        model, rival = (whole.times(1.0 / self._labels) for whole in self._sums)
+        model, baseline = (whole.times(1.0 / self._labels) for whole in self._sums)
         ends: tuple[float | None, float | None] = None, None
         if interval:
             freedom = freedom_of(self._variance_E)
-            ends = difference_interval(model, rival, freedom, skewed=self._skewed)
-        return Difference(model.value - rival.value, *ends, self._labels)
+            ends = difference_interval(model, baseline, freedom, skewed=self._skewed)
+        return Difference(model.value - baseline.value, *ends, self._labels)
 
 
 def _entities(matrices: Sequence[Matrix], targets_NK: Matrix, entities_N: Matrix) -> tuple[Integers, int]:

@@ -3,6 +3,9 @@
 from typing import Literal
 
 Outcome = Literal["better", "worse", "equal", "no_detectable_difference", "undecided"]
+ScoreName = Literal["ap", "auroc", "log_loss"]
+
+SCORE_NAMES: dict[ScoreName, str] = {"ap": "AP", "auroc": "AUROC", "log_loss": "log-loss"}
 
 MARGINS = {"ap": 0.005, "auroc": 0.005, "log_loss": 0.0005}
 """Differences within ± these are too small to matter: "equal" needs an interval inside of them."""

@@ -107,6 +107,11 @@ class OverallScore:
     weighted: MeanScore
     judged: MeanScore
 
+    @property
+    def headline(self) -> MeanScore:
+        """The macro mean to show: over the judged labels, or over all defined ones where none is judged."""
+        return self.judged if self.judged.labels_defined else self.macro
+
 
 def score_labels(
     scores_NK: Matrix, targets_NK: Matrix, class_names: Sequence[str], entities_N: Matrix | None = None

@@ -1,36 +1,45 @@
-"""Macro means and the labels left out of them in words, from a split of `report.json`."""
+"""Macro means and the labels left out of them in words."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
 
-
-def mean_of(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The macro mean to show: over the judged labels, or over all defined ones where none is judged."""
-    mean: Mapping[str, Any] = entry["judged" if entry["judged"]["labels_defined"] else "macro"]
-    return mean
+from mlc.evaluation.metrics.intervals import Interval
+from mlc.evaluation.metrics.ranking import MeanScore, OverallScore
 
 
-def macro_text(entry: Mapping[str, Any], score: str) -> str:
-    """The macro mean with its interval, or why it has none."""
-    mean = mean_of(entry)
-    if mean[score] is None:
+def macro_text(value: float | None, interval: Interval) -> str:
+    """Return a macro mean with its interval, or why it has none.
+
+    Examples:
+        >>> macro_text(0.31234, (0.3, 0.33)), macro_text(1.0, None)
+        ('0.312 (0.300-0.330)', '1.000 (no interval: every positive scores above every negative)')
+    """
+    if value is None:
         return "undefined"
-    ends = mean[f"{score}_interval"]
+    if interval is not None:
+        return f"{value:.3f} ({interval[0]:.3f}-{interval[1]:.3f})"
     perfect = "every positive scores above every negative"
-    why = perfect if mean[score] == 1 else "the scores or the entities do not differ"
-    return f"{mean[score]:.3f} ({f'{ends[0]:.3f}-{ends[1]:.3f}' if ends else f'no interval: {why}'})"
+    why = perfect if value == 1 else "the scores or the entities do not differ"
+    return f"{value:.3f} (no interval: {why})"
 
 
-def judged_text(entry: Mapping[str, Any]) -> str:
-    """Over which labels the macro mean is."""
-    mean = mean_of(entry)
-    return f"over {mean['labels_defined']} of {mean['labels']} labels"
+def judged_text(scores: OverallScore) -> str:
+    """Return over which labels the macro mean to show is."""
+    mean: MeanScore = scores.headline
+    return f"over {mean.labels_defined} of {mean.labels} labels"
 
 
-def left_out_rows(labels: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A sentence for each reason, with the names of the labels that no verdict rests on."""
+def left_out_rows(labels: Iterable[tuple[str, str | None]]) -> list[str]:
+    """Return a sentence for each reason, with the names of the labels that no verdict rests on.
+
+    Args:
+        labels: Name of each, and why no verdict rests on it, or None.
+
+    Examples:
+        >>> left_out_rows([("Dress", None), ("Shoes", "no example"), ("Hats", "no example")])
+        ['no example: Shoes, Hats']
+    """
     reasons: dict[str, list[str]] = {}
-    for label in labels:
-        if label["not_judged"]:
-            reasons.setdefault(label["not_judged"], []).append(label["name"])
+    for name, why in labels:
+        if why:
+            reasons.setdefault(why, []).append(name)
     return [f"{why}: {', '.join(names)}" for why, names in reasons.items()]

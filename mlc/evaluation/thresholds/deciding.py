@@ -1,7 +1,7 @@
 """A cut, what to expect of it, and how it is applied, replaced and stored."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -67,7 +67,7 @@ class Threshold:
     @property
     def text(self) -> str:
         """The threshold as people read it: `0.3412`, `top 2` or `never`."""
-        return f"top {self.top_k}" if self.top_k else cut_text(self.value)
+        return f"top {self.top_k}" if self.top_k else threshold_text(self.value)
 
     @property
     def misses(self) -> bool:
@@ -75,30 +75,17 @@ class Threshold:
         return self.value is None or not self.reachable
 
 
-def cut_text(value: float | None) -> str:
+def threshold_text(value: float | None) -> str:
     """A threshold as people read it.
 
     Examples:
-        >>> cut_text(0.25), cut_text(None)
+        >>> threshold_text(0.25), threshold_text(None)
         ('0.25', 'never')
     """
     return NEVER if value is None else f"{value:.4g}"
 
 
-def label_cut_text(label: Mapping[str, Any], form: str) -> str:
-    """The threshold of a label's row in a report.
-
-    Args:
-        label: The row.
-        form: Format of the number.
-    """
-    if label["threshold"] is None:
-        return NEVER
-    shown = "top k" if label["threshold_policy"] == "top_k" else format(label["threshold"], form)
-    return shown if label["threshold_reachable"] else f"{shown} (missed)"
-
-
-def cut_value(value: float | None) -> float:
+def threshold_value(value: float | None) -> float:
     """The number that scores are compared with: infinite for no decisions, so that a score of 1 is no yes."""
     return float("inf") if value is None else value
 
@@ -160,7 +147,7 @@ def decide(scores_NK: Matrix, thresholds: Sequence[Threshold]) -> npt.NDArray[np
     """
     if scores_NK.ndim != 2 or scores_NK.shape[1] != len(thresholds):
         raise DataError(f"scores must have {len(thresholds)} labels, however: shape {scores_NK.shape}")
-    cuts_K = np.array([cut_value(threshold.value) for threshold in thresholds], np.float32)
+    cuts_K = np.array([threshold_value(threshold.value) for threshold in thresholds], np.float32)
     scores_NK = scores_NK.astype(np.float32, copy=False)
     yes_NK = scores_NK >= cuts_K
     tops = [threshold.top_k for threshold in thresholds]

@@ -6,7 +6,7 @@ import numpy as np
 
 from mlc.evaluation.metrics import ratio_interval
 from mlc.evaluation.thresholds.curves import Column, Matrix
-from mlc.evaluation.thresholds.deciding import Estimate, Expected, Threshold, cut_value
+from mlc.evaluation.thresholds.deciding import Estimate, Expected, Threshold, threshold_value
 from mlc.evaluation.thresholds.drifting import Counts, Drift
 from mlc.evaluation.thresholds.policies import choose
 from mlc.scenario import Cost, Fixed, Never, Policy, PrecisionAtLeast, RecallAtLeast, TopK, TopN
@@ -86,7 +86,7 @@ def _estimate(policy: Policy, column: Column, value: float, drift: Drift) -> Est
         others = column.without(fold)
         cut = choose(policy, others).value if len(others.scores_M) else value
         in_fold = column.folds_M == fold
-        yes_M[in_fold] = column.scores_M[in_fold] >= np.float32(cut_value(cut))
+        yes_M[in_fold] = column.scores_M[in_fold] >= np.float32(threshold_value(cut))
     if not fitted:
         yes_M = column.scores_M >= np.float32(value)
     if isinstance(policy, TopK):

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from mlc.report.model_card import model_card
+from mlc.report import Report
+from mlc.report.card import model_card
 from mlc.run import RunFolder
 
 NAME = "departments_28d"
@@ -18,16 +19,19 @@ def run(trained):
 def test_the_card_of_a_run_is_made_of_its_report_and_scenario(run):
     card = (run / "MODEL_CARD.md").read_text()
     report = json.loads((run / "report.json").read_text())
-    assert card == model_card(run.scenario(), report)
+    assert card == model_card(run.scenario(), Report.from_json(report))
     for label in report["splits"]["test"]["labels"]:
         shown = (
-            f"| {label['name']} | {label['support']:,} | {label['prevalence']:.4f} | {label['auroc']:.3f} ("
+            f"| {label['name']} | {label['support']:,} | {label['prevalence']:.4f} | {label['auroc']:.3f} |"
         )
         assert shown in card
+        low, high = label["auroc_interval"]
+        assert f"| {label['name']} | {low:.3f}-{high:.3f} |" in card
     macro = report["splits"]["test"]["judged"]
-    assert f"| model | {macro['auroc']:.3f} (" in card
+    assert f"| model | {macro['ap']:.3f} | {macro['auroc']:.3f} |" in card
+    assert f"macro AUROC {macro['auroc']:.3f} (" in card
     assert report["verdict"].split(":")[0] in card
-    for told in ("Window: 28 days", "Rule `exists`", "events at bought_at", "passed", "mlc predict"):
+    for told in ("Window: 28 days", "Rule exists", "events at bought_at", "passed", "mlc predict"):
         assert told in card
 
 
@@ -42,7 +46,7 @@ def test_undefined_numbers_are_dashes_with_their_reason_among_the_limits(run):
         "precision": None,
         "recall": None,
     }
-    card = model_card(run.scenario(), report)
+    card = model_card(run.scenario(), Report.from_json(report))
     assert f"- Not judged, no positive: {label['name']}." in card
     assert f"| {label['name']} | 0 | {label['prevalence']:.4f} | - | - | - |" in card
     assert "None" not in card
@@ -51,6 +55,6 @@ def test_undefined_numbers_are_dashes_with_their_reason_among_the_limits(run):
 def test_names_cannot_break_the_markdown(run):
     report = run.read_json("report.json")
     report["splits"]["test"]["labels"][0]["name"] = "a|b\n# <script>"
-    card = model_card(run.scenario(), report)
+    card = model_card(run.scenario(), Report.from_json(report))
     assert "| a\\|b # \\<script> |" in card
     assert "\n# <script>" not in card

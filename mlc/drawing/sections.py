@@ -1,0 +1,129 @@
+"""What a report is made of, whoever shows it: sections of tables, notes and drawings.
+
+A page shows all of it; Markdown and a terminal leave the drawings out.
+"""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from mlc.drawing.text_tables import Row, aligned, escaped, markdown_table, one_line, visible
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows below a heading per column.
+
+    Attributes:
+        header: A heading per column; empty texts where the cells speak for themselves.
+        rows: A text per column.
+        texts: How many columns from the left hold text; the others hold numbers.
+        sortable: Whether a page lets its reader sort the rows.
+        shares: For each row a share of a whole, which a page draws as a bar; or none.
+    """
+
+    header: Row
+    rows: Sequence[Row]
+    texts: int = 1
+    sortable: bool = False
+    shares: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Notes:
+    """Sentences, one below the other."""
+
+    sentences: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to be typed or read as it is."""
+
+    text: str
+
+
+Block = Table | Notes | Code | Markup
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a report.
+
+    Attributes:
+        title: What it is called, also in the list of parts at the top of a page.
+        lead: What it shows and how to read it.
+        content: The thing itself.
+    """
+
+    title: str
+    lead: str = ""
+    content: Sequence[Block] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not any(map(_filled, self.content))
+
+
+def _filled(block: Block) -> bool:
+    match block:
+        case Table(rows=rows):
+            return bool(rows)
+        case Notes(sentences=sentences):
+            return bool(sentences)
+        case Code(text=text):
+            return bool(text)
+        case _:
+            return bool(block)
+
+
+def markdown_lines(sections: Iterable[Section]) -> list[str]:
+    """Return sections in Markdown.
+
+    Examples:
+        >>> markdown_lines([Section("Warnings", content=[Notes(["few entities"])])])
+        ['## Warnings', '', '- few entities', '']
+    """
+    lines: list[str] = []
+    for section in sections:
+        lines += [f"## {section.title}", ""]
+        lines += [escaped(section.lead), ""] if section.lead else []
+        for block in filter(_filled, section.content):
+            match block:
+                case Table():
+                    lines += [*markdown_table(block.header, block.rows), ""]
+                case Notes():
+                    lines += [*(f"- {escaped(sentence)}" for sentence in block.sentences), ""]
+                case Code(text=text):
+                    lines += ["```bash", *text.splitlines(), "```", ""]
+    return lines
+
+
+def text_lines(sections: Iterable[Section], width: int) -> list[str]:
+    """Return sections for a terminal: columns below each other, names shortened to fit the width.
+
+    Examples:
+        >>> text_lines([Section("Gates", content=[Table(("gate", ""), [("macro AP >= 0.2", "passed")])])], 80)
+        ['Gates', '  gate                   ', '  macro AP >= 0.2  passed', '']
+    """
+    lines: list[str] = []
+    for section in sections:
+        lines.append(section.title)
+        lines += _wrapped(section.lead, width)
+        for block in filter(_filled, section.content):
+            match block:
+                case Table():
+                    lines += aligned([block.header, *block.rows], width)
+                case Notes():
+                    lines += [line for sentence in block.sentences for line in _wrapped(sentence, width)]
+                case Code(text=text):
+                    lines += [f"  {visible(line)}" for line in text.splitlines()]
+        lines.append("")
+    return lines
+
+
+def _wrapped(sentence: str, width: int) -> list[str]:
+    return textwrap.wrap(one_line(sentence), width, initial_indent="  ", subsequent_indent="    ")

@@ -1,0 +1,323 @@
+"""The sections of a report: every table and list, laid out once for page, terminal, Markdown and card."""
+
+from collections.abc import Sequence
+
+from mlc.drawing.sections import Notes, Section, Table
+from mlc.drawing.text_tables import Row
+from mlc.evaluation.metrics import VERDICT_RULE, Difference, ScoreName
+from mlc.evaluation.metrics.wording import judged_text, left_out_rows, macro_text
+from mlc.report.cells import (
+    count_text,
+    difference_text,
+    number_text,
+    range_text,
+    score_text,
+    scored_sides,
+    size_text,
+)
+from mlc.report.contents import (
+    JUDGED,
+    BaselineReport,
+    MetricScore,
+    PartReport,
+    Period,
+    Report,
+    SplitReport,
+)
+
+_MOST_NAMED = 12
+_PART_HEADER = ("examples", "positives", "macro AP", "macro AUROC", "macro log-loss", "labels defined")
+
+
+def report_sections(report: Report, split: str = JUDGED) -> list[Section]:
+    """Return what follows the verdict, in order; what is empty is left out.
+
+    Args:
+        report: Of `build_report`, or read back from `report.json`.
+        split: Whose labels to show. Differences to baselines are always those of the test split.
+    """
+    entry, title = report.splits[split], split.capitalize()
+    others = [name for name in reversed(report.splits) if name != split]
+    sections = [
+        gates(report),
+        against_baselines(report, split),
+        labels(entry, title),
+        *([trusted_labels(report)] if split == JUDGED else []),
+        log_losses(report, split),
+        baseline_notes(report),
+        not_judged(entry, title),
+        intervals(entry, title),
+        promises(entry, title),
+        calibration(entry, title),
+        all_labels(entry, title),
+        other_means(report, split, f"{title}: other means"),
+        *(
+            other_means(report, name, f"{name.capitalize()}: {size_text(report.splits[name])}")
+            for name in others
+        ),
+        *([by_cutoff(report), by_slice(report)] if split == JUDGED else []),
+        funnel(report),
+        warnings(report),
+    ]
+    return [section for section in sections if not section.empty]
+
+
+# ── the model and its baselines ─────────────────────────────────────────────────────────────────
+
+
+def gates(report: Report) -> Section:
+    """Return what the test split must reach, and whether it does."""
+    rows = [(gate.gate, gate.found, "passed" if gate.passed else "FAILED") for gate in report.gates or ()]
+    return Section("Gates", content=[Table(("gate", "found", ""), rows)])
+
+
+def against_baselines(report: Report, split: str) -> Section:
+    """Return macro AP and AUROC of the model between its baselines."""
+    rows: list[Row] = []
+    for name, entry in scored_sides(report, split):
+        differences = (difference_text(_difference(entry, score)) for score in ("ap", "auroc"))
+        rows.append((name, score_text(entry.headline.ap), score_text(entry.headline.auroc), *differences))
+    header = ("", "macro AP", "macro AUROC", "model minus it: AP", "model minus it: AUROC")
+    size, over = size_text(report.splits[split]), judged_text(report.splits[split])
+    return Section(f"{split.capitalize()}: {size}; {over}", content=[Table(header, rows)])
+
+
+def log_losses(report: Report, split: str) -> Section:
+    """Return the log-loss of the model and of those baselines whose scores are probabilities."""
+    rows = [
+        (name, number_text(loss, ".4f"), difference_text(_difference(entry, "log_loss"), 4))
+        for name, entry in scored_sides(report, split)
+        if (loss := entry.headline.log_loss) is not None
+    ]
+    table = Table(("", "macro log-loss", "model minus it"), rows)
+    return Section(f"{split.capitalize()}: log-loss, low is good", content=[table])
+
+
+def _difference(entry: SplitReport | BaselineReport, score: ScoreName) -> Difference | None:
+    return (entry.difference or {}).get(score) if isinstance(entry, BaselineReport) else None
+
+
+def baseline_notes(report: Report) -> Section:
+    """Return what a reader should know of the baselines."""
+    ranking = [
+        name
+        for name, entry in report.baselines.items()
+        if entry[JUDGED].macro.log_loss is None and entry[JUDGED].macro.ap is not None
+    ]
+    reason = f"{' and '.join(ranking)}: scores that rank and are no probabilities, so without log-loss"
+    notes = [*report.baseline_notes, *report.missing_baselines, *([reason] if ranking else [])]
+    return Section("Baselines", content=[Notes(notes)])
+
+
+def other_means(report: Report, split: str, title: str) -> Section:
+    """Return macro, micro and weighted means of the model and its baselines."""
+    rows: list[Row] = []
+    for name, entry in scored_sides(report, split):
+        means = (entry.macro, entry.micro, entry.weighted)
+        rows.append((name, *(score_text(score) for mean in means for score in (mean.ap, mean.auroc))))
+    header = ("", "macro AP", "macro AUROC", "micro AP", "micro AUROC", "weighted AP", "weighted AUROC")
+    return Section(title, content=[Table(header, rows)])
+
+
+# ── label by label ──────────────────────────────────────────────────────────────────────────────
+
+
+def labels(entry: SplitReport, title: str) -> Section:
+    """Return scores, threshold and decisions of each label."""
+    rows: list[Row] = [
+        (
+            label.name,
+            count_text(label.support),
+            number_text(label.prevalence, ".4f"),
+            score_text(label.auroc),
+            score_text(label.ap),
+            number_text(label.lift, ".1f"),
+            label.threshold_text(".3f"),
+            score_text(label.precision),
+            score_text(label.recall),
+        )
+        for label in entry.labels
+    ]
+    header = ("label", "support", "prevalence", "AUROC", "AP", "AP/prevalence")
+    table = Table((*header, "threshold", "precision", "recall"), rows, sortable=True)
+    return Section(f"{title}: each label at its threshold", content=[table])
+
+
+def trusted_labels(report: Report) -> Section:
+    """Return the labels by how far one can rely on them, and the rule."""
+    trust = report.trust
+    kinds = (("trusted", trust.trusted), ("weak", trust.weak), ("not evaluable", trust.not_evaluable))
+    notes = [f"{word}, {len(names)}: {_some_of(names)}" for word, names in kinds if names]
+    return Section("Labels that can be trusted", content=[Notes([*notes, trust.rule])])
+
+
+def _some_of(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
+def not_judged(entry: SplitReport, title: str) -> Section:
+    """Return the labels that no verdict rests on, by reason."""
+    reasons = left_out_rows((label.name, label.not_judged) for label in entry.labels)
+    notes = [*reasons, VERDICT_RULE] if reasons else []
+    return Section(f"{title}: labels not judged", content=[Notes(notes)])
+
+
+def intervals(entry: SplitReport, title: str) -> Section:
+    """Return the intervals of each label, and its lift among the highest scores."""
+    rows: list[Row] = []
+    for label in entry.labels:
+        lifts = (number_text(lift, ".1f") for lift in (label.lift_1, label.lift_5, label.lift_10))
+        rows.append((label.name, range_text(label.auroc_interval), range_text(label.ap_interval), *lifts))
+    table = Table(("label", "AUROC", "AP", "lift at 1 %", "at 5 %", "at 10 %"), rows)
+    return Section(f"{title}: 95 % intervals, and lift among the highest scores", content=[table])
+
+
+def promises(entry: SplitReport, title: str) -> Section:
+    """Return what each threshold gave, next to the range that validation promised."""
+    rows: list[Row] = []
+    for label in entry.labels:
+        estimate = label.threshold_estimate
+        if estimate is None or estimate.yes is None or not label.examples:
+            continue
+        cells: list[str] = []
+        for value, promised in (
+            (label.precision, estimate.precision),
+            (label.recall, estimate.recall),
+        ):
+            cells += [score_text(value), range_text((promised.low, promised.high) if promised else None)]
+        low, high = (round(end * label.examples) for end in (estimate.yes.low, estimate.yes.high))
+        rows.append((label.name, *cells, count_text(label.volume), f"{low:,}-{high:,}"))
+    header = ("label", "precision", "promised", "recall", "promised", "volume", "promised")
+    return Section(
+        f"{title}: what the thresholds gave, and 95 % range promised", content=[Table(header, rows)]
+    )
+
+
+def calibration(entry: SplitReport, title: str) -> Section:
+    """Return how good the probabilities of each label were before and after calibration."""
+    rows = [
+        (
+            label.name,
+            label.calibration,
+            *(
+                number_text(value, ".4f")
+                for value in (
+                    label.log_loss_before,
+                    label.log_loss,
+                    label.calibration_error_before,
+                    label.calibration_error,
+                )
+            ),
+        )
+        for label in entry.labels
+        if label.calibration is not None
+    ]
+    header = ("label", "method", "log-loss before", "after", "error before", "after")
+    return Section(f"{title}: probabilities before and after calibration", content=[Table(header, rows)])
+
+
+# ── all labels together ─────────────────────────────────────────────────────────────────────────
+
+
+def all_labels(entry: SplitReport, title: str) -> Section:
+    """Return sentences on all labels and decisions at once."""
+    ranked, decided = entry.per_example, entry.decisions
+    if decided.hamming is None:
+        return Section(f"{title}: all labels together")
+    notes = [
+        *_macro_sentences(entry),
+        f"labels of an example, over the {ranked.examples:,} with a positive: "
+        f"LRAP {score_text(ranked.lrap)}, coverage error {score_text(ranked.coverage_error)}, "
+        f"ranking loss {score_text(ranked.ranking_loss)}",
+    ]
+    notes += [
+        f"the {depth} highest: precision {score_text(precision)}, "
+        f"recall {score_text(ranked.recall_at[depth])}, nDCG {score_text(ranked.ndcg_at[depth])}"
+        for depth, precision in ranked.precision_at.items()
+    ]
+    notes += [
+        f"decisions, {name}: precision {score_text(mean.precision)} ({mean.precision_labels} labels), "
+        f"recall {score_text(mean.recall)} and F1 {score_text(mean.f1)} ({mean.recall_labels} labels)"
+        for name, mean in (("macro", decided.macro), ("micro", decided.micro), ("weighted", decided.weighted))
+    ]
+    notes.append(
+        f"decisions: Hamming loss {score_text(decided.hamming)}, subset accuracy "
+        f"{score_text(decided.subset_accuracy)}, yes an example {score_text(decided.labels_predicted)} "
+        f"where {score_text(decided.labels_true)} are positive, without a yes {score_text(decided.empty)}"
+    )
+    notes += map(_metric_sentence, entry.metrics or ())
+    return Section(f"{title}: all labels together", content=[Notes(notes)])
+
+
+def _metric_sentence(metric: MetricScore) -> str:
+    options = "".join(f", {name} {value}" for name, value in metric.options.items())
+    values = metric.value if isinstance(metric.value, Sequence) else [metric.value]
+    shown = metric.undefined or " ".join(map(score_text, values))
+    return f"{metric.name}{options}: {shown} ({metric.labels} labels)"
+
+
+def _macro_sentences(entry: SplitReport) -> list[str]:
+    """The macro means over the judged labels, and over all defined labels where those are more."""
+    mean, macro = entry.headline, entry.macro
+    sentences = [
+        f"macro AP {macro_text(mean.ap, mean.ap_interval)}, "
+        f"macro AUROC {macro_text(mean.auroc, mean.auroc_interval)}, {judged_text(entry)}"
+    ]
+    if macro.labels_defined > mean.labels_defined:
+        sentences.append(
+            f"macro AP {score_text(macro.ap)}, macro AUROC {score_text(macro.auroc)} over the "
+            f"{macro.labels_defined} labels with a positive and a negative"
+        )
+    return sentences
+
+
+# ── parts of the test split, and what else to know ──────────────────────────────────────────────
+
+
+def by_cutoff(report: Report) -> Section:
+    """Return the scores at one cutoff after the other."""
+    rows = [(_period_text(period), *_part_cells(period)) for period in report.backtest]
+    return Section(
+        "Over the test cutoffs",
+        "The same model at one cutoff after the other: does it hold?",
+        [Table(("cutoff", *_PART_HEADER), rows)],
+    )
+
+
+def _period_text(period: Period) -> str:
+    first, last = (end.removesuffix("T00:00:00") for end in (period.first, period.last))
+    return first if first == last else f"{first} to {last}"
+
+
+def by_slice(report: Report) -> Section:
+    """Return the scores among the examples of which something is known."""
+    tables = [
+        Table((one.by, *_PART_HEADER), [(part.value, *_part_cells(part)) for part in one.parts])
+        for one in report.slices
+    ]
+    lead = (
+        "Test examples told apart by what is known of them. AP rises with the prevalence: compare AUROC "
+        "across rows. Columns of entities tables are added by slices: in the scenario."
+    )
+    return Section("For whom", lead, tables)
+
+
+def _part_cells(part: PartReport) -> Row:
+    macro = part.macro
+    scores = score_text(macro.ap), score_text(macro.auroc), number_text(macro.log_loss, ".4f")
+    defined = f"{macro.labels_defined} of {macro.labels}"
+    return (count_text(part.examples), count_text(part.positives), *scores, defined)
+
+
+def funnel(report: Report) -> Section:
+    """Return what was left out on the way to the examples, and why."""
+    rows = [(step.reason, count_text(step.removed), count_text(step.kept)) for step in report.funnel]
+    whole = max([1, *(step.kept for step in report.funnel[:1])])
+    shares = [step.kept / whole for step in report.funnel]
+    return Section("Examples", content=[Table(("reason", "removed", "kept"), rows, shares=shares)])
+
+
+def warnings(report: Report) -> Section:
+    """Return what limits how the numbers may be read."""
+    return Section("Warnings", content=[Notes(report.warnings)])
