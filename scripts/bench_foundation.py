@@ -34,11 +34,12 @@ from mlc.events.entity_cutoffs import entity_keys
 from mlc.events.preparing import Prepared, prepare
 from mlc.events.vocabulary import fit_vocabulary
 from mlc.models.batches import example_batches
-from mlc.models.boosting import boosting_scores, fit_boosting
+from mlc.models.boosting import fit_boosting
 from mlc.models.model import Model
 from mlc.run import RunFolder
 from mlc.scenario import Scenario, load_scenario
 from mlc.tables import SCORES, SPLIT, array_column, scores_of, targets_of
+from mlc.task import AnyTask, Examples
 from mlc.training.pretraining import pretrain
 from mlc.training.supervised import Setting, train
 
@@ -165,11 +166,11 @@ def one_training(case: Case, runs: Path, start: str, seed: int) -> Outcome:
     run = RunFolder(runs / name)
     if not run.finished:
         with (
-            patch("mlc.training.supervised.prepare", lambda *_: prepared),
+            patch("mlc.events.task.prepare", lambda *_: prepared),
             patch("mlc.training.supervised.write_report", kept),
             patch("mlc.training.supervised.log_report"),
             patch("mlc.training.supervised.write_page"),
-            patch("mlc.training.supervised.fitted_boosting", return_value=None),
+            patch("mlc.training.event_learner.fitted_boosting", return_value=None),
         ):
             train(scenario, Setting(runs, "overwrite"), silent)
     predictions = pl.read_parquet(run / "predictions.parquet")
@@ -178,10 +179,12 @@ def one_training(case: Case, runs: Path, start: str, seed: int) -> Outcome:
     return Outcome(*tested(prepared, scores_of(predictions)), curve)
 
 
-def kept(run: RunFolder, prepared: Prepared, model: Model, part_scores: Mapping[str, np.ndarray]) -> None:
+def kept(
+    run: RunFolder, _: AnyTask, examples: Examples, model: Model, part_scores: Mapping[str, np.ndarray]
+) -> None:
     """The predictions as they are, in place of a report."""
     scores = array_column(SCORES, model.mixed(part_scores))
-    predictions = prepared.examples.table.drop("targets").with_columns(scores)
+    predictions = examples.table.drop("targets").with_columns(scores)
     predictions.write_parquet(run / "predictions.parquet")
     run.write_json("report.json", {})
 
@@ -195,7 +198,7 @@ def boosted(prepared: Prepared, seed: int) -> np.ndarray:
         batches, np.flatnonzero(splits == "train"), np.flatnonzero(splits == "validation"), seed
     )
     assert boosting is not None
-    return boosting_scores(boosting, batches)
+    return boosting.scores(batches)
 
 
 def tested(prepared: Prepared, scores_NK: np.ndarray) -> tuple[float, float]:

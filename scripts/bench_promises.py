@@ -27,12 +27,10 @@ import polars as pl
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from mlc.evaluation.metrics import MARGINS
-from mlc.events.baselines import BOOSTING, NO_PROBABILITIES
-from mlc.events.preparing import prepare
-from mlc.events.task import Inputs
-from mlc.models.baselines import make_baselines
+from mlc.events.baselines import NO_PROBABILITIES
+from mlc.models.baselines import all_baselines
 from mlc.models.model import Model
-from mlc.models.trained import scenario_as_trained
+from mlc.models.tasks import trained_task
 from mlc.run import RunFolder
 from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, UNKNOWN, scores_of, targets_of
 
@@ -205,9 +203,10 @@ def untrue(run: RunFolder, runs: Path, report: dict[str, Any]) -> list[str]:
 def rival_scores(run: RunFolder, runs: Path) -> dict[str, Matrix]:
     """What each rival gives for every example of the run."""
     model = Model.load(run)
-    prepared = prepare(scenario_as_trained(run, model.vocabulary, runs, lambda _: None), runs, lambda _: None)
-    part_scores = model.part_scores(model.batches(Inputs.of(prepared)), baselines=True)
-    baselines = make_baselines(prepared, model.parts.get(BOOSTING), part_scores.get(BOOSTING))
+    task = trained_task(run, lambda _: None, model.class_names)
+    examples = task.prepare()
+    part_scores = model.part_scores(model.batches(task.inputs(examples)), baselines=True)
+    baselines = all_baselines(task, examples, model, part_scores)
     return {name: scores_of(table) for name, table in baselines.predictions.items()}
 
 

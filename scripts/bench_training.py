@@ -48,8 +48,8 @@ from mlc.models.network import Network
 from mlc.run import peak_memory_mb
 from mlc.scenario import Scenario, load_scenario
 from mlc.tables import SPLIT
+from mlc.training.event_learner import fitted_network
 from mlc.training.module import Classifier
-from mlc.training.supervised import fitted_network
 
 WARM_UP = 5
 KINDS = {

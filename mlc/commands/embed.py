@@ -10,15 +10,14 @@ import torch
 
 from mlc.atomic import replacing
 from mlc.errors import RunError
-from mlc.events.preparing import Say
-from mlc.events.task import EventTask
+from mlc.models import tasks
 from mlc.models.batch import Batch
-from mlc.models.batches import input_batches
 from mlc.models.ensemble import members_of
-from mlc.models.model import stored_network
-from mlc.models.trained import scenario_as_trained, stored_foundation, stored_vocabulary
+from mlc.models.part import NetworkPart
+from mlc.models.starts import stored_foundation
 from mlc.run import RunFolder
 from mlc.tables import array_column
+from mlc.task import Say
 
 VECTOR = "vector"
 
@@ -38,28 +37,25 @@ def embed(run: RunFolder, as_of: datetime | None, say: Say) -> pl.DataFrame:
         RunError: The run has no memory.
         DataError: The tables no longer fit, do not reach the moment, or no entity has history at it.
     """
-    vectors_of, most_events = _vectors_of(run)
-    vocabulary = stored_vocabulary(run)
-    runs = run.folder.parent
-    scenario = scenario_as_trained(run, vocabulary, runs, say)
-    keys, inputs = EventTask(scenario, runs, say).inputs_at(as_of)
-    batches = input_batches(inputs, vocabulary, most_events)
+    vectors_of = _vectors_of(run)
+    keys, inputs = tasks.trained_task(run, say).inputs_at(as_of)
+    batches = tasks.reader_of(run).batches(inputs)
     with torch.inference_mode():
         vectors = torch.cat([vectors_of(batch) for batch in batches.in_order()])
     return keys.with_columns(array_column(VECTOR, vectors.numpy()))
 
 
-def _vectors_of(run: RunFolder) -> tuple[Callable[[Batch], torch.Tensor], int | None]:
-    """From a batch to vectors, and how many events of each entity they may see."""
-    if "foundation" in run.read_json("model.json"):
-        return stored_foundation(run).model.eval().vectors, None
-    network = members_of(stored_network(run)[0])[0]
+def _vectors_of(run: RunFolder) -> Callable[[Batch], torch.Tensor]:
+    """Return what makes vectors of a batch."""
+    if run.kind == "foundation":
+        return stored_foundation(run).model.eval().vectors
+    network = members_of(NetworkPart.load(run).network)[0]
     if network.memory is None:
         raise RunError(
             f"{run.folder} must be of mlc pretrain, or have a memory, however: it has none; "
             "train with model.memory: true or with a model.foundation"
         )
-    return network.eval().vectors, run.scenario().model.most_events
+    return network.eval().vectors
 
 
 def write_vectors(run: RunFolder, table: pl.DataFrame, path: Path) -> None:

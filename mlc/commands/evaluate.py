@@ -3,22 +3,20 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from mlc.errors import DataError, MlcError, Problem, ScenarioError
 from mlc.evaluation.thresholds import Threshold
 from mlc.events.baselines import check_boosting
-from mlc.events.preparing import Say
-from mlc.events.task import EventTask, Inputs
+from mlc.models import tasks
 from mlc.models.decisions import stored_thresholds
 from mlc.models.model import Model
 from mlc.models.reporting import make_report
-from mlc.models.trained import scenario_as_trained
 from mlc.report import Report
 from mlc.run import RunFolder
 from mlc.scenario import GatesSection, with_gates
+from mlc.task import Say
 from mlc.training.beginning import tables_changed
 
 
@@ -94,25 +92,20 @@ def evaluate(run: RunFolder, say: Say, gates: GatesSection | None = None) -> Eva
     Raises:
         DataError: The tables no longer fit, or give other labels.
     """
-    model, runs = Model.load(run), run.folder.parent
+    check_boosting(run.scenario())
+    model = Model.load(run)
     before = run.read_json("report.json")
-    trained_store = run.read_json("run.json", itemgetter("store"))
-    scenario = scenario_as_trained(run, model.vocabulary, runs, say)
-    if gates is not None:
-        scenario = scenario.model_copy(update={"gates": gates})
-    check_boosting(scenario)
-    prepared = EventTask(scenario, runs, say).prepare()
-    if list(prepared.examples.labels.names) != list(model.class_names):
+    task = tasks.trained_task(run, say, model.class_names)
+    examples = task.prepare()
+    if list(examples.class_names) != list(model.class_names):
         raise DataError(
             f"{run.folder}: the labels must be those of the training, however: the tables have changed and "
             f"{{top: K}} now gives others; write class_names out in the scenario"
         )
-    part_scores = model.part_scores(model.batches(Inputs.of(prepared)), baselines=True)
-    report = make_report(prepared, model, part_scores)
+    part_scores = model.part_scores(model.batches(task.inputs(examples)), baselines=True)
+    report = make_report(task, examples, model, part_scores, gates)
     same = _same({**report.to_json(), "gates": None}, {**before, "gates": None})
-    # Another place of the same tables gives another fingerprint; their contents tell.
-    changed = trained_store != prepared.store.fingerprint and tables_changed(run, scenario)
-    return Evaluation(report, changed, same, model.thresholds)
+    return Evaluation(report, tables_changed(run, task.scenario), same, model.thresholds)
 
 
 def notes(evaluation: Evaluation, *, gated: bool) -> Iterator[str]:

@@ -11,9 +11,10 @@ from mlc.atomic import write_text
 from mlc.events import label_tables
 from mlc.events.examples import Examples
 from mlc.events.labels_page import labels_page
-from mlc.events.preparing import Say, dropped_rows, prepare, split_counts, write_examples
+from mlc.events.preparing import dropped_rows, prepare, split_counts, write_examples
 from mlc.events.tracing import timeline_text, trace, trace_positives
 from mlc.scenario import Scenario
+from mlc.task import Say
 
 Form = Literal["arrays", "wide", "long"]
 """Targets as one array per example, as one column per label, or as one row per label."""

@@ -9,13 +9,13 @@ import numpy as np
 from mlc.errors import MlcError, Problem, ScenarioError
 from mlc.evaluation.thresholds import Threshold, decide, pick_pairs
 from mlc.events.baselines import check_boosting
-from mlc.events.preparing import Say
-from mlc.events.task import EventTask
+from mlc.models import tasks
 from mlc.models.decisions import thresholds_for
 from mlc.report.score_tables import Scored, check_names
 from mlc.run import RunFolder
 from mlc.scenario import ContactSection, load_scenario
 from mlc.tables import SCORES, array_column
+from mlc.task import Say
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,11 @@ def predict(run: RunFolder, request: Request, say: Say) -> Scored:
         check_names([threshold.name for threshold in thresholds])
     budget = _budget(run, request.contact)
     check_boosting(run.scenario())
-    from mlc.models.model import Model  # these load torch
-    from mlc.models.trained import scenario_as_trained
+    from mlc.models.model import Model  # loads torch
 
     refit = run.scenario().train.refit
     model = Model.load(run, refit=refit)
-    runs = run.folder.parent
-    scenario = scenario_as_trained(run, model.vocabulary, runs, say)
-    keys, inputs = EventTask(scenario, runs, say).inputs_at(request.as_of, model.class_names)
+    keys, inputs = tasks.trained_task(run, say, model.class_names).inputs_at(request.as_of)
     scores_NK = model.score(model.batches(inputs))
     if refit:
         say("scores are of the refitted weights; report, calibration and thresholds are of the first ones")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from mlc.drawing.text_tables import Row, aligned
 from mlc.errors import RunError
-from mlc.run import RunFolder
+from mlc.run import Kind, RunFolder
 
 _WORDS = {
     "better": "better than",
@@ -68,8 +68,9 @@ def runs(folder: Path) -> list[ListedRun]:
 
 def _listed(run: RunFolder) -> ListedRun:
     name = run.folder.name
-    kind: Literal["model", "foundation"] = "foundation" if run.verb == "pretrain" else "model"
+    kind: Kind = "model"
     try:
+        kind = run.kind
         scenario, started, finished = run.read_json("run.json", _moments)
         if finished is None:
             holder = run.holder

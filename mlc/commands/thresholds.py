@@ -11,12 +11,13 @@ from mlc.atomic import write_text
 from mlc.drawing.text_tables import one_line
 from mlc.errors import MlcError, Problem, did_you_mean
 from mlc.evaluation.thresholds import Threshold
-from mlc.models.decisions import decide_on_validation, stored_thresholds, with_thresholds
+from mlc.evaluation.validation import decide_on_validation
+from mlc.models import tasks
+from mlc.models.decisions import stored_thresholds, with_thresholds
 from mlc.run import RunFolder
 from mlc.scenario import Fixed, Never, Policy, Thresholds, TopK, policy_yaml, thresholds_yaml
-from mlc.tables import CUTOFF, ENTITY_ID, RAW_SCORES, SPLIT, scores_of, targets_of
+from mlc.tables import RAW_SCORES, SPLIT, key_columns, scores_of, targets_of
 
-_EXAMPLE = (ENTITY_ID, CUTOFF, SPLIT)
 _MARK = "# Thresholds of the run "
 _HEAD = _MARK + "{name}: for mlc predict --threshold, or as the thresholds: of a scenario.\n"
 
@@ -45,10 +46,12 @@ def thresholds(run: RunFolder, policy: str | None, per_label: Sequence[str]) -> 
         raw_NK = scores_of(predictions, RAW_SCORES)
     with run.reading("examples.parquet") as path:
         examples = pl.read_parquet(path)
-        same = examples.select(_EXAMPLE).equals(predictions.select(_EXAMPLE))
+        example = [*key_columns(examples), SPLIT]
+        same = examples.select(example).equals(predictions.select(example))
         if not same or targets_of(examples).shape != raw_NK.shape:
             raise ValueError("its examples are not those of predictions.parquet")
-    _, chosen = decide_on_validation(changed, names, examples, raw_NK)
+    task = tasks.task_of(changed, run.folder.parent, lambda _: None)
+    _, chosen = decide_on_validation(changed, names, examples, raw_NK, task.periods)
     return chosen
 
 

@@ -8,10 +8,10 @@ import polars as pl
 from mlc.errors import DataError
 from mlc.events.cutoffs import naive
 from mlc.events.examples import eligible_rows
-from mlc.events.preparing import Say
 from mlc.events.store import EventStore
 from mlc.scenario import Scenario
 from mlc.tables import CUTOFF, ENTITY_ID
+from mlc.task import Say
 
 _DAY = timedelta(days=1)
 _MINUTE = "%Y-%m-%d %H:%M"

@@ -5,7 +5,7 @@ counting does not know.
 """
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import polars as pl
@@ -47,6 +47,16 @@ def check_boosting(scenario: Scenario) -> None:
 def blends(scenario: Scenario) -> bool:
     """Whether boosting is a part of the model."""
     return scenario.model.blend == BOOSTING
+
+
+def missing_boosting(scenario: Scenario, parts: Collection[str]) -> list[str]:
+    """Return why boosting is missing among the parts of a model, where the scenario wants it; or nothing."""
+    wanted = scenario.baselines is None or BOOSTING in scenario.baselines
+    if not wanted or BOOSTING in parts:
+        return []
+    if boosting_installed():
+        return ["boosting, as a rule the strongest baseline, was not trained"]
+    return [f"boosting, as a rule the strongest baseline, is not installed: {INSTALL}"]
 
 
 def baseline_predictions(

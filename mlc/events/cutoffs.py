@@ -88,14 +88,12 @@ def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime, dates_on
         DataError: A split has no cutoff with a complete window.
     """
     examples = scenario.examples
-    until = naive(examples.observed_until) or last
-    if until <= first:
+    until = observed_until(scenario, last, dates_only)
+    if (naive(examples.observed_until) or last) <= first:
         found = f"that is {first:%Y-%m-%d %H:%M}"
         raise DataError(
             scenario.problem("examples.observed_until", f"must lie after the first event, however: {found}")
         )
-    if dates_only and scenario.target.window is not None:
-        until = _midnight(until) + timedelta(days=1) - TICK
     if examples.at is not None:
         return _own_spans(scenario, first, last, until)
     if examples.cutoffs is not None:
@@ -107,6 +105,20 @@ def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime, dates_on
     else:
         splits = _grid_splits(scenario, first, until)
     return _complete(scenario, splits, first, last, until)
+
+
+def observed_until(scenario: Scenario, last: datetime, dates_only: bool = False) -> datetime:
+    """Return up to when the tables are complete: as the scenario says, else up to the last event.
+
+    Args:
+        scenario: Checked scenario.
+        last: Time of the last event, naive.
+        dates_only: Whether all times are midnights: a calendar period is then complete on its last one.
+    """
+    until = naive(scenario.examples.observed_until) or last
+    if dates_only and scenario.target.window is not None:
+        return _midnight(until) + timedelta(days=1) - TICK
+    return until
 
 
 @dataclass(frozen=True)

@@ -30,23 +30,9 @@ from mlc.tables import (
     array_column,
     microseconds,
 )
+from mlc.task import FunnelStep
 
 _MOST_TOGETHER = 1 << 18  # examples with cutoffs of their own whose windows are laid out at once
-
-
-@dataclass(frozen=True)
-class FunnelStep:
-    """One filter on the way from all (entity, cutoff) pairs to the examples.
-
-    Attributes:
-        reason: Why pairs were removed.
-        removed: How many.
-        kept: How many were left.
-    """
-
-    reason: str
-    removed: int
-    kept: int
 
 
 @dataclass(frozen=True)
@@ -99,8 +85,8 @@ def build_examples(
             funnel.remove(reason, int((kept & ~fits).sum()))
             kept &= fits
         rows, times = chosen.rows[kept], chosen.cutoffs[kept]
-        targets = _matrix(chosen.pairs(kept), len(rows), len(labels.names))
-        _mark_unknown(scenario, labels, times, cutoffs.observed_until, targets)
+        targets = target_matrix(chosen.pairs(kept), len(rows), len(labels.names))
+        mark_unknown(scenario, labels, times, cutoffs.observed_until, targets)
         if scenario.examples.drop_all_negative:
             positive = (targets == 1).any(axis=1)
             funnel.remove("without any positive target (drop_all_negative)", int((~positive).sum()))
@@ -114,10 +100,10 @@ def build_examples(
     return Examples(table, np.concatenate(all_rows), labels, funnel.steps)
 
 
-def _mark_unknown(
+def mark_unknown(
     scenario: Scenario, labels: Labels, cutoffs_N: np.ndarray, until: datetime, targets_NK: np.ndarray
 ) -> None:
-    """A target cannot be known where the label's own window passes the observed time."""
+    """Set the targets to unknown where the label's own window passes the observed time."""
     windows_K = np.asarray(labels.windows_days)
     for days in np.unique(windows_K).tolist():
         incomplete_N = closes(scenario.target, cutoffs_N, days) > microseconds(until)
@@ -183,8 +169,8 @@ def _part(
     ).with_columns(pl.lit(split, dtype=SPLIT_TYPE).alias(SPLIT), array_column(TARGETS, targets))
 
 
-def _matrix(pairs: pl.DataFrame, examples: int, labels: int) -> np.ndarray:
-    """0 and 1, uint8, shape (N examples, K labels), from the positive pairs."""
+def target_matrix(pairs: pl.DataFrame, examples: int, labels: int) -> np.ndarray:
+    """Return targets 0 and 1, uint8, shape (N examples, K labels), from the positive pairs."""
     targets_NK = np.zeros((examples, labels), dtype=np.uint8)
     targets_NK[pairs[ROW].to_numpy(), pairs[LABEL].to_numpy()] = 1
     return targets_NK

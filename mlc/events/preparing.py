@@ -1,7 +1,7 @@
 """`mlc labels`: from a checked scenario to its examples; every other step begins here."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,9 +16,8 @@ from mlc.events.store import EventStore, open_store
 from mlc.events.timeline import Timeline
 from mlc.scenario import Scenario
 from mlc.sources import check_tables, observed_span, reading
-from mlc.tables import CUTOFF, SPLIT, SPLITS, UNKNOWN, targets_of, with_class_names
-
-Say = Callable[[str], None]
+from mlc.tables import CUTOFF, SPLIT, SPLIT_TYPE, SPLITS, UNKNOWN, targets_of, with_class_names
+from mlc.task import FunnelStep, Say
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,26 @@ class Prepared:
     examples: Examples
     label_line: Timeline
 
+    @property
+    def table(self) -> pl.DataFrame:
+        """`entity_id`, `cutoff`, `split` and `targets` of each example."""
+        return self.examples.table
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The K labels, in the order of the targets."""
+        return self.examples.labels.names
+
+    @property
+    def funnel(self) -> Sequence[FunnelStep]:
+        """What was left out, in order."""
+        return self.examples.funnel
+
+    def for_refit(self) -> "Prepared":
+        """Return the same examples, all of them in the training split."""
+        table = self.table.with_columns(pl.lit("train", SPLIT_TYPE).alias(SPLIT))
+        return replace(self, examples=replace(self.examples, table=table))
+
 
 def prepare(scenario: Scenario, runs: Path, say: Say) -> Prepared:
     """Check the tables, build or open the store, build the examples.
@@ -54,7 +73,7 @@ def prepare(scenario: Scenario, runs: Path, say: Say) -> Prepared:
     check_tables(scenario)
     with reading(scenario):
         store = open_store(scenario, runs, say)
-        cutoffs = choose_cutoffs(scenario, *_span(scenario, store))
+        cutoffs = choose_cutoffs(scenario, *target_span(scenario, store))
         labels = resolve_labels(scenario, value_counts(scenario, cutoffs.fit_until, store))
         line = label_line(scenario, labels, store)
         examples = build_examples(scenario, store, cutoffs, labels, line)
@@ -69,8 +88,8 @@ def label_popularity(scenario: Scenario, labels: Labels, line: Timeline) -> Popu
     return Popularity(line.time, line.columns[LABEL], labels.windows_days, scenario.target.gap_days)
 
 
-def _span(scenario: Scenario, store: EventStore) -> tuple[datetime, datetime, bool]:
-    """What `observed_span` says, without reading the table again where the store tells."""
+def target_span(scenario: Scenario, store: EventStore) -> tuple[datetime, datetime, bool]:
+    """Return what `observed_span` says, without reading the table again where the store knows it."""
     counts = store.counts[scenario.target.table]
     if scenario.target.window is not None:  # it matters whether the times are dates
         return observed_span(scenario)

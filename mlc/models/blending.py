@@ -4,32 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-from scipy.special import expit
 
 from mlc.errors import DataError
 from mlc.evaluation.calibration import entity_folds, fit_calibration, logits
-from mlc.events.baselines import blends
-from mlc.events.preparing import Prepared
-from mlc.tables import ENTITY_ID, SPLIT, UNKNOWN, targets_of
-
-
-def blended(network_NK: np.ndarray, boosted_NK: np.ndarray, weight: float) -> np.ndarray:
-    """The weighted mean of two scores in logits.
-
-    Args:
-        network_NK: Probabilities, shape (N examples, K labels).
-        boosted_NK: Others, same shape.
-        weight: Of the first, from 0 to 1.
-
-    Returns:
-        float32, same shape.
-
-    Examples:
-        >>> blended(np.array([[0.2]]), np.array([[0.8]]), 0.5).tolist()
-        [[0.5]]
-    """
-    mixed_NK = weight * logits(network_NK) + (1.0 - weight) * logits(boosted_NK)
-    return np.asarray(expit(mixed_NK), np.float32)
+from mlc.events.baselines import BOOSTING, blends
+from mlc.models.part import NETWORK
+from mlc.tables import UNKNOWN, entity_codes, in_split, targets_of
+from mlc.task import Examples
 
 
 def choose_weight(
@@ -54,7 +35,7 @@ def choose_weight(
     known_NK = targets_NK != UNKNOWN
     if not known_NK.any():
         return 0.5
-    folds_N = entity_folds(validation[ENTITY_ID].rank("dense").to_numpy())
+    folds_N = entity_folds(entity_codes(validation))
     network, boosted = (
         logits(fit_calibration("bias", names, scores_NK, targets_NK, folds_N)[1])[known_NK]
         for scores_NK in (network_NK, boosted_NK)
@@ -70,36 +51,29 @@ def choose_weight(
     return round(float(min((0.0, 1.0, float(found.x)), key=log_loss)), 3)
 
 
-def fitted_blend(prepared: Prepared, network_NK: np.ndarray, boosted_NK: np.ndarray | None) -> float | None:
-    """The weight of the network where the scenario wants a blend; None where it wants none.
+def mix_weights(
+    examples: Examples, network_NK: np.ndarray, boosted_NK: np.ndarray | None
+) -> dict[str, float]:
+    """Return the weight of each part that has a say: of the network alone, or of the network and boosting.
 
     Args:
-        prepared: The examples.
+        examples: The examples.
         network_NK: Scores of the network, of all examples, shape (N, K).
-        boosted_NK: Those of boosting.
+        boosted_NK: Those of boosting; None where it was not trained.
 
     Raises:
-        DataError: There is no boosting, for want of a known target in training.
+        DataError: The scenario wants a blend, and there is no boosting, for want of a known target.
     """
-    if not blends(prepared.scenario):
-        return None
+    if not blends(examples.scenario):
+        return {NETWORK: 1.0}
     if boosted_NK is None:
         rule = "boosting needs a known target in training, however: there is none; set it to none"
-        raise DataError(prepared.scenario.problem("model.blend", rule))
-    table = prepared.examples.table
-    validation = (table[SPLIT] == "validation").to_numpy()
-    names = prepared.examples.labels.names
-    return choose_weight(names, table.filter(validation), network_NK[validation], boosted_NK[validation])
-
-
-def blend_notes(weight: float | None) -> list[str]:
-    """What a reader of the report should know; nothing where the model is no blend.
-
-    Examples:
-        >>> blend_notes(0.62)
-        ['the model is a blend: in logits 0.620 of the network, 0.380 of boosting, chosen on validation']
-    """
-    if weight is None:
-        return []
-    shares = f"{weight:.3f} of the network, {1.0 - weight:.3f} of boosting"
-    return [f"the model is a blend: in logits {shares}, chosen on validation"]
+        raise DataError(examples.scenario.problem("model.blend", rule))
+    validation_N = in_split(examples.table, "validation")
+    weight = choose_weight(
+        examples.class_names,
+        examples.table.filter(validation_N),
+        network_NK[validation_N],
+        boosted_NK[validation_N],
+    )
+    return {NETWORK: weight, BOOSTING: 1.0 - weight}

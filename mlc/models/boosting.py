@@ -5,15 +5,13 @@ do, in the same batches. So the rival knows all that counting knows of a label a
 of attributes, calendar and other columns: what the model gains must come from there.
 """
 
-import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from mlc.atomic import write_text
 from mlc.models.batch import Batch
 from mlc.models.batches import EVALUATION_BATCH, BatchPlan, ExampleBatches
 from mlc.models.branches.history import (
@@ -23,8 +21,10 @@ from mlc.models.branches.history import (
     entity_features,
     label_features,
 )
+from mlc.run import RunFolder
 from mlc.tables import UNKNOWN
 
+FILE = "boosting.json"
 MOST_ROWS = 3_000_000
 """Rows that are trained on at most: 0.4 GB of features. A third of it chooses leaves and trees."""
 COLUMNS = len(LABEL_FEATURES) + len(ENTITY_FEATURES) + 1
@@ -76,13 +76,38 @@ class Boosting:
             f"trained on {which} {self.of_examples:,} training examples"
         )
 
-    def save(self, path: Path) -> None:
-        """Write it as JSON: no pickled code."""
-        write_text(path, json.dumps({"schema": "mlc/boosting/1", **asdict(self)}, indent=1) + "\n")
+    def notes(self) -> Sequence[str]:
+        """See `Part`."""
+        return [self.described()]
+
+    def scores(self, batches: ExampleBatches) -> np.ndarray:
+        """Return the probabilities of all examples, float32, shape (N, K)."""
+        import lightgbm
+
+        booster = lightgbm.Booster(model_str=self.trees)
+        labels = batches.builder.inputs.labels
+        scores_NK = np.zeros((len(batches), labels), dtype=np.float32)
+        for batch in batches.in_order():
+            scores_R = np.asarray(booster.predict(feature_rows(batch, labels)))
+            scores_NK[batch.index_B.numpy()] = scores_R.reshape(-1, labels)
+        return scores_NK
+
+    def save(self, run: RunFolder) -> None:
+        """Write it as JSON; no pickled code."""
+        run.write_json(FILE, {"schema": "mlc/boosting/1", **asdict(self)})
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Boosting":
-        """The inverse of `save`."""
+    def load(cls, run: RunFolder) -> "Boosting":
+        """Load what `save` has written.
+
+        Raises:
+            RunError: The file is missing or damaged.
+        """
+        loaded: Boosting = run.read_json(FILE, cls._from_json)
+        return loaded
+
+    @classmethod
+    def _from_json(cls, value: dict[str, Any]) -> "Boosting":
         return cls(**{key: value[key] for key in cls.__dataclass_fields__})
 
 
@@ -157,19 +182,6 @@ def fit_boosting(
             text = booster.model_to_string(num_iteration=rounds)
             best, best_loss = Boosting(text, rounds, leaves, len(sample), len(train)), loss
     return best
-
-
-def boosting_scores(boosting: Boosting, batches: ExampleBatches) -> np.ndarray:
-    """The rival's probabilities of all examples, float32, shape (N, K)."""
-    import lightgbm
-
-    booster = lightgbm.Booster(model_str=boosting.trees)
-    labels = batches.builder.inputs.labels
-    scores_NK = np.zeros((len(batches), labels), dtype=np.float32)
-    for batch in batches.in_order():
-        scores_R = np.asarray(booster.predict(feature_rows(batch, labels)))
-        scores_NK[batch.index_B.numpy()] = scores_R.reshape(-1, labels)
-    return scores_NK
 
 
 def _sample(batches: ExampleBatches, positions: np.ndarray, most_rows: int, seed: int) -> np.ndarray:

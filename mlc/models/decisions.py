@@ -1,69 +1,12 @@
-"""Calibration and thresholds: chosen on validation, stored in a run, replaced by hand; never torch."""
+"""Calibration and thresholds as a run stores them, or as replaced by hand; never torch."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import polars as pl
-
 from mlc.errors import MlcError, Problem, RunError, ScenarioError, did_you_mean
-from mlc.evaluation.calibration import (
-    Calibrator,
-    calibrated,
-    calibration_from_json,
-    entity_folds,
-    fit_calibration,
-)
-from mlc.evaluation.thresholds import (
-    PERIODS_A_WINDOW,
-    Threshold,
-    Windows,
-    choose_thresholds,
-    replace_thresholds,
-    thresholds_from_json,
-)
+from mlc.evaluation.calibration import Calibrator, calibration_from_json
+from mlc.evaluation.thresholds import Threshold, replace_thresholds, thresholds_from_json
 from mlc.run import RunFolder
 from mlc.scenario import Fixed, Never, Scenario, Thresholds, TopK, load_scenario
-from mlc.tables import CUTOFF, ENTITY_ID, MICROSECONDS_PER_DAY, SPLIT, targets_of
-
-
-def decide_on_validation(
-    scenario: Scenario, names: Sequence[str], examples: pl.DataFrame, raw_NK: np.ndarray
-) -> tuple[list[Calibrator], list[Threshold]]:
-    """Calibration and thresholds from the validation examples.
-
-    Args:
-        scenario: Says how.
-        names: The K labels.
-        examples: All examples.
-        raw_NK: Their scores as the network gives them, in their order.
-    """
-    validation = (examples[SPLIT] == "validation").to_numpy()
-    part, scores_NK = examples.filter(validation), raw_NK[validation]
-    targets_NK, entities_N = targets_of(part), part[ENTITY_ID].rank("dense").to_numpy()
-    calibrators, outside_NK = fit_calibration(
-        scenario.calibration, names, scores_NK, targets_NK, entity_folds(entities_N)
-    )
-    thresholds = choose_thresholds(
-        scenario.thresholds,
-        names,
-        outside_NK,
-        targets_NK,
-        entities_N,
-        cutoffs=max(1, part[CUTOFF].n_unique()),
-        windows=_windows(scenario, examples, calibrated(raw_NK, calibrators)),
-    )
-    return calibrators, thresholds
-
-
-def _windows(scenario: Scenario, examples: pl.DataFrame, scores_NK: np.ndarray) -> Windows:
-    """The examples of training and validation, by half windows."""
-    known = (examples[SPLIT] != "test").to_numpy()
-    part = examples.filter(known)
-    cutoffs_N = part[CUTOFF].cast(pl.Int64).to_numpy()
-    period = scenario.target.longest_days * MICROSECONDS_PER_DAY // PERIODS_A_WINDOW
-    back_N = (cutoffs_N.max(initial=0) - cutoffs_N) // period
-    return Windows(scores_NK[known], targets_of(part), part[ENTITY_ID].rank("dense").to_numpy(), back_N)
 
 
 def stored_thresholds(run: RunFolder) -> list[Threshold]:
@@ -72,7 +15,7 @@ def stored_thresholds(run: RunFolder) -> list[Threshold]:
     Raises:
         RunError: The run is a foundation model, which has no labels.
     """
-    if "foundation" in run.read_json("model.json"):
+    if run.kind == "foundation":
         rule = "must be a run of mlc train, however: it is a foundation model; name it in model.foundation"
         raise RunError(f"{run.folder} {rule} of a scenario, and train that")
     thresholds: list[Threshold] = run.read_json("thresholds.json", thresholds_from_json)

@@ -2,38 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
-from mlc.evaluation.calibration import Calibrator, calibrated, calibration_to_json
+from mlc.errors import DataError
+from mlc.evaluation.calibration import Calibrator, calibrated, calibration_to_json, logits
 from mlc.evaluation.thresholds import Threshold, decide, thresholds_to_json
-from mlc.events.baselines import BOOSTING, blends, boosting_installed
-from mlc.events.task import Inputs
-from mlc.events.vocabulary import Vocabulary
-from mlc.models.batches import ExampleBatches, input_batches
-from mlc.models.blending import blend_notes, blended
-from mlc.models.boosting import Boosting, boosting_scores
+from mlc.events.baselines import BOOSTING, INSTALL, boosting_installed
+from mlc.models import tasks
+from mlc.models.batches import ExampleBatches
+from mlc.models.boosting import Boosting
 from mlc.models.decisions import stored_calibration, stored_thresholds
-from mlc.models.ensemble import (
-    REFIT,
-    WEIGHTS,
-    AnyNetwork,
-    described_network,
-    hedge_notes,
-    load_network,
-    save_network,
-    score_batches,
-)
-from mlc.models.trained import stored_vocabulary
+from mlc.models.ensemble import REFIT, WEIGHTS
+from mlc.models.part import NETWORK, NetworkPart, Part
+from mlc.models.tasks import Reader
 from mlc.run import RunFolder
 
-NETWORK = "network"
-_BOOSTING_FILE = "boosting.json"
-_MIX_FILE = "blend.json"
-
-Part = AnyNetwork | Boosting
-"""One scorer inside a model."""
+_PARTS_FILE = "parts.json"
+_SCHEMA = "mlc/parts/1"
 
 
 @dataclass(frozen=True)
@@ -45,23 +33,21 @@ class Model:
         parts: Name → part.
         weights: Name → weight of the part in the mean of the log-odds; they sum to 1. A part without a weight
             is a baseline: it is stored with the model, and has no say in its scores.
-        vocabulary: Which columns and values the parts know.
+        reader: Makes of inputs what the parts read.
         calibrators: Maps from raw scores to probabilities, one per label; none before they are fitted.
         thresholds: Where a score becomes a yes, one per label; none before they are chosen.
-        most_events: How many of the newest events of an example the network sees; None for all.
     """
 
     class_names: Sequence[str]
     parts: Mapping[str, Part]
     weights: Mapping[str, float]
-    vocabulary: Vocabulary
+    reader: Reader[Any]
     calibrators: Sequence[Calibrator] = ()
     thresholds: Sequence[Threshold] = ()
-    most_events: int | None = None
 
     @classmethod
     def load(cls, run: RunFolder, *, refit: bool = False) -> "Model":
-        """The model of a finished run.
+        """Load the model of a finished run.
 
         Args:
             run: A run of `mlc train`.
@@ -69,108 +55,108 @@ class Model:
 
         Raises:
             RunError: A file is missing or damaged, or the run is a foundation model.
+            DataError: A part of the model needs a package that is not installed.
         """
         thresholds, calibrators = stored_thresholds(run), stored_calibration(run)
-        scenario = run.scenario()
-        network, names = stored_network(run, REFIT if refit else WEIGHTS)
-        parts: dict[str, Part] = {NETWORK: network}
-        blend = blends(scenario)
-        # LightGBM may be missing where a model is used; only a blend cannot do without it.
-        if boosting_installed() and (blend or (run / _BOOSTING_FILE).exists()):
-            parts[BOOSTING] = run.read_json(_BOOSTING_FILE, Boosting.from_json)
-        weight = float(run.read_json(_MIX_FILE, itemgetter(NETWORK))) if blend else None
-        return cls(
-            names,
-            parts,
-            mix_weights(weight),
-            stored_vocabulary(run),
-            calibrators,
-            thresholds,
-            scenario.model.most_events,
-        )
+        described: dict[str, float | None] = run.read_json(_PARTS_FILE, _described_parts)
+        parts: dict[str, Part] = {}
+        for name, weight in described.items():
+            if name == NETWORK:
+                parts[name] = NetworkPart.load(run, REFIT if refit else WEIGHTS)
+            elif boosting_installed():
+                parts[name] = Boosting.load(run)
+            elif weight is not None:
+                raise DataError(f"the model mixes in boosting, and LightGBM is not installed. {INSTALL}")
+        weights = {name: weight for name, weight in described.items() if weight is not None}
+        names = [threshold.name for threshold in thresholds]
+        return cls(names, parts, weights, tasks.reader_of(run), calibrators, thresholds)
 
     def save_parts(self, run: RunFolder) -> None:
         """Write the parts and their weights: no pickled code, labels by name."""
         for part in self.parts.values():
-            if isinstance(part, Boosting):
-                part.save(run / _BOOSTING_FILE)
-            else:
-                save_network(part, self.class_names, run.folder)
-        if len(self.weights) > 1:
-            run.write_json(_MIX_FILE, {"schema": "mlc/blend/1", NETWORK: self.weights[NETWORK]})
+            part.save(run)
+        weights = {name: self.weights.get(name) for name in self.parts}
+        run.write_json(_PARTS_FILE, {"schema": _SCHEMA, "weights": weights})
 
     def save_decisions(self, run: RunFolder) -> None:
         """Write calibration and thresholds."""
         run.write_json("calibration.json", calibration_to_json(self.calibrators))
         run.write_json("thresholds.json", thresholds_to_json(self.thresholds))
 
-    def batches(self, inputs: Inputs) -> ExampleBatches:
-        """What the parts read: the batches of some inputs."""
-        return input_batches(inputs, self.vocabulary, self.most_events)
+    def batches(self, inputs: Any) -> ExampleBatches:
+        """Return what the parts read of the inputs of a task."""
+        return self.reader.batches(inputs)
 
     def part_scores(self, batches: ExampleBatches, *, baselines: bool = False) -> dict[str, np.ndarray]:
-        """The raw scores of each part, float32, shape (N examples, K labels).
+        """Return the raw scores of each part, float32, shape (N examples, K labels).
 
         Args:
             batches: The examples.
             baselines: Also those of the parts that have no say.
         """
         return {
-            name: _scores(part, batches)
+            name: part.scores(batches)
             for name, part in self.parts.items()
             if baselines or name in self.weights
         }
 
     def mixed(self, part_scores: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The raw scores of the model, given those of its parts; same shape."""
+        """Return the raw scores of the model, given those of its parts; same shape."""
         return mix(part_scores, self.weights)
 
     def score(self, batches: ExampleBatches) -> np.ndarray:
-        """Calibrated probabilities, float32, shape (N examples, K labels), in the order of the examples."""
+        """Return calibrated probabilities, float32, shape (N examples, K labels), in order."""
         return calibrated(self.mixed(self.part_scores(batches)), self.calibrators)
 
     def decide(self, scores_NK: np.ndarray, thresholds: Sequence[Threshold] | None = None) -> np.ndarray:
-        """Decisions, bool, same shape; by other thresholds than the model's own where they are given."""
+        """Return decisions, bool, same shape; by other thresholds than the model's own where given."""
         return decide(scores_NK, self.thresholds if thresholds is None else thresholds).astype(bool)
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the report should know of the model."""
-        network = self.parts[NETWORK]
-        assert not isinstance(network, Boosting)
-        return [*hedge_notes(network), *blend_notes(self.weights[NETWORK] if len(self.weights) > 1 else None)]
-
-
-def mix_weights(network: float | None) -> dict[str, float]:
-    """The weight of each part, given that of the network in a blend; None where there is no blend."""
-    return {NETWORK: 1.0} if network is None else {NETWORK: network, BOOSTING: 1.0 - network}
+        """What a reader of the report should know of the model: what it is, and how its parts are mixed."""
+        notes = list(self.parts[NETWORK].notes())
+        if len(self.weights) > 1:
+            shares = [
+                f"{weight:.3f} of {'the ' * (name == NETWORK)}{name}" for name, weight in self.weights.items()
+            ]
+            notes.append(f"the model is a blend: in logits {', '.join(shares)}, chosen on validation")
+        return notes
 
 
 def mix(part_scores: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> np.ndarray:
-    """The weighted mean of the parts in log-odds; the scores of a single part as they are.
+    """Return the weighted mean of the parts in log-odds; the scores of a single part as they are.
+
+    Args:
+        part_scores: Name → probabilities, shape (N examples, K labels).
+        weights: Name → weight; they sum to 1.
+
+    Returns:
+        float32, same shape.
 
     Examples:
-        >>> mix({"network": np.array([[0.2]]), "boosting": np.array([[0.8]])}, mix_weights(0.5))
+        >>> part_scores = {"network": np.array([[0.2]]), "boosting": np.array([[0.8]])}
+        >>> mix(part_scores, {"network": 0.5, "boosting": 0.5})
         array([[0.5]], dtype=float32)
     """
     if len(weights) == 1:
-        return part_scores[NETWORK]
-    return blended(part_scores[NETWORK], part_scores[BOOSTING], weights[NETWORK])
+        (only,) = weights
+        return part_scores[only]
+    log_odds_NK = sum(weight * logits(part_scores[name]) for name, weight in weights.items())
+    return np.asarray(expit(log_odds_NK), np.float32)
 
 
-def _scores(part: Part, batches: ExampleBatches) -> np.ndarray:
-    """The uncalibrated probabilities of one part, float32, shape (N, K), in the order of the examples."""
-    if isinstance(part, Boosting):
-        return boosting_scores(part, batches)
-    return score_batches(part, batches.in_order())[1]
-
-
-def stored_network(run: RunFolder, weights: str = WEIGHTS) -> tuple[AnyNetwork, list[str]]:
-    """The network of a run with its weights, of the file of that name, and its class names.
+def _described_parts(value: dict[str, Any]) -> dict[str, float | None]:
+    """Return the weight of each part of `parts.json`, None for a baseline.
 
     Raises:
-        RunError: A file is missing or damaged.
+        ValueError: Another version wrote it, or there is a part that this version does not know.
     """
-    run.read_json("model.json", described_network)  # a fault in it is reported under its own name
-    with run.reading(weights):
-        return load_network(run.folder, weights)
+    if value["schema"] != _SCHEMA:
+        raise ValueError(f"its schema is {value['schema']}, not {_SCHEMA}")
+    given = dict(value["weights"])
+    weights = {name: None if weight is None else float(weight) for name, weight in given.items()}
+    unknown = [name for name in weights if name not in (NETWORK, BOOSTING)]
+    if unknown or weights.get(NETWORK) is None:
+        raise ValueError(f"its parts are {', '.join(weights)}")
+    return weights

@@ -2,29 +2,20 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from mlc.atomic import replacing, write_text
-from mlc.errors import DataError
-from mlc.evaluation.calibration import (
-    Calibrator,
-    calibrated,
-)
-from mlc.evaluation.thresholds import (
-    decide,
-)
-from mlc.events.baselines import BOOSTING, NO_PROBABILITIES, blends
-from mlc.events.preparing import Prepared
-from mlc.events.slices import slices_of
-from mlc.models.baselines import make_baselines
-from mlc.models.decisions import decide_on_validation
+from mlc.evaluation.calibration import Calibrator, calibrated
+from mlc.evaluation.thresholds import decide
+from mlc.evaluation.validation import decide_on_validation
+from mlc.events.baselines import blends
+from mlc.models.baselines import all_baselines
 from mlc.models.model import Model
 from mlc.report import (
-    FunnelStep,
     MetricScore,
     Report,
     ReportInputs,
@@ -34,11 +25,8 @@ from mlc.report import (
 )
 from mlc.report.card import model_card
 from mlc.run import RunFolder
-from mlc.scenario import Scenario
-from mlc.sources import id_expr
+from mlc.scenario import GatesSection, Scenario
 from mlc.tables import (
-    CUTOFF,
-    ENTITY_ID,
     RAW_SCORES,
     SCORES,
     TARGETS,
@@ -49,30 +37,31 @@ from mlc.tables import (
     targets_of,
     with_class_names,
 )
+from mlc.task import AnyTask, Examples
 
 
 def write_report(
-    run: RunFolder, prepared: Prepared, model: Model, part_scores: Mapping[str, np.ndarray]
+    run: RunFolder, task: AnyTask, examples: Examples, model: Model, part_scores: Mapping[str, np.ndarray]
 ) -> Report:
     """Calibrate and choose thresholds on validation; write predictions, maps, thresholds and report.
 
     Args:
         run: Where to.
-        prepared: The examples.
+        task: The task.
+        examples: Its examples.
         model: Not yet calibrated, without thresholds.
         part_scores: Name of each part → its raw scores of the examples, in their order.
     """
-    names = prepared.examples.labels.names
-    raw_NK = model.mixed(part_scores)
-    calibrators, thresholds = decide_on_validation(prepared.scenario, names, prepared.examples.table, raw_NK)
+    names, table, raw_NK = examples.class_names, examples.table, model.mixed(part_scores)
+    calibrators, thresholds = decide_on_validation(examples.scenario, names, table, raw_NK, task.periods)
     model = replace(model, calibrators=calibrators, thresholds=thresholds)
-    predictions = model_predictions(prepared, model, part_scores)
-    report = make_report(prepared, model, part_scores)
+    predictions = model_predictions(table, model, part_scores)
+    report = make_report(task, examples, model, part_scores)
     with replacing(run / "predictions.parquet") as temporary:
         predictions.write_parquet(temporary, metadata=with_class_names(names))
     model.save_decisions(run)
     write_text(run / "report.md", report_markdown(report))
-    write_text(run / "MODEL_CARD.md", model_card(prepared.scenario, report))
+    write_text(run / "MODEL_CARD.md", model_card(examples.scenario, report))
     run.write_json("report.json", report.to_json())
     return report
 
@@ -93,60 +82,68 @@ def write_page(run: RunFolder) -> None:
 
 
 def model_predictions(
-    prepared: Prepared, model: Model, part_scores: Mapping[str, np.ndarray]
+    examples: pl.DataFrame, model: Model, part_scores: Mapping[str, np.ndarray]
 ) -> pl.DataFrame:
-    """The predictions table of a model: calibrated `scores`, and `raw_scores` as the parts give them."""
+    """Return the predictions of a model: calibrated `scores`, and `raw_scores` as the parts give them."""
     raw_NK = model.mixed(part_scores)
     scores_NK = calibrated(raw_NK, model.calibrators)
-    return prepared.examples.table.drop(TARGETS).with_columns(
+    return examples.drop(TARGETS).with_columns(
         array_column(RAW_SCORES, raw_NK), array_column(SCORES, scores_NK)
     )
 
 
-def make_report(prepared: Prepared, model: Model, part_scores: Mapping[str, np.ndarray]) -> Report:
-    """The report of a model on the examples.
+def make_report(
+    task: AnyTask,
+    examples: Examples,
+    model: Model,
+    part_scores: Mapping[str, np.ndarray],
+    gates: GatesSection | None = None,
+) -> Report:
+    """Return the report of a model on the examples.
 
     Args:
-        prepared: The examples.
+        task: The task.
+        examples: Its examples.
         model: Calibrated, with thresholds.
         part_scores: Name of each part → its raw scores of the examples, in their order.
+        gates: Judged in place of those of the scenario.
     """
-    examples, scenario = prepared.examples, prepared.scenario
-    predictions = model_predictions(prepared, model, part_scores)
-    baselines = make_baselines(prepared, model.parts.get(BOOSTING), part_scores.get(BOOSTING))
+    scenario = examples.scenario
+    predictions = model_predictions(examples.table, model, part_scores)
+    baselines = all_baselines(task, examples, model, part_scores)
     return build_report(
         ReportInputs(
             scenario=scenario.name,
-            class_names=examples.labels.names,
+            class_names=examples.class_names,
             examples=examples.table,
             predictions=predictions,
             thresholds=model.thresholds,
             baselines=baselines.predictions,
-            no_probabilities=NO_PROBABILITIES,
+            no_probabilities=baselines.no_probabilities,
             baseline_notes=[*baselines.notes, *model.notes],
             missing_baselines=baselines.missing,
             calibrators=model.calibrators,
-            oracle=oracle_predictions(scenario, examples.table, examples.labels.names),
-            slices=slices_of(prepared),
-            funnel=[FunnelStep(**asdict(step)) for step in examples.funnel],
-            metrics=_metrics(prepared, model, predictions),
-            gates=scenario.gates,
+            oracle=task.oracle(examples),
+            slices=task.slices(examples),
+            funnel=examples.funnel,
+            metrics=_metrics(examples, model, predictions),
+            gates=gates or scenario.gates,
             warnings=_warnings(scenario, model.calibrators),
         )
     )
 
 
-def _metrics(prepared: Prepared, model: Model, predictions: pl.DataFrame) -> dict[str, list[MetricScore]]:
-    """The metrics that the scenario names, of every split."""
-    wanted, targets = wanted_metrics(prepared.scenario), prepared.examples.table
+def _metrics(examples: Examples, model: Model, predictions: pl.DataFrame) -> dict[str, list[MetricScore]]:
+    """Return the metrics that the scenario names, of every split."""
+    wanted, table = wanted_metrics(examples.scenario), examples.table
     if not wanted:
         return {}
     from mlc.models.custom_metrics import custom_scores  # torchmetrics takes a second to load
 
     scores: dict[str, list[MetricScore]] = {}
-    for name in split_names(targets):
-        rows = in_split(targets, name)
-        scores_NK, targets_NK = scores_of(predictions)[rows], targets_of(targets)[rows]
+    for name in split_names(table):
+        rows_N = in_split(table, name)
+        scores_NK, targets_NK = scores_of(predictions)[rows_N], targets_of(table)[rows_N]
         decisions_NK = decide(scores_NK, model.thresholds)
         scores[name] = custom_scores(wanted, scores_NK, decisions_NK, targets_NK)
     return scores
@@ -155,49 +152,6 @@ def _metrics(prepared: Prepared, model: Model, predictions: pl.DataFrame) -> dic
 def wanted_metrics(scenario: Scenario) -> list[tuple[str, dict[str, Any]]]:
     """Name and options of each metric that the scenario names."""
     return [(metric.name, metric.options) for metric in scenario.metrics]
-
-
-def oracle_predictions(
-    scenario: Scenario, examples: pl.DataFrame, names: Sequence[str]
-) -> pl.DataFrame | None:
-    """The true probabilities of generated tables as predictions; None for real ones.
-
-    Raises:
-        DataError: The table lacks a label, a cutoff or an entity.
-    """
-    if scenario.target.true_probabilities is None:
-        return None
-    path = scenario.path(scenario.target.true_probabilities)
-    field = "target.true_probabilities"
-    if not path.exists():
-        raise DataError(scenario.problem(field, f"a table must be at {path}, however: there is none"))
-    truth = pl.scan_parquet(path / "*.parquet" if path.is_dir() else path)
-    schema = truth.collect_schema()
-    missing = [name for name in (scenario.data.entity, CUTOFF, *names) if name not in schema]
-    if missing:
-        raise DataError(
-            scenario.problem(field, f"must have the columns {', '.join(missing)}, however: it lacks them")
-        )
-    entity = scenario.data.entity
-    keys = examples.drop(TARGETS)
-    wanted = truth.with_columns(
-        id_expr(entity, keys.schema[ENTITY_ID]).alias(ENTITY_ID), pl.col(CUTOFF).cast(pl.Datetime("us"))
-    )
-    found = (
-        keys.lazy()
-        .join(
-            wanted.select(ENTITY_ID, CUTOFF, *(pl.col(name).cast(pl.Float32) for name in names)),
-            on=[ENTITY_ID, CUTOFF],
-            how="left",
-            maintain_order="left",
-        )
-        .collect()
-    )
-    if found.select(pl.col(names[0]).is_null().any()).item():
-        raise DataError(
-            scenario.problem(field, "must have a row for every example, however: some are missing")
-        )
-    return keys.with_columns(array_column(SCORES, found.select(names).to_numpy().astype("float32")))
 
 
 def _warnings(scenario: Scenario, calibrators: Sequence[Calibrator]) -> list[str]:

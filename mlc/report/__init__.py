@@ -5,14 +5,13 @@ Markdown, terminal and model card show those. Undefined is None, never NaN and n
 """
 
 from mlc.report.assembling import ReportInputs, build_report
-from mlc.report.contents import FunnelStep, MetricScore, Report
+from mlc.report.contents import MetricScore, Report
 from mlc.report.foundation import foundation_markdown
 from mlc.report.html import report_page
 from mlc.report.json_form import Json, schema_of
 from mlc.report.texts import report_markdown, report_text
 
 __all__ = [
-    "FunnelStep",
     "MetricScore",
     "Report",
     "ReportInputs",

@@ -20,6 +20,7 @@ from mlc.evaluation.metrics import (
 )
 from mlc.evaluation.thresholds import NEVER, Estimate
 from mlc.report.json_form import Json, absent_without, from_json, key, to_json
+from mlc.task import FunnelStep
 
 _CALIBRATED = absent_without("calibration")
 JUDGED = "test"
@@ -254,15 +255,6 @@ class Slice:
 
     by: str
     parts: Sequence[SlicePart]
-
-
-@dataclass(frozen=True)
-class FunnelStep:
-    """One filter on the way to the examples."""
-
-    reason: str
-    removed: int
-    kept: int
 
 
 # ── the whole ───────────────────────────────────────────────────────────────────────────────────

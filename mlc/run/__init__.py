@@ -2,6 +2,7 @@
 
 from mlc.run.folder import (
     BEGINNING,
+    Kind,
     Opening,
     RunFolder,
     find_run,
@@ -16,6 +17,7 @@ from mlc.run.folder import (
 
 __all__ = [
     "BEGINNING",
+    "Kind",
     "Opening",
     "RunFolder",
     "find_run",

@@ -8,7 +8,7 @@ runs/<name>/
     checkpoints/                  best.ckpt, last.ckpt: for --resume
     model.safetensors model.json  the weights, and what it takes to build the network again
     refit.safetensors             those of train.refit
-    predictions.parquet calibration.json thresholds.json boosting.json blend.json
+    predictions.parquet calibration.json thresholds.json parts.json boosting.json
     report.json report.md report.html MODEL_CARD.md log.jsonl logs/
 """
 
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from mlc import __version__
 from mlc.atomic import replacing, write_text
@@ -35,6 +35,9 @@ from mlc.scenario import Scenario, load_scenario, portable_yaml, resolved
 
 Opening = Literal["new", "resume", "overwrite", "smoke"]
 """`smoke` replaces a former run of `--smoke`, and no other."""
+
+Kind = Literal["model", "foundation"]
+"""What a run holds."""
 
 _FREE_TO_CHANGE = (
     ("train", "devices"),
@@ -62,10 +65,15 @@ class RunFolder:
         return (self.folder / "report.json").exists() and "finished" in self.read_json("run.json")
 
     @property
+    def kind(self) -> Kind:
+        """Whether it holds a model of labels, or a foundation model."""
+        kind: Kind = self.read_json("run.json", _kind)
+        return kind
+
+    @property
     def verb(self) -> str:
-        """The command that makes it: `train`, or `pretrain`, which writes a vocabulary without examples."""
-        bare = (self / "vocabulary.json").exists() and not (self / "examples.parquet").exists()
-        return "pretrain" if bare else "train"
+        """The command that makes it: `train` or `pretrain`."""
+        return "pretrain" if self.kind == "foundation" else "train"
 
     @property
     def holder(self) -> str:
@@ -219,7 +227,9 @@ def run_folder_for(runs: Path, scenario: Scenario, opening: Opening) -> RunFolde
     return run
 
 
-def start_run(run: RunFolder, scenario: Scenario, opening: Opening, beginning: dict[str, Any]) -> None:
+def start_run(
+    run: RunFolder, scenario: Scenario, opening: Opening, beginning: dict[str, Any], kind: Kind = "model"
+) -> None:
     """Write the first files; `overwrite` sets the former run aside until the new one is complete.
 
     It then lies in `<name>.previous`. A resumed run only learns where its tables are now.
@@ -229,6 +239,7 @@ def start_run(run: RunFolder, scenario: Scenario, opening: Opening, beginning: d
         scenario: The scenario.
         opening: As of `run_folder_for`.
         beginning: What the training begins with.
+        kind: What it makes.
 
     Raises:
         RunError: The folder is no longer as `run_folder_for` found it.
@@ -247,7 +258,7 @@ def start_run(run: RunFolder, scenario: Scenario, opening: Opening, beginning: d
         write_text(temporary / "scenario.yaml", scenario.origin.text)
         write_text(temporary / "resolved.yaml", portable_yaml(scenario))
         smoke = {"smoke": True} if opening == "smoke" else {}
-        facts = {"name": scenario.name, "started": _now(), "mlc": __version__, **smoke}
+        facts = {"kind": kind, "name": scenario.name, "started": _now(), "mlc": __version__, **smoke}
         facts[_SCENARIO_FOLDER] = folders
         RunFolder(temporary).write_json("run.json", facts)
         RunFolder(temporary).write_json(BEGINNING, beginning)
@@ -339,6 +350,13 @@ def _has_a_table(scenario: Scenario) -> bool:
         or next(scenario.path(path).parent.glob(Path(path).name), None) is not None
         for path in paths
     )
+
+
+def _kind(value: Any) -> Kind:
+    kind = value["kind"]
+    if kind not in get_args(Kind):
+        raise ValueError(f"its kind is {kind!r}")
+    return cast(Kind, kind)
 
 
 def _no_number(text: str) -> None:

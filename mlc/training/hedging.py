@@ -6,10 +6,10 @@ import numpy as np
 import pytorch_lightning
 import torch
 
-from mlc.events.preparing import Say
 from mlc.models.batches import EVALUATION_BATCH, BatchPlan, ExampleBatches
 from mlc.models.ensemble import AnyNetwork, Hedge, hedge_notes
 from mlc.models.losses import Objective
+from mlc.task import Say
 
 _WEIGHTS = torch.linspace(0.0, 1.0, 21)
 

@@ -16,7 +16,6 @@ from pytorch_lightning.callbacks import EarlyStopping
 from mlc.atomic import write_text
 from mlc.errors import DataError
 from mlc.events.cutoffs import choose_cutoffs, naive
-from mlc.events.preparing import Say
 from mlc.events.store import EventStore, open_store
 from mlc.events.vocabulary import Vocabulary, fit_vocabulary
 from mlc.models.batch import FutureBatch
@@ -29,6 +28,7 @@ from mlc.run import Opening, RunFolder, fingerprint_of, finish_run, run_folder_f
 from mlc.scenario import PretrainSection, Scenario
 from mlc.sources import check_tables, observed_span, reading
 from mlc.tables import microseconds
+from mlc.task import Say
 from mlc.training.beginning import beginning_of, check_beginning, check_tables_of
 from mlc.training.devices import check_devices
 from mlc.training.divergence import naming
@@ -153,7 +153,7 @@ def _prepare(
         beginning = beginning_of(scenario, store, vocabulary)
         if resumed:
             check_beginning(run, beginning)
-        start_run(run, scenario, opening, beginning)
+        start_run(run, scenario, opening, beginning, "foundation")
         run.write_json("vocabulary.json", vocabulary.as_json())
     return run, plan, store, vocabulary
 

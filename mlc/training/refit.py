@@ -4,30 +4,13 @@ The report is of the first weights: for these ones no example is left to judge t
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import polars as pl
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 
-from mlc.events.preparing import Prepared
 from mlc.models.ensemble import Hedge
-from mlc.tables import SPLIT
 from mlc.training.module import Classifier
-
-
-def all_for_training(prepared: Prepared) -> Prepared:
-    """The same examples, all of them in the training split."""
-    table = prepared.examples.table
-    table = table.with_columns(pl.lit("train", table.schema[SPLIT]).alias(SPLIT))
-    # No label is judged any more.
-    train = prepared.scenario.train.model_copy(update={"monitor": "macro_ap"})
-    return replace(
-        prepared,
-        scenario=prepared.scenario.model_copy(update={"train": train}),
-        examples=replace(prepared.examples, table=table),
-    )
 
 
 class UpTo(Callback):

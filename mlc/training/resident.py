@@ -4,9 +4,9 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 
-from mlc.events.preparing import Say
 from mlc.models.batches import ExampleBatches
 from mlc.models.device_batches import device_batches
+from mlc.task import Say
 
 
 class EventsOnDevice(Callback):

@@ -14,15 +14,15 @@ from torch import nn
 from mlc.errors import DataError, Problem, RunError
 from mlc.events.cutoffs import choose_cutoffs
 from mlc.events.labels import LABEL, VALUE, Labels
-from mlc.events.preparing import Say
 from mlc.events.store import EventStore
 from mlc.events.vocabulary import FIRST
 from mlc.models.encoders import Trunk
 from mlc.models.network import Network, TrunkSpec
-from mlc.models.trained import Start, stored_foundation
+from mlc.models.starts import Start, stored_foundation
 from mlc.run import Opening, RunFolder, find_run
 from mlc.scenario import AUTO, Scenario, TrunkRate, resolved
 from mlc.sources import check_tables, join_columns, observed_span, reading, scan_table
+from mlc.task import Say
 from mlc.training.pretraining import pretrain
 from mlc.training.ranks import by_torchrun
 
@@ -99,7 +99,7 @@ def _fitting(scenario: Scenario, runs: Path) -> str | None:
     found = {
         run.folder.name: run.read_json("run.json", itemgetter("until"))
         for run in finished
-        if "foundation" in run.read_json("model.json") and _made_of(run.scenario()) == wanted
+        if run.kind == "foundation" and _made_of(run.scenario()) == wanted
     }
     if not found:
         return None

@@ -2,8 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,61 +14,53 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
 
 from mlc.atomic import replacing
 from mlc.errors import DataError, Terminated
-from mlc.events.baselines import BOOSTING, check_boosting
-from mlc.events.preparing import Prepared, Say, prepare, write_examples
-from mlc.events.slices import check_slices
-from mlc.events.vocabulary import Vocabulary, fit_vocabulary
-from mlc.models.baselines import fitted_boosting
-from mlc.models.batches import BatchPlan, ExampleBatches, example_batches
-from mlc.models.blending import fitted_blend
-from mlc.models.boosting import boosting_scores
-from mlc.models.columns import field_sizes
+from mlc.events.baselines import check_boosting
 from mlc.models.custom_metrics import check_metrics
 from mlc.models.ensemble import (
     REFIT,
     WEIGHTS,
     AnyNetwork,
     blank_copy,
-    make_model,
     members_of,
     save_weights,
     score_batches,
 )
 from mlc.models.losses import Objective, positive_weights
-from mlc.models.model import NETWORK, Model, Part, mix_weights
-from mlc.models.network import NetworkSpec
+from mlc.models.model import Model
+from mlc.models.part import NETWORK, NetworkPart, Part
 from mlc.models.reporting import wanted_metrics, write_page, write_report
-from mlc.models.trained import Start
 from mlc.report import Report
 from mlc.run import Opening, RunFolder, fingerprint_of, finish_run, run_folder_for, start_run
 from mlc.scenario import Bce, Scenario, TrainSection
 from mlc.tables import (
+    CUTOFF,
     MICROSECONDS_PER_DAY,
     SCORES,
     SPLIT,
     TARGETS,
-    UNKNOWN,
     array_column,
     check_predictions,
+    in_split,
     scores_of,
-    targets_of,
 )
-from mlc.training.beginning import beginning_of, check_beginning, check_tables_of
+from mlc.task import Examples, Say
+from mlc.training import learners
+from mlc.training.beginning import check_beginning, check_tables_of
+from mlc.training.counts import target_counts
 from mlc.training.devices import check_devices
 from mlc.training.divergence import DivergedError, naming
 from mlc.training.fitting import make_trainer, read_checkpoint, run_trainer
 from mlc.training.frozen import FrozenMemory
 from mlc.training.hedging import choose_hedge, keep_hedge
+from mlc.training.learners import Learner
 from mlc.training.loggers import check_loggers, log_scores, open_loggers
 from mlc.training.module import Classifier, monitored
 from mlc.training.ranks import is_rank_zero, own_run, rank_zero_first, shared_run
-from mlc.training.refit import UpTo, all_for_training
+from mlc.training.refit import UpTo
 from mlc.training.resident import EventsOnDevice
-from mlc.training.starting import begin_from, open_foundation, trunk_spec, with_foundation
 from mlc.training.stopping import BestEpoch, EpochLines, Loaders, Stopping
 
-_SAMPLE_BATCHES = 16
-_REMEMBERED = "remembered.f32"
+_CACHED = "remembered.f32"  # what a frozen foundation makes of the events
 
 
 @dataclass(frozen=True)
@@ -114,34 +105,29 @@ def _train(scenario: Scenario, setting: Setting, say: Say) -> Report | None:
     """Train while no other process works on the run."""
     begun = time.monotonic()
     with rank_zero_first():
-        scenario = with_foundation(scenario, setting.runs, setting.opening, say)
-        run, prepared, vocabulary, start = _prepare(scenario, setting, say)
-    examples = example_batches(prepared, vocabulary)
-    classifier = _classifier(prepared, fitted_network(prepared, vocabulary, examples, start))
-    trainer, network, epochs = _fit(prepared, classifier, examples, run, setting, say)
-    raw = _predict_all(prepared, examples, trainer, network, run)
-    examples.resident = None  # what follows is not done on the device
-    if scenario.train.refit:  # now, while all ranks are here
-        whole = all_for_training(prepared)
-        again = fitted_network(whole, vocabulary, examples, start)
-        keep_hedge(again, network)
-        _refit(whole, again, examples, epochs, run, setting, say)
-    if raw is None:
+        learner = learners.learner_of(scenario, setting.runs, setting.opening, say)
+        run = _begin(learner, setting)
+    train, examples, batches = learner.task.scenario.train, learner.examples, learner.batches
+    classifier = _classifier(examples, train, learner.network(examples))
+    trainer, network, epochs = _fit(learner, classifier, run, setting, say)
+    network_NK = _predict_all(learner, trainer, network, run)
+    batches.resident = None  # what follows is not done on the device
+    if train.refit:  # now, while all ranks are here
+        _refit(learner, network, epochs, run, setting, say)
+    if network_NK is None:
         return None
-    (run / _REMEMBERED).unlink(missing_ok=True)  # what is mapped stays readable
-    model, part_scores = _with_boosting(prepared, vocabulary, network, raw, examples, say)
+    (run / _CACHED).unlink(missing_ok=True)  # what is mapped stays readable
+    model, part_scores = _model(learner, network, network_NK)
     model.save_parts(run)
-    report = write_report(run, prepared, model, part_scores)
+    report = write_report(run, learner.task, examples, model, part_scores)
     finish_run(
         run,
         {
             "fingerprint": fingerprint_of(run / WEIGHTS),
-            **({"refit": fingerprint_of(run / REFIT)} if scenario.train.refit else {}),
-            "store": prepared.store.fingerprint,
-            "fit_until": prepared.cutoffs.fit_until.isoformat(),
-            **({"foundation": start.facts} if start else {}),
-            "observed_until": prepared.cutoffs.observed_until.isoformat(),
-            "seed": scenario.train.seed,
+            **({"refit": fingerprint_of(run / REFIT)} if train.refit else {}),
+            **learner.task.facts(examples),
+            **learner.facts(),
+            "seed": train.seed,
             "devices": trainer.world_size,
             "epochs": trainer.current_epoch,
             "seconds": round(time.monotonic() - begun, 1),
@@ -153,71 +139,45 @@ def _train(scenario: Scenario, setting: Setting, say: Say) -> Report | None:
     return report
 
 
-def _with_boosting(
-    prepared: Prepared,
-    vocabulary: Vocabulary,
-    network: AnyNetwork,
-    network_NK: np.ndarray,
-    examples: ExampleBatches,
-    say: Say,
+def _model(
+    learner: Learner, network: AnyNetwork, network_NK: np.ndarray
 ) -> tuple[Model, dict[str, np.ndarray]]:
-    """The model, not yet calibrated, with boosting as a part or a baseline, and the scores of its parts."""
-    parts: dict[str, Part] = {NETWORK: network}
-    part_scores = {NETWORK: network_NK}
-    boosting = fitted_boosting(prepared, examples, say)
-    if boosting is not None:
-        parts[BOOSTING] = boosting
-        part_scores[BOOSTING] = boosting_scores(boosting, examples)
-    weight = fitted_blend(prepared, network_NK, part_scores.get(BOOSTING))
-    most_events = prepared.scenario.model.most_events
-    names = prepared.examples.labels.names
-    return Model(names, parts, mix_weights(weight), vocabulary, most_events=most_events), part_scores
+    """Return the model, not yet calibrated, and the raw scores of its parts."""
+    others = learner.other_parts()
+    scored = {name: part.scores(learner.batches) for name, part in others.items()}
+    part_scores = {NETWORK: network_NK, **scored}
+    names = learner.examples.class_names
+    parts: dict[str, Part] = {NETWORK: NetworkPart(network, names), **others}
+    return Model(names, parts, learner.weights(part_scores), learner.reader), part_scores
 
 
-def _prepare(
-    scenario: Scenario, setting: Setting, say: Say
-) -> tuple[RunFolder, Prepared, Vocabulary, Start | None]:
-    """All that comes before the training."""
-    first = is_rank_zero()
-    run = (
-        run_folder_for(setting.runs, scenario, setting.opening)
-        if first
-        else shared_run(setting.runs, scenario)
-    )
+def _begin(learner: Learner, setting: Setting) -> RunFolder:
+    """Make the examples, check what can be checked, and make the run folder."""
+    first, scenario = is_rank_zero(), learner.task.scenario
+    if first:
+        run = run_folder_for(setting.runs, scenario, setting.opening)
+    else:
+        run = shared_run(setting.runs, scenario)
     resumed = first and setting.opening == "resume"
     if resumed:
         check_tables_of(run, scenario)
-    prepared = prepare(scenario, setting.runs, say)
-    check_slices(scenario, prepared.store)
-    check_metrics(wanted_metrics(scenario), len(prepared.examples.labels.names))
-    _check_labels(prepared)
-    fit_until = prepared.cutoffs.fit_until
-    start = open_foundation(scenario, setting.runs, fit_until, prepared.store, say)
-    model = scenario.model
-    vocabulary = fit_vocabulary(prepared.store, fit_until, model.attributes, model.sees_events)
-    if start is not None:
-        vocabulary = replace(vocabulary, events=start.events)
+    examples = learner.examples
+    check_metrics(wanted_metrics(scenario), len(examples.class_names))
+    _check_labels(examples)
     if first:
-        foundation = start.facts["fingerprint"] if start else None
-        beginning = beginning_of(scenario, prepared.store, vocabulary, prepared, foundation)
+        beginning = dict(learner.beginning())
         if resumed:
             check_beginning(run, beginning)
         start_run(run, scenario, setting.opening, beginning)
-        write_examples(prepared.examples, run / "examples.parquet", prepared.store.fingerprint)
-        run.write_json("vocabulary.json", vocabulary.as_json())
-    return run, prepared, vocabulary, start
+        learner.begin(run)
+    return run
 
 
 def _fit(
-    prepared: Prepared,
-    classifier: Classifier,
-    examples: ExampleBatches,
-    run: RunFolder,
-    setting: Setting,
-    say: Say,
+    learner: Learner, classifier: Classifier, run: RunFolder, setting: Setting, say: Say
 ) -> tuple[pytorch_lightning.Trainer, AnyNetwork, list[int]]:
-    """Train, and give the network with the best weights, and after how many epochs each kind had them."""
-    scenario = prepared.scenario
+    """Train, and return the network with the best weights, and after how many epochs each kind had them."""
+    scenario, examples, batches = learner.task.scenario, learner.examples, learner.batches
     monitor, mode = classifier.progress
     best = BestEpoch(run / "checkpoints", monitor, mode)
     stopping = Stopping(run / "checkpoints" / "last.ckpt", scenario.train.checkpoint_minutes)
@@ -228,14 +188,14 @@ def _fit(
         EarlyStopping(monitor, mode=mode, patience=scenario.train.patience, check_finite=False),
         EpochLines(run / "log.jsonl", _shown(scenario.train), say),
         stopping,
-        EventsOnDevice(examples, say),  # first, since a frozen memory is asked with such batches
-        FrozenMemory(examples, run / _REMEMBERED),
+        EventsOnDevice(batches, say),  # first, since a frozen memory is asked with such batches
+        FrozenMemory(batches, run / _CACHED),
     ]
     if setting.interactive:
         callbacks.append(TQDMProgressBar(refresh_rate=5))
     trainer = _trainer(scenario.train, callbacks, setting)
     trainer.loggers = open_loggers(scenario, run)
-    loaders = Loaders(examples, prepared.examples.table[SPLIT].to_numpy(), scenario.train)
+    loaders = Loaders(batches, examples.table[SPLIT].to_numpy(), scenario.train)
     checkpoint = run.last_checkpoint if setting.opening == "resume" else None
     run_trainer(trainer, classifier, loaders, stopping, checkpoint)
     state = read_checkpoint(best.best_model_path or best.last_model_path)
@@ -245,8 +205,8 @@ def _fit(
     say(f"best epoch {' and '.join(map(str, epochs))}")
     device = trainer.strategy.root_device
     network = _judged_network(classifier, state).to(device)
-    positions = np.flatnonzero((prepared.examples.table[SPLIT] == "validation").to_numpy())
-    choose_hedge(network, examples, positions, classifier.objective.to(device), trainer, say)
+    positions = np.flatnonzero(in_split(examples.table, "validation"))
+    choose_hedge(network, batches, positions, classifier.objective.to(device), trainer, say)
     return trainer, network, epochs
 
 
@@ -258,29 +218,27 @@ def _judged_network(classifier: Classifier, checkpoint: dict[str, Any]) -> AnyNe
 
 
 def _refit(
-    whole: Prepared,
-    network: AnyNetwork,
-    examples: ExampleBatches,
-    epochs: list[int],
-    run: RunFolder,
-    setting: Setting,
-    say: Say,
+    learner: Learner, trained: AnyNetwork, epochs: list[int], run: RunFolder, setting: Setting, say: Say
 ) -> None:
     """Train the same once more, on all examples, for as many epochs as were best; stopped, it starts over."""
-    say(f"refit: {max(epochs)} epoch{'' if max(epochs) == 1 else 's'} on all {len(examples):,} examples")
-    classifier = _classifier(whole, network)
+    batches, examples = learner.batches, learner.examples.for_refit()
+    say(f"refit: {max(epochs)} epoch{'' if max(epochs) == 1 else 's'} on all {len(batches):,} examples")
+    network = learner.network(examples)
+    keep_hedge(network, trained)
+    # No label is judged any more.
+    train = learner.task.scenario.train.model_copy(update={"monitor": "macro_ap"})
+    classifier = _classifier(examples, train, network)
     path = run / "checkpoints" / "refit.ckpt"
     stopping = Stopping(path, math.inf)
     trainer = _trainer(
-        whole.scenario.train,
-        [EventsOnDevice(examples, say), UpTo(epochs, path), stopping],
+        train,
+        [EventsOnDevice(batches, say), UpTo(epochs, path), stopping],
         setting,
         limit_val_batches=0,
         enable_checkpointing=False,
     )
-    loaders = Loaders(examples, whole.examples.table[SPLIT].to_numpy(), whole.scenario.train)
-    run_trainer(trainer, classifier, loaders, stopping)
-    examples.resident = None
+    run_trainer(trainer, classifier, Loaders(batches, examples.table[SPLIT].to_numpy(), train), stopping)
+    batches.resident = None
     if stopping.terminated:  # in the last step
         raise Terminated
     if trainer.is_global_zero:
@@ -288,59 +246,49 @@ def _refit(
         path.unlink()
 
 
-def _classifier(prepared: Prepared, network: AnyNetwork) -> Classifier:
-    """The untrained network, and what is minimised."""
-    train, names = prepared.scenario.train, list(prepared.examples.labels.names)
-    positives_K, known_K = _counts(prepared, "train")
+def _classifier(examples: Examples, train: TrainSection, network: AnyNetwork) -> Classifier:
+    """Return the untrained network, and what is minimised."""
+    names = list(examples.class_names)
     positive_K = None
     if isinstance(train.loss, Bce):
-        positive_K = positive_weights(train.loss.pos_weight, names, positives_K, known_K)
+        positive_K = positive_weights(train.loss.pos_weight, names, *target_counts(examples, "train"))
         for member in members_of(network):
             member.prior_K += positive_K.log()  # where the loss is least, before anything is learned
     objective = Objective(
         train.loss, torch.tensor([train.label_weights.get(name, 1.0) for name in names]), positive_K
     )
-    label = None
-    if train.monitored_label is not None:
-        label = names.index(train.monitored_label)
-    return Classifier(network, train, objective, _example_weights(prepared), label)
+    label = None if train.monitored_label is None else names.index(train.monitored_label)
+    return Classifier(network, train, objective, _example_weights(examples, train), label)
 
 
-def _check_labels(prepared: Prepared) -> None:
+def _check_labels(examples: Examples) -> None:
     """Refuse labels of the `train` section that do not exist, or that validation cannot judge.
 
     Raises:
         DataError: There is such a label.
     """
-    scenario, names = prepared.scenario, list(prepared.examples.labels.names)
+    scenario, names = examples.scenario, list(examples.class_names)
     unknown = list(scenario.unknown_train_labels(names))
     if unknown:
         raise DataError(unknown)
     if scenario.train.monitored_label is None:
         return
     label = names.index(scenario.train.monitored_label)
-    positives, known = (int(counts[label]) for counts in _counts(prepared, "validation"))
+    positives, known = (int(counts[label]) for counts in target_counts(examples, "validation"))
     if not 0 < positives < known:
         rule = f"needs positives and negatives in validation, however: {positives} of {known} are positive"
         raise DataError(scenario.problem("train.monitor", f"{rule}; monitor macro_ap"))
 
 
-def _counts(prepared: Prepared, split: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Positive and known targets of each label, int64, shape (K)."""
-    targets_NK = targets_of(prepared.examples.table.filter(pl.col(SPLIT) == split))
-    known_K = (targets_NK != UNKNOWN).sum(axis=0)
-    return torch.from_numpy((targets_NK == 1).sum(axis=0)), torch.from_numpy(known_K)
-
-
-def _example_weights(prepared: Prepared) -> torch.Tensor | None:
-    """Halved for each so many days before the newest training cutoff; None where all count alike."""
-    half_life = prepared.scenario.train.half_life_days
-    if half_life is None:
+def _example_weights(examples: Examples, train: TrainSection) -> torch.Tensor | None:
+    """Halved for each half-life before the newest training cutoff; None where all count alike."""
+    if train.half_life_days is None:
         return None
-    cutoffs_N = prepared.examples.cutoffs
-    newest = cutoffs_N[(prepared.examples.table[SPLIT] == "train").to_numpy()].max()
+    table = examples.table
+    cutoffs_N = table[CUTOFF].cast(pl.Int64).to_numpy()
+    newest = cutoffs_N[in_split(table, "train")].max()
     age_N = (newest - cutoffs_N) / MICROSECONDS_PER_DAY
-    return torch.from_numpy(np.exp2(-age_N / half_life).astype(np.float32))
+    return torch.from_numpy(np.exp2(-age_N / train.half_life_days).astype(np.float32))
 
 
 def _trainer(
@@ -372,45 +320,14 @@ def _shown(train: TrainSection) -> dict[str, str]:
     return names
 
 
-def fitted_network(
-    prepared: Prepared, vocabulary: Vocabulary, examples: ExampleBatches, start: Start | None = None
-) -> AnyNetwork:
-    """The network before its training, with bins and priors from the training examples.
-
-    With `start`, its memory is that of a foundation model. Its first weights depend on the seed alone, and
-    those of the first of several members are those of a network alone.
-    """
-    scenario, labels = prepared.scenario, prepared.examples.labels
-    spec = NetworkSpec.of(
-        scenario.model,
-        len(labels.names),
-        field_sizes(vocabulary.attributes),
-        field_sizes(vocabulary.events),
-        trunk_spec(start, scenario, labels) if start else None,
-    )
-    pytorch_lightning.seed_everything(scenario.train.seed, verbose=False)
-    network = make_model(spec, scenario.model.members, hedge=scenario.model.hedged)
-    positions = np.flatnonzero((prepared.examples.table[SPLIT] == "train").to_numpy())
-    plan = BatchPlan(positions, 512, seed=scenario.train.seed)
-    sample = list(islice(examples.planned(plan), _SAMPLE_BATCHES))
-    for member in members_of(network):
-        if start is not None and member.spec.trunk is not None:
-            begin_from(member, start, scenario, labels)
-        member.fit(sample, *_counts(prepared, "train"))
-    return network
-
-
 def _predict_all(
-    prepared: Prepared,
-    examples: ExampleBatches,
-    trainer: pytorch_lightning.Trainer,
-    network: AnyNetwork,
-    run: RunFolder,
+    learner: Learner, trainer: pytorch_lightning.Trainer, network: AnyNetwork, run: RunFolder
 ) -> np.ndarray | None:
-    """Every example scored once: each rank its share, merged and counted by rank zero; None on the others."""
+    """Score every example once: each rank its share, merged and counted by rank zero; None on the others."""
+    table = learner.examples.table
     rank, world = trainer.global_rank, trainer.world_size
-    keys = prepared.examples.table.drop(TARGETS)
-    index, scores = score_batches(network, examples.in_order(rank, world))
+    keys = table.drop(TARGETS)
+    index, scores = score_batches(network, learner.batches.in_order(rank, world))
     every = trainer.strategy.reduce(torch.tensor(float(np.isnan(scores).sum())), reduce_op="sum")
     if every > 0:
         raise DivergedError(trainer.current_epoch)
@@ -426,5 +343,5 @@ def _predict_all(
             (run / f"parts/{r}.parquet").unlink()
         (run / "parts").rmdir()
     predictions = part.sort("__index").drop("__index")
-    check_predictions(predictions, prepared.examples.table)
+    check_predictions(predictions, table)
     return scores_of(predictions)

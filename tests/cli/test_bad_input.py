@@ -364,7 +364,7 @@ def test_a_bug_of_ours_leaves_its_trace_in_the_run(shop, mlc, monkeypatch):
     def broken(*_: object) -> None:
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr("mlc.training.supervised.fit_vocabulary", broken)
+    monkeypatch.setattr("mlc.training.event_learner.fit_vocabulary", broken)
     result = mlc("train", "shop.yaml", *QUICK, "--overwrite")
     assert (result.code, result.out) == (3, "")
     assert "internal error: ZeroDivisionError: ours\nthe trace is in runs/shop/mlc-error.log" in result.err

@@ -47,7 +47,7 @@ def test_a_finished_run_shows_the_numbers_of_its_report(mlc, folder):
 
 def test_a_stopped_run_is_unfinished_and_the_newest_comes_first(mlc, folder):
     (folder / "later").mkdir()
-    facts = {"name": "x", "started": "2999-01-01T00:00:00+00:00", "mlc": "0"}
+    facts = {"kind": "model", "name": "x", "started": "2999-01-01T00:00:00+00:00", "mlc": "0"}
     (folder / "later" / "run.json").write_text(json.dumps(facts))
     assert [(run["name"], run["state"]) for run in listed(mlc, folder)] == [
         ("later", "unfinished"),
@@ -77,7 +77,12 @@ def foundation(folder):
     """A finished foundation beside the run, as `mlc pretrain` leaves one."""
     made = folder / "base"
     made.mkdir()
-    facts = {"name": "base", "started": "2024-05-01T10:00:00+00:00", "finished": "2024-05-01T11:00:00+00:00"}
+    facts = {
+        "kind": "foundation",
+        "name": "base",
+        "started": "2024-05-01T10:00:00+00:00",
+        "finished": "2024-05-01T11:00:00+00:00",
+    }
     (made / "run.json").write_text(json.dumps(facts))
     (made / "vocabulary.json").write_text("{}")
     report = {"schema": "mlc/foundation-report/1", "until": "2024-03-31T00:00:00", "losses": []}

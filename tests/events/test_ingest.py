@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from mlc.errors import DataError
 from mlc.events.store import EventStore, default_encoder, open_store, store_fingerprint
+from mlc.events.trained import scenario_as_trained
 from mlc.events.vocabulary import fit_vocabulary
-from mlc.models.trained import scenario_as_trained
 from mlc.run import RunFolder
 from mlc.scenario import Scenario, load_scenario, scenario_yaml
 from mlc.sources import check_tables

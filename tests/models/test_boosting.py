@@ -10,9 +10,10 @@ import pytest
 from mlc.events.preparing import prepare
 from mlc.events.vocabulary import fit_vocabulary
 from mlc.models.batches import ExampleBatches, example_batches
-from mlc.models.boosting import COLUMNS, Boosting, boosting_scores, feature_rows, fit_boosting
+from mlc.models.boosting import COLUMNS, Boosting, feature_rows, fit_boosting
 from mlc.models.branches.history import ENTITY_FEATURES, LABEL_FEATURES
 from mlc.models.network import Network, NetworkSpec
+from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import SPLIT, microseconds
 from tests.models.test_history import NAMES, builder_at
@@ -97,16 +98,17 @@ def test_on_the_demo_it_is_better_than_all_that_only_counts(trained):
     assert macro["recency"]["log_loss"] is None
 
 
-def test_the_same_seed_gives_the_same_trees_and_scores(examples, fitted):
+def test_the_same_seed_gives_the_same_trees_and_scores(examples, fitted, tmp_path):
     batches, train, validation = examples
     assert fit_boosting(batches, train, validation, seed=7) == fitted
-    again = Boosting.from_json(json.loads(json.dumps(vars(fitted))))
-    np.testing.assert_array_equal(boosting_scores(again, batches), boosting_scores(fitted, batches))
+    fitted.save(RunFolder(tmp_path))
+    again = Boosting.load(RunFolder(tmp_path))
+    np.testing.assert_array_equal(again.scores(batches), fitted.scores(batches))
 
 
 def test_its_scores_are_calibrated_probabilities(examples, fitted):
     batches, train, _ = examples
-    scores_NK = boosting_scores(fitted, batches)
+    scores_NK = fitted.scores(batches)
     assert scores_NK.shape == batches.targets_NK.shape
     assert scores_NK.min() >= 0
     assert scores_NK.max() <= 1
@@ -121,7 +123,7 @@ def test_unknown_targets_are_left_out(examples):
     masked = ExampleBatches(batches.builder, batches.rows_N, batches.cutoffs_N, targets_NK)
     boosting = fit_boosting(masked, train, validation, seed=7)
     assert boosting is not None
-    assert boosting_scores(boosting, masked)[:, 0].mean() > 0.65
+    assert boosting.scores(masked)[:, 0].mean() > 0.65
     nothing = ExampleBatches(
         batches.builder, batches.rows_N, batches.cutoffs_N, np.full_like(targets_NK, 255)
     )
@@ -132,7 +134,7 @@ def test_without_a_validation_example_it_takes_a_fixed_number_of_trees(examples)
     batches, train, validation = examples
     boosting = fit_boosting(batches, train[:50], validation[:0], seed=7)
     assert boosting is not None
-    assert np.isfinite(boosting_scores(boosting, batches)).all()
+    assert np.isfinite(boosting.scores(batches)).all()
 
 
 def test_of_too_many_rows_it_takes_a_random_sample_of_examples_and_says_so(examples):

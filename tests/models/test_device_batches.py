@@ -332,7 +332,7 @@ def test_a_training_from_the_memory_of_a_device_is_the_same(demo, tmp_path, monk
         assert batches.resident is None
 
     monkeypatch.setattr(DeviceBatches, "batch", counted)
-    monkeypatch.setattr("mlc.training.supervised.fitted_boosting", on_a_cpu)
+    monkeypatch.setattr("mlc.training.event_learner.fitted_boosting", on_a_cpu)
     runs = []
     for name in ("main", "device"):
         train(scenario, Setting(tmp_path / name), silent)

@@ -14,9 +14,10 @@ from mlc.commands.embed import embed
 from mlc.commands.predict import Request, predict
 from mlc.evaluation.calibration import calibrated
 from mlc.events.preparing import prepare
+from mlc.events.trained import stored_vocabulary
 from mlc.models.batches import example_batches
-from mlc.models.blending import blended, choose_weight
-from mlc.models.boosting import Boosting, boosting_scores
+from mlc.models.blending import choose_weight
+from mlc.models.boosting import Boosting
 from mlc.models.decisions import stored_calibration
 from mlc.models.ensemble import (
     Ensemble,
@@ -28,19 +29,23 @@ from mlc.models.ensemble import (
     save_network,
     score_batches,
 )
-from mlc.models.model import Model
+from mlc.models.model import Model, mix
 from mlc.models.network import Network
-from mlc.models.trained import stored_vocabulary
 from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import CUTOFF, ENTITY_ID, RAW_SCORES, SPLIT, array_column, scores_of
-from mlc.training.refit import all_for_training
 from mlc.training.supervised import Setting, train
 from tests.conftest import NANO
 from tests.support.small_tables import silent
 from tests.training.test_module import SPEC, TRUNK, random_batch
 
 NAME = "departments_28d"
+
+
+def blended(network_NK: np.ndarray, boosted_NK: np.ndarray, weight: float) -> np.ndarray:
+    return mix({"network": network_NK, "boosting": boosted_NK}, {"network": weight, "boosting": 1 - weight})
+
+
 AS_OF = datetime(2025, 9, 3)
 FLAGS = (
     *(flag for flag in NANO if flag != "--set"),
@@ -152,7 +157,7 @@ def test_the_scores_of_a_run_are_those_of_the_blend_and_the_report_says_so(runs,
     weight = Model.load(run).weights["network"]
     assert 0.0 < weight < 1.0
     network, _ = load_network(run.folder)
-    boosted = boosting_scores(run.read_json("boosting.json", Boosting.from_json), examples)
+    boosted = Boosting.load(run).scores(examples)
     raw = scores_of(pl.read_parquet(run / "predictions.parquet"), RAW_SCORES)
     _, own = score_batches(network, examples.in_order())
     np.testing.assert_allclose(raw, blended(own, boosted, weight), atol=1e-6)
@@ -211,7 +216,7 @@ def test_the_report_knows_nothing_of_the_refit_but_says_that_it_does_not(runs):
     alike = ({**report, "warnings": None, "scenario": None, "verdict": None} for report in (first, again))
     assert next(alike) == next(alike)
     assert said in (runs / "again" / "MODEL_CARD.md").read_text()
-    names = ("model.safetensors", "calibration.json", "thresholds.json", "boosting.json", "blend.json")
+    names = ("model.safetensors", "calibration.json", "thresholds.json", "boosting.json", "parts.json")
     for name in names:
         assert (runs / "first" / name).read_bytes() == (runs / "again" / name).read_bytes()
     assert not (runs / "first" / "refit.safetensors").exists()
@@ -227,7 +232,7 @@ def test_predict_uses_the_refitted_weights_and_says_so(runs, examples):
         "scores are of the refitted weights; report, calibration and thresholds are of the first ones" in said
     )
     network, _ = load_network(run.folder, "refit.safetensors")
-    boosted = boosting_scores(run.read_json("boosting.json", Boosting.from_json), examples)
+    boosted = Boosting.load(run).scores(examples)
     weight = Model.load(run).weights["network"]
     _, own = score_batches(network, examples.in_order())
     keys = pl.read_parquet(run / "examples.parquet").drop("targets")
@@ -243,7 +248,7 @@ def test_predict_uses_the_refitted_weights_and_says_so(runs, examples):
 
 def test_the_refit_sees_every_example_once_and_the_first_training_none_of_the_test(runs):
     prepared = prepare(RunFolder(runs / "again").scenario(), runs, silent)
-    table, whole = prepared.examples.table, all_for_training(prepared).examples.table
+    table, whole = prepared.examples.table, prepared.for_refit().table
     assert whole[SPLIT].unique().to_list() == ["train"]
     assert whole.drop(SPLIT).equals(table.drop(SPLIT))
     assert set(table[SPLIT].unique()) == {"train", "validation", "test"}

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from mlc.errors import DataError
 from mlc.evaluation.calibration import Calibrator, calibrated
 from mlc.evaluation.thresholds import Estimate, Expected, Threshold
-from mlc.report import FunnelStep
 from mlc.tables import SPLIT_TYPE, array_column
+from mlc.task import FunnelStep
 from tests.support import reference_metrics as reference
 from tests.support.reports import as_markdown, as_text, built
 

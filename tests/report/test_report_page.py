@@ -19,12 +19,13 @@ from hypothesis.extra.numpy import arrays
 from mlc.evaluation.calibration import Calibrator
 from mlc.evaluation.metrics import LabelScore
 from mlc.evaluation.thresholds import Threshold
-from mlc.report import FunnelStep, Report, report_page, report_schema
+from mlc.report import Report, report_page, report_schema
 from mlc.report.panels import Scored
 from mlc.report.trust import trust
 from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import array_column
+from mlc.task import FunnelStep
 from tests.support.reports import built
 
 jsonschema: Any = importlib.import_module("jsonschema")  # it has no types

@@ -37,16 +37,16 @@ def test_training_the_head_alone_leaves_the_trunk_as_it_was(runs, tuned):
 
 def test_the_weight_of_a_hedge_has_the_lowest_validation_loss_and_the_report_tells_it(runs, tuned):
     from mlc.events.preparing import prepare
+    from mlc.events.trained import stored_vocabulary
     from mlc.models.batches import example_batches
     from mlc.models.ensemble import Hedge
-    from mlc.models.model import stored_network
-    from mlc.models.trained import stored_vocabulary
+    from mlc.models.part import NetworkPart
 
     run = RunFolder(tuned)
     prepared = prepare(run.scenario(), runs, silent)
     validation = np.flatnonzero((prepared.examples.table[SPLIT] == "validation").to_numpy())
     batch = example_batches(prepared, stored_vocabulary(run))[validation]
-    network = stored_network(run)[0].eval()
+    network = NetworkPart.load(run).network.eval()
     assert isinstance(network, Hedge)
     with torch.no_grad():
         started, scratch = network.started(batch).double(), network.scratch(batch).double()
@@ -124,15 +124,15 @@ def test_a_frozen_memory_is_asked_the_same_on_the_device_that_trains(
 
 def test_a_batch_with_what_is_remembered_has_no_events_and_the_same_logits(runs, tuned):
     from mlc.events.preparing import prepare
+    from mlc.events.trained import stored_vocabulary
     from mlc.models.batches import example_batches
     from mlc.models.ensemble import members_of
-    from mlc.models.model import stored_network
-    from mlc.models.trained import stored_vocabulary
+    from mlc.models.part import NetworkPart
 
     run = RunFolder(tuned)
     prepared = prepare(run.scenario(), runs, silent)
     examples = example_batches(prepared, stored_vocabulary(run))
-    network = members_of(stored_network(run)[0].eval())[0]
+    network = members_of(NetworkPart.load(run).network.eval())[0]
     index_B = np.random.default_rng(1).permutation(len(examples))[:40]
     with torch.no_grad():
         plain = network(examples[index_B])
@@ -180,8 +180,8 @@ def test_the_whole_path_needs_the_foundation_in_training_only(demo, mlc, tmp_pat
 def test_before_its_training_a_network_says_what_the_foundation_foresees(demo, runs):
     from mlc.events.preparing import prepare
     from mlc.models.batches import example_batches
+    from mlc.training.event_learner import fitted_network
     from mlc.training.starting import open_foundation
-    from mlc.training.supervised import fitted_network
 
     overrides = ["model.preset=nano", "target.allow_empty=true", "model.foundation=base"]
     prepared = prepare(load_scenario(demo / f"{NAME}.yaml", overrides), runs, silent)

@@ -30,7 +30,7 @@ def test_a_run_leaves_every_file_of_the_design(trained):
     assert found == {
         *("scenario.yaml", "resolved.yaml", "run.json", "examples.parquet", "vocabulary.json", "checkpoints"),
         *("model.safetensors", "model.json", "predictions.parquet", "calibration.json", "thresholds.json"),
-        *("boosting.json", "beginning.json"),
+        *("boosting.json", "parts.json", "beginning.json"),
         *("report.json", "report.md", "report.html", "MODEL_CARD.md", "log.jsonl", "logs"),
     }
     assert {path.name for path in (trained / NAME / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}

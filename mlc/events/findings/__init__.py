@@ -6,13 +6,13 @@ To add a finding: a function in the file of its subject that yields `Finding`, o
 
 from mlc.events.findings.class_names import auroc_half_width
 from mlc.events.findings.expected import Expected, expected_of
-from mlc.events.findings.finding import Finding, Severity, error_of, worst_first
 from mlc.events.findings.gathering import all_findings, label_problems, with_hint
 from mlc.events.findings.joins import unmatched_problems
 from mlc.events.findings.table_shapes import table_findings
 from mlc.events.findings.texts import thousands_findings
 from mlc.events.findings.times import time_findings
 from mlc.events.findings.values import alike_findings, value_findings
+from mlc.task import Finding, Severity, error_of, worst_first
 
 __all__ = [
     "Expected",

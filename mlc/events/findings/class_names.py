@@ -8,7 +8,7 @@ import polars as pl
 
 from mlc.events.cutoffs import Cutoffs
 from mlc.events.examples import Examples
-from mlc.events.findings.finding import Finding, Severity, Subject, listed
+from mlc.events.findings.finding import Subject, listed
 from mlc.events.labels import EVENTS, LABEL, VALUE, Labels
 from mlc.events.timeline import Timeline
 from mlc.events.windows import opens
@@ -16,6 +16,7 @@ from mlc.names import spelled_out
 from mlc.scenario import Scenario
 from mlc.sources import visible_expr
 from mlc.tables import MICROSECONDS_PER_DAY, SPLIT, SPLITS, microseconds, targets_of
+from mlc.task import Finding, Severity
 
 _FEW_POSITIVES = 10
 _WIDE = 0.1  # half width of an interval that says little

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from mlc.errors import MlcError, Problem
 from mlc.events.findings.class_names import label_findings, support_findings, variant_findings
-from mlc.events.findings.finding import Finding
 from mlc.events.findings.formats import time_hint
 from mlc.events.findings.joins import join_findings, type_hint
 from mlc.events.findings.leaks import leak_findings
@@ -19,6 +18,7 @@ from mlc.events.labels import resolve_labels, value_counts
 from mlc.events.preparing import Prepared
 from mlc.scenario import Scenario, TopClasses
 from mlc.sources import POLARS_ERRORS, JoinRate, LostText
+from mlc.task import Finding
 
 
 def all_findings(

@@ -7,9 +7,10 @@ from functools import reduce
 import polars as pl
 
 from mlc.errors import Problem
-from mlc.events.findings.finding import Finding, Subject
+from mlc.events.findings.finding import Subject
 from mlc.scenario import Scenario
 from mlc.sources import JoinRate, join_columns, scan_table
+from mlc.task import Finding
 
 EVENTS = "mlc:events"  # no column of a table is called so
 _KEY = "mlc:key"

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlc.events.examples import Examples
-from mlc.events.findings.finding import Finding, Subject, listed
+from mlc.events.findings.finding import Subject, listed
 from mlc.events.store import EventStore, Field
 from mlc.scenario import Scenario
 from mlc.tables import SPLIT, UNKNOWN, targets_of
+from mlc.task import Finding
 
 _TOO_GOOD = 0.99
 _SAMPLE = 50_000

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlc.events.examples import Examples
-from mlc.events.findings.finding import Finding, Subject
+from mlc.events.findings.finding import Subject
 from mlc.events.store import EventStore, memory_limit
 from mlc.scenario import Scenario
 from mlc.tables import SPLIT
+from mlc.task import Finding
 
 _CELLS_PER_SECOND_AND_CORE = 85_000
 """Measured: examples times labels of preset small in training, 2 cores; configs/public/, 12 to 30 labels."""

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from mlc.events.findings.finding import Finding, Subject, listed
+from mlc.events.findings.finding import Subject, listed
 from mlc.events.findings.joins import EVENTS, likely_cause
 from mlc.events.store import EventStore
 from mlc.scenario import Scenario
 from mlc.sources import id_expr, null_counts, scan_table
 from mlc.tables import ENTITY_ID
+from mlc.task import Finding
 
 _ROWS = "mlc:rows"  # no column of a table is called so
 _FEW = 0.01

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mlc.events.findings.finding import Finding, Severity, Subject, listed
+from mlc.events.findings.finding import Subject, listed
 from mlc.scenario import Csv, NumberType, Scenario
 from mlc.sources import (
     LostText,
@@ -20,6 +20,7 @@ from mlc.sources import (
     types_advice,
     written_number,
 )
+from mlc.task import Finding, Severity
 
 _SAMPLE_ROWS = 50_000
 _SAMPLE_VALUES = 2_000

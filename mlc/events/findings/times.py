@@ -9,11 +9,12 @@ import numpy as np
 import polars as pl
 
 from mlc.events.cutoffs import Cutoffs
-from mlc.events.findings.finding import Finding, Subject, listed
+from mlc.events.findings.finding import Subject, listed
 from mlc.events.windows import window_of
 from mlc.scenario import Scenario
 from mlc.sources import scan_events
 from mlc.tables import MICROSECONDS_PER_DAY, TIME
+from mlc.task import Finding
 
 _FAR_DAYS = 366  # a few events so far from all others are a mistake
 _STRAY = 0.01

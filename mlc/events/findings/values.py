@@ -5,7 +5,7 @@ from typing import cast
 
 import polars as pl
 
-from mlc.events.findings.finding import Finding, Severity, Subject, listed
+from mlc.events.findings.finding import Subject, listed
 from mlc.events.store import EventStore, Field
 from mlc.names import spelled_out
 from mlc.scenario import EntitiesTable, EventsTable, Ignore, Scenario
@@ -19,6 +19,7 @@ from mlc.sources import (
     visible_expr,
 )
 from mlc.tables import ENTITY_ID
+from mlc.task import Finding, Severity
 
 _FEW = 0.01
 _LONG = 1_000  # characters; names are shorter

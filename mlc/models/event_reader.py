@@ -1,0 +1,24 @@
+"""What the parts of a model read of events: batches, by the vocabulary of the training."""
+
+from dataclasses import dataclass
+
+from mlc.events.task import Inputs
+from mlc.events.vocabulary import Vocabulary
+from mlc.models.batches import ExampleBatches, input_batches
+
+
+@dataclass(frozen=True)
+class EventReader:
+    """The reader of event tasks; see `mlc.models.tasks.Reader`.
+
+    Attributes:
+        vocabulary: Which columns and values the parts know.
+        most_events: How many of the newest events of an example the network sees; None for all.
+    """
+
+    vocabulary: Vocabulary
+    most_events: int | None = None
+
+    def batches(self, inputs: Inputs) -> ExampleBatches:
+        """Return the batches of some inputs."""
+        return input_batches(inputs, self.vocabulary, self.most_events)

@@ -1,0 +1,68 @@
+"""The tasks that exist.
+
+To add one: a class that follows `mlc.task.Task`, a reader of its inputs, a learner (see
+`mlc.training.learners`), and one `case` in each function here and in `learner_of`. Nothing else knows which
+task a scenario describes.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from mlc.events.task import EventTask
+from mlc.events.trained import scenario_as_trained, stored_vocabulary
+from mlc.run import RunFolder
+from mlc.scenario import Scenario
+from mlc.task import AnyTask, Say
+
+if TYPE_CHECKING:
+    from mlc.models.batches import ExampleBatches
+
+I_contra = TypeVar("I_contra", contravariant=True)
+
+
+class Reader(Protocol[I_contra]):
+    """Makes of a task's inputs what the parts of a model read; what it knows was learned in training."""
+
+    def batches(self, inputs: I_contra) -> "ExampleBatches":
+        """Return the batches of some inputs."""
+
+
+def task_of(scenario: Scenario, runs: Path, say: Say) -> AnyTask:
+    """Return the task that a scenario describes.
+
+    Args:
+        scenario: Checked scenario.
+        runs: Folder of all runs.
+        say: Receives progress in lines.
+    """
+    return EventTask(scenario, runs, say)
+
+
+def trained_task(run: RunFolder, say: Say, class_names: Sequence[str] | None = None) -> AnyTask:
+    """Return the task of a finished run, whose tables are read as in the training.
+
+    Args:
+        run: A finished run; the event store lies beside it.
+        say: Receives progress in lines, and warnings of what the model does not know.
+        class_names: The labels that the model scores; None for a foundation model, which has none.
+
+    Raises:
+        DataError: The tables no longer fit.
+    """
+    runs = run.folder.parent
+    scenario = scenario_as_trained(run, stored_vocabulary(run), runs, say, class_names)
+    return EventTask(scenario, runs, say, class_names)
+
+
+def reader_of(run: RunFolder) -> Reader[Any]:
+    """Return the reader of a finished run.
+
+    Raises:
+        RunError: A file is missing or damaged.
+    """
+    from mlc.models.event_reader import EventReader  # loads torch, which a task does without
+
+    # A foundation reads all events; a model with a limit was trained with it.
+    most_events = None if run.kind == "foundation" else run.scenario().model.most_events
+    return EventReader(stored_vocabulary(run), most_events)

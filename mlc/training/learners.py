@@ -1,0 +1,78 @@
+"""What a training is told by the kind of its task: examples, batches, the untrained network, other parts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from mlc.models.batches import ExampleBatches
+from mlc.models.ensemble import AnyNetwork
+from mlc.models.part import Part
+from mlc.models.tasks import Reader
+from mlc.run import Opening, RunFolder
+from mlc.scenario import Scenario
+from mlc.task import AnyTask, Examples, Say
+
+
+class Learner(Protocol):
+    """Makes the parts of a model from the examples of one kind of task.
+
+    Everything is made when it is first asked for. Every rank has a learner of its own.
+    """
+
+    @property
+    def task(self) -> AnyTask:
+        """The task, whose scenario has everything resolved that the training must know."""
+
+    @property
+    def examples(self) -> Examples:
+        """The examples.
+
+        Raises:
+            DataError: The tables do not fit the scenario.
+        """
+
+    @property
+    def reader(self) -> Reader[Any]:
+        """What the parts read of inputs, fitted on the examples of training."""
+
+    @property
+    def batches(self) -> ExampleBatches:
+        """The batches of all examples."""
+
+    def beginning(self) -> Mapping[str, Any]:
+        """Return what `--resume` must find unchanged, as JSON; see `mlc.training.beginning`."""
+
+    def begin(self, run: RunFolder) -> None:
+        """Write the examples and what the reader knows into a new run."""
+
+    def network(self, examples: Examples) -> AnyNetwork:
+        """Return the network before its training, fitted to examples: those of `examples`, or their refit."""
+
+    def other_parts(self) -> Mapping[str, Part]:
+        """Train the parts beside the network; none where the scenario wants none."""
+
+    def weights(self, part_scores: Mapping[str, np.ndarray]) -> Mapping[str, float]:
+        """Choose the weight of each part on validation; a part without one is a baseline.
+
+        Args:
+            part_scores: Name of each part → its raw scores of all examples, in their order.
+        """
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return what `run.json` records beside the facts of the task."""
+
+
+def learner_of(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> Learner:
+    """Return the learner for the task that a scenario describes; see `mlc.models.tasks`.
+
+    Args:
+        scenario: Checked scenario.
+        runs: Folder of all runs.
+        opening: Whether the run is new, goes on or starts over.
+        say: Receives progress in lines.
+    """
+    from mlc.training.event_learner import EventLearner
+
+    return EventLearner(scenario, runs, opening, say)
