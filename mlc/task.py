@@ -185,6 +185,13 @@ class Task(Protocol[E, I_co]):
     def facts(self, examples: E) -> Mapping[str, Any]:
         """Return what `run.json` records of the examples, as JSON."""
 
+    def findings(self) -> Iterator[Finding]:
+        """Yield what may surprise the user about the tables and examples.
+
+        Raises:
+            DataError: The tables do not fit the scenario.
+        """
+
 
 AnyTask = Task[Any, Any]
 """A task whose examples and inputs only its own reader and learner look into."""

@@ -144,7 +144,7 @@ def examined(run: RunFolder, runs: Path) -> Kept:
         sum(value is not None and told["low"] <= value <= told["high"] for value, told in found),
         sum(value is not None and value > told["high"] for value, told in found),
         repeated_volumes(run, runs, report),
-        untrue(run, runs, report),
+        untrue(run, report),
     )
 
 
@@ -161,7 +161,7 @@ def repeated_volumes(run: RunFolder, runs: Path, report: dict[str, Any]) -> int:
     return sum(int(scored[f"{label['name']}: decision"].sum()) == label["volume"] for label in test["labels"])
 
 
-def untrue(run: RunFolder, runs: Path, report: dict[str, Any]) -> list[str]:
+def untrue(run: RunFolder, report: dict[str, Any]) -> list[str]:
     """What is not true of the first sentence, by scikit-learn on the saved predictions and rivals' scores."""
     sentence = report["verdict"]
     examples, predictions = (pl.read_parquet(run / f"{name}.parquet") for name in ("examples", "predictions"))
@@ -173,7 +173,7 @@ def untrue(run: RunFolder, runs: Path, report: dict[str, Any]) -> list[str]:
     targets_NK, scores_NK = (
         matrix_NK[test][:, judged] for matrix_NK in (targets_of(examples), scores_of(predictions))
     )
-    rivals = {name: scores[test][:, judged] for name, scores in rival_scores(run, runs).items()}
+    rivals = {name: scores[test][:, judged] for name, scores in rival_scores(run).items()}
     page = html.unescape(re.sub("<[^>]*>", "", (run / "report.html").read_text(encoding="utf-8")))
     wrong = [] if sentence in page else ["report.html has another sentence"]
     clauses, named = CLAUSE.findall(sentence), ""
@@ -200,7 +200,7 @@ def untrue(run: RunFolder, runs: Path, report: dict[str, Any]) -> list[str]:
     return wrong
 
 
-def rival_scores(run: RunFolder, runs: Path) -> dict[str, Matrix]:
+def rival_scores(run: RunFolder) -> dict[str, Matrix]:
     """What each rival gives for every example of the run."""
     model = Model.load(run)
     task = trained_task(run, lambda _: None, model.class_names)
