@@ -4,7 +4,7 @@ Report, metrics, thresholds, calibration, model card, comparison and run folder 
 protocol alone. The tasks that exist are listed in `mlc.models.tasks`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol, Self, TypeVar
