@@ -27,7 +27,7 @@ def test_a_sentence_that_is_not_true_is_found_out(trained, monkeypatch):
         r"^(\w+ (to|than)|No detectable difference from)", f"{other.capitalize()} than", report["verdict"]
     )
     said = re.sub(r"(macro AUROC: )[\d.]+", r"\g<1>0.999", said)
-    found = " ".join(untrue(RunFolder(trained / NAME), trained, {**report, "verdict": said}))
+    found = " ".join(untrue(RunFolder(trained / NAME), {**report, "verdict": said}))
     assert "report.html has another sentence" in found
     assert f"not {other} than it" in found
     assert "AUROC is 0." in found
