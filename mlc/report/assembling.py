@@ -29,7 +29,6 @@ from mlc.report.contents import (
     BaselineLabel,
     BaselineReport,
     CutoffSpan,
-    FunnelStep,
     LabelReport,
     MetricScore,
     Report,
@@ -52,6 +51,7 @@ from mlc.tables import (
     split_names,
     targets_of,
 )
+from mlc.task import FunnelStep
 
 _FEW_ENTITIES = 100
 ORACLE = "oracle"
