@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlc import atomic
-from tests.conftest import in_process, process
+from tests.conftest import in_process
 from tests.support.shop_tables import QUICK, snapshot, write_shop
 
 FOUNDATION = (
@@ -43,7 +43,7 @@ def finished(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     write_shop(folder)
     for command in (("train", "shop.yaml", *QUICK), ("pretrain", "shop.yaml", *FOUNDATION)):
-        result = process(*command, folder=folder)
+        result = in_process(*command, folder=folder)
         assert result.code == 0, result.err
     for name in FORMER:
         (folder / name).write_text("# Thresholds of the run shop" if name == "chosen.yaml" else "former")
@@ -75,13 +75,13 @@ def _named(path: Path) -> Path:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_at_whatever_write_the_disk_is_full_the_file_is_named_and_what_was_there_stays(
-    finished, monkeypatch, capfd, name
+    finished, monkeypatch, mlc, name
 ):
     monkeypatch.chdir(finished)
     for write in itertools.count():
         before = snapshot(finished)
         with full_at(write) as tried:
-            result = in_process(monkeypatch, capfd, *COMMANDS[name])
+            result = mlc(*COMMANDS[name])
         if len(tried) <= write:
             assert result.code == 0, result.err
             break
@@ -102,12 +102,11 @@ def test_at_whatever_write_the_disk_is_full_the_file_is_named_and_what_was_there
 @pytest.mark.slow
 @pytest.mark.parametrize("write", [1, 3, 6, 9])
 @pytest.mark.parametrize("verb", ["train", "pretrain"])
-def test_a_training_on_a_full_disk_can_be_resumed(tmp_path, monkeypatch, capfd, verb, write):
-    monkeypatch.chdir(tmp_path)
+def test_a_training_on_a_full_disk_can_be_resumed(tmp_path, mlc, verb, write):
     write_shop(tmp_path)
     command = (verb, "shop.yaml", *(QUICK if verb == "train" else FOUNDATION))
     with full_at(write) as tried:
-        result = in_process(monkeypatch, capfd, *command)
+        result = mlc(*command)
     if len(tried) <= write:
         pytest.skip("it writes fewer files")
     assert result.code == 2, result.err
@@ -115,5 +114,5 @@ def test_a_training_on_a_full_disk_can_be_resumed(tmp_path, monkeypatch, capfd, 
     assert "Traceback" not in result.err
     assert not [file for file in snapshot(tmp_path) if "/." in f"/{file}"]
     begun = list(tmp_path.glob("runs/*/run.json"))
-    result = in_process(monkeypatch, capfd, *command, *(("--resume",) if begun else ()))
+    result = mlc(*command, *(("--resume",) if begun else ()))
     assert result.code == 0, result.err

@@ -14,7 +14,7 @@ import pytest
 
 from mlc.cli.arguments import given_moment
 from mlc.scenario import load_scenario
-from tests.conftest import process
+from tests.conftest import Result, in_process, python
 from tests.support.shop_tables import QUICK, SCENARIO, shop_tables, snapshot, write_shop
 
 LIMITED = """
@@ -27,17 +27,18 @@ main()
 """
 
 
-def on_a_full_disk(most: int, *arguments: object, folder) -> subprocess.CompletedProcess[str]:
+def on_a_full_disk(most: int, *arguments: object, folder) -> Result:
     """The command line where no file can grow beyond `most` bytes."""
-    command = [sys.executable, "-c", LIMITED, str(most), *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    with python("-c", LIMITED, most, *arguments, folder=folder) as running:
+        out, err = running.communicate(timeout=120)
+    return Result(running.returncode, out, err)
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A folder with a shop and one finished run of it, `shop`; copied for every test."""
     folder = tmp_path_factory.mktemp("finished")
-    result = process("train", write_shop(folder), *QUICK, folder=folder)
+    result = in_process("train", write_shop(folder), *QUICK, folder=folder)
     assert result.code == 0, result.err
     return folder
 
@@ -273,16 +274,16 @@ def test_a_full_disk_while_labels_are_made_leaves_what_was_there(tmp_path, most)
     (tmp_path / "examples.parquet").write_text("former")
     before = snapshot(tmp_path)
     result = on_a_full_disk(most, "labels", "shop.yaml", folder=tmp_path)
-    assert (result.returncode, result.stdout) == (2, ""), result.stderr
-    assert "must be written, however: " in result.stderr
+    assert (result.code, result.out) == (2, ""), result.err
+    assert "must be written, however: " in result.err
     assert snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize("most", [0, 20_000, 100_000])
 def test_a_full_disk_while_the_demo_is_made_leaves_nothing(tmp_path, most):
     result = on_a_full_disk(most, "demo", "demo", "--customers", "300", folder=tmp_path)
-    assert (result.returncode, result.stdout) == (2, ""), result.stderr
-    assert result.stderr.startswith("demo: the demo cannot be written: File too large")
+    assert (result.code, result.out) == (2, ""), result.err
+    assert result.err.startswith("demo: the demo cannot be written: File too large")
     assert snapshot(tmp_path) == {}
 
 
@@ -291,10 +292,8 @@ def test_a_full_disk_while_scores_are_written_leaves_the_former_ones(shop, mlc):
     (shop / "scores.csv").write_text("former")
     before = snapshot(shop)
     result = on_a_full_disk(1_000, "predict", "shop", "--out", "scores.csv", folder=shop)
-    assert (result.returncode, result.stdout) == (2, ""), result.stderr
-    assert (
-        "scores.csv: must be written, however: File too large; what was there is unchanged" in result.stderr
-    )
+    assert (result.code, result.out) == (2, ""), result.err
+    assert "scores.csv: must be written, however: File too large; what was there is unchanged" in result.err
     assert snapshot(shop) == before
 
 
@@ -303,11 +302,11 @@ def test_a_full_disk_while_training_leaves_the_former_run(shop, mlc, most):
     assert mlc("labels", "shop.yaml").code == 0  # builds the store
     former = snapshot(shop / "runs" / "shop")
     result = on_a_full_disk(most, "train", "shop.yaml", *QUICK, "--overwrite", folder=shop)
-    assert (result.returncode, result.stdout) == (2, ""), result.stderr
+    assert (result.code, result.out) == (2, ""), result.err
     started = most > 300
     kept = shop / "runs" / ("shop.previous" if started else "shop")
     assert snapshot(kept) == former
-    assert ("the former run is in runs/shop.previous" in result.stderr) is started
+    assert ("the former run is in runs/shop.previous" in result.err) is started
     assert not [name for name in snapshot(shop) if "/." in f"/{name}"]
     if started:
         assert mlc("train", "shop.yaml", *QUICK, "--resume").code == 0

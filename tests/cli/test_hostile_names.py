@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 
 from mlc.drawing.text_tables import escaped, visible
-from tests.conftest import in_process
 from tests.support.shop_tables import QUICK, SCENARIO, shop_tables, write_shop
 
 NAMES = (
@@ -44,10 +43,10 @@ def commands():
     yield ("check", "\x1b[31m.yaml")
 
 
-def test_names_are_shown_as_text_on_terminals_and_pages_in_markdown_and_csv(shop, monkeypatch, capfd):
+def test_names_are_shown_as_text_on_terminals_and_pages_in_markdown_and_csv(shop, mlc, monkeypatch):
     monkeypatch.chdir(shop)
     for command in commands():
-        result = in_process(monkeypatch, capfd, *command)
+        result = mlc(*command)
         assert result.code in (0, 2), result.err
         assert not CONTROLS.search(result.out + result.err), (command, result)
         assert "Traceback" not in result.err

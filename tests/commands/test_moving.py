@@ -5,7 +5,7 @@ import shutil
 import polars as pl
 import pytest
 
-from tests.conftest import process
+from tests.conftest import in_process
 from tests.support.shop_tables import write_shop
 
 QUICK = (
@@ -21,7 +21,7 @@ def trained_shop(tmp_path_factory):
     folder.mkdir()
     write_shop(folder)
     for command in (("train", "shop.yaml", *QUICK), ("predict", "shop", "--out", "before.parquet")):
-        result = process(*command, folder=folder)
+        result = in_process(*command, folder=folder)
         assert result.code == 0, result.err
     return folder
 

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tests.conftest import process
+from tests.conftest import in_process
 from tests.support.shop_tables import QUICK, SCENARIO, shop_tables, write_shop
 
 SMALL = (*QUICK, "--set", "baselines=[recency]", "--set", "model.memory=true")
@@ -15,7 +15,7 @@ SMALL = (*QUICK, "--set", "baselines=[recency]", "--set", "model.memory=true")
 
 def run(folder: Path, *arguments: Any) -> str:
     """One command that must end well; all that it printed."""
-    ended = process(*arguments, folder=folder)
+    ended = in_process(*arguments, folder=folder)
     assert ended.code == 0, ended.err
     return ended.out + ended.err
 

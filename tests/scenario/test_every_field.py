@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from mlc.scenario import scenario_schema
-from tests.conftest import in_process
 from tests.support.every_field import Spot, spots, write_tables, written
 
-SECONDS = float(os.environ.get("MLC_FIELDS_SECONDS", "10"))
+SECONDS = float(os.environ.get("MLC_FIELDS_SECONDS", "6"))
 """How long each of the tests below draws field values; `MLC_FIELDS_SECONDS=3600` tries all of them."""
 SEED = int(os.environ.get("MLC_FIELDS_SEED", "7"))
 
@@ -42,14 +41,13 @@ def left_behind(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def run(monkeypatch, capfd, tmp_path):
+def run(mlc, tmp_path):
     """Runs a command on a scenario with one field changed, and checks what it leaves."""
-    monkeypatch.chdir(tmp_path)
     write_tables(tmp_path)
 
     def command(verb: str, spot: Spot, value: Any) -> int:
         path = written(tmp_path, spot.scenario(value))
-        result = in_process(monkeypatch, capfd, verb, path)
+        result = mlc(verb, path)
         what = f"{verb} with {spot.name} = {value!r:.60}: {result.err[-600:]}"
         assert result.code in (0, 2), what
         assert "Traceback" not in result.err, what

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.conftest import in_process
 from tests.support.shop_tables import SCENARIO, snapshot, write_shop
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -179,8 +180,8 @@ class World:
                     ("train", "shop.yaml", *_SMALL),
                     ("pretrain", "shop.yaml", *_SMALL_FOUNDATION, "--set", "name=base"),
                 ):
-                    code, _, err = run(template, *made)
-                    assert code == 0, err
+                    done = in_process(*made, folder=template)
+                    assert done.code == 0, done.err
         place = self.folder / name
         shutil.copytree(template, place)
         for path in place.glob("runs/*/resolved.yaml"):
@@ -215,9 +216,9 @@ class World:
         killed.faults += self._after(place, before, whole, killed, err)
         again = self._again(command, place)
         if again:
-            code, _, err = run(place, command.name, *again)
-            if code:
-                killed.faults.append(f"again: exit {code}: {err.strip()[-300:]}")
+            done = in_process(command.name, *again, folder=place)
+            if done.code:
+                killed.faults.append(f"again: exit {done.code}: {done.err.strip()[-300:]}")
         killed.faults += _differences(contents(place), contents(whole))
         killed.faults += [f"left: {name}" for name in temporaries(place)]
         shutil.rmtree(place)

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 
 from mlc.run import RunFolder
 from mlc.training.peers import LOST
-from tests.conftest import process
+from tests.conftest import process, started
 from tests.support.shop_tables import write_shop
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
@@ -19,7 +17,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="fi
 FLAGS = (
     *("--set", "model.preset=nano", "--set", "train.batch_size=32", "--set", "train.patience=1000"),
     *("--set", "baselines=[recency]", "--set", "train.checkpoint_minutes=0.000001", "--devices", "2"),
-    *("--set", "train.epochs=20"),
+    *("--set", "train.epochs=5"),
 )
 
 
@@ -49,14 +47,7 @@ def alive(pid: int) -> bool:
 def test_a_process_that_dies_ends_the_training_with_one_sentence_and_it_can_go_on(tmp_path, victim, moment):
     scenario = write_shop(tmp_path)
     run = RunFolder(tmp_path / "runs" / "shop")
-    with subprocess.Popen(
-        [sys.executable, "-m", "mlc", "train", str(scenario), *FLAGS],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as training:
+    with started("train", scenario, *FLAGS, folder=tmp_path) as training:
         while not (run.last_checkpoint if moment == "training" else children_of(training.pid)):
             assert training.poll() is None
             time.sleep(0.02)

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +12,7 @@ import torch
 from mlc.run import RunFolder
 from mlc.training.refit import UpTo
 from mlc.training.stopping import Stopping
-from tests.conftest import Result, in_process, process
+from tests.conftest import Result, in_process, started
 
 NAME = "departments_28d"
 FLAGS = [
@@ -32,7 +30,7 @@ FLAGS = [
 def whole(demo, tmp_path_factory) -> Path:
     """A run that was not interrupted."""
     folder = tmp_path_factory.mktemp("whole")
-    result = process("train", demo / f"{NAME}.yaml", *FLAGS, folder=folder)
+    result = in_process("train", demo / f"{NAME}.yaml", *FLAGS, folder=folder)
     assert result.code == 0, result.err
     return folder / "runs" / NAME
 
@@ -54,10 +52,7 @@ def interrupted(
 ) -> Result:
     """A training that gets a signal in the middle of its first epoch."""
     run = RunFolder(folder / "runs" / (NAME if verb == "train" else f"{NAME}-foundation"))
-    command = [sys.executable, "-m", "mlc", verb, str(scenario), *flags]
-    with subprocess.Popen(
-        command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as training:
+    with started(verb, scenario, *flags, folder=folder) as training:
         for _ in range(3000):
             if run.last_checkpoint or training.poll() is not None:
                 break
@@ -69,41 +64,41 @@ def interrupted(
     return Result(training.returncode, out, err)
 
 
-def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(demo, whole, tmp_path):
+def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(demo, whole, mlc, tmp_path):
     interrupted(demo / f"{NAME}.yaml", tmp_path, signal.SIGKILL)
     position = torch.load(tmp_path / "runs" / NAME / "checkpoints/last.ckpt", weights_only=True)["Loaders"]
     assert position["epoch"] == 0
     assert position["given"] > 0
-    resumed = process("train", demo / f"{NAME}.yaml", *FLAGS, "--resume", folder=tmp_path)
+    resumed = mlc("train", demo / f"{NAME}.yaml", *FLAGS, "--resume")
     assert resumed.code == 0, resumed.err
     assert_alike(tmp_path / "runs" / NAME, whole)
 
 
-def test_a_training_that_the_system_ends_saves_says_so_and_goes_on_exactly(demo, whole, tmp_path):
+def test_a_training_that_the_system_ends_saves_says_so_and_goes_on_exactly(demo, whole, mlc, tmp_path):
     stopped = interrupted(demo / f"{NAME}.yaml", tmp_path, signal.SIGTERM)
     assert stopped.code == 143
     assert "stopped by SIGTERM" in stopped.err
     assert "is unfinished: mlc train with --resume goes on" in stopped.err
     assert "Traceback" not in stopped.err
-    resumed = process("train", demo / f"{NAME}.yaml", *FLAGS, "--resume", folder=tmp_path)
+    resumed = mlc("train", demo / f"{NAME}.yaml", *FLAGS, "--resume")
     assert resumed.code == 0, resumed.err
     assert_alike(tmp_path / "runs" / NAME, whole)
 
 
-def test_a_pretraining_that_the_system_ends_goes_on_exactly_too(demo, tmp_path):
+def test_a_pretraining_that_the_system_ends_goes_on_exactly_too(demo, mlc, tmp_path):
     overrides = ("preset=nano", "epochs=2", "cutoffs_per_entity=4", "batch_size=32", "seed=5")
     flags = [text for value in overrides for text in ("--set", f"pretrain.{value}")]
     flags += ["--set", "train.checkpoint_minutes=0.000001"]
     name, scenario, folder = f"{NAME}-foundation", demo / f"{NAME}.yaml", tmp_path / "whole"
     folder.mkdir()
-    whole = process("pretrain", scenario, *flags, folder=folder)
+    whole = in_process("pretrain", scenario, *flags, folder=folder)
     assert whole.code == 0, whole.err
     stopped = interrupted(scenario, tmp_path, signal.SIGTERM, "pretrain", flags)
     assert stopped.code == 143, stopped.err
     assert "is unfinished: mlc pretrain with --resume goes on" in stopped.err
     position = torch.load(tmp_path / "runs" / name / "checkpoints/last.ckpt", weights_only=True)
     assert position["_FutureLoaders"]["given"] > 0
-    resumed = process("pretrain", scenario, *flags, "--resume", folder=tmp_path)
+    resumed = mlc("pretrain", scenario, *flags, "--resume")
     assert resumed.code == 0, resumed.err
     assert_alike(tmp_path / "runs" / name, folder / "runs" / name)
 
@@ -130,30 +125,25 @@ def cut_after(times: int, original: Callable[..., None]) -> Callable[..., None]:
     [("on_train_batch_end", 9), ("on_validation_batch_end", 2), ("on_validation_end", 2)],
     ids=["in the second epoch", "in its validation", "before its checkpoint"],
 )
-def test_it_goes_on_exactly_from_every_part_of_an_epoch(
-    demo, whole, tmp_path, monkeypatch, capfd, hook, times
-):
-    monkeypatch.chdir(tmp_path)
+def test_it_goes_on_exactly_from_every_part_of_an_epoch(demo, whole, mlc, tmp_path, monkeypatch, hook, times):
     command = ("train", demo / f"{NAME}.yaml", *FLAGS)
     with monkeypatch.context() as patched:
         patched.setattr(Stopping, hook, cut_after(times, getattr(Stopping, hook)))
-        assert in_process(monkeypatch, capfd, *command).code == 3
-    resumed = in_process(monkeypatch, capfd, *command, "--resume")
+        assert mlc(*command).code == 3
+    resumed = mlc(*command, "--resume")
     assert resumed.code == 0, resumed.err
     assert_alike(tmp_path / "runs" / NAME, whole)
 
 
 @pytest.mark.parametrize("hedged", [False, True], ids=["an ensemble", "a hedge"])
 def test_several_networks_go_on_exactly_and_a_refit_that_was_stopped_starts_over(
-    demo, tmp_path, monkeypatch, capfd, hedged
+    demo, mlc, tmp_path, monkeypatch, hedged
 ):
     several = "model.members=2"
     if hedged:
         small = ("preset=nano", "epochs=1", "cutoffs_per_entity=1")
         flags = [text for value in small for text in ("--set", f"pretrain.{value}")]
-        base = in_process(
-            monkeypatch, capfd, "pretrain", demo / f"{NAME}.yaml", *flags, "--runs-dir", tmp_path
-        )
+        base = mlc("pretrain", demo / f"{NAME}.yaml", *flags, "--runs-dir", tmp_path)
         assert base.code == 0, base.err
         several = f"model.foundation={tmp_path / NAME}-foundation"
     more = ("--set", several, "--set", "train.refit=true", "--set", "baselines=[recency]")
@@ -165,8 +155,8 @@ def test_several_networks_go_on_exactly_and_a_refit_that_was_stopped_starts_over
             with monkeypatch.context() as patched:
                 patched.setattr(place, hook, cut_after(9 if place is Stopping else 1, getattr(place, hook)))
                 resumed = () if place is Stopping else ("--resume",)
-                assert in_process(monkeypatch, capfd, *command, *resumed).code == 3
-        result = in_process(monkeypatch, capfd, *command, *(("--resume",) if cuts else ()))
+                assert mlc(*command, *resumed).code == 3
+        result = mlc(*command, *(("--resume",) if cuts else ()))
         assert result.code == 0, result.err
     runs = [tmp_path / folder / "runs" / NAME for folder in ("cut", "whole")]
     assert_alike(*runs)
@@ -175,13 +165,12 @@ def test_several_networks_go_on_exactly_and_a_refit_that_was_stopped_starts_over
     assert {path.name for path in (runs[0] / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
 
 
-def test_a_checkpoint_of_the_last_epoch_does_not_train_one_more(demo, whole, tmp_path, monkeypatch, capfd):
+def test_a_checkpoint_of_the_last_epoch_does_not_train_one_more(demo, whole, mlc, tmp_path, monkeypatch):
     """Stopped early, and killed before the scores: the weights are there, and stay."""
-    monkeypatch.chdir(tmp_path)
     command = ("train", demo / f"{NAME}.yaml", *FLAGS)
     with monkeypatch.context() as patched:
         patched.setattr("mlc.training.supervised.score_batches", lambda *_: 1 / 0)
-        assert in_process(monkeypatch, capfd, *command).code == 3
-    resumed = in_process(monkeypatch, capfd, *command, "--resume")
+        assert mlc(*command).code == 3
+    resumed = mlc(*command, "--resume")
     assert resumed.code == 0, resumed.err
     assert_alike(tmp_path / "runs" / NAME, whole)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.conftest import in_process, process
+from tests.conftest import in_process
 from tests.support.shop_tables import QUICK, write_shop
 
 MARK = "executed"
@@ -30,7 +30,7 @@ class Payload:
 def finished(tmp_path_factory) -> Path:
     """A folder with a shop and one finished run of it, `shop`; copied for every test."""
     folder = tmp_path_factory.mktemp("finished")
-    result = process("train", write_shop(folder), *QUICK, folder=folder)
+    result = in_process("train", write_shop(folder), *QUICK, folder=folder)
     assert result.code == 0, result.err
     return folder
 
@@ -165,10 +165,7 @@ def test_a_damaged_store_says_which_folder_to_delete(mlc, with_store, name):
 
 
 @pytest.mark.parametrize("how", ["a pickle", "truncated", "another network", "no state"])
-def test_a_checkpoint_that_holds_code_or_another_network_is_refused_and_never_executed(
-    shop, monkeypatch, capfd, how
-):
-    monkeypatch.chdir(shop)
+def test_a_checkpoint_that_holds_code_or_another_network_is_refused_and_never_executed(shop, mlc, how):
     run = shop / "runs/shop"
     facts = json.loads((run / "run.json").read_text())
     del facts["finished"]
@@ -187,7 +184,7 @@ def test_a_checkpoint_that_holds_code_or_another_network_is_refused_and_never_ex
             torch.save(state, path)
         case "no state":
             torch.save([1], path)
-    result = in_process(monkeypatch, capfd, "train", "shop.yaml", *QUICK, "--resume")
+    result = mlc("train", "shop.yaml", *QUICK, "--resume")
     assert result.code == 2, result.err
     assert "checkpoints/last.ckpt: " in result.err
     assert "Traceback" not in result.err

@@ -13,7 +13,7 @@ import pytest
 from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, scores_of
-from tests.conftest import GATES, NANO, process
+from tests.conftest import GATES, NANO, process, started
 from tests.support.places import point_at
 
 NAME = "departments_28d"
@@ -144,47 +144,35 @@ def test_events_after_the_cutoff_change_no_score(trained, demo, mlc, tmp_path):
         np.testing.assert_allclose(both[label].to_numpy(), both[f"{label}_right"].to_numpy(), atol=1e-6)
 
 
-def test_two_processes_and_one_agree(demo, tmp_path):
+def test_two_processes_and_one_agree(demo, mlc, tmp_path):
     alike = (
         *("--set", "model.preset=nano", "--set", "target.allow_empty=true", "--set", "train.epochs=1"),
         *("--set", "train.limit_train_batches=1", *SHORT),
     )
-    for name, size, devices in (("one", 256, 1), ("two", 128, 2)):
-        flags = ("--set", f"name={name}", "--set", f"train.batch_size={size}", "--devices", devices)
-        result = process("train", demo / f"{NAME}.yaml", *alike, *flags, folder=tmp_path)
-        assert result.code == 0, result.err
+    scenario = demo / f"{NAME}.yaml"
+    alone = mlc("train", scenario, *alike, "--set", "name=one", "--set", "train.batch_size=256")
+    assert alone.code == 0, alone.err
+    flags = ("--set", "name=two", "--set", "train.batch_size=128", "--devices", 2)
+    both = process("train", scenario, *alike, *flags, folder=tmp_path)
+    assert both.code == 0, both.err
     one, two = predictions_of(tmp_path / "runs/one"), predictions_of(tmp_path / "runs/two")
     assert two.select(ENTITY_ID, CUTOFF, SPLIT).equals(one.select(ENTITY_ID, CUTOFF, SPLIT))
     assert json.loads((tmp_path / "runs/two/run.json").read_text())["devices"] == 2
     assert not (tmp_path / "runs/two/parts").exists()
     # Dropout differs between ranks, so the trained weights do; the scores of given weights must not.
-    assert "the same numbers as in training" in process("evaluate", "two", folder=tmp_path).err
-    assert process("predict", "two", "--as-of", TEST_CUTOFF, folder=tmp_path).code == 0
-    alone = pl.read_parquet(tmp_path / "scores.parquet")
+    assert "the same numbers as in training" in mlc("evaluate", "two").err
+    assert mlc("predict", "two", "--as-of", TEST_CUTOFF).code == 0
+    scores = pl.read_parquet(tmp_path / "scores.parquet")
     names = json.loads((tmp_path / "runs/two/model.json").read_text())["class_names"]
-    together = two.filter(pl.col(SPLIT) == "test").join(alone, on=[ENTITY_ID, CUTOFF], validate="1:1")
+    together = two.filter(pl.col(SPLIT) == "test").join(scores, on=[ENTITY_ID, CUTOFF], validate="1:1")
     np.testing.assert_allclose(together.select(names).to_numpy(), scores_of(together), atol=1e-6)
 
 
-def test_a_killed_training_goes_on_from_its_last_checkpoint(demo, tmp_path):
-    import subprocess
-    import sys
-
+def test_a_killed_training_goes_on_from_its_last_checkpoint(demo, mlc, tmp_path):
     flags = ["--set", "model.preset=nano", "--set", "train.epochs=6", "--set", "train.patience=6", *SHORT]
-    command = [
-        sys.executable,
-        "-m",
-        "mlc",
-        "train",
-        str(demo / f"{NAME}.yaml"),
-        *flags,
-        "--set",
-        "target.allow_empty=true",
-    ]
+    command = ("train", demo / f"{NAME}.yaml", *flags, "--set", "target.allow_empty=true")
     run = RunFolder(tmp_path / "runs" / NAME)
-    with subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    ) as training:
+    with started(*command, folder=tmp_path) as training:
         for _ in range(600):
             if run.last_checkpoint:
                 break
@@ -193,9 +181,10 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(demo, tmp_path):
     assert run.last_checkpoint
     assert not run.finished
     before = (run / "log.jsonl").read_text().splitlines()
-    resumed = subprocess.run([*command, "--resume"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    resumed = mlc(*command, "--resume")
+    assert resumed.code == 0, resumed.err
     epochs = [json.loads(line)["epoch"] for line in (run / "log.jsonl").read_text().splitlines()]
-    assert epochs[len(before) :][0] > 1, resumed.stderr
+    assert epochs[len(before) :][0] > 1
     assert epochs[-1] == 6
     assert run.finished
 
@@ -207,9 +196,9 @@ def test_the_resolved_scenario_of_a_run_gives_the_same_scenario(trained, demo):
     assert resolved.model_dump(exclude={"data", "target"}) == given.model_dump(exclude={"data", "target"})
 
 
-def test_smoke_is_the_whole_path_in_a_run_of_its_own(demo, tmp_path):
+def test_smoke_is_the_whole_path_in_a_run_of_its_own(demo, mlc, tmp_path):
     for _ in range(2):  # a second smoke run takes the place of the first
-        result = process("train", demo / f"{NAME}.yaml", "--smoke", folder=tmp_path)
+        result = mlc("train", demo / f"{NAME}.yaml", "--smoke")
         assert result.code == 0, result.err
     assert RunFolder(tmp_path / "runs" / f"{NAME}-smoke").finished
     assert [path.name for path in (tmp_path / "runs").iterdir() if path.name != "store"] == [f"{NAME}-smoke"]

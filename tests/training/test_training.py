@@ -1,10 +1,7 @@
 """What a step of training does: normalisation over batches, weights, averages, what is monitored."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 import warnings
 from copy import deepcopy
 from dataclasses import replace
@@ -28,7 +25,7 @@ from mlc.models.ensemble import Hedge, make_network, members_of
 from mlc.models.network import Network, NetworkSpec
 from mlc.scenario import TrainSection, load_scenario
 from mlc.training.module import PROGRESS, Classifier, monitored
-from tests.conftest import NANO, Command
+from tests.conftest import NANO, Command, python
 from tests.support.small_tables import joined_batches
 from tests.training.test_module import SPEC, TRUNK, random_batch
 
@@ -339,22 +336,12 @@ def test_two_nodes_of_torchrun_train_one_run(demo, tmp_path):
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"),
+        *("-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"),
         *("--master-addr=127.0.0.1", f"--master-port={port}"),
     ]
     more = ("--set", "examples.train_cutoffs=3", "--set", "model.members=2", "--set", "train.refit=true")
-    train = ["-m", "mlc", "train", str(demo / f"{NAME}.yaml"), *NANO, *more]
-    nodes = [
-        subprocess.Popen(
-            [*command, f"--node-rank={rank}", *train],
-            cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
+    train = ("-m", "mlc", "train", demo / f"{NAME}.yaml", *NANO, *more)
+    nodes = [python(*command, f"--node-rank={rank}", *train, folder=tmp_path) for rank in range(2)]
     printed = [node.communicate(timeout=300) for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], printed
     facts = json.loads((tmp_path / "runs" / NAME / "run.json").read_text())
