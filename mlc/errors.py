@@ -19,7 +19,7 @@ class Problem:
     """One thing to mend.
 
     Attributes:
-        rule: What should hold, what was found, what to do, in one sentence or two.
+        rule: What is wrong and what to do, in one sentence or two.
         field: Dotted path of the field, such as `target.window_days`; empty where none applies.
         location: `path:line` of the file, a table name, or empty.
 
@@ -64,6 +64,21 @@ class RunError(MlcError):
 
 class Terminated(BaseException):
     """The system asks the process to end (SIGTERM)."""
+
+
+def sentences(wrong: str, *advice: str) -> str:
+    """Join what is wrong and what to do; advice that is empty is left out.
+
+    Examples:
+        >>> sentences("must be text, not 12", "quote it")
+        'must be text, not 12. Quote it.'
+        >>> sentences("must be text, not a list", "")
+        'must be text, not a list'
+    """
+    parts = [wrong, *(f"{text[0].upper()}{text[1:]}" for text in advice if text)]
+    if len(parts) == 1:
+        return wrong
+    return " ".join(part if part.endswith(("?", ".", "…")) else f"{part}." for part in parts)
 
 
 def did_you_mean(wrong: str, known: Iterable[str], *, otherwise: int = 6) -> str:

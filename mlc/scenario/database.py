@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from mlc.errors import did_you_mean
+from mlc.errors import did_you_mean, sentences
 from mlc.scenario.fields import ADDRESSES, expand_environment
 
 DATABASES = {"sqlite": "sqlite", "duckdb": "duckdb", "postgresql": "postgresql", "postgres": "postgresql"}
@@ -27,14 +27,14 @@ def _checked(uri: str) -> str:
     scheme, separator, rest = expanded.partition("://")
     if not separator or scheme not in DATABASES:
         hint = did_you_mean(scheme, DATABASES) if separator else "write for example sqlite:///shop.db"
-        named = f"{scheme}://" if separator else "it has no scheme"
-        _refuse(f"must be the address of a database, however: {named}; {hint}")
+        named = f"begins with {scheme}://" if separator else "has no scheme"
+        _refuse(sentences(f"must be the address of a database, but this {named}", hint))
     if scheme in _FILES and not rest.removeprefix("/"):
-        _refuse(f"must name a file, however: it names none; write for example {scheme}:///shop.db")
+        _refuse(f"no file is named. Write for example {scheme}:///shop.db.")
     if scheme in _FILES and not rest.startswith("/"):
-        _refuse(f"must have three slashes and a path, or four, however: two; write {scheme}:///…")
+        _refuse(f"two slashes instead of three, or four for an absolute path. Write {scheme}:///….")
     if any(re.sub(r"\$\{\w+\}", "", password) for password in _passwords(uri)):
-        _refuse("must not hold a password, however: it does; write ${NAME} and export NAME=…")
+        _refuse("this is a password in clear text. Write ${NAME}, and export NAME=….")
     return uri
 
 

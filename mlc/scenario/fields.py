@@ -35,7 +35,7 @@ def expand_environment(path: str) -> str:
         if value is None:
             raise PydanticCustomError(
                 "environment",
-                "the environment variable {name} must be set, however: it is not; export {name}=…",
+                "the environment variable {name} is not set. Export {name}=….",
                 {"name": match[1]},
             )
         return value
@@ -73,7 +73,7 @@ def distinct(names: list[str]) -> list[str]:
     if twice:
         raise PydanticCustomError(
             "twice",
-            "each name must stand once, however: {twice} twice; remove one",
+            "{twice} is there twice. Remove one.",
             {"twice": ", ".join(twice)},
         )
     return names

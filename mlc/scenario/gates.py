@@ -72,7 +72,5 @@ class GatesSection(Section):
     @model_validator(mode="after")
     def _asks_something(self) -> "GatesSection":
         if not self.model_dump(exclude_defaults=True):
-            raise PydanticCustomError(
-                "blind", "at least one gate must be given, however: there is none; remove gates"
-            )
+            raise PydanticCustomError("blind", "there is no gate. Name one, or remove gates.")
         return self

@@ -1,4 +1,4 @@
-"""Pydantic's findings in our words: rule, however: value, what to do."""
+"""Pydantic's findings in plain words: the rule, the value, what to do."""
 
 import re
 import types
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
-from mlc.errors import Problem, did_you_mean
+from mlc.errors import Problem, did_you_mean, sentences
 from mlc.names import nearest, similarity, synonym_of
 from mlc.scenario.hints import hint
 from mlc.scenario.models import Scenario
@@ -80,33 +80,32 @@ def _rule(item: ErrorDetails, value: object) -> str:
     advice = hint(
         kind, given, field, share=kind in _NUMBER_RULES and context.get(_NUMBER_RULES[kind][1]) == 1
     )
-    advice = f"; {advice}" if advice else ""
     match kind:
         case "extra_forbidden":
             return _unknown_field(str(item["loc"][-1]), *_walk(item["loc"][:-1], value))
         case "missing":
-            return "must be given, however: it is missing"
+            return "this field is required"
         case "union_tag_not_found":
             return _without_kind(given, _tags(_walk(item["loc"], value)[1]))
         case "union_tag_invalid":
             known = _tags(_walk(item["loc"], value)[1])
             return f"unknown kind {context['tag']}, {did_you_mean(str(context['tag']), known)}"
         case "string_type":
-            return f"must be text, however: {shown(given)}{advice}"
+            return sentences(f"must be text, not {shown(given)}", advice)
         case "string_too_short" | "too_short":
-            return "must not be empty, however: it is"
+            return "must not be empty"
         case "string_too_long":
-            return f"must be {context['max_length']} character long, however: {shown(given)}"
+            return f"must be {context['max_length']} character long, not {shown(given)}"
         case "literal_error":
             words = context["expected"].replace(chr(39), "")
-            return f"must be {words}, however: {shown(given)}{advice or _near_word(given, context)}"
-        case "mapping" | "environment" | "twice" | "blind" | "memory" | "table" | "row_sql" | "uri" | "name":
+            return sentences(f"must be {words}, not {shown(given)}", advice or _near_word(given, context))
+        case _ if item["msg"].endswith((".", "?")):  # whole sentences of our own
             return item["msg"]
         case _ if kind in _NUMBER_RULES:
             words, bound = _NUMBER_RULES[kind]
-            return f"must be {words} {_figure(context[bound])}, however: {shown(given)}{advice}"
+            return sentences(f"must be {words} {_figure(context[bound])}, not {shown(given)}", advice)
         case _:
-            return f"{_KIND_RULES.get(kind, item['msg'])}, however: {shown(given)}{advice}"
+            return sentences(f"{_KIND_RULES.get(kind, item['msg'])}, not {shown(given)}", advice)
 
 
 def _figure(bound: float) -> str:
@@ -117,7 +116,7 @@ def _figure(bound: float) -> str:
 def _near_word(given: object, context: dict[str, Any]) -> str:
     """The nearest of the words that a field takes."""
     near = nearest(str(given), re.findall(r"'([^']+)'", context["expected"]))
-    return f"; did you mean {near[0]}?" if len(near) == 1 else ""
+    return f"did you mean {near[0]}?" if len(near) == 1 else ""
 
 
 def _without_kind(given: object, known: Sequence[str]) -> str:
@@ -127,7 +126,7 @@ def _without_kind(given: object, known: Sequence[str]) -> str:
         hint_ = did_you_mean(name, known)
         if hint_.startswith("did you mean"):
             return f"unknown kind {name}, {hint_}"
-    return f"must have a kind, however: it has none; add kind: {' or '.join(known)}"
+    return f"kind is missing. Add kind: {' or '.join(known)}."
 
 
 def _unknown_field(name: str, keys: Keys, shape: object) -> str:

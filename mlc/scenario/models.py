@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
-from mlc.errors import Problem, did_you_mean
+from mlc.errors import Problem, did_you_mean, sentences
 from mlc.names import synonym_of
 from mlc.scenario.fields import Count, FilePath, RunName, Section, distinct
 from mlc.scenario.foundation import PretrainSection, Tune
@@ -90,17 +90,17 @@ class ModelSection(Section):
         if not (self.history or self.attributes or self.sees_events):
             raise PydanticCustomError(
                 "blind",
-                "at least one of history, attributes, memory, context must be on, however: all are off",
+                "history, attributes, memory and context are all off. Switch one of them on.",
             )
         if self.memory and self.foundation is not None:
             raise PydanticCustomError(
                 "memory",
-                "memory has no effect, however: it is on, and the foundation is the memory; remove one",
+                "memory has no effect beside a foundation, which is the memory. Remove one of them.",
             )
         if self.max_events is not None and not self.sees_events:
             raise PydanticCustomError(
                 "memory",
-                "max_events has no effect, however: memory, foundation and context are off; remove it",
+                "max_events has no effect without memory, foundation or context. Remove it.",
             )
         return self
 
@@ -193,7 +193,7 @@ class Scenario(Section):
 
         Args:
             field: Dotted path, `target.class_names.3`; or its parts, where a name may contain a dot.
-            rule: What should hold, however what was found, what to do.
+            rule: What is wrong and what to do.
         """
         if isinstance(field, str):
             field = tuple(int(key) if key.isdigit() else key for key in field.split("."))
@@ -229,29 +229,29 @@ class Scenario(Section):
     def _tables_contradictions(self) -> Iterator[Problem]:
         tables = self.data
         if not tables.events:
-            yield self.problem("data.tables", "one table must be of kind events, however: there is none")
+            yield self.problem("data.tables", "no table is of kind events. Add one.")
         for name, events in tables.events.items():
             for dimension, columns in events.joins.items():
                 field = ("data", "tables", name, "joins", dimension)
                 if dimension not in tables.dimensions:
                     hint = did_you_mean(dimension, tables.dimensions)
-                    rule = f"must be a table of kind dimension, however: {dimension} is not; {hint}"
+                    rule = sentences(f"{dimension} is no table of kind dimension", hint)
                     yield self.problem(field, rule)
                 elif len(columns) != len(tables.dimensions[dimension].key):
                     keys = ", ".join(tables.dimensions[dimension].key)
-                    rule = f"must name one column for each key column ({keys}), however: {', '.join(columns)}"
+                    rule = f"{', '.join(columns)} for the key {keys}. Name one column for each key column."
                     yield self.problem(field, rule)
         joined = {dimension for events in tables.events.values() for dimension in events.joins}
         for name in tables.dimensions:
             if name not in joined:
-                rule = "must be joined by an events table, however: none does; add it to joins, or remove it"
+                rule = "no events table joins this table. Add it to joins, or remove it."
                 yield self.problem(("data", "tables", name), rule)
 
     def _target_contradictions(self) -> Iterator[Problem]:
         tables, target = self.data, self.target
         if target.table not in tables.events:
             hint = did_you_mean(target.table, tables.events)
-            rule = f"must be a table of kind events, however: {target.table} is not; {hint}"
+            rule = sentences(f"{target.table} is no table of kind events", hint)
             yield self.problem("target.table", rule)
             return
         joins = tables.events[target.table].joins
@@ -263,7 +263,7 @@ class Scenario(Section):
                     yield self.problem(field, rule)
                     continue
                 hint = did_you_mean(dimension, joins) if joins else f"add joins: {{{dimension}: …}} to it"
-                rule = f"{dimension} must be joined to {target.table}, however: it is not; {hint}"
+                rule = sentences(f"{dimension} is not joined to {target.table}", hint)
                 yield self.problem(field, rule)
 
     def _labels_contradictions(self) -> Iterator[Problem]:
@@ -277,7 +277,7 @@ class Scenario(Section):
             yield self.problem("target.class_names", f"{rule} Use fewer names or fewer windows.")
         if names is not None and len(set(names)) < len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
-            rule = f"each label must have a name of its own, however: {', '.join(twice)} twice; rename one"
+            rule = f"two labels are called {', '.join(twice)}. Rename one."
             yield self.problem("target.class_names", rule)
         specs = target.specs or {}
         if (
@@ -292,7 +292,7 @@ class Scenario(Section):
                 rule = f"has no effect: target.window is {target.window} for every label; remove one of them"
                 yield self.problem(("target", "class_names", name, "window_days"), rule)
         if target.true_probabilities and names is None:
-            rule = "needs class_names written out, however: they are {top: K}; list them, or remove this"
+            rule = "needs the list of class_names, not {top: K}. List them, or remove this."
             yield self.problem("target.true_probabilities", rule)
 
     def _examples_contradictions(self) -> Iterator[Problem]:
@@ -314,7 +314,7 @@ class Scenario(Section):
             return
         if at.table not in self.data.events:
             hint = did_you_mean(at.table, self.data.events)
-            rule = f"must be a table of kind events, however: {at.table} is not; {hint}"
+            rule = sentences(f"{at.table} is no table of kind events", hint)
             yield self.problem("examples.at.table", rule)
 
     def _moments_contradictions(self) -> Iterator[Problem]:
@@ -324,7 +324,7 @@ class Scenario(Section):
         if len({moment.tzinfo is None for moment in moments.values()}) > 1:
             naive = [word for word in moments if moments[word].tzinfo is None]
             without = ", ".join(naive)
-            rule = f"moments must all have a zone or none, however: {without} without; add one, such as Z"
+            rule = f"{without} without a time zone, and others with one. Add one, such as Z."
             yield self.problem(("examples", naive[-1]), rule)
             return
         if self.target.window is not None:
@@ -337,9 +337,9 @@ class Scenario(Section):
             short = reach - (moments[then] - moments[first])
             if short > timedelta():
                 rule = (
-                    f"must lie at least {reach.days} days (gap and window) before {then}, however: "
-                    f"{moments[first]:%Y-%m-%d} and {moments[then]:%Y-%m-%d}; "
-                    f"move it back by {-(-short // timedelta(days=1))} days"
+                    f"must lie at least {reach.days} days (gap and window) before {then}, but "
+                    f"{moments[first]:%Y-%m-%d} and {moments[then]:%Y-%m-%d} do not. "
+                    f"Move it back by {-(-short // timedelta(days=1))} days."
                 )
                 yield self.problem(("examples", first), rule)
 
@@ -355,14 +355,14 @@ class Scenario(Section):
                 policy = synonym_of(name, POLICIES)
                 if policy is not None and not hint.startswith("did you mean"):
                     hint = f"did you mean the policy {policy}?"
-                rule = f"must be one of class_names, however: {name} is not; {hint}"
+                rule = sentences(f"{name} is none of class_names", hint)
                 yield self.problem(keys, rule)
 
     def _contact_contradictions(self) -> Iterator[Problem]:
         names = self.target.names
         for name in self.contact.value if self.contact and names is not None else ():
             if names is not None and name not in names:
-                rule = f"must be one of class_names, however: {name} is not; {did_you_mean(name, names)}"
+                rule = sentences(f"{name} is none of class_names", did_you_mean(name, names))
                 yield self.problem(("contact", "value", name), rule)
 
     def _train_labels_contradictions(self) -> Iterator[Problem]:
@@ -373,22 +373,22 @@ class Scenario(Section):
         """Labels that `train` names and that do not exist."""
         for keys, name in self.train.labels_named():
             if name not in names:
-                rule = f"must be one of class_names, however: {name} is not; {did_you_mean(name, names)}"
+                rule = sentences(f"{name} is none of class_names", did_you_mean(name, names))
                 yield self.problem(("train", *keys), rule)
 
     def _train_contradictions(self) -> Iterator[Problem]:
         train = vars(self).get("train", TrainSection())
         if train.strategy == "fsdp":
             if train.accelerator not in ("auto", "gpu"):
-                rule = f"fsdp needs GPUs, however: accelerator is {train.accelerator}; use ddp"
+                rule = f"fsdp needs GPUs, and accelerator is {train.accelerator}. Use ddp."
                 yield self.problem("train.strategy", rule)
             if train.ema_decay is not None:
-                rule = "needs all weights on each device, however: strategy is fsdp; use ddp, or remove this"
+                rule = "needs all weights on each device, which fsdp has not. Use ddp, or remove this."
                 yield self.problem("train.ema_decay", rule)
             model = vars(self).get("model", ModelSection())
             for field, several in (("model.members", model.members > 1), ("model.hedge", model.hedged)):
                 if several:
-                    rule = "several networks need ddp, however: train.strategy is fsdp; change one of them"
+                    rule = "several networks need ddp, and train.strategy is fsdp. Change one of them."
                     yield self.problem(field, rule)
         examples = vars(self).get("examples", ExamplesSection())
         if train.half_life_days is not None and examples.train_cutoffs == 1 and not examples.at:
@@ -400,7 +400,7 @@ class Scenario(Section):
             return
         for name in self.gates.beats:
             if name not in self.baselines:
-                rule = f"must be one of baselines, however: {name} is not; add it there"
+                rule = f"{name} is none of baselines. Add it there."
                 yield self.problem("gates.beats", rule)
 
     @model_validator(mode="before")
@@ -412,7 +412,7 @@ class Scenario(Section):
             )
             raise PydanticCustomError(
                 "mapping",
-                "a scenario must be a mapping with data: and target:, however: it is {kind}",
+                "a scenario is a mapping with data: and target:, and this is {kind}.",
                 {"kind": kind},
             )
         return value

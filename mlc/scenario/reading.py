@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
-from mlc.errors import Problem, ScenarioError, did_you_mean
+from mlc.errors import Problem, ScenarioError, did_you_mean, sentences
 from mlc.scenario.database import absolute_uri, without_passwords
 from mlc.scenario.fields import expand_environment
 from mlc.scenario.foundation import AUTO
@@ -215,34 +215,32 @@ def _read(path: Path) -> str:
     try:
         if path.is_dir():
             hint = ", ".join(_beside(path / "_")[:3]) or "there is none"
-            reason = f"it is a folder; name a YAML file in it: {hint}"
+            reason = f"it is a folder. Name a YAML file in it: {hint}"
         elif path.stat().st_size > _LARGEST:
-            reason = f"it has {path.stat().st_size / 1e6:.0f} MB; name a YAML file"
+            reason = f"it has {path.stat().st_size / 1e6:.0f} MB. Name a YAML file."
         else:
             return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         beside = _beside(path)
         hint = did_you_mean(path.name, beside) if beside else "there is no YAML file in that folder"
-        raise ScenarioError(
-            Problem(f"the file must exist, however: it does not; {hint}", "", str(path))
-        ) from None
+        raise ScenarioError(Problem(sentences("no such file", hint), "", str(path))) from None
     except UnicodeDecodeError as error:
         reason = _not_text(error.object, error.start)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        reason = f"{getattr(error, 'strerror', None) or error}; choose another, or mend its permissions"
-    raise ScenarioError(Problem(f"must be a text file in UTF-8, however: {reason}", "", str(path)))
+        reason = f"{getattr(error, 'strerror', None) or error}. Choose another, or mend its permissions."
+    raise ScenarioError(Problem(f"this is no YAML file: {reason}", "", str(path)))
 
 
 def _not_text(content: bytes, start: int) -> str:
     """What a file is that is no UTF-8, and what to do."""
     if content[:4] in (b"PAR1", b"ARRO"):
-        return "it is a table; mlc init writes a scenario that names it"
+        return "it is a table. mlc init writes a scenario that names it."
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "it is UTF-16; save it as UTF-8"
+        return "it is UTF-16. Save it as UTF-8."
     if b"\0" in content:
-        return "it is binary; name a YAML file"
+        return "it is binary. Name a YAML file."
     line = content[:start].count(b"\n") + 1
-    return f"line {line} has the byte 0x{content[start]:02x}, as in Latin-1; save it as UTF-8"
+    return f"line {line} has the byte 0x{content[start]:02x}, as in Latin-1. Save it as UTF-8."
 
 
 def _beside(path: Path) -> list[str]:
@@ -291,7 +289,7 @@ def _override(
         what = "a field has no name" if equals else "there is no '='"
         spaced = re.fullmatch(r"([\w.]+)(?:\s+|:\s*)(\S.*)", name)
         example = f"{spaced[1]}={spaced[2]}" if spaced and not equals else "for example train.epochs=1"
-        rule = f"must be section.field=value, however: {what}; write {example}"
+        rule = f"must be section.field=value, but {what}. Write {example}."
         return [*problems, Problem(rule, "", location)]
     try:
         new, found = parse_yaml(text, location, keys, {})
@@ -311,7 +309,7 @@ def _override(
             rule = f"{whole} is a list, and is set as a whole: --set {whole}=[…]"
             return [*problems, Problem(rule, name, location)]
         if not isinstance(below, dict):
-            rule = f"{dotted(keys[:depth])} must be a mapping to have fields, however: {shown(below)}"
+            rule = f"{dotted(keys[:depth])} is {shown(below)} and has no fields"
             return [*problems, Problem(rule, name, location)]
         parent = below
     parent[keys[-1]] = new

@@ -8,7 +8,7 @@ import re
 
 from pydantic_core import PydanticCustomError
 
-from mlc.errors import did_you_mean
+from mlc.errors import did_you_mean, sentences
 
 _WORD = re.compile(r"\w+")
 ROW_FUNCTIONS = frozenset(
@@ -59,14 +59,14 @@ def row_sql(text: str) -> str:
     unknown = [name for name in calls if name not in ROW_FUNCTIONS | _KEYWORDS]
     if clauses or others:
         what = (others or clauses)[0]
-        _refuse(f"{what} looks at other rows, which may be of the future; compute it in the source")
+        _refuse(f"{what} looks at other rows, which may be of the future. Compute it in the source.")
     if unknown:
         hint = did_you_mean(unknown[0], ROW_FUNCTIONS, otherwise=4)
         if unknown[0] in _PARTS:
             hint = f"write extract({unknown[0]} from …)"
-        _refuse(f"{unknown[0]}(…) is not known to do so; {hint}")
+        _refuse(sentences(f"{unknown[0]}(…) is not known to do so", hint))
     return text
 
 
 def _refuse(found: str) -> None:
-    raise PydanticCustomError("row_sql", "must look at one row at a time, however: {found}", {"found": found})
+    raise PydanticCustomError("row_sql", "an expression sees one row at a time: {found}", {"found": found})

@@ -230,15 +230,11 @@ class Table(Section):
     def _has_one_source(self) -> "Table":
         if isinstance(self.format, Sql):
             if self.path is not None:
-                _refuse(
-                    "path", "must be absent where format is sql, however: it is given; remove one of them"
-                )
+                _refuse("path", "a table of format sql has no path. Remove path or format.")
         elif self.path is None:
-            _refuse("path", "must be given, however: it is missing; name a file, or format: {kind: sql, …}")
+            _refuse("path", "this field is required. Name a file, or a database by format: {kind: sql, …}.")
         if self.columns is not None and self.leave_out is not None:
-            _refuse(
-                "leave_out", "must be absent where columns is given, however: both are; remove one of them"
-            )
+            _refuse("leave_out", "columns and leave_out exclude each other. Remove one of them.")
         return self
 
 

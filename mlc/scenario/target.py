@@ -98,7 +98,7 @@ def _pattern(text: str) -> str:
         re.compile(text)
     except re.error as error:
         raise PydanticCustomError(
-            "pattern", "must be a regular expression, however: {found}", {"found": str(error)}
+            "pattern", "this is no regular expression: {found}", {"found": str(error)}
         ) from None
     return text
 
@@ -118,13 +118,13 @@ class LabelSpec(Section):
     @model_validator(mode="after")
     def _means_something(self) -> "LabelSpec":
         if self.values is None and self.pattern is None:
-            raise PydanticCustomError("empty_label", "must have values or a pattern, however: it has neither")
+            raise PydanticCustomError("empty_label", "no values and no pattern. Add one of them.")
         return self
 
 
 def _label_short_form(value: object) -> object:
     if value is None:
-        raise PydanticCustomError("label", "must be a value or a list of them, however: null; quote it")
+        raise PydanticCustomError("label", "must be a value or a list of values, not null. Quote it.")
     return value if isinstance(value, dict | LabelSpec) else {"values": value}
 
 
@@ -166,9 +166,7 @@ ClassNames = Annotated[
 
 def _rising(days: list[int]) -> list[int]:
     if len(set(days)) < len(days):
-        raise PydanticCustomError(
-            "twice", "each window must stand once, however: one stands twice; remove one"
-        )
+        raise PydanticCustomError("twice", "a window is there twice. Remove one.")
     return sorted(days)
 
 
@@ -225,10 +223,8 @@ class TargetSection(Section):
     @model_validator(mode="after")
     def _one_kind_of_window(self) -> "TargetSection":
         if (self.window_days is None) == (self.window is None):
-            found = "neither is" if self.window is None else "both are"
-            raise PydanticCustomError(
-                "window", "window_days or window must be given, however: {found}", {"found": found}
-            )
+            what = "there is neither" if self.window is None else "there are both"
+            raise PydanticCustomError("window", "{what}. Write window_days or window.", {"what": what})
         return self
 
     @property

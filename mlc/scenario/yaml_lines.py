@@ -111,7 +111,7 @@ class _Reading:
         self.places[keys] = self.place(start)
         self._left -= 1
         if self._left == 0:
-            rule = f"must have at most {_MOST_VALUES} values, however: it has more, aliases resolved"
+            rule = f"more than {_MOST_VALUES} values, aliases resolved. Write less, or put it into a table."
             raise ScenarioError(Problem(rule, dotted(keys[:1]), self.place(start)))
         if id(node) in self._around:
             self.note("an alias must not contain itself; write the value out", keys, start)
@@ -142,10 +142,10 @@ class _Reading:
                 continue
             if key_node.tag != _TAG + "str":
                 what = (key or "nothing") if scalar else "a list or mapping"
-                self.note(f"a key must be text, however: {what}; quote it", below, start)
+                self.note(f"a key must be text, not {what}. Quote it.", below, start)
             if key in mapping:
                 first = self.places[below].rpartition(":")[2]
-                self.note(f"must stand once, however: it is in line {first} too; remove one", below, start)
+                self.note(f"this field is in line {first} already. Remove one of them.", below, start)
                 continue
             mapping[key] = self.build(value_node, below)
             self.places[below] = self.place(start)
@@ -167,7 +167,7 @@ class _Reading:
         except (ValueError, OverflowError) as error:
             shown = node.value if len(node.value) <= 60 else node.value[:57] + "…"
             self.note(
-                f"must be readable, however: {shown}: {error}; quote it if it is text",
+                f"{shown} cannot be read: {error}. Quote it if it is text.",
                 keys,
                 node.start_mark.index,
             )
@@ -213,10 +213,10 @@ def parse_yaml(text: str, file: str, keys: Keys, places: Places) -> tuple[object
             raise ScenarioError(Problem(known[1], dotted(keys), reading.place(known[0]))) from None
     except yaml.reader.ReaderError as error:
         # The stub says bytes; for a text it is the number of the character.
-        index, reason = error.position, f"it has the character #x{int(error.character):04x}; remove it"
+        index, reason = error.position, f"it has the character #x{int(error.character):04x}. Remove it."
     except RecursionError:
         index, reason = 0, "it is nested hundreds of levels deep"
-    raise ScenarioError(Problem(f"must be YAML text, however: {reason}", dotted(keys), reading.place(index)))
+    raise ScenarioError(Problem(f"this is not YAML: {reason}", dotted(keys), reading.place(index)))
 
 
 def dump_yaml(value: Mapping[str, object]) -> str:

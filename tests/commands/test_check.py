@@ -48,9 +48,9 @@ def test_a_sound_shop_has_no_warning_and_only_the_notes_that_are_true_of_it(mlc,
 
 def test_targets_that_do_not_fit_into_the_memory_limit_are_a_warning(found):
     assert found(changed("  entity: customer\n", "  entity: customer\n  memory_limit: 8GB\n")) == []
-    told = only(found(changed("  entity: customer\n", "  entity: customer\n  memory_limit: 10kB\n")))
+    told = only(found(changed("  entity: customer\n", "  entity: customer\n  memory_limit: 100kB\n")))
     assert told.startswith("warning: targets and scores take about ")
-    assert "of a limit of 1e-05 GB → take fewer examples.train_cutoffs" in told
+    assert "of a limit of 0.0001 GB → take fewer examples.train_cutoffs" in told
 
 
 def test_findings_stand_worst_first_each_with_what_to_do_and_its_place(mlc, tmp_path):

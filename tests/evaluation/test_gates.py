@@ -80,7 +80,7 @@ def test_a_baseline_to_beat_must_be_one_of_those_that_the_report_has(tmp_path):
 
 def test_gates_without_a_gate_are_refused(tmp_path):
     [problem] = problems_of(tmp_path, shortest(gates="{}"))
-    assert problem.endswith("gates: at least one gate must be given, however: there is none; remove gates")
+    assert problem.endswith("gates: there is no gate. Name one, or remove gates.")
 
 
 def with_gates(trained, folder, text: str):

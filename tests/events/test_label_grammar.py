@@ -256,19 +256,19 @@ def test_given_cutoffs_and_a_grid_exclude_each_other(tmp_path):
 @pytest.mark.parametrize(
     ("target", "told"),
     [
-        ({"class_names": {"A": {"where": "price > 1"}}}, "must have values or a pattern"),
-        ({"class_names": {"A": {"pattern": "("}}}, "must be a regular expression"),
+        ({"class_names": {"A": {"where": "price > 1"}}}, "no values and no pattern"),
+        ({"class_names": {"A": {"pattern": "("}}}, "this is no regular expression"),
         ({"class_names": {"A": {"values": "a", "patern": "b"}}}, "did you mean pattern"),
-        ({"window_days": [7, 7]}, "each window must stand once"),
+        ({"window_days": [7, 7]}, "a window is there twice"),
         ({"class_names": {"A": {"values": "a", "window_days": 3}}, "window_days": [2, 5]}, "has no effect"),
         (
             {"class_names": {"A 2d": {"values": "a", "window_days": 3}, "A": "a"}, "window_days": [2, 5]},
-            "a name of its own",
+            "two labels are called A 2d",
         ),
-        ({"rule": {"kind": "sum_at_least", "column": "price"}}, "target.rule.amount: must be given"),
-        ({"rule": {"kind": "lapsed"}}, "active_within_days: must be given"),
-        ({"window": "next_week"}, "window_days or window must be given, however: both are"),
-        ({"window_days": None}, "window_days or window must be given, however: neither is"),
+        ({"rule": {"kind": "sum_at_least", "column": "price"}}, "target.rule.amount: this field is required"),
+        ({"rule": {"kind": "lapsed"}}, "active_within_days: this field is required"),
+        ({"window": "next_week"}, "there are both. Write window_days or window."),
+        ({"window_days": None}, "there is neither. Write window_days or window."),
         ({"window_days": None, "window": "next_year"}, "next_month"),
         (
             {

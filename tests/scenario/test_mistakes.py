@@ -34,7 +34,7 @@ FIELD_MISTAKES = [
     (
         "train",
         "epochs:3",
-        "train: must be a mapping, however: 'epochs:3'; put a space after the colon: epochs: 3",
+        "train: must be a mapping, not 'epochs:3'. Put a space after the colon: epochs: 3.",
     ),
     ("model", "{size: small}", "model.size: unknown field, did you mean preset?"),
     ("Train", "{epochs: 1}", "Train: unknown field, did you mean train?"),
@@ -82,57 +82,56 @@ VALUE_MISTAKES = [
     (
         "model",
         "{foundation: True}",
-        "model.foundation: must be text, however: true; write the name of a run, or auto",
+        "model.foundation: must be text, not true. Write the name of a run, or auto.",
     ),
-    ("model", "{history: on}", "model.history: must be true or false, however: 'on'; write true"),
-    ("model", "{history: No}", "model.history: must be true or false, however: 'No'; write false"),
+    ("model", "{history: on}", "model.history: must be true or false, not 'on'. Write true."),
+    ("model", "{history: No}", "model.history: must be true or false, not 'No'. Write false."),
     (
         "train",
         "{epochs: [3]}",
-        "train.epochs: must be a whole number, however: a list; write it without brackets: 3",
+        "train.epochs: must be a whole number, not a list. Write it without brackets: 3.",
     ),
     (
         "train",
         "{batch_size: '1,000'}",
-        "train.batch_size: must be a whole number, however: '1,000'; write 1000",
+        "train.batch_size: must be a whole number, not '1,000'. Write 1000.",
     ),
-    ("train", "{learning_rate: '0,1'}", "train.learning_rate: must be a number, however: '0,1'; write 0.1"),
-    ("train", "{loggers: csv}", "train.loggers: must be a list, however: 'csv'; write [csv]"),
-    ("examples", "{every_days: 3w}", "examples.every_days: must be a whole number, however: '3w'; write 21"),
-    ("examples", "{every_days: -1}", "examples.every_days: must be at least 1, however: -1"),
+    ("train", "{learning_rate: '0,1'}", "train.learning_rate: must be a number, not '0,1'. Write 0.1."),
+    ("train", "{loggers: csv}", "train.loggers: must be a list, not 'csv'. Write [csv]."),
+    ("examples", "{every_days: 3w}", "examples.every_days: must be a whole number, not '3w'. Write 21."),
+    ("examples", "{every_days: -1}", "examples.every_days: must be at least 1, not -1"),
     (
         "examples",
         "{holdout_entities: 80%}",
-        "examples.holdout_entities: must be a number, however: '80%'; write 0.8",
+        "examples.holdout_entities: must be a number, not '80%'. Write 0.8.",
     ),
     (
         "examples",
         "{holdout_entities: 20}",
-        "examples.holdout_entities: must be less than 1, however: 20; write 0.2 for 20 %",
+        "examples.holdout_entities: must be less than 1, not 20. Write 0.2 for 20 %.",
     ),
     (
         "examples",
         "{test_from: 31.12.2024}",
-        "examples.test_from: must be a date such as 2024-03-31 or 2024-03-31T18:00:00, "
-        "however: '31.12.2024'; write 2024-12-31",
+        "examples.test_from: must be a date such as 2024-03-31 or 2024-03-31T18:00:00, not "
+        "'31.12.2024'. Write 2024-12-31.",
     ),
     (
         "examples",
         "{test_from: 3/4/2024}",
-        "examples.test_from: must be a date such as 2024-03-31 or 2024-03-31T18:00:00, however: '3/4/2024'; "
-        "write year, month and day: 2024-03-04 or 2024-04-03",
+        "examples.test_from: must be a date such as 2024-03-31 or 2024-03-31T18:00:00, not '3/4/2024'. "
+        "Write year, month and day: 2024-03-04 or 2024-04-03.",
     ),
     (
         "examples",
         "{test_from: 0999-01-01}",
-        "examples.test_from: must be a date in the years 1000 to 8999, however: 0999-01-01",
+        "examples.test_from: must be a date in the years 1000 to 8999, not 0999-01-01",
     ),
-    ("gates", "{macro_ap: 80}", "gates.macro_ap: must be at most 1, however: 80; write 0.8 for 80 %"),
+    ("gates", "{macro_ap: 80}", "gates.macro_ap: must be at most 1, not 80. Write 0.8 for 80 %."),
     (
         "thresholds",
         "{precision: .6}",
-        "thresholds.precision: must be one of class_names, however: precision is not; "
-        "did you mean the policy precision_at_least?",
+        "thresholds.precision: precision is none of class_names. Did you mean the policy precision_at_least?",
     ),
 ]
 
@@ -147,10 +146,10 @@ def test_a_value_in_another_form_is_told_how_to_write_it(tmp_path, section, text
     [
         (
             "window: 21",
-            "target.window: must be next_week or next_month, however: 21; for days, use window_days",
+            "target.window: must be next_week or next_month, not 21. For days, use window_days.",
         ),
-        ("window_days: 21 days", "target.window_days: must be a whole number, however: '21 days'; write 21"),
-        ("window_days: -7", "target.window_days: must be at least 1, however: -7"),
+        ("window_days: 21 days", "target.window_days: must be a whole number, not '21 days'. Write 21."),
+        ("window_days: -7", "target.window_days: must be at least 1, not -7"),
         ("horizon_days: 21", "target.horizon_days: unknown field, did you mean window_days?"),
     ],
 )
@@ -215,16 +214,16 @@ def test_a_path_that_no_file_can_have_is_refused_before_one_is_looked_for(tmp_pa
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"\xff\xfe" + SHORTEST.encode("utf-16-le"), "it is UTF-16; save it as UTF-8"),
+        (b"\xff\xfe" + SHORTEST.encode("utf-16-le"), "it is UTF-16. Save it as UTF-8."),
         (
             SHORTEST.replace("Skirt", "Jupé").encode("latin-1"),
-            "line 8 has the byte 0xe9, as in Latin-1; save it as UTF-8",
+            "line 8 has the byte 0xe9, as in Latin-1. Save it as UTF-8.",
         ),
-        (b"PAR1\xff\xff", "it is a table; mlc init writes a scenario that names it"),
+        (b"PAR1\xff\xff", "it is a table. mlc init writes a scenario that names it."),
     ],
 )
 def test_a_file_that_is_no_utf_8_is_named_as_what_it_is(tmp_path, content, problem):
-    expected = f"scenario.yaml: must be a text file in UTF-8, however: {problem}"
+    expected = f"scenario.yaml: this is no YAML file: {problem}"
     assert problems_of(tmp_path, content) == [expected]
 
 
@@ -242,8 +241,8 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path):
         ("train.lr=1", "train.lr: unknown field, did you mean learning_rate?"),
         ("lr=1", "lr: unknown field, did you mean learning_rate? It belongs to train"),
         ("trian.epochs=3", "trian: unknown field, did you mean train?"),
-        ("train.epochs 3", "must be section.field=value, however: there is no '='; write train.epochs=3"),
-        ("train.epochs:3", "must be section.field=value, however: there is no '='; write train.epochs=3"),
+        ("train.epochs 3", "must be section.field=value, but there is no '='. Write train.epochs=3."),
+        ("train.epochs:3", "must be section.field=value, but there is no '='. Write train.epochs=3."),
         (
             "target.class_names.0=Hat",
             "target.class_names.0: target.class_names is a list, and is set as a whole: "

@@ -266,7 +266,7 @@ def test_any_label_survives_the_resolved_scenario(tmp_path, labels):
 def test_the_environment_fills_paths_and_an_unset_name_is_told(tmp_path, monkeypatch):
     text = SHORTEST.replace("sales.parquet", '"${SHOP}/sales.parquet"')
     monkeypatch.delenv("SHOP", raising=False)
-    rule = "the environment variable SHOP must be set, however: it is not; export SHOP=…"
+    rule = "the environment variable SHOP is not set. Export SHOP=…."
     assert problems_of(tmp_path, text) == [f"scenario.yaml:4: data.tables.sales.path: {rule}"]
     by_name = shared(tmp_path).replace("shop/", "${SHOP}/")
     assert problems_of(tmp_path, by_name) == [f"scenario.yaml:1: data: {rule}"]
@@ -297,23 +297,23 @@ def test_overrides_replace_add_and_win_over_what_is_wrong_in_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
-        ("train", "must be section.field=value, however: there is no '='; write for example train.epochs=1"),
-        ("=1", "must be section.field=value, however: a field has no name; write for example train.epochs=1"),
+        ("train", "must be section.field=value, but there is no '='. Write for example train.epochs=1."),
+        ("=1", "must be section.field=value, but a field has no name. Write for example train.epochs=1."),
         (
             "train..epochs=1",
-            "must be section.field=value, however: a field has no name; write for example train.epochs=1",
+            "must be section.field=value, but a field has no name. Write for example train.epochs=1.",
         ),
-        ("train.epochs=many", "train.epochs: must be a whole number, however: 'many'"),
-        ("train.epochs=", "train.epochs: must be a whole number, however: null"),
+        ("train.epochs=many", "train.epochs: must be a whole number, not 'many'"),
+        ("train.epochs=", "train.epochs: must be a whole number, not null"),
         ("train.epohcs=1", "train.epohcs: unknown field, did you mean epochs?"),
         ("trane.epochs=1", "trane: unknown field, did you mean train?"),
         (
             "target.table.x=1",
-            "target.table.x: target.table must be a mapping to have fields, however: 'sales'",
+            "target.table.x: target.table is 'sales' and has no fields",
         ),
-        ("train={epochs", "train: must be YAML text, however: expected ',' or '}', but got '<stream end>'"),
-        ("train={epochs: 1, epochs: 2}", "train: must stand once, however: it is in line 1 too; remove one"),
-        ("train={epochs: 0}", "train.epochs: must be at least 1, however: 0"),
+        ("train={epochs", "train: this is not YAML: expected ',' or '}', but got '<stream end>'"),
+        ("train={epochs: 1, epochs: 2}", "train: this field is in line 1 already. Remove one of them."),
+        ("train={epochs: 0}", "train.epochs: must be at least 1, not 0"),
     ],
 )
 def test_a_wrong_override_is_told_as_it_was_typed(tmp_path, override, problem):

@@ -21,8 +21,9 @@ LOADING = [SHORTEST, FULL, *(shortest(text) for text, _ in CLASS_NAMES_THAT_LOAD
 LOADING += [shortest(**{section: text}) for section, text, _ in SECTIONS_THAT_LOAD]
 # What no schema can say: duplicates and aliases are gone before it looks, contradictions span several fields.
 BEYOND = re.compile(
-    r"merge keys|a key must|a tag|alias|once|must lie|zone|one of class_names|are off|must be read"
-    r"|must be a table|must be joined|for each key column|finite|top: must be a whole number, however: '"
+    r"merge keys|a key must|a tag|alias|already|twice|must lie|zone|none of class_names|all off"
+    r"|without memory|cannot be read|is no table|joins this|for each key column|finite"
+    r"|top: must be a whole number, not '"
 )
 REFUSED = [shortest(**{section: text}) for section, text, rule in REFUSED_SECTIONS if not BEYOND.search(rule)]
 REFUSED += [shortest(text) for text, rule in REFUSED_CLASS_NAMES if not BEYOND.search(rule)]

@@ -221,9 +221,9 @@ def test_examples_that_cannot_be_are_refused(refused, scenario, told):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"- a\n- b\n", "a scenario must be a mapping with data: and target:, however: it is a list"),
-        (b"", "it is an empty file"),
-        (b"\xff\xfe\x00junk" * 50, "it is UTF-16; save it as UTF-8"),
+        (b"- a\n- b\n", "a scenario is a mapping with data: and target:, and this is a list."),
+        (b"", "this is an empty file"),
+        (b"\xff\xfe\x00junk" * 50, "it is UTF-16. Save it as UTF-8."),
         (b"a: [1\n", "x.yaml:1: the [ that begins here is never closed"),
     ],
 )
@@ -240,7 +240,7 @@ def test_a_scenario_that_does_not_exist_is_told_with_its_neighbours(mlc, tmp_pat
     write_shop(tmp_path)
     for command in ("check", "labels", "train"):
         told = mlc(command, "shp.yaml")
-        expected = "shp.yaml: the file must exist, however: it does not; did you mean shop.yaml?\n"
+        expected = "shp.yaml: no such file. Did you mean shop.yaml?\n"
         assert (told.code, told.err) == (2, expected)
 
 

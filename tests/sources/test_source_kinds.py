@@ -329,15 +329,18 @@ def test_a_query_can_write_nothing(tmp_path, request, uri):
     [
         (
             "shop.db",
-            "must be the address of a database, however: it has no scheme; write for example sqlite:",
+            "must be the address of a database, but this has no scheme. Write for example sqlite:",
         ),
-        ("sqlit:///shop.db", "however: sqlit://; did you mean sqlite?"),
-        ("sqlite://shop.db", "must have three slashes and a path, or four, however: two; write sqlite:///…"),
-        ("duckdb:///", "must name a file, however: it names none; write for example duckdb:///shop.db"),
-        ("postgresql://me:s3cret@host/db", "must not hold a password, however: it does; write ${NAME}"),
-        ("postgresql://me:${HOME}x@host/db", "must not hold a password, however: it does; write ${NAME}"),
-        ("postgresql://host/db?user=me&password=x", "must not hold a password, however: it does"),
-        ("postgresql://me:${NOT_THERE}@host/db", "the environment variable NOT_THERE must be set, however:"),
+        ("sqlit:///shop.db", "but this begins with sqlit://. Did you mean sqlite?"),
+        (
+            "sqlite://shop.db",
+            "two slashes instead of three, or four for an absolute path. Write sqlite:///….",
+        ),
+        ("duckdb:///", "no file is named. Write for example duckdb:///shop.db."),
+        ("postgresql://me:s3cret@host/db", "this is a password in clear text. Write ${NAME}"),
+        ("postgresql://me:${HOME}x@host/db", "this is a password in clear text. Write ${NAME}"),
+        ("postgresql://host/db?user=me&password=x", "this is a password in clear text"),
+        ("postgresql://me:${NOT_THERE}@host/db", "the environment variable NOT_THERE is not set."),
     ],
 )
 def test_a_wrong_address_is_refused_before_anything_is_read(tmp_path, uri, problem):
@@ -353,21 +356,19 @@ def test_a_table_has_a_path_or_a_query_and_never_both(tmp_path):
     write_shop(tmp_path, ROWS)
     (found,) = refused(tmp_path, sales(**{**query("sqlite:///shop.db"), "path": "s.parquet"}))
     assert found == (
-        "path: s.parquet | data.tables.sales.path: must be absent where format is sql, however: it is given; "
-        "remove one of them"
+        "path: s.parquet | data.tables.sales.path: a table of format sql has no path. Remove path or format."
     )
     (found,) = refused(tmp_path, sales(path=None))
     assert (
-        "data.tables.sales.path: must be given, however: it is missing; name a file, or format: {kind: "
+        "data.tables.sales.path: this field is required. Name a file, or a database by format: {kind: "
         in found
     )
     found_both = refused(tmp_path, sales(format="sql"))
     assert [line.partition("| ")[2] for line in found_both] == [
-        f"data.tables.sales.format.{field}: must be given, however: it is missing"
-        for field in ("uri", "query")
+        f"data.tables.sales.format.{field}: this field is required" for field in ("uri", "query")
     ]
     (found,) = refused(tmp_path, sales(columns=["day"], leave_out=["shop"]))
-    assert found.startswith("leave_out: | data.tables.sales.leave_out: must be absent where columns is given")
+    assert found.startswith("leave_out: | data.tables.sales.leave_out: columns and leave_out exclude each")
 
 
 def test_what_the_address_of_a_file_takes_from_the_environment_is_written_nowhere(tmp_path, monkeypatch):
@@ -390,7 +391,7 @@ def test_a_password_on_the_command_line_is_not_shown(mlc, tmp_path):
     source = '{kind: sql, uri: "postgresql://me:hunter2@host/shop", query: SELECT 1}'
     result = mlc("check", "scenario.yaml", "--set", f"data.tables.sales.format={source}")
     assert result.code == 2
-    assert "must not hold a password" in result.err
+    assert "this is a password in clear text" in result.err
     assert "postgresql://me:***@host/shop" in result.err
     assert "hunter2" not in result.err
 

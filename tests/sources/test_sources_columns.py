@@ -209,7 +209,7 @@ def test_a_chosen_column_that_is_not_there_is_refused(place):
         for line in refused(place, sales(columns=["dey", "customer", "product"]))
     )
     (found,) = refused(place, sales(columns=["day", "day"]))
-    assert "each name must stand once, however: day twice" in found
+    assert "day is there twice. Remove one." in found
 
 
 # ── computed ────────────────────────────────────────────────────────────────────────────────────
@@ -279,11 +279,11 @@ def test_a_wrong_computed_column_is_refused(place, computed, problem):
         ("price > (select 3)", "SELECT looks at other rows"),
         ("lag(price) > 3", "lag(…) looks at other rows"),
         ("max(price) filter (where price > 3) > 2", "max(…) looks at other rows"),
-        ("uper(shop) = 'NORTH'", "uper(…) is not known to do so; did you mean upper"),
+        ("uper(shop) = 'NORTH'", "uper(…) is not known to do so. Did you mean upper"),
     ],
 )
 def test_an_expression_that_looks_at_other_rows_is_refused(place, expression, found):
-    sees = f"must look at one row at a time, however: {found}"
+    sees = f"an expression sees one row at a time: {found}"
     (problem,) = refused(place, sales(where=expression))
     assert f"data.tables.sales.where: {sees}" in problem
     (problem,) = refused(place, sales(computed={"x": expression}))
