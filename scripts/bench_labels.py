@@ -43,7 +43,7 @@ import polars as pl
 
 from mlc.events.cutoffs import Cutoffs
 from mlc.events.examples import build_examples, eligible_rows
-from mlc.events.labels import LABEL, ROW, Labels, label_line, resolve_labels
+from mlc.events.label_names import LABEL, ROW, Labels, label_line, resolve_labels
 from mlc.events.store import EventStore, open_store
 from mlc.events.targets import by_time, shared_pairs
 from mlc.scenario import Scenario, load_scenario, memory_bytes

@@ -19,9 +19,9 @@ from mlc.events.findings import (
     with_hint,
     worst_first,
 )
-from mlc.events.label_tables import count_lines
 from mlc.events.preparing import Prepared, prepare
 from mlc.events.slices import check_slices
+from mlc.events.views.label_tables import count_lines
 from mlc.scenario import Scenario
 from mlc.sources import (
     JoinRate,

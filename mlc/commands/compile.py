@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from mlc.events.cutoffs import Cutoffs, choose_cutoffs
-from mlc.events.labels import Labels, label_query, resolve_labels, value_counts, value_query
-from mlc.events.picture import task_picture
+from mlc.events.label_names import Labels, label_query, resolve_labels, value_counts, value_query
+from mlc.events.views.picture import task_picture
 from mlc.scenario import Scenario
 from mlc.sources import check_tables, observed_span, reading, scan_events, scan_table
 from mlc.tables import ENTITY_ID

@@ -8,11 +8,11 @@ from typing import Literal, assert_never
 import polars as pl
 
 from mlc.atomic import write_text
-from mlc.events import label_tables
 from mlc.events.examples import Examples
-from mlc.events.labels_page import labels_page
 from mlc.events.preparing import dropped_rows, prepare, split_counts, write_examples
-from mlc.events.tracing import timeline_text, trace, trace_positives
+from mlc.events.views import label_tables
+from mlc.events.views.labels_page import labels_page
+from mlc.events.views.tracing import timeline_text, trace, trace_positives
 from mlc.scenario import Scenario
 from mlc.task import Say
 

@@ -5,7 +5,7 @@ import polars as pl
 
 from mlc.events.cutoffs import observed_until
 from mlc.events.examples import mark_unknown, target_matrix
-from mlc.events.labels import ROW, Labels
+from mlc.events.label_names import ROW, Labels
 from mlc.events.preparing import target_span
 from mlc.events.store import EventStore
 from mlc.events.targets import own_pairs

@@ -12,7 +12,7 @@ import polars as pl
 
 from mlc.errors import DataError
 from mlc.events.examples import Examples
-from mlc.events.labels import LABEL
+from mlc.events.label_names import LABEL
 from mlc.events.timeline import Timeline, first_of_day
 from mlc.scenario import Scenario
 from mlc.tables import MICROSECONDS_PER_DAY, SCORES, SPLIT, TARGETS, UNKNOWN, array_column, targets_of

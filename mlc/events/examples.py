@@ -11,7 +11,7 @@ import polars as pl
 from mlc.errors import DataError
 from mlc.events.cutoffs import Cutoffs
 from mlc.events.entity_cutoffs import entity_cutoffs, entity_keys
-from mlc.events.labels import LABEL, ROW, Labels
+from mlc.events.label_names import LABEL, ROW, Labels
 from mlc.events.store import EventStore
 from mlc.events.targets import by_time, own_pairs, shared_pairs
 from mlc.events.timeline import Timeline

@@ -10,7 +10,7 @@ import polars as pl
 from mlc.atomic import replacing
 from mlc.events.cutoffs import Cutoffs, choose_cutoffs
 from mlc.events.examples import Examples, build_examples
-from mlc.events.labels import LABEL, Labels, label_line, resolve_labels, value_counts
+from mlc.events.label_names import LABEL, Labels, label_line, resolve_labels, value_counts
 from mlc.events.popularity import Popularity
 from mlc.events.store import EventStore, open_store
 from mlc.events.timeline import Timeline

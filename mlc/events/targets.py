@@ -12,7 +12,7 @@ from typing import assert_never
 import numpy as np
 import polars as pl
 
-from mlc.events.labels import AMOUNT, LABEL, ROW, Labels
+from mlc.events.label_names import AMOUNT, LABEL, ROW, Labels
 from mlc.events.timeline import Timeline, packed
 from mlc.events.windows import closes, opens
 from mlc.scenario import CountAtLeast, Exists, Lapsed, New, Rule, Scenario, SumAtLeast

@@ -19,7 +19,7 @@ from mlc.events.actuals import targets_at
 from mlc.events.as_of import cutoff_at, entities_at, rows_at
 from mlc.events.baselines import BASELINES, NO_PROBABILITIES, baseline_predictions, missing_boosting
 from mlc.events.findings import all_findings
-from mlc.events.labels import LABEL, Labels, label_line, resolve_labels, value_counts
+from mlc.events.label_names import LABEL, Labels, label_line, resolve_labels, value_counts
 from mlc.events.oracle import oracle_predictions
 from mlc.events.popularity import Popularity
 from mlc.events.preparing import Prepared, label_popularity, prepare

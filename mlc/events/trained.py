@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from mlc.errors import DataError, Problem
-from mlc.events.labels import resolve_labels, value_counts
+from mlc.events.label_names import resolve_labels, value_counts
 from mlc.events.store import EventStore, open_store
 from mlc.events.unfamiliar import gone_labels, other_id_type, unfamiliar_values
 from mlc.events.vocabulary import Vocabulary

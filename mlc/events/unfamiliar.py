@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from mlc.errors import did_you_mean
-from mlc.events.labels import VALUE, Labels
+from mlc.events.label_names import VALUE, Labels
 from mlc.events.store import EventStore, Field
 from mlc.events.vocabulary import OTHER, FieldRows, Vocabulary, code_rows
 

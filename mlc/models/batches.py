@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 
-from mlc.events.labels import LABEL
+from mlc.events.label_names import LABEL
 from mlc.events.preparing import Prepared
 from mlc.events.task import Inputs
 from mlc.events.timeline import Timeline, first_of_day

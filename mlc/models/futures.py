@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from mlc.events.labels import LABEL
+from mlc.events.label_names import LABEL
 from mlc.events.store import EventStore
 from mlc.events.task import Inputs
 from mlc.events.timeline import Timeline

@@ -13,7 +13,7 @@ from torch import nn
 
 from mlc.errors import DataError, Problem, RunError
 from mlc.events.cutoffs import choose_cutoffs
-from mlc.events.labels import LABEL, VALUE, Labels
+from mlc.events.label_names import LABEL, VALUE, Labels
 from mlc.events.store import EventStore
 from mlc.events.vocabulary import FIRST
 from mlc.models.encoders import Trunk

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from mlc.scenario import load_scenario
-from tests.conftest import Result, in_process
+from tests.conftest import Result
 from tests.support.markdown import Block, blocks_of, setup_of
 from tests.support.places import ROOT
 
@@ -107,7 +107,7 @@ def write_sales(path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", TO_RUN, ids=[str(page.relative_to(ROOT)) for page in TO_RUN])
-def test_the_blocks_of_a_page_run(page, start, monkeypatch, capfd):
+def test_the_blocks_of_a_page_run(page, start, monkeypatch, mlc):
     start(page)
     printed = ""
     for block in blocks_of(page):
@@ -118,7 +118,7 @@ def test_the_blocks_of_a_page_run(page, start, monkeypatch, capfd):
         elif block.skipped or block.language in NOT_RUN:
             continue
         elif block.language == "bash":
-            printed = ran(block, monkeypatch, capfd, where)
+            printed = ran(block, monkeypatch, mlc, where)
         elif block.language == "yaml":
             check_yaml(block)
         elif block.language == "python":
@@ -127,7 +127,7 @@ def test_the_blocks_of_a_page_run(page, start, monkeypatch, capfd):
             pytest.fail(f"{where}: nothing tests blocks of {block.language}")
 
 
-def ran(block: Block, monkeypatch, capfd, where: str) -> str:
+def ran(block: Block, monkeypatch, mlc, where: str) -> str:
     """Run the commands of a block; return what they printed."""
     expected = int(block.directive.removeprefix("exit ") or 0)
     printed = ""
@@ -135,13 +135,13 @@ def ran(block: Block, monkeypatch, capfd, where: str) -> str:
         words = shlex.split(line, comments=True)
         if not words:
             continue
-        result = command(words, line, monkeypatch, capfd)
+        result = command(words, line, monkeypatch, mlc)
         assert result.code == expected, f"{where}: {line}\n{result.out}{result.err}"
         printed += result.out
     return printed
 
 
-def command(words: list[str], line: str, monkeypatch, capfd) -> Result:
+def command(words: list[str], line: str, monkeypatch, mlc) -> Result:
     """Run one command: `mlc` and `cd` here, all others in a shell."""
     if words[0] == "cd":
         monkeypatch.chdir(words[1])
@@ -153,7 +153,7 @@ def command(words: list[str], line: str, monkeypatch, capfd) -> Result:
     if ">" in words:
         words, target = words[: words.index(">")], words[words.index(">") + 1]
     given = [TODAY if word == "today" else word for word in words[2:]]
-    result = in_process(monkeypatch, capfd, words[1], *ADDED.get(words[1], []), *given)
+    result = mlc(words[1], *ADDED.get(words[1], []), *given)
     if target is not None:
         Path(target).write_text(result.out)
     return result

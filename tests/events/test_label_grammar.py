@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mlc.errors import DataError, ScenarioError
 from mlc.events.cutoffs import choose_cutoffs
-from mlc.events.labels import label_line, label_query, resolve_labels, value_counts
+from mlc.events.label_names import label_line, label_query, resolve_labels, value_counts
 from mlc.events.store import open_store
 from mlc.events.targets import by_time, own_pairs, shared_pairs
 from mlc.tables import UNKNOWN, microseconds, targets_of

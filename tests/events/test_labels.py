@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from mlc.drawing.prevalence import prevalence_points
 from mlc.errors import DataError
-from mlc.events.label_tables import label_pairs, spark
 from mlc.events.preparing import prepare
-from mlc.events.tracing import trace, trace_positives
+from mlc.events.views.label_tables import label_pairs, spark
+from mlc.events.views.tracing import trace, trace_positives
 from mlc.tables import targets_of
 from tests.support.reference import joined, target
 from tests.support.shop_tables import SCENARIO

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mlc.events.labels import LABEL
+from mlc.events.label_names import LABEL
 from mlc.events.popularity import Popularity
 from mlc.events.vocabulary import FieldRows, Vocabulary, digest, fit_vocabulary
 from mlc.models import device_batches as module

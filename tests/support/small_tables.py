@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from mlc.events.cutoffs import Cutoffs, choose_cutoffs
 from mlc.events.examples import Examples, build_examples
-from mlc.events.labels import label_line, resolve_labels, value_counts
+from mlc.events.label_names import label_line, resolve_labels, value_counts
 from mlc.events.popularity import Popularity
 from mlc.events.store import EventStore, open_store
 from mlc.events.task import Inputs

@@ -9,7 +9,7 @@ import polars as pl
 from mlc.events.cutoffs import Cutoffs
 from mlc.events.examples import Examples
 from mlc.events.findings.finding import Subject, listed
-from mlc.events.labels import EVENTS, LABEL, VALUE, Labels
+from mlc.events.label_names import EVENTS, LABEL, VALUE, Labels
 from mlc.events.timeline import Timeline
 from mlc.events.windows import opens
 from mlc.names import spelled_out

@@ -14,7 +14,7 @@ from mlc.events.findings.table_shapes import code_findings, entity_findings, tab
 from mlc.events.findings.texts import lost_text_findings, number_findings, thousands_findings
 from mlc.events.findings.times import time_findings
 from mlc.events.findings.values import alike_findings, value_findings
-from mlc.events.labels import resolve_labels, value_counts
+from mlc.events.label_names import resolve_labels, value_counts
 from mlc.events.preparing import Prepared
 from mlc.scenario import Scenario, TopClasses
 from mlc.sources import POLARS_ERRORS, JoinRate, LostText

@@ -12,7 +12,7 @@ from mlc.drawing.sections import Section, Table
 from mlc.drawing.svg import heat_map, seconds, time_axis, timeline
 from mlc.events.examples import Examples
 from mlc.events.preparing import Prepared, SplitCounts, dropped_rows, funnel_line, split_counts
-from mlc.events.tracing import Trace, timeline_text
+from mlc.events.views.tracing import Trace, timeline_text
 from mlc.tables import SPLIT, SPLITS, targets_of
 
 _MOST_CHARTS = 200

@@ -13,7 +13,7 @@ import polars as pl
 
 from mlc.errors import MlcError, did_you_mean
 from mlc.events.cutoffs import naive
-from mlc.events.labels import AMOUNT, LABEL
+from mlc.events.label_names import AMOUNT, LABEL
 from mlc.events.preparing import Prepared
 from mlc.events.windows import moment_of, window_of
 from mlc.scenario import CountAtLeast, Exists, Lapsed, New, Rule, SumAtLeast

@@ -8,7 +8,7 @@ from typing import assert_never
 import polars as pl
 
 from mlc.events.cutoffs import Cutoffs
-from mlc.events.labels import Labels
+from mlc.events.label_names import Labels
 from mlc.events.windows import window_of
 from mlc.scenario import EachEvent, RandomDays, Rule, Scenario
 from mlc.sources import join_columns
