@@ -13,11 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 ANYWHERE = {"numpy", "polars", "scipy", "markupsafe"}
 """Packages that no folder of mlc owns; every other one is protected by a contract."""
 FOLDERS = ("mlc", "scripts", "tests")
-LONG = {"mlc/report/assembling.py: build_report"}
-CROWDED = {
-    *("mlc/commands/init/__init__.py", "mlc/events/views/picture.py", "mlc/report/assembling.py"),
-    *("mlc/report/html.py", "mlc/report/model_card.py", "mlc/report/schema.py"),
-}
+LONG: set[str] = set()
+CROWDED = {"mlc/commands/init/__init__.py", "mlc/events/views/picture.py", "mlc/report/html.py"}
 FULL = {"mlc/events", "mlc/models"}
 """What still exceeds the budgets; each of these sets may only shrink."""
 NAMED_ONCE = ("labels", "examples", "tables", "building")

@@ -20,6 +20,7 @@ from mlc.report import (
     Report,
     ReportInputs,
     build_report,
+    description_of,
     report_markdown,
     report_page,
 )
@@ -61,7 +62,7 @@ def write_report(
         predictions.write_parquet(temporary, metadata=with_class_names(names))
     model.save_decisions(run)
     write_text(run / "report.md", report_markdown(report))
-    write_text(run / "MODEL_CARD.md", model_card(examples.scenario, report))
+    write_text(run / "MODEL_CARD.md", model_card(report, description_of(examples.scenario, report)))
     run.write_json("report.json", report.to_json())
     return report
 

@@ -9,13 +9,14 @@ from mlc.report.contents import MetricScore, Report
 from mlc.report.foundation import foundation_markdown
 from mlc.report.html import report_page
 from mlc.report.json_form import Json, schema_of
-from mlc.report.texts import report_markdown, report_text
+from mlc.report.texts import description_of, report_markdown, report_text
 
 __all__ = [
     "MetricScore",
     "Report",
     "ReportInputs",
     "build_report",
+    "description_of",
     "foundation_markdown",
     "report_markdown",
     "report_page",

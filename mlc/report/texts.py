@@ -6,6 +6,13 @@ from mlc.drawing.sections import markdown_lines, text_lines
 from mlc.drawing.text_tables import escaped, one_line
 from mlc.report.contents import JUDGED, Report
 from mlc.report.sections import report_sections
+from mlc.scenario import Description, Scenario, describe
+
+
+def description_of(scenario: Scenario, report: Report) -> Description:
+    """Return what a scenario predicts, judged on the labels and test cutoffs of its report."""
+    cutoffs = report.test.cutoffs
+    return describe(scenario, [label.name for label in report.test.labels], cutoffs.first, cutoffs.last)
 
 
 def report_markdown(report: Report) -> str:

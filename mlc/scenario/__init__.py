@@ -7,6 +7,7 @@ from mlc.scenario.database import (
     without_passwords,
     without_secrets,
 )
+from mlc.scenario.description import Description, describe
 from mlc.scenario.fields import expand_environment, memory_bytes
 from mlc.scenario.foundation import AUTO, PretrainSection, TrunkRate, Tune
 from mlc.scenario.gates import GatesSection
@@ -101,6 +102,7 @@ __all__ = [
     "DateType",
     "DatetimeType",
     "Delta",
+    "Description",
     "DimensionTable",
     "EachEvent",
     "EntitiesTable",
@@ -153,6 +155,7 @@ __all__ = [
     "database_file",
     "database_of",
     "default_name",
+    "describe",
     "expand_environment",
     "load_scenario",
     "memory_bytes",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mlc.report import Report
+from mlc.report import Report, description_of
 from mlc.report.card import model_card
 from mlc.run import RunFolder
 
@@ -16,10 +16,15 @@ def run(trained):
     return RunFolder(trained / NAME)
 
 
+def card_of(run, report):
+    typed = Report.from_json(report)
+    return model_card(typed, description_of(run.scenario(), typed))
+
+
 def test_the_card_of_a_run_is_made_of_its_report_and_scenario(run):
     card = (run / "MODEL_CARD.md").read_text()
     report = json.loads((run / "report.json").read_text())
-    assert card == model_card(run.scenario(), Report.from_json(report))
+    assert card == card_of(run, report)
     for label in report["splits"]["test"]["labels"]:
         shown = (
             f"| {label['name']} | {label['support']:,} | {label['prevalence']:.4f} | {label['auroc']:.3f} |"
@@ -46,7 +51,7 @@ def test_undefined_numbers_are_dashes_with_their_reason_among_the_limits(run):
         "precision": None,
         "recall": None,
     }
-    card = model_card(run.scenario(), Report.from_json(report))
+    card = card_of(run, report)
     assert f"- Not judged, no positive: {label['name']}." in card
     assert f"| {label['name']} | 0 | {label['prevalence']:.4f} | - | - | - |" in card
     assert "None" not in card
@@ -55,6 +60,6 @@ def test_undefined_numbers_are_dashes_with_their_reason_among_the_limits(run):
 def test_names_cannot_break_the_markdown(run):
     report = run.read_json("report.json")
     report["splits"]["test"]["labels"][0]["name"] = "a|b\n# <script>"
-    card = model_card(run.scenario(), Report.from_json(report))
+    card = card_of(run, report)
     assert "| a\\|b # \\<script> |" in card
     assert "\n# <script>" not in card

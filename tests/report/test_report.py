@@ -404,3 +404,34 @@ def test_any_tables_make_a_report_without_nan_and_two_texts(source):
     lines = as_markdown(report).splitlines()
     assert sum(line.startswith("| label | support") for line in lines) == 1
     assert as_text(report)
+
+
+def test_a_task_without_cutoffs_and_with_other_splits_is_reported_by_entity_alone():
+    examples, model, baselines, _ = made_up()
+    splits = {"train": "fit", "validation": "validation", "test": "test"}
+
+    def keyless(table: pl.DataFrame) -> pl.DataFrame:
+        named = table.with_columns(
+            entity_id=pl.concat_str("entity_id", "split", separator="-"),
+            split=pl.col("split").cast(pl.String).replace(splits),
+        )
+        return named.drop("cutoff")
+
+    report = built(
+        "photos",
+        NAMES,
+        keyless(examples),
+        keyless(model),
+        baselines={name: keyless(table) for name, table in baselines.items()},
+        thresholds=cuts(),
+    )
+    assert list(report["splits"]) == ["fit", "validation", "test"]
+    assert report["splits"]["fit"]["cutoffs"] == {"number": 0, "first": None, "last": None}
+    assert report["backtest"] == []
+    dated = reported()
+    assert report["comparison"] == dated["comparison"]
+    assert report["splits"]["fit"]["macro"] == dated["splits"]["train"]["macro"]
+    text = as_text(report)
+    assert "Test: 300 examples of 300 entities; over" in text
+    assert "cutoff" not in text
+    assert "Fit: 300 examples" in text
