@@ -27,7 +27,7 @@ from mlc.evaluation.thresholds import Threshold
 from mlc.report import Report
 from mlc.scenario import GatesSection
 from mlc.tables import SPLIT_TYPE, array_column
-from scripts import bench_verdicts
+from scripts.bench import verdicts
 from tests.support import reference_metrics as reference
 from tests.support.reports import as_markdown, as_text, built
 
@@ -138,8 +138,8 @@ def test_too_few_negatives_are_no_better_than_too_few_positives():
 
 
 def test_the_macro_interval_of_rare_labels_is_that_of_the_frequent_ones_alone():
-    first, second, targets = bench_verdicts.drawn(
-        np.random.default_rng(3), bench_verdicts.Setting("", [86, 40, *bench_verdicts.rare(60)])
+    first, second, targets = verdicts.drawn(
+        np.random.default_rng(3), verdicts.Setting("", [86, 40, *verdicts.rare(60)])
     )
     entities = np.arange(len(targets))
     whole = macro_differences(first, {"b": second}, targets, entities)["b"]
@@ -150,16 +150,16 @@ def test_the_macro_interval_of_rare_labels_is_that_of_the_frequent_ones_alone():
 
 @pytest.mark.parametrize("supports", [[86], [86, 1], [86, 86, 86, 1, 1, 1], [10] * 20])
 def test_equally_good_models_are_told_apart_about_one_time_in_twenty(supports):
-    """The full table is that of scripts/bench_verdicts.py; here a few draws of some of its cells."""
+    """The full table is that of scripts/bench/verdicts.py; here a few draws of some of its cells."""
     draws = 40 if len(supports) > 10 else 150
-    found = bench_verdicts.told_apart(bench_verdicts.Setting("", supports), draws)
-    for share in found["told_apart"].values():
+    found = verdicts.told_apart(verdicts.Setting("", supports), draws)
+    for share in (found[f"told_apart_{score}"] for score in verdicts.SCORES):
         assert share <= 0.05 + 3.5 * math.sqrt(0.05 * 0.95 / draws)
 
 
 def test_without_a_label_that_enough_entities_have_there_is_no_verdict():
-    found = bench_verdicts.told_apart(bench_verdicts.Setting("", [1, 3, 9]), 2)
-    assert (found["verdicts"], found["judged"], found["told_apart"]["ap"]) == (0, 0, None)
+    found = verdicts.told_apart(verdicts.Setting("", [1, 3, 9]), 2)
+    assert (found["verdicts"], found["judged"], found["told_apart_ap"]) == (0, 0, None)
 
 
 def test_equal_needs_an_interval_within_the_margin():
@@ -179,8 +179,8 @@ def rare_report(supports: Any, names: Any, entities: int = 200) -> dict[str, Any
         {"entity_id": range(entities), "cutoff": datetime(2024, 9, 1), "split": "test"},
         schema={"entity_id": pl.Int64, "cutoff": pl.Datetime("us"), "split": SPLIT_TYPE},
     )
-    first, second, targets = bench_verdicts.drawn(
-        np.random.default_rng(5), bench_verdicts.Setting("", supports, entities)
+    first, second, targets = verdicts.drawn(
+        np.random.default_rng(5), verdicts.Setting("", supports, entities)
     )
     model, rival = (rows.with_columns(array_column("scores", one)) for one in (first, second))
     cuts = [Threshold(name, 0.5, "fixed") for name in names]

@@ -98,7 +98,7 @@ def test_the_mean_of_one_label_has_the_interval_of_that_label():
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
-    """The full table is that of scripts/bench_intervals.py; here one cell of it, fast."""
+    """The full table is that of scripts/bench/coverage.py; here one cell of it, fast."""
     at = np.linspace(-8.0, 10.0, 20001)
     recall, alarms = norm.sf(at - 1.5), norm.sf(at)
     precision = 0.1 * recall / (0.1 * recall + 0.9 * alarms)

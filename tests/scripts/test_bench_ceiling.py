@@ -9,8 +9,8 @@ import torch
 
 from mlc.demo import simulation as demo
 from mlc.demo.simulation import DEPARTMENTS, WINDOW_DAYS
-from scripts import bench_ceiling as bench
-from scripts.bench_ceiling import CUTOFF_DAY, ORDER, G, Histories, Traits
+from scripts.bench import ceiling as bench
+from scripts.bench.ceiling import CUTOFF_DAY, ORDER, G, Histories, Traits
 
 SEED = 7
 

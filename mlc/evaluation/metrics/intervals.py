@@ -4,7 +4,7 @@ The influence of an example is the derivative of the figure by that example's we
 examples and squared, the influences give the variance (infinitesimal jackknife), which respects that an
 entity counts with several cutoffs. The interval is built on the logit scale, where it stays within 0 and 1,
 with Student's t for few positives. For AUROC with one example an entity this is DeLong's variance. A
-bootstrap comes to the same intervals at a hundred times the cost; `scripts/bench_intervals.py` measures them.
+bootstrap comes to the same intervals at a hundred times the cost; `scripts/bench/coverage.py` measures them.
 """
 
 from dataclasses import dataclass

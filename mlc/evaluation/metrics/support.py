@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 ENOUGH = 10
-"""Entities with a positive, and with a negative, that a verdict needs: see `scripts/bench_verdicts.py`."""
+"""Entities with a positive, and with a negative, that a verdict needs: see `scripts/bench/verdicts.py`."""
 
 VERDICT_RULE = (
     f"Verdicts, comparisons, gates and the intervals of means rest on labels for which at least {ENOUGH} "

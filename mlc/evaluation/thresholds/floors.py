@@ -2,7 +2,7 @@
 
 The best cut of a label whose scores say little lies so low that its false decisions spoil those of all labels
 together. Half of the best single cut keeps micro-F1 near that of the single cut; the share comes from
-scripts/bench_rare_labels.py.
+scripts/bench/rare_labels.py.
 """
 
 from collections.abc import Iterable

@@ -1,12 +1,12 @@
 """Labels of a table of H&M's shape: this tool next to DuckDB, Polars and a Python function per customer.
 
-    python scripts/bench_labels.py --scale 0.01                 # a minute
-    python scripts/bench_labels.py --folder /somewhere/large    # 31.8 M rows; keeps tables and store
-    python scripts/bench_labels.py --scale 0.1 --cases 1x19 12x250 --rivals duckdb mlc_pairs
-    python scripts/bench_labels.py --memory-limit 880MB         # only the store, built within that much
+    python -m scripts.bench.labels --scale 0.01                 # a minute
+    python -m scripts.bench.labels --folder /somewhere/large    # 31.8 M rows; keeps tables and store
+    python -m scripts.bench.labels --scale 0.1 --cases 1x19 12x250 --ways duckdb mlc_pairs
+    python -m scripts.bench.labels --memory-limit 880MB         # only the store, built within that much
 
 Every measurement is a process of its own, one after the other, on files that the page cache knows: wall time
-without imports, highest resident memory with them. All rivals of a case make the same result: the examples,
+without imports, highest resident memory with them. All ways of a case make the same result: the examples,
 which are the customers with an event up to the cutoff, and the labels that each of them buys in the 21 days
 after. The case 12x250 has 12 weekly cutoffs and 250 labels.
 
@@ -48,10 +48,17 @@ from mlc.events.store import EventStore, open_store
 from mlc.events.targets import by_time, shared_pairs
 from mlc.scenario import Scenario, load_scenario, memory_bytes
 from mlc.tables import CUTOFF, ENTITY_ID, microseconds, targets_of
+from scripts.bench.harness import ROOT, Record, parser
 
 ROWS, CUSTOMERS, ARTICLES, DAYS = 31_800_000, 1_360_000, 105_000, 734
 LAST_DAY, WINDOW_DAYS, DAYS_A_SHARD = datetime(2020, 9, 22), 21, 14
 COLUMNS = {19: "index_group_name", 250: "product_type_name"}
+TITLE = "Positive targets"
+LEAD = (
+    "A generated table of the shape of 31.8 million purchases of 1.1 million customers with 64-character "
+    "ids. Every way to compute a result gives the same answer; seconds exclude imports, peak memory includes "
+    "them."
+)
 CASES = ("1x19", "12x19", "12x250", "52x19")
 SCENARIO = """\
 name: bench
@@ -145,7 +152,7 @@ def make_tables(folder: Path, scale: float, seed: int = 7) -> None:
 def opened(folder: Path, case: Case) -> tuple[Scenario, EventStore, Labels]:
     """A scenario, its store, which is built the first time, and its labels as they are listed."""
     scenario = load_scenario(folder / f"{case.labels}.yaml")
-    counts = pl.DataFrame({"value": case.names, "events": 1, "fitted": 1})  # no rival looks for the names
+    counts = pl.DataFrame({"value": case.names, "events": 1, "fitted": 1})  # no way looks for the names
     store = open_store(scenario, folder / "runs", lambda _: None)
     return scenario, store, resolve_labels(scenario, counts)
 
@@ -270,7 +277,7 @@ def pandas(folder: Path, case: Case) -> Callable[[], Answer]:
     return run
 
 
-RIVALS: dict[str, Rival] = {
+WAYS: dict[str, Rival] = {
     "duckdb": duckdb,
     "duckdb_table": partial(duckdb, table="transactions"),
     "mlc_pairs": mlc_pairs,
@@ -329,15 +336,18 @@ def limited(folder: Path, limit: str) -> Line:
     return {"table": tables, "seconds": made["limited"][1], "peak": made["limited"][2], "same": same}
 
 
-def show_limited(folder: Path, limit: str) -> bool:
-    """Print what `limited` measured in a process of its own; says whether both stores are the same."""
+def limit_row(folder: Path, limit: str) -> dict[str, Any]:
+    """Return what `limited` measured in a process of its own."""
     line, size = child(folder, "limited", limit), memory_bytes(limit)
-    print(
-        f"transactions of {line['table'] / 1e9:.2f} GB, {line['table'] / size:.1f} times the limit: store in "
-        f"{line['seconds']:.1f} s with {line['peak'] / 1e9:.2f} GB beyond imports, {line['peak'] / size:.2f} "
-        f"of the limit; {'the same as' if line['same'] else 'NOT THE SAME AS'} without a limit"
-    )
-    return bool(line["same"])
+    return {
+        "limit": limit,
+        "table_gb": round(line["table"] / 1e9, 2),
+        "table_in_limits": round(line["table"] / size, 1),
+        "seconds": round(line["seconds"], 1),
+        "peak_beyond_imports_gb": round(line["peak"] / 1e9, 2),
+        "peak_in_limits": round(line["peak"] / size, 2),
+        "same_as_without": "yes" if line["same"] else "no",
+    }
 
 
 def prepare(folder: Path, what: str) -> Line:
@@ -356,9 +366,9 @@ def prepare(folder: Path, what: str) -> Line:
     return timed(ways[what])[1]
 
 
-def measured(folder: Path, rival: str, case: Case) -> Line:
-    """One rival, one case, in this process; sums of hashes stand for the rows, in any order."""
-    answer, line = timed(RIVALS[rival](folder, case))
+def measured(folder: Path, way: str, case: Case) -> Line:
+    """One way, one case, in this process; sums of hashes stand for the rows, in any order."""
+    answer, line = timed(WAYS[way](folder, case))
     sample, factor = sample_of(folder, case)
     sums, counts = np.zeros((2, 2), dtype=np.uint64), np.zeros((2, 2), dtype=np.int64)
     for index in range(case.cutoffs):
@@ -367,7 +377,7 @@ def measured(folder: Path, rival: str, case: Case) -> Line:
             for part, some in enumerate((rows, rows.join(sample.to_frame(), on=ENTITY_ID, how="semi"))):
                 counts[part, kind] += some.height
                 sums[part, kind] += some.hash_rows(seed=0).to_numpy().sum(dtype=np.uint64)
-    if rival == "pandas":
+    if way == "pandas":
         line["seconds"] *= factor
     digests = [f"{counts[part].tolist()} {sums[part].tolist()}" for part in (0, 1)]
     return {**line, "counts": counts[0].tolist(), "digests": digests}
@@ -375,29 +385,32 @@ def measured(folder: Path, rival: str, case: Case) -> Line:
 
 def child(folder: Path, *arguments: str) -> Line:
     """One measurement in a process of its own."""
-    command = [sys.executable, __file__, "--folder", str(folder), "--one", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-m", "scripts.bench.labels", "--folder", str(folder), "--one", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     if done.returncode:
         raise SystemExit(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}")
     return cast(Line, json.loads(done.stdout.splitlines()[-1]))
 
 
-def show(what: str, by: str, line: Line, first: Line, same: str = "") -> None:
-    """Print one row of the table."""
-    sampled = by == "pandas"
-    found = [f"{count:,}" for count in line.get("counts", ())] or ["", ""]
-    rest = ["", "", ""] if sampled else [f"{line['peak'] / 1e9:.2f}", *found]
-    seconds, ratio = f"{'~ ' * sampled}{line['seconds']:,.2f}", f"{line['seconds'] / first['seconds']:.2f}"
-    print(f"| {' | '.join((what, by, seconds, ratio, *rest, same))} |", flush=True)
+def way_row(what: str, by: str, line: Line, first: Line, same: str = "") -> dict[str, Any]:
+    """Return a row of the table; a sample has neither memory nor counts of its own."""
+    cells: dict[str, Any] = {
+        "result": what,
+        "by": by,
+        "seconds": round(line["seconds"], 2),
+        "ratio_to_the_first": round(line["seconds"] / first["seconds"], 2),
+    }
+    if by != "pandas":
+        counts = line.get("counts") or [None, None]
+        cells |= {"peak_gb": round(line["peak"] / 1e9, 2), "examples": counts[0], "positives": counts[1]}
+    return cells | ({"same": same} if same else {})
 
 
-def compare(folder: Path, cases: Sequence[str], rivals: Sequence[str]) -> bool:
-    """Measure everything, print the table line by line; says whether all results agree."""
-    print("| result | by | seconds | ratio to the first | peak GB | examples | positives | the same |")
-    print("|---|---|---:|---:|---:|---:|---:|---|")
+def compare(record: Record, folder: Path, cases: Sequence[str], ways: Sequence[str]) -> bool:
+    """Measure everything; return whether all results agree."""
     child(folder, "read")
     once = {"sort": "polars scan + sort", "store": "mlc", "append": "mlc, six days more"}
-    if "duckdb_table" in rivals:
+    if "duckdb_table" in ways:
         once["load"] = "duckdb's own table"
     lines: list[Line] = []
     for what in once:
@@ -407,32 +420,32 @@ def compare(folder: Path, cases: Sequence[str], rivals: Sequence[str]) -> bool:
                 child(folder, "before")
             done.write_text(json.dumps(child(folder, what)))
         lines.append(json.loads(done.read_text()))
-        show("store", once[what], lines[-1], lines[0])
+        record.add("Event store", way_row("store", once[what], lines[-1], lines[0]))
     child(folder, "store")  # a kept folder may have that of another version
     agree = True
     for case in cases:
         lines = []
-        for rival in rivals:
-            if rival == "mlc_examples" and case.startswith(("1x", "2x")):
+        for way in ways:
+            if way == "mlc_examples" and case.startswith(("1x", "2x")):
                 continue
-            lines.append(child(folder, rival, case))
+            lines.append(child(folder, way, case))
             first, last = lines[0]["digests"], lines[-1]["digests"]
-            same = first[1] == last[1] and (first == last or "pandas" in (rival, rivals[0]))
+            same = first[1] == last[1] and (first == last or "pandas" in (way, ways[0]))
             agree &= same
-            show(case, rival, lines[-1], lines[0], "yes" if same else "**NO**")
+            record.add(TITLE, way_row(case, way, lines[-1], lines[0], "yes" if same else "no"))
     return agree
 
 
 def main() -> int:
     """Run the command line of this script."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scale", type=float, default=1.0, help="1.0 is 31.8 million rows")
-    parser.add_argument("--folder", type=Path, help="keep tables and store here; default: a temporary folder")
-    parser.add_argument("--cases", nargs="+", default=CASES, help="cutoffs x labels, such as 12x250")
-    parser.add_argument("--rivals", nargs="+", default=list(RIVALS), choices=list(RIVALS))
-    parser.add_argument("--memory-limit", help="only build the store within so much memory, such as 1GB")
-    parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    asked = parser(__doc__)
+    asked.add_argument("--scale", type=float, default=1.0, help="1.0 is 31.8 million rows")
+    asked.add_argument("--folder", type=Path, help="keep tables and store here; default: a temporary folder")
+    asked.add_argument("--cases", nargs="+", default=CASES, help="cutoffs x labels, such as 12x250")
+    asked.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
+    asked.add_argument("--memory-limit", help="only build the store within so much memory, such as 1GB")
+    asked.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
+    arguments = asked.parse_args()
     if arguments.one:
         what, *size = arguments.one
         if what == "limited":
@@ -447,9 +460,12 @@ def main() -> int:
         if not (folder / "transactions" / "part-728.parquet").exists():
             folder.mkdir(parents=True, exist_ok=True)
             child(folder, "make")
-        if arguments.memory_limit:
-            return 0 if show_limited(folder, arguments.memory_limit) else 1
-        return 0 if compare(folder, arguments.cases, arguments.rivals) else 1
+        with Record(arguments.out, "Labels of a large table", LEAD) as record:
+            if arguments.memory_limit:
+                row = limit_row(folder, arguments.memory_limit)
+                record.add("Within a memory limit", row)
+                return 0 if row["same_as_without"] == "yes" else 1
+            return 0 if compare(record, folder, arguments.cases, arguments.ways) else 1
 
 
 if __name__ == "__main__":

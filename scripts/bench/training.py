@@ -1,17 +1,18 @@
 """How fast training and scoring are, where the time goes, and how it grows; on generated tables.
 
-    python scripts/bench_training.py                     # every part
-    python scripts/bench_training.py presets profile     # also: ratios, labels, customers, gru, memory
-    python scripts/bench_training.py --threads 2 --customers 50000
+    python -m scripts.bench.training                     # every part
+    python -m scripts.bench.training presets profile     # also: ratios, labels, customers, gru, memory
+    python -m scripts.bench.training --threads 2 --customers 50000
 
 Rates are per second of the clock, and per second of one core: the sum of what all threads worked, which
 another job on the same machine disturbs less. Ratios are of two ways to compute the same in one run. An
-event is a row of the history of an example, as often as it is seen. The rival of `gru` is measured where
-pytorch-lifestream is installed.
+event is a row of the history of an example, as often as it is seen. `gru` compares with
+pytorch-lifestream if that is installed.
 """
 
 import argparse
 import contextlib
+import json
 import logging
 import os
 import subprocess
@@ -20,7 +21,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
@@ -50,7 +51,14 @@ from mlc.scenario import Scenario, load_scenario
 from mlc.tables import SPLIT
 from mlc.training.event_learner import fitted_network
 from mlc.training.module import Classifier
+from scripts.bench.harness import ROOT, Record, parser
 
+Row = dict[str, Any]
+LEAD = (
+    "On generated tables with 12 labels. Rates are millions of events per second of the clock, and per core: "
+    "the sum of what all threads worked. An event is a row of the history of an example, "
+    "as often as it is seen."
+)
 WARM_UP = 5
 KINDS = {
     "matrix products": ("mm", "addmm", "bmm", "linear"),
@@ -92,12 +100,13 @@ class Spent:
     examples: int = 0
     steps: int = 0
 
-    def rates(self) -> str:
-        """Cells of a table: events and examples by the clock, events a core."""
-        return (
-            f"{self.events / self.wall / 1e6:.2f} M | {self.examples / self.wall:,.0f} | "
-            f"{self.events / self.core / 1e6:.2f} M"
-        )
+    def rates(self, what: str) -> Row:
+        """Return millions of events by the clock and per core, and examples by the clock."""
+        return {
+            f"{what}_events": round(self.events / self.wall / 1e6, 2),
+            f"{what}_examples": round(self.examples / self.wall),
+            f"{what}_events_per_core": round(self.events / self.core / 1e6, 3),
+        }
 
 
 @dataclass
@@ -139,25 +148,35 @@ class Stopwatch(Callback):
 
 def main() -> int:
     """Run the command line of this script."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help="default: all")
-    parser.add_argument("--customers", type=int, default=20_000)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--steps", type=int, default=40, help="batches that are timed")
-    arguments = parser.parse_args()
-    if len(arguments.parts) != 1:  # each in a process of its own, for its peak memory
-        print(f"torch {torch.__version__}, {arguments.threads} threads, {arguments.customers:,} customers\n")
-        options = [f"--{name}={getattr(arguments, name)}" for name in ("customers", "threads", "steps")]
-        for part in arguments.parts or PARTS:
-            subprocess.run([sys.executable, __file__, part, *options], check=True)
-        return 0
+    asked = parser(__doc__)
+    asked.add_argument("parts", nargs="*", metavar="PART", help="default: all")
+    asked.add_argument("--customers", type=int, default=20_000)
+    asked.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    asked.add_argument("--steps", type=int, default=40, help="batches that are timed")
+    asked.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    arguments = asked.parse_args()
+    if arguments.one:
+        return one_part(arguments)
+    options = [f"--{name}={getattr(arguments, name)}" for name in ("customers", "threads", "steps")]
+    lead = f"{LEAD} {arguments.threads} threads, {arguments.customers:,} customers."
+    with Record(arguments.out, "Speed of training and scoring", lead) as record:
+        for part in arguments.parts or PARTS:  # each in a process of its own, for its peak memory
+            module = [sys.executable, "-m", "scripts.bench.training", part, "--one", *options]
+            done = subprocess.run(module, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+            for line in done.stdout.splitlines():
+                if line.startswith("{"):
+                    record.add(TITLES[part], json.loads(line))
+    return 0
+
+
+def one_part(arguments: argparse.Namespace) -> int:
+    """Print the rows of one part as JSON, a line per row."""
     torch.set_num_threads(arguments.threads)
     warnings.filterwarnings("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
-        for line in PARTS[arguments.parts[0]](arguments.customers, arguments.steps):
-            print(line, flush=True)
-    print()
+        for row in PARTS[arguments.parts[0]](arguments.customers, arguments.steps):
+            print(json.dumps(row), flush=True)
     return 0
 
 
@@ -240,18 +259,20 @@ def scoring(given: Task, steps: int) -> Spent:
     )
 
 
-def presets(customers: int, steps: int) -> Iterator[str]:
+def presets(customers: int, steps: int) -> Iterator[Row]:
     """Events and examples a second of each preset, in training and scoring, and of the loader alone."""
-    yield "| preset | trained: events/s | examples/s | events/s a core | scored | examples/s | a core |"
-    yield "|---|---:|---:|---:|---:|---:|---:|"
     for preset in ("nano", "small", "base", "large"):
         given = task(customers, f"model.preset={preset}")
-        yield f"| {preset} | {training(given, steps).rates()} | {scoring(given, steps).rates()} |"
+        yield {
+            "preset": preset,
+            **training(given, steps).rates("trained"),
+            **scoring(given, steps).rates("scored"),
+        }
     alone = timed((given.examples[index_B] for index_B in islice(given.plan(), steps)), list)
-    yield f"| the loader alone | {alone.rates()} | | | |"
+    yield {"preset": "the loader alone", **alone.rates("trained")}
 
 
-def shares(customers: int, steps: int) -> Iterator[str]:
+def shares(customers: int, steps: int) -> Iterator[Row]:
     """Where the time of the default preset goes."""
     given = task(customers)
     with profile(activities=[ProfilerActivity.CPU]) as recorded:
@@ -261,10 +282,8 @@ def shares(customers: int, steps: int) -> Iterator[str]:
         if event.key.startswith("aten::"):
             kind = next((k for k, words in KINDS.items() if any(w in event.key for w in words)), "the rest")
             seconds[kind] += event.self_cpu_time_total
-    yield "| where a training step goes | share |"
-    yield "|---|---:|"
     for kind, value in seconds.most_common():
-        yield f"| {kind} | {value / seconds.total():.0%} |"
+        yield {"part_of_a_step": kind, "share": round(value / seconds.total(), 2)}
 
 
 class Dense(Network):
@@ -275,10 +294,8 @@ class Dense(Network):
         return self.label_numbers(label_features(batch.of(HistoryInputs), self.spec.labels, entity_BF))  # type: ignore[no-any-return]
 
 
-def ratios(customers: int, steps: int) -> Iterator[str]:
+def ratios(customers: int, steps: int) -> Iterator[Row]:
     """Core seconds of training in another way over those of the default, for few and for many labels."""
-    yield "| labels | (example, label) with history | all of them in the first layer | bf16-mixed |"
-    yield "|---:|---:|---:|---:|"
     for labels in (12, 100):
         changes = many_labels(labels) if labels != 12 else ()
         given = task(customers, *changes)
@@ -293,45 +310,48 @@ def ratios(customers: int, steps: int) -> Iterator[str]:
             for usual in (training(given, steps).core for _ in range(3))
         ]
         plain, half = np.median(quotients, axis=0)
-        yield f"| {labels} | {seen:.0%} | {plain:.2f} | {half:.2f} |"
+        yield {
+            "labels": labels,
+            "share_with_history": round(seen, 2),
+            "all_in_the_first_layer": round(float(plain), 2),
+            "bf16-mixed": round(float(half), 2),
+        }
 
 
-def labels(customers: int, steps: int) -> Iterator[str]:
+def labels(customers: int, steps: int) -> Iterator[Row]:
     """How the cost of a step grows with the number of labels."""
-    yield "| labels | batch | core ms a step | core µs an (example, label) | peak memory of the process |"
-    yield "|---:|---:|---:|---:|---:|"
     for count in (10, 30, 100, 300, 1000):
         given = task(customers, *many_labels(count))
         spent = training(given, max(5, steps // 4))
         cells = spent.examples * count
-        yield (
-            f"| {count:,} | {given.scenario.train.batch_size} | {spent.core / spent.steps * 1e3:.0f} | "
-            f"{spent.core / cells * 1e6:.1f} | {peak_memory_mb():,} MiB |"
-        )
+        yield {
+            "labels": count,
+            "batch_size": given.scenario.train.batch_size,
+            "core_ms_per_step": round(spent.core / spent.steps * 1e3),
+            "core_us_per_example_and_label": round(spent.core / cells * 1e6, 1),
+            "peak_mib": peak_memory_mb(),
+        }
 
 
-def customers(most: int, steps: int) -> Iterator[str]:
+def customers(most: int, steps: int) -> Iterator[Row]:
     """How the cost of an epoch grows with the number of customers."""
-    yield "| customers | training examples | prepare s | core ms a step | core s an epoch | peak memory |"
-    yield "|---:|---:|---:|---:|---:|---:|"
     for count in (1_000, 10_000, 100_000):
         if count <= max(most, 10_000) * 5:
             given = task(count)
             spent = training(given, min(steps, len(given.plan()) - WARM_UP - 1))
             a_step = spent.core / spent.steps
-            yield (
-                f"| {count:,} | {len(given.train_positions):,} | {given.prepare_seconds:.1f} | "
-                f"{a_step * 1e3:.0f} | {a_step * len(given.plan()):.1f} | {peak_memory_mb():,} MiB |"
-            )
+            yield {
+                "customers": count,
+                "training_examples": len(given.train_positions),
+                "prepare_seconds": round(given.prepare_seconds, 1),
+                "core_ms_per_step": round(a_step * 1e3),
+                "core_seconds_per_epoch": round(a_step * len(given.plan()), 1),
+                "peak_mib": peak_memory_mb(),
+            }
 
 
-def gru(customers: int, steps: int) -> Iterator[str]:
+def gru(customers: int, steps: int) -> Iterator[Row]:
     """Our context against the same GRU in pytorch-lifestream: its loader, its padding, its module."""
-    if find_spec("ptls") is None:
-        yield "pytorch-lifestream is not installed (`pip install pytorch-lifestream`): only ours is measured."
-        yield ""
-    yield "| GRU | ours: events/s a core | theirs | ours over theirs | by the clock | our GRU's steps |"
-    yield "|---:|---:|---:|---:|---:|---:|"
     alone = ("model.context=gru", "model.history=false", "model.attributes=false", "model.calendar=false")
     for preset in ("small", "base"):
         given = task(customers, *alone, f"model.preset={preset}")
@@ -347,22 +367,22 @@ def gru(customers: int, steps: int) -> Iterator[str]:
             ours.append(fitting(classifier, loader, steps, given.scenario, stopwatch))
             if find_spec("ptls") is not None:
                 theirs.append(lifestream(given, width, steps))
-        a_core = np.median([spent.events / spent.core for spent in ours]) / 1e6
-        share = recurrence_share(given, steps)
-        if not theirs:
-            yield f"| {width} | {a_core:.3f} M | | | | {share:.0%} |"
-            continue
-        rival = np.median([spent.events / spent.core for spent in theirs]) / 1e6
-        core, wall = (
-            np.median(
-                [
+        row: Row = {"width": width, "mlc": per_core(ours)}
+        if theirs:
+            row["pytorch_lifestream"] = per_core(theirs)
+            for of, name in (("core", "ratio"), ("wall", "ratio_by_the_clock")):
+                pairs = zip(ours, theirs, strict=True)
+                ratios = [
                     (one.events / getattr(one, of)) / (other.events / getattr(other, of))
-                    for one, other in zip(ours, theirs, strict=True)
+                    for one, other in pairs
                 ]
-            )
-            for of in ("core", "wall")
-        )
-        yield f"| {width} | {a_core:.3f} M | {rival:.3f} M | {core:.1f} | {wall:.1f} | {share:.0%} |"
+                row[name] = round(float(np.median(ratios)), 1)
+        yield row | {"share_of_our_recurrence": round(recurrence_share(given, steps), 2)}
+
+
+def per_core(spent: Sequence[Spent]) -> float:
+    """Return the median of millions of events per core second."""
+    return round(float(np.median([one.events / one.core for one in spent])) / 1e6, 3)
 
 
 def recurrence_share(given: Task, steps: int) -> float:
@@ -424,14 +444,12 @@ def lifestream(given: Task, width: int, steps: int) -> Spent:
     return fitting(module, loader.train_dataloader(), steps, given.scenario, stopwatch)
 
 
-def memory(customers: int, steps: int) -> Iterator[str]:
+def memory(customers: int, steps: int) -> Iterator[Row]:
     """Peak memory of a training with a GRU, by how many events of each example it reads."""
-    yield "| model.max_events | peak memory of the process |"
-    yield "|---:|---:|"
     for most in (16, 64, 256, 1_000_000):  # rising, since a peak stays
         given = task(customers, "model.context=gru", f"model.max_events={most}")
         training(given, min(steps, 10))
-        yield f"| {most:,} | {peak_memory_mb():,} MiB |"
+        yield {"max_events": most, "peak_mib": peak_memory_mb()}
 
 
 PARTS = {
@@ -442,6 +460,15 @@ PARTS = {
     "customers": customers,
     "gru": gru,
     "memory": memory,
+}
+TITLES = {
+    "presets": "Presets",
+    "profile": "Where a training step goes",
+    "ratios": "Core seconds as a ratio to the default",
+    "labels": "Cost by number of labels",
+    "customers": "Cost by number of customers",
+    "gru": "The same GRU in pytorch-lifestream",
+    "memory": "Peak memory with a GRU",
 }
 
 

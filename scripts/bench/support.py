@@ -1,31 +1,33 @@
 """What do rare labels gain from the others? Train each label alone and all together; compare, by support.
 
-    MLC_DATA=… python scripts/bench_support.py              # purchase_cards, completejourney, the demo
-    MLC_DATA=… python scripts/bench_support.py --write      # also into DECISIONS.md
+    MLC_DATA=… python -m scripts.bench.support              # purchase_cards, completejourney, the demo
 
 Alone means a scenario with one class name. Average precision is divided by the prevalence, since rare labels
 have a low one; both are means over the labels whose positive training targets lie in the range.
 """
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import polars as pl
 import yaml
-from bench_quality import between_marks, scenarios_of, train
 
 from mlc.tables import SPLIT, targets_of
+from scripts.bench.harness import Record, parser
+from scripts.bench.trainings import scenarios_of, train
 
-ROOT = Path(__file__).resolve().parent.parent
-MARKS = ("<!-- support:begin -->", "<!-- support:end -->")
 SETS = ("completejourney", "purchase_cards", "departments_28d")
 RANGES = ((1, 100), (100, 300), (300, 1_000), (1_000, 10_000), (10_000, 10**9))
 OVERRIDES = ["baselines=[recency]", "model.foundation=null"]
+LEAD = (
+    "Each label trained alone, and all together; means over the labels in a range of support. "
+    "Lift is AP divided by prevalence."
+)
 
 
 @dataclass(frozen=True)
@@ -47,21 +49,23 @@ class Label:
 
 def main() -> int:
     """Run the command line of this script."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", nargs="*", default=list(SETS))
-    parser.add_argument("--write", action="store_true", help="replace the table in DECISIONS.md")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        found = [
+    asked = parser(__doc__)
+    asked.add_argument("--sets", nargs="*", default=list(SETS))
+    arguments = asked.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as name,
+        Record(arguments.out, "What rare labels gain from the others", LEAD) as record,
+    ):
+        labels = [
             label
-            for scenario in scenarios_of(Path(folder))
+            for scenario in scenarios_of(Path(name))
             if scenario.stem in arguments.sets
-            for label in labels_of(scenario, Path(folder))
+            for label in labels_of(scenario, Path(name))
         ]
-    table = "\n".join(lines(found))
-    print(table)
-    if arguments.write:
-        between_marks(ROOT / "DECISIONS.md", MARKS, table)
+        for low, high in RANGES:
+            here = [label for label in labels if low <= label.positives < high]
+            if here:
+                record.add("Alone and together", row(here, low, high))
     return 0
 
 
@@ -87,21 +91,18 @@ def labels_of(scenario: Path, folder: Path) -> Iterator[Label]:
         )
 
 
-def lines(labels: list[Label]) -> Iterator[str]:
-    """The table, a row a range of support."""
-    yield "| positive training targets | labels | AUROC alone | together | AP ÷ prevalence alone | together |"
-    yield "|---|---:|---:|---:|---:|---:|"
-    for low, high in RANGES:
-        here = [label for label in labels if low <= label.positives < high]
-        if here:
-            auroc = [mean(getattr(label, way)[0] for label in here) for way in ("alone", "together")]
-            lift = [
-                mean(getattr(label, way)[1] / label.prevalence for label in here)
-                for way in ("alone", "together")
-            ]
-            span = f"{low:,} to {high - 1:,}" if high < 10**9 else f"{low:,} and more"
-            cells = [span, str(len(here)), *(f"{v:.3f}" for v in auroc), *(f"{v:.1f}" for v in lift)]
-            yield f"| {' | '.join(cells)} |"
+def row(labels: list[Label], low: int, high: int) -> dict[str, Any]:
+    """Return the means over the labels of a range of support."""
+    cells: dict[str, Any] = {
+        "positive_training_targets": f"{low:,} to {high - 1:,}" if high < 10**9 else f"{low:,} and more",
+        "labels": len(labels),
+    }
+    for way in ("alone", "together"):
+        cells[f"auroc_{way}"] = round(mean(getattr(label, way)[0] for label in labels), 3)
+    for way in ("alone", "together"):
+        lifts = [getattr(label, way)[1] / label.prevalence for label in labels]
+        cells[f"ap_lift_{way}"] = round(mean(lifts), 1)
+    return cells
 
 
 if __name__ == "__main__":

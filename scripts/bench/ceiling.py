@@ -1,7 +1,7 @@
 """The best score that a model of the demo can reach: that of an ideal observer, next to the oracle's.
 
-    OMP_NUM_THREADS=1 python scripts/bench_ceiling.py                    # `mlc demo`: half an hour of a core
-    OMP_NUM_THREADS=1 python scripts/bench_ceiling.py --customers 1000   # a quarter of that
+    OMP_NUM_THREADS=1 python -m scripts.bench.ceiling                    # `mlc demo`: half an hour of a core
+    OMP_NUM_THREADS=1 python -m scripts.bench.ceiling --customers 1000   # a quarter of that
 
 The oracle of the reports knows the tastes, cycles and rates of all customers, and who has left. The ideal
 observer knows how the demo is made, but of a customer only what a model is given, events before the cutoff of
@@ -31,6 +31,7 @@ from mlc.demo import simulation as demo
 from mlc.demo.simulation import WINDOW_DAYS
 from mlc.evaluation.metrics import macro_differences
 from mlc.tables import CUTOFF
+from scripts.bench.harness import Record, parser
 
 CUTOFF_DAY = (demo.TEST_FROM - demo.START).days
 DEPARTMENTS = sorted(demo.DEPARTMENTS, key=lambda department: department.cycle_days == 0)
@@ -40,6 +41,11 @@ D, G = len(DEPARTMENTS), sum(department.cycle_days > 0 for department in DEPARTM
 # Where the hidden numbers stand. Standard normal up to the cycles; then log odds of beta variables.
 RATE, LEAVING, FACTORS, NOISE, CYCLES = 0, 1, slice(2, 5), slice(5, 5 + D), slice(5 + D, 5 + D + G)
 WEEKEND, PHASES, L = CYCLES.stop, slice(CYCLES.stop + 1, CYCLES.stop + 1 + G), CYCLES.stop + 1 + G
+LEAD = (
+    "The demo knows its true probabilities, which no history reveals. An ideal observer knows how the demo "
+    "is made but of a customer only the history. Share is the part of the way from 0.5 to the truth in macro "
+    "AUROC."
+)
 _TOGETHER = 225  # customers whose days are laid out at once
 
 
@@ -261,38 +267,58 @@ def lay_out(hidden: demo.Customers, events: pl.DataFrame, world: demo.World, row
 
 def main() -> int:
     """Run the command line of this script."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--customers", type=int, default=4000)
-    parser.add_argument("--seed", type=int, default=7, help="of the demo")
-    parser.add_argument("--draws", type=int, default=40, help="of each of two chains")
-    parser.add_argument("--warm-up", type=int, default=40, help="draws before, which are thrown away")
-    asked = parser.parse_args()
-    world = demo.draw_world(asked.seed)
-    torch.manual_seed(asked.seed)
-    found = []
-    for first in range(0, asked.customers, demo.BLOCK):
-        end = min(first + demo.BLOCK, asked.customers)
-        for _, known, targets_CD, truth_CD in batches(asked.seed, world, first, end):
-            means_MCD = [chain(known, asked.warm_up, asked.draws).mean(0).numpy() for _ in range(2)]
-            found.append((targets_CD, truth_CD, *means_MCD))
-        print(f"{end:,} of {asked.customers:,} customers", file=sys.stderr, flush=True)
-    targets_CD, truth_CD, one_CD, two_CD = map(np.concatenate, zip(*found, strict=True))
-    ideal_CD, rows_C = (one_CD + two_CD) / 2, np.arange(len(targets_CD))
-    best = roc_auc_score(targets_CD, truth_CD)
-    print(f"{len(rows_C):,} customers with a history; differences with 95 % intervals over customers\n")
-    head = ("", "macro AUROC", "macro AP", "way from 0.5 to the oracle", "minus oracle: AUROC", "AP")
-    print(f"| {' | '.join(head)} |\n|---|{'---:|' * 5}")
-    for name, scores_CD in (("oracle", truth_CD), ("ideal observer", ideal_CD), ("one chain of it", one_CD)):
-        auroc, ap = (score(targets_CD, scores_CD) for score in (roc_auc_score, average_precision_score))
-        minus = macro_differences(scores_CD, {name: truth_CD}, targets_CD, rows_C)[name]
-        cells = (f"{x.value:+.4f} [{x.low:+.4f}, {x.high:+.4f}]" for x in (minus["auroc"], minus["ap"]))
-        way = (auroc - 0.5) / (best - 0.5)
-        print(f"| {name} | {auroc:.4f} | {ap:.4f} | {way:.1%} | {' | '.join(cells)} |")
-    print("\n| tenth by the ideal observer | mean probability | share of positives |\n|---:|---:|---:|")
-    for place, part in enumerate(np.array_split(np.argsort(ideal_CD, axis=None), 10), 1):
-        print(f"| {place} | {ideal_CD.flat[part].mean():.4f} | {targets_CD.flat[part].mean():.4f} |")
-    print(f"\nThe chains are {np.abs(one_CD - two_CD).mean():.4f} apart in the mean.")
+    asked = parser(__doc__)
+    asked.add_argument("--customers", type=int, default=4000)
+    asked.add_argument("--seed", type=int, default=7, help="of the demo")
+    asked.add_argument("--draws", type=int, default=40, help="of each of two chains")
+    asked.add_argument("--warm-up", type=int, default=40, help="draws before, which are thrown away")
+    arguments = asked.parse_args()
+    with Record(arguments.out, "The best possible score on the demo", LEAD) as record:
+        targets_CD, truth_CD, one_CD, two_CD = observed(arguments)
+        ideal_CD = (one_CD + two_CD) / 2
+        title = f"{arguments.customers:,} customers, {len(targets_CD):,} with a history"
+        for who, scores_CD in (
+            ("truth", truth_CD),
+            ("ideal observer", ideal_CD),
+            ("one of its chains", one_CD),
+        ):
+            record.add(title, {"who": who, **compared(scores_CD, truth_CD, targets_CD)})
+        for place, part in enumerate(np.array_split(np.argsort(ideal_CD, axis=None), 10), 1):
+            means = {"probability": ideal_CD.flat[part].mean(), "positives": targets_CD.flat[part].mean()}
+            rounded = {name: round(float(value), 4) for name, value in means.items()}
+            record.add("Tenths by the ideal observer", {"tenth": place, **rounded})
+        apart = round(float(np.abs(one_CD - two_CD).mean()), 4)
+        record.add("Chains", {"mean_distance": apart})
     return 0
+
+
+def observed(arguments: argparse.Namespace) -> list[np.ndarray]:
+    """Return targets, truth and the means of two chains of all customers with a history."""
+    world = demo.draw_world(arguments.seed)
+    torch.manual_seed(arguments.seed)
+    blocks = []
+    for first in range(0, arguments.customers, demo.BLOCK):
+        end = min(first + demo.BLOCK, arguments.customers)
+        for _, known, targets_CD, truth_CD in batches(arguments.seed, world, first, end):
+            means_MCD = [chain(known, arguments.warm_up, arguments.draws).mean(0).numpy() for _ in range(2)]
+            blocks.append((targets_CD, truth_CD, *means_MCD))
+        print(f"{end:,} of {arguments.customers:,} customers", file=sys.stderr, flush=True)
+    return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
+
+
+def compared(scores_CD: np.ndarray, truth_CD: np.ndarray, targets_CD: np.ndarray) -> dict[str, object]:
+    """Return the scores, their share of the way to the truth, and their differences from it."""
+    auroc, ap = (score(targets_CD, scores_CD) for score in (roc_auc_score, average_precision_score))
+    best = roc_auc_score(targets_CD, truth_CD)
+    rows_C = np.arange(len(targets_CD))
+    minus = macro_differences(scores_CD, {"truth": truth_CD}, targets_CD, rows_C)["truth"]
+    cells: dict[str, object] = {"auroc": round(auroc, 4), "ap": round(ap, 4)}
+    cells["share"] = round((auroc - 0.5) / (best - 0.5), 3)
+    for score in ("auroc", "ap"):
+        ends = (minus[score].value, minus[score].low, minus[score].high)
+        rounded = [None if end is None else round(end, 4) for end in ends]
+        cells[f"difference_{score}"] = dict(zip(("value", "low", "high"), rounded, strict=True))
+    return cells
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What each threshold policy loses against the best cut, on simulated scores whose true probabilities are
 known.
 
-python scripts/bench_thresholds.py --repeats 40
+    python -m scripts.bench.thresholds --repeats 40
 
 Validation examples are drawn from a population: logits of the true probability are normal with deviation
 1.5. The scores are these probabilities (calibrated), or too extreme and too high (skewed: logit times 1.5,
@@ -11,7 +11,6 @@ samples in which F1 lies in the stated range. For precision_at_least the goal is
 at recall .3.
 """
 
-import argparse
 import sys
 from dataclasses import dataclass, field
 from statistics import mean
@@ -24,11 +23,16 @@ from scipy.special import expit
 from mlc.evaluation.calibration import calibrated, entity_folds, fit_calibration
 from mlc.evaluation.thresholds import choose_thresholds, threshold_value
 from mlc.scenario import Auto, Fixed, MaxF1, Policy, PrecisionAtLeast, Thresholds
+from scripts.bench.harness import Record, parser
 
 POPULATION = 400_000
 LARGEST = 300_000
 PREVALENCES = (0.002, 0.01, 0.05, 0.2)
 POSITIVES = (5, 20, 100, 500, 5000)
+LEAD = (
+    "Loss in F1 of one label against its best threshold in the population, whose F1 is best_f1. Held is the "
+    "share of new samples in which a figure lies in the stated range."
+)
 
 
 @dataclass(frozen=True)
@@ -69,23 +73,24 @@ class Found:
 
 def main() -> int:
     """Run the command line of this script."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=40)
-    parser.add_argument("--skewed", action="store_true", help="scores that are no probabilities")
-    arguments = parser.parse_args()
-    head = ("prevalence", "positives", "best F1", "fixed 0.5", "max_f1", "auto, raw", "auto", "held")
-    print(f"| {' | '.join((*head, 'precision goal', 'held'))} |")
-    print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
-    for prevalence in PREVALENCES:
-        generator = np.random.default_rng(7)
-        population = Population.of(prevalence, generator)
-        for positives in POSITIVES:
-            if positives / prevalence <= LARGEST:
-                print(row(population, prevalence, positives, arguments, generator), flush=True)
+    asked = parser(__doc__)
+    asked.add_argument("--repeats", type=int, default=40)
+    asked.add_argument("--skewed", action="store_true", help="scores that are not probabilities")
+    arguments = asked.parse_args()
+    with Record(arguments.out, "Threshold rules", LEAD) as record:
+        for prevalence in PREVALENCES:
+            generator = np.random.default_rng(7)
+            population = Population.of(prevalence, generator)
+            for positives in POSITIVES:
+                if positives / prevalence <= LARGEST:
+                    cells = row(population, prevalence, positives, arguments, generator)
+                    record.add("Regret in F1 of one label", cells)
     return 0
 
 
-def row(population: Population, prevalence: float, positives: int, arguments: Any, generator: Any) -> str:
+def row(
+    population: Population, prevalence: float, positives: int, arguments: Any, generator: Any
+) -> dict[str, Any]:
     """One line of the table."""
     slope, bias = (1.5, 1.0) if arguments.skewed else (1.0, 0.0)
     scores = expit(slope * population.logits + bias).astype(np.float32)
@@ -131,14 +136,28 @@ def row(population: Population, prevalence: float, positives: int, arguments: An
             if decided.any() and expected is not None and expected.precision is not None:
                 given = float(np.mean(new[decided]))
                 one.precision_held.append(bool(expected.precision.low <= given <= expected.precision.high))
-    goal_found = found["precision"]
-    cells = [f"{prevalence:.1%}", f"{positives:,}", f"{population.f1.max():.3f}"]
-    cells += [f"{mean(found[name].regret):.3f}" for name in ("fixed 0.5", "max_f1", "auto, raw", "auto")]
-    held = [flag for name in ("max_f1", "auto") for flag in found[name].held]
-    cells += [f"{mean(held):.0%}" if held else "-"]
-    cells += [f"{goal:.2f} → {mean(goal_found.precision):.2f}, recall {mean(goal_found.recall):.2f}"]
-    cells += [f"{mean(goal_found.precision_held):.0%}" if goal_found.precision_held else "-"]
-    return f"| {' | '.join(cells)} |"
+    goal_found, held = found["precision"], [*found["max_f1"].held, *found["auto"].held]
+    regrets = {
+        name: round(mean(found[name].regret), 3) for name in ("fixed 0.5", "max_f1", "auto, raw", "auto")
+    }
+    return {
+        "prevalence": prevalence,
+        "positives": positives,
+        "best_f1": round(float(population.f1.max()), 3),
+        **{
+            name.replace(", raw", "_not_calibrated").replace(" ", "_"): value
+            for name, value in regrets.items()
+        },
+        "held": _share(held),
+        "precision_goal": round(goal, 2),
+        "precision_reached": round(mean(goal_found.precision), 2),
+        "recall_at_it": round(mean(goal_found.recall), 2),
+        "precision_held": _share(goal_found.precision_held),
+    }
+
+
+def _share(flags: list[bool]) -> float | None:
+    return round(mean(flags), 2) if flags else None
 
 
 if __name__ == "__main__":

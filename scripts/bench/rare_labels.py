@@ -1,6 +1,6 @@
 """Micro- and macro-F1 of threshold rules over many labels, most of them rare.
 
-    MLC_DATA=… python scripts/bench_rare_labels.py --write      # also into docs/results/thresholds.json
+    MLC_DATA=… python -m scripts.bench.rare_labels --repeats 3
 
 Simulated sets: logits of the true probability are those of two normal distributions; prevalences are
 log-uniform. Scores are these probabilities (calibrated), stretched and shifted at random (skewed), or of
@@ -10,12 +10,9 @@ decayed counts of the 100 most frequent values. `single` is the best threshold f
 on validation; `hindsight` the same chosen on the test sample. `before` are the rules up to version 0.1.
 """
 
-import argparse
 import itertools
 import json
 import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -25,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import sklearn
 from scipy.special import expit, logit
 from scipy.stats import norm
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -34,8 +30,13 @@ from sklearn.linear_model import LogisticRegression
 from mlc.evaluation.calibration import calibrated, entity_folds, fit_calibration
 from mlc.evaluation.thresholds import choose_thresholds, threshold_value
 from mlc.scenario import Auto, MaxF1, Thresholds
+from scripts.bench.harness import Record, parser
 
-RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "thresholds.json"
+LEAD = (
+    "Micro-F1 and macro-F1 on a sample that had no part in choosing. single is the best threshold for all "
+    "labels together, chosen on validation; hindsight the same chosen on the test sample; before is the rule "
+    "of earlier versions."
+)
 RULES = ("auto before", "max_f1 before", "auto", "max_f1", "single")
 SHAPES = (  # labels, examples, prevalences
     (100, 1_000, (0.0005, 0.2)),
@@ -52,21 +53,31 @@ Sample = tuple[Any, Any]
 
 def main() -> int:
     """Run the command line of this script."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name} in docs/results")
-    arguments = parser.parse_args()
+    asked = parser(__doc__)
+    asked.add_argument("--repeats", type=int, default=3)
+    arguments = asked.parse_args()
     rows: list[dict[str, Any]] = []
-    for row in itertools.chain(simulated_rows(arguments.repeats), real_rows()):
-        rows.append(row)
-        print(json.dumps(row), file=sys.stderr, flush=True)
-        if arguments.write:  # each time: a run that is stopped leaves what it has
-            write(rows, arguments, complete=False)
-    if arguments.write:
-        write(rows, arguments, complete=True)
-    for line in summaries(rows):
-        print(json.dumps(line))
+    with Record(arguments.out, "Threshold rules over many labels", LEAD) as record:
+        for row in itertools.chain(simulated_rows(arguments.repeats), real_rows()):
+            rows.append(row)
+            record.add("Sets", flat(row))
+        for group in summaries(rows):
+            record.add("Summary", flat(group))
+        record.add("CPU seconds of auto", seconds())
     return 0
+
+
+def flat(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row whose pairs and groups of figures are cells of their own."""
+    cells: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, list):
+            value = dict(zip(("micro_f1", "macro_f1"), value, strict=True))
+        if isinstance(value, dict):
+            cells |= {f"{name} {figure}": number for figure, number in value.items()}
+        else:
+            cells[name] = value
+    return cells
 
 
 def simulated_rows(repeats: int) -> Iterator[dict[str, Any]]:
@@ -299,28 +310,6 @@ def seconds(labels: int = 1_000, examples: int = 50_000) -> dict[str, float]:
     started = time.process_time()
     choose_thresholds(Thresholds(), [str(label) for label in range(labels)], scores_NK, targets_NK)
     return {"labels": labels, "examples": examples, "auto": round(time.process_time() - started, 1)}
-
-
-def write(rows: list[dict[str, Any]], arguments: argparse.Namespace, *, complete: bool) -> None:
-    """The figures with what made them."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    head = {
-        "command": f"MLC_DATA=… python scripts/bench_rare_labels.py --repeats {arguments.repeats} --write",
-        "commit": commit,
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "scikit-learn": sklearn.__version__,
-        },
-    }
-    figures = {"complete": complete, "summary": summaries(rows), "sets": rows}
-    if complete:
-        figures["seconds"] = seconds()
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps({**head, **figures}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Whether a run keeps its word on the test split: promised precision, volumes, the first sentence.
 
-    MLC_DATA=… python scripts/bench_promises.py               # configs/public/*.yaml and the demo
-    MLC_DATA=… python scripts/bench_promises.py --runs-dir checked --scenarios X.yaml
+    MLC_DATA=… python -m scripts.bench.promises               # configs/public/*.yaml and the demo
+    MLC_DATA=… python -m scripts.bench.promises --runs-dir checked --scenarios X.yaml
 
 Each scenario is trained with `precision_at_least: 0.5` for every label; a run that `--runs-dir` holds
 already is taken as it is. Then: of the labels whose goal was promised, how many have a precision on the test
@@ -10,11 +10,8 @@ report; whether the verdict is true by scikit-learn and another bootstrap. Exit 
 two is not so.
 """
 
-import argparse
 import html
-import os
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -33,12 +30,13 @@ from mlc.models.model import Model
 from mlc.models.tasks import trained_task
 from mlc.run import RunFolder
 from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, UNKNOWN, scores_of, targets_of
+from scripts.bench.harness import Record, parser
+from scripts.bench.trainings import add_scenarios, mlc, scenarios_of
 
-ROOT = Path(__file__).resolve().parent.parent
 GOAL = "thresholds={default: {kind: precision_at_least, precision: 0.5}}"
-HEADER = (
-    "| scenario | labels | promised | in their range | above | below | volumes repeated | first sentence |\n"
-    "|---|---:|---:|---:|---:|---:|---:|---|"
+LEAD = (
+    "Every label asks for precision_at_least: 0.5. The promised range is a 95 % range; the verdict is judged "
+    "by scikit-learn on the saved predictions and another bootstrap, volumes by mlc predict."
 )
 SCORES = {"AP": average_precision_score, "AUROC": roc_auc_score, "log-loss": log_loss}
 CLAUSE = re.compile(
@@ -76,49 +74,40 @@ class Kept:
         """Whether volumes and verdict are right; a promise may fail by chance."""
         return self.repeated == self.labels and not self.untrue
 
-    def row(self, name: str) -> str:
-        """A line of the table."""
-        counts = (self.promised, self.inside, self.above, self.promised - self.inside - self.above)
-        cells = [name, self.labels, *counts, f"{self.repeated} of {self.labels}"]
-        return f"| {' | '.join(map(str, [*cells, '; '.join(self.untrue) or 'true']))} |"
+    def row(self, name: str) -> dict[str, Any]:
+        """Return a row of the table."""
+        return {
+            "scenario": name,
+            "labels": self.labels,
+            "promised": self.promised,
+            "in_range": self.inside,
+            "above": self.above,
+            "below": self.promised - self.inside - self.above,
+            "volumes_repeated": f"{self.repeated} of {self.labels}",
+            "first_sentence": "; ".join(self.untrue) or "true",
+        }
 
 
 def main() -> int:
     """Run the command line of this script."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--scenarios", nargs="*", type=Path, help="default: configs/public/*.yaml and the demo"
-    )
-    parser.add_argument("--runs-dir", type=Path, help="keep the runs here; default: a temporary folder")
-    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
+    asked = parser(__doc__)
+    add_scenarios(asked)
+    asked.add_argument("--runs-dir", type=Path, help="keep the runs here; default: a temporary folder")
+    asked.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    arguments = asked.parse_args()
+    sound = True
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        Record(arguments.out, "How well thresholds keep their promises", LEAD) as record,
+    ):
         runs = (arguments.runs_dir or Path(temporary)).resolve()
         runs.mkdir(parents=True, exist_ok=True)
-        scenarios = arguments.scenarios or [*sorted((ROOT / "configs" / "public").glob("*.yaml")), demo(runs)]
-        print(HEADER, flush=True)
-        sound = True
-        for scenario in scenarios:
+        for scenario in arguments.scenarios or scenarios_of(runs):
             run = trained(scenario, runs, arguments.overrides)
             kept = examined(run, runs)
-            print(kept.row(run.folder.name), flush=True)
+            record.add("Labels whose promised precision held", kept.row(run.folder.name))
             sound &= kept.sound
     return 0 if sound else 1
-
-
-def demo(folder: Path) -> Path:
-    """The generated scenario."""
-    if not (folder / "demo").exists():
-        mlc("demo", folder / "demo")
-    return folder / "demo" / "departments_28d.yaml"
-
-
-def mlc(*arguments: object) -> None:
-    """One command of the tool, as a user runs it; what it says is shown where it fails."""
-    command = [sys.executable, "-m", "mlc", *map(str, arguments)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
 
 
 def trained(scenario: Path, runs: Path, overrides: Sequence[str]) -> RunFolder:
@@ -162,7 +151,7 @@ def repeated_volumes(run: RunFolder, runs: Path, report: dict[str, Any]) -> int:
 
 
 def untrue(run: RunFolder, report: dict[str, Any]) -> list[str]:
-    """What is not true of the first sentence, by scikit-learn on the saved predictions and rivals' scores."""
+    """Return what scikit-learn finds untrue in the first sentence, on the saved scores."""
     sentence = report["verdict"]
     examples, predictions = (pl.read_parquet(run / f"{name}.parquet") for name in ("examples", "predictions"))
     assert examples.select(ENTITY_ID, CUTOFF).equals(predictions.select(ENTITY_ID, CUTOFF))
@@ -173,18 +162,18 @@ def untrue(run: RunFolder, report: dict[str, Any]) -> list[str]:
     targets_NK, scores_NK = (
         matrix_NK[test][:, judged] for matrix_NK in (targets_of(examples), scores_of(predictions))
     )
-    rivals = {name: scores[test][:, judged] for name, scores in rival_scores(run).items()}
+    baselines = {name: scores[test][:, judged] for name, scores in baseline_scores(run).items()}
     page = html.unescape(re.sub("<[^>]*>", "", (run / "report.html").read_text(encoding="utf-8")))
     wrong = [] if sentence in page else ["report.html has another sentence"]
     clauses, named = CLAUSE.findall(sentence), ""
     if {SCORES[score] for _, _, score, _, _ in clauses} != {average_precision_score, roc_auc_score, log_loss}:
         wrong.append("a score is missing")
-    for outcome, rival, score, *told in clauses:
-        named = rival or named
+    for outcome, baseline, score, *told in clauses:
+        named = baseline or named
         sign = -1.0 if score == "log-loss" else 1.0
         means = {
-            name: macro(score, rival_NK, targets_NK)
-            for name, rival_NK in rivals.items()
+            name: macro(score, other_NK, targets_NK)
+            for name, other_NK in baselines.items()
             if score != "log-loss" or name not in NO_PROBABILITIES
         }
         model = macro(score, scores_NK, targets_NK)
@@ -193,15 +182,15 @@ def untrue(run: RunFolder, report: dict[str, Any]) -> list[str]:
             wrong.append(f"{score} is {model:.{digits}f} against {means[named]:.{digits}f}")
         if sign * means[named] < max(sign * mean for mean in means.values()):
             wrong.append(f"{named} is not the best baseline in {score}")
-        low, high = difference_interval(score, scores_NK, rivals[named], targets_NK, entities_N)
+        low, high = difference_interval(score, scores_NK, baselines[named], targets_NK, entities_N)
         allowed = outcomes(score, low, high)
         if outcome.lower() not in allowed:
             wrong.append(f"{score} is {allowed[0]} it by {low:+.4f} to {high:+.4f}, not {outcome.lower()} it")
     return wrong
 
 
-def rival_scores(run: RunFolder) -> dict[str, Matrix]:
-    """What each rival gives for every example of the run."""
+def baseline_scores(run: RunFolder) -> dict[str, Matrix]:
+    """What each baseline gives for every example of the run."""
     model = Model.load(run)
     task = trained_task(run, lambda _: None, model.class_names)
     examples = task.prepare()
@@ -226,16 +215,16 @@ def macro(score: str, scores_NK: Matrix, targets_NK: Matrix, weights_N: Matrix |
 
 
 def difference_interval(
-    score: str, scores_NK: Matrix, rival_NK: Matrix, targets_NK: Matrix, entities_N: Matrix
+    score: str, scores_NK: Matrix, other_NK: Matrix, targets_NK: Matrix, entities_N: Matrix
 ) -> tuple[float, float]:
-    """The basic bootstrap interval of model minus rival: as many entities drawn as there are."""
+    """The basic bootstrap interval of model minus baseline: as many entities drawn as there are."""
     generator, drawn = np.random.default_rng(11), []
     entities = int(entities_N.max()) + 1
     for _ in range(RESAMPLES):
         weights_N = generator.multinomial(entities, np.full(entities, 1 / entities))[entities_N].astype(float)
-        model, rival = (macro(score, each, targets_NK, weights_N) for each in (scores_NK, rival_NK))
-        drawn.append(model - rival)
-    value = macro(score, scores_NK, targets_NK) - macro(score, rival_NK, targets_NK)
+        model, baseline = (macro(score, each, targets_NK, weights_N) for each in (scores_NK, other_NK))
+        drawn.append(model - baseline)
+    value = macro(score, scores_NK, targets_NK) - macro(score, other_NK, targets_NK)
     low, high = 2 * value - np.percentile(drawn, [97.5, 2.5])
     return float(low), float(high)
 

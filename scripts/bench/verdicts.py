@@ -1,6 +1,6 @@
 """How often verdicts call two equally good models different, where one time in twenty is right.
 
-python scripts/bench_verdicts.py [--repeats 1000] [--out docs/results/intervals.json]
+    python -m scripts.bench.verdicts --repeats 1000 --out docs/results/intervals.json
 
 Both models see the truth through noise of their own, of the same size, so that neither is better. A draw is
 of examples of distinct entities with a given number of positives for each label, and counts where the 95 %
@@ -8,25 +8,22 @@ interval of the macro difference leaves out 0. Labels with too few positives are
 no part in the verdict.
 """
 
-import argparse
-import json
-import os
-import platform
-import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy
 
 from mlc.evaluation.metrics import ENOUGH, macro_differences
+from scripts.bench.harness import Record, parser
 
 SCORES = ("auroc", "ap", "log_loss")
+LEAD = (
+    "Verdicts on pairs of models that are equally good; with 95 % intervals about 0.05 of the draws should "
+    "be told apart. A setting lists the positives of each label; labels with fewer than 10 are not judged."
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ def told_apart(setting: Setting, repeats: int, seed: int = 7) -> dict[str, Any]:
         for score, difference in found.items():
             low, high = difference.low, difference.high
             told[score] += low is not None and high is not None and (low > 0 or high < 0)
-    shares = {score: told[score] / verdicts if verdicts else None for score in SCORES}
+    shares = {score: round(told[score] / verdicts, 3) if verdicts else None for score in SCORES}
     judged = sum(min(support, setting.examples - support) >= ENOUGH for support in setting.supports)
     return {
         "setting": setting.name,
@@ -106,51 +103,21 @@ def told_apart(setting: Setting, repeats: int, seed: int = 7) -> dict[str, Any]:
         "judged": judged,
         "draws": repeats,
         "verdicts": verdicts,
-        "told_apart": shares,
+        **{f"told_apart_{score}": share for score, share in shares.items()},
     }
 
 
-def circumstances() -> dict[str, Any]:
-    """What the figures were made with."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
-    ).stdout.strip()
-    return {
-        "command": " ".join(["python", "scripts/bench_verdicts.py", *sys.argv[1:]]),
-        "commit": commit,
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "scipy": scipy.__version__,
-        },
-        "cores": os.cpu_count(),
-    }
-
-
-def row(figures: dict[str, Any]) -> str:
-    """A row of the table in Markdown."""
-    shares = ("no verdict" if share is None else f"{share:.1%}" for share in figures["told_apart"].values())
-    return f"| {figures['setting']} | {figures['judged']} | {figures['draws']} | {' | '.join(shares)} |"
-
-
-def main() -> None:
-    """Print a table in Markdown, and write the figures where a file is named."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--repeats", type=int, default=1000)
-    parser.add_argument("--out", type=Path, help="JSON file to write")
-    arguments = parser.parse_args()
-    print("| supports | labels judged | draws | AUROC | AP | log-loss |\n|---|---:|---:|---:|---:|---:|")
-    begun, results = time.monotonic(), []
-    for setting in SETTINGS:
-        results.append(told_apart(setting, round(arguments.repeats * setting.share)))
-        print(row(results[-1]), flush=True)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        written = {**circumstances(), "seconds": round(time.monotonic() - begun), "settings": results}
-        arguments.out.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+def main() -> int:
+    """Run the command line of this script."""
+    asked = parser(__doc__)
+    asked.add_argument("--repeats", type=int, default=1000)
+    arguments = asked.parse_args()
+    with Record(arguments.out, "How often two equally good models are called different", LEAD) as record:
+        for setting in SETTINGS:
+            repeats = round(arguments.repeats * setting.share)
+            record.add("Share of draws in which the models are told apart", told_apart(setting, repeats))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,13 +1,12 @@
 """What calibration and promised ranges are worth on the test split of finished runs.
 
-python scripts/bench_calibration.py runs/purchase_cards runs/completejourney
+    python -m scripts.bench.calibration runs/purchase_cards runs/completejourney
 
 For each run: log-loss and calibration error, means over labels, before and after; labels by method; and how
 many of the figures that thresholds promised lie in their range on the test split: of `auto`, and of
 `precision_at_least` with the goal of each label twice its prevalence.
 """
 
-import argparse
 import sys
 from collections import Counter
 from pathlib import Path
@@ -22,20 +21,23 @@ from mlc.evaluation.thresholds import choose_thresholds, decide
 from mlc.run import RunFolder
 from mlc.scenario import Auto, Policy, PrecisionAtLeast, Thresholds
 from mlc.tables import ENTITY_ID, RAW_SCORES, SPLIT, scores_of, targets_of
+from scripts.bench.harness import Record, parser
+
+LEAD = "Means over the labels on the test split, before and after calibration."
 
 
 def main() -> int:
     """Run the command line of this script."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="+", type=Path)
-    head = ("run", "labels", "log-loss", "calibration error", "methods", "auto held", "precision goal held")
-    print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
-    for folder in parser.parse_args().runs:
-        print(f"| {' | '.join(row(RunFolder(folder)))} |", flush=True)
+    asked = parser(__doc__)
+    asked.add_argument("runs", nargs="+", type=Path)
+    arguments = asked.parse_args()
+    with Record(arguments.out, "What calibration gives", LEAD) as record:
+        for folder in arguments.runs:
+            record.add("Runs", row(RunFolder(folder)))
     return 0
 
 
-def row(run: RunFolder) -> list[str]:
+def row(run: RunFolder) -> dict[str, Any]:
     """The cells of one run."""
     names = run.read_json("model.json")["class_names"]
     predictions, examples = (pl.read_parquet(run / f"{name}.parquet") for name in ("predictions", "examples"))
@@ -57,11 +59,12 @@ def row(run: RunFolder) -> list[str]:
         cuts = choose_thresholds(policies, names, outside_NK, targets_NK[validation], entities)
         given = score_decisions(decide(after_NK, cuts), targets_NK[test], names)
         held.append(in_range(cuts, given, ("precision",) if policies.per_label else ("precision", "recall")))
-    cells = [run.folder.name, str(len(names))]
+    cells: dict[str, Any] = {"run": run.folder.name, "labels": len(names)}
     for name in ("log_loss", "calibration_error"):
-        means = (np.mean([getattr(one, name) for one in side]) for side in (before, after))
-        cells.append(" → ".join(f"{mean:.5f}" for mean in means))
-    return [*cells, ", ".join(f"{count} {name}" for name, count in methods.most_common()), *held]
+        for when, side in (("before", before), ("after", after)):
+            cells[f"{name}_{when}"] = round(float(np.mean([getattr(one, name) for one in side])), 5)
+    cells["methods"] = ", ".join(f"{count} {name}" for name, count in methods.most_common())
+    return cells | {"auto_held": held[0], "precision_goal_held": held[1]}
 
 
 def in_range(cuts: Any, given: Any, figures: tuple[str, ...]) -> str:

@@ -1,16 +1,15 @@
 """How often the 95 % intervals of AUROC and AP hold the truth, on scores whose truth is known.
 
-python scripts/bench_intervals.py --repeats 500
+    python -m scripts.bench.coverage --repeats 500
 
 Scores are normal with deviation 1, those of positives higher by the distance. Rows with several examples an
 entity share half of the variance of their score and, mostly, their target. The interval of the macro mean is
 over labels of all four prevalences.
 """
 
-import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -18,6 +17,9 @@ import numpy as np
 from scipy.stats import norm
 
 from mlc.evaluation.metrics import overall_scores, score_labels
+from scripts.bench.harness import Record, parser
+
+LEAD = "Share of samples whose 95 % interval contains the true value."
 
 PREVALENCES = (0.005, 0.02, 0.1, 0.3)
 POSITIVES = (10, 20, 50, 200, 1000)
@@ -28,12 +30,17 @@ Sample = tuple[Any, Any, Any]
 
 def main() -> int:
     """Run the command line of this script."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=500)
-    repeats = parser.parse_args().repeats
-    generator = np.random.default_rng(7)
-    print("| prevalence | positives | AUROC | AUROC held | AP | AP held |")
-    print("|---:|---:|---:|---:|---:|---:|")
+    asked = parser(__doc__)
+    asked.add_argument("--repeats", type=int, default=500)
+    arguments = asked.parse_args()
+    with Record(arguments.out, "How often the intervals hold", LEAD) as record:
+        for title, row in rows(np.random.default_rng(7), arguments.repeats):
+            record.add(title, row)
+    return 0
+
+
+def rows(generator: Any, repeats: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the title of a table and a row of it."""
     for prevalence in PREVALENCES:
         for positives in POSITIVES:
             for distance in DISTANCES:
@@ -42,21 +49,21 @@ def main() -> int:
                     draw = drawn(generator, examples, [prevalence], distance)
                     truth = truths(prevalence, distance)
                     held = coverage(draw, truth, repeats, partial(of_entities, keep=False))
-                    print(line(f"{prevalence:.1%}", f"{positives:,}", truth, held), flush=True)
+                    yield "One label", {"prevalence": prevalence, "positives": positives} | cells(truth, held)
     several = [(distance, examples) for distance in (0.5, 1.2) for examples in (1000, 10_000)]
     for distance, examples in several:
         draw = drawn(generator, examples, PREVALENCES, distance)
         each = [truths(prevalence, distance) for prevalence in PREVALENCES]
         truth = {name: float(np.mean([one[name] for one in each])) for name in each[0]}
         held = coverage(draw, truth, repeats, macro)
-        print(line("macro mean", f"{examples:,} examples", truth, held), flush=True)
+        yield "Macro means", {"examples": examples} | cells(truth, held)
     for prevalence in (0.02, 0.1):
         draw = clustered(generator, 3000, prevalence, 1.2)
         truth = truths(prevalence, 1.2)
-        for name, keep in (("with", True), ("without", False)):
+        for name, keep in (("yes", True), ("no", False)):
             held = coverage(draw, truth, repeats, partial(of_entities, keep=keep))
-            print(line(f"{prevalence:.0%}, 4 rows an entity", f"{name} entities", truth, held), flush=True)
-    return 0
+            known = {"prevalence": prevalence, "entities_known": name}
+            yield "Four rows per entity", known | cells(truth, held)
 
 
 def drawn(generator: Any, examples: int, prevalences: Any, distance: float) -> Callable[[], Sample]:
@@ -128,10 +135,12 @@ def coverage(
     return shares
 
 
-def line(first: str, second: str, truth: dict[str, float], held: dict[str, str]) -> str:
-    """A row of the table."""
-    cells = [f"{truth[name]:.3f} | {held.get(name, '-')}" for name in ("auroc", "ap")]
-    return f"| {first} | {second} | {' | '.join(cells)} |"
+def cells(truth: dict[str, float], held: dict[str, str]) -> dict[str, Any]:
+    """Return the truth and the share of intervals that hold it, of each score."""
+    row: dict[str, Any] = {}
+    for name in ("auroc", "ap"):
+        row |= {name: round(truth[name], 3), f"{name}_held": held.get(name)}
+    return row
 
 
 if __name__ == "__main__":

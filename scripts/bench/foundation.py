@@ -1,28 +1,28 @@
 """Does pre-training pay? Train on 1, 10 and 100 % of the labelled entities, with a foundation and without.
 
-    MLC_DATA=… python scripts/bench_foundation.py                      # three sets, all starts, two seeds
-    MLC_DATA=… python scripts/bench_foundation.py configs/public/online_retail.yaml --starts scratch head
-    MLC_DATA=… python scripts/bench_foundation.py --targets --shares 1 # other targets, the same foundation
+    MLC_DATA=… python -m scripts.bench.foundation                      # three sets, all starts, two seeds
+    MLC_DATA=… python -m scripts.bench.foundation configs/public/online_retail.yaml --starts scratch head
+    MLC_DATA=… python -m scripts.bench.foundation --targets --shares 1 # other targets, the same foundation
 
 Validation and test keep all entities; only the training examples are thinned. The foundation is pre-trained
 once a set on everything before the first validation cutoff, as `mlc pretrain` does. Fewer examples get
 smaller batches and more epochs, alike for every start. "epochs" and "seconds" are those until the best
-validation macro AP of `scratch`, same share and seed, is reached; "never" where some seed does not. The
-seconds of the pre-training, once a set, stand in a line of their own. `hedge` is what a scenario with
+validation macro AP of `scratch`, same share and seed, is reached; empty if some seed does not reach it. The
+seconds of the pre-training, once per set, are in a table of their own. `hedge` is what a scenario with
 a foundation does by default: `head` and `scratch` side by side, weighed on validation. `boosting` is LightGBM
 on the features of the label histories. Scores are means over the seeds, each of which labels other entities;
 ± is half their range. The differences to `scratch` are paired by seed, with 95 % intervals (Student's t).
 """
 
-import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -42,8 +42,9 @@ from mlc.tables import SCORES, SPLIT, array_column, scores_of, targets_of
 from mlc.task import AnyTask, Examples
 from mlc.training.pretraining import pretrain
 from mlc.training.supervised import Setting, train
+from scripts.bench.harness import ROOT, Record, parser
+from scripts.bench.trainings import FIRST_SEED, spread
 
-ROOT = Path(__file__).resolve().parent.parent
 STARTS = {
     "boosting": [],
     "scratch": ["model.foundation=null"],
@@ -72,9 +73,9 @@ TARGETS = {
     },
 }
 """Other targets on the tables of a scenario."""
-HEADER = (
-    "| scenario | labelled | start | macro AUROC | macro AP | minus scratch: AUROC | AP "
-    "| epochs | seconds |\n|---|---:|---|---:|---:|---:|---:|---:|---:|"
+LEAD = (
+    "Validation and test keep all entities; only the stated share of the entities has labels in training. "
+    "The foundation reads the events of all. Differences are to a training from scratch."
 )
 
 
@@ -112,44 +113,46 @@ class Case:
 
 def main() -> int:
     """Run the command line of this script."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked = parser(__doc__)
     sets = ("completejourney", "nycflights13", "purchase_cards")
-    default = [ROOT / "configs" / "public" / f"{name}.yaml" for name in sets]
-    parser.add_argument("scenarios", nargs="*", type=Path, default=default)
-    parser.add_argument("--shares", nargs="+", type=float, default=[0.01, 0.1, 1.0])
-    parser.add_argument("--starts", nargs="+", choices=list(STARTS), default=list(STARTS))
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--targets", action="store_true", help="other targets in place of the scenario's own")
-    parser.add_argument(
+    default = [ROOT / f"configs/public/{name}.yaml" for name in sets]
+    asked.add_argument("scenarios", nargs="*", type=Path, default=default)
+    asked.add_argument("--shares", nargs="+", type=float, default=[0.01, 0.1, 1.0])
+    asked.add_argument("--starts", nargs="+", choices=list(STARTS), default=list(STARTS))
+    asked.add_argument("--seeds", type=int, default=2)
+    asked.add_argument("--targets", action="store_true", help="other targets in place of the scenario's own")
+    asked.add_argument(
         "--runs-dir", type=Path, help="keep runs and foundations here, and use those that are there"
     )
-    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
+    asked.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    arguments = asked.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        Record(arguments.out, "Foundation models where labels are few", LEAD) as record,
+    ):
         runs = arguments.runs_dir or Path(temporary)
-        print(HEADER, flush=True)
         for path in arguments.scenarios:
-            make_foundation(path, runs, arguments.overrides)
+            record.add("Pre-training", make_foundation(path, runs, arguments.overrides))
             targets = TARGETS.get(path.stem, {}) if arguments.targets else {"": []}
             for (target, changes), share in product(targets.items(), arguments.shares):
                 outcomes: dict[str, list[Outcome]] = {}
                 case = Case(path, target, [*changes, *arguments.overrides], share)
                 for start in arguments.starts:
-                    seeds = range(7, 7 + arguments.seeds)
+                    seeds = range(FIRST_SEED, FIRST_SEED + arguments.seeds)
                     outcomes[start] = [one_training(case, runs, start, seed) for seed in seeds]
-                    print(row(case, start, outcomes), flush=True)
+                    record.add("Test scores", row(case, start, outcomes))
     return 0
 
 
-def make_foundation(path: Path, runs: Path, overrides: Sequence[str]) -> None:
-    """Pre-train `<scenario>-base`, unless it is there."""
+def make_foundation(path: Path, runs: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """Pre-train `<scenario>-base`, unless it is there; return what it cost."""
     name = f"{path.stem}-base"
     if not RunFolder(runs / name).finished:
         scenario = load_scenario(path, [*overrides, f"name={name}"])
         pretrain(scenario, runs, "overwrite", silent)
     facts, report = (RunFolder(runs / name).read_json(file) for file in ("run.json", "report.json"))
-    cost = f"{facts['epochs']} epochs, {facts['seconds']:.0f} s"
-    print(f"{name}: {cost}, loss over that of the frequencies {report['objective']}", flush=True)
+    cost = {"epochs": facts["epochs"], "seconds": round(facts["seconds"])}
+    return {"foundation": name, **cost, "loss_over_frequencies": report["objective"]}
 
 
 def one_training(case: Case, runs: Path, start: str, seed: int) -> Outcome:
@@ -233,28 +236,29 @@ def scaled(scenario: Scenario, examples: int, share: float) -> Scenario:
     return scenario.model_copy(update={"train": scenario.train.model_copy(update=update)})
 
 
-def row(case: Case, start: str, outcomes: dict[str, list[Outcome]]) -> str:
-    """One line of the table."""
-    ours = outcomes[start]
+def row(case: Case, start: str, outcomes: dict[str, list[Outcome]]) -> dict[str, Any]:
+    """Return a row of the table."""
+    ours, scratch = outcomes[start], outcomes.get("scratch", [])
+    cells: dict[str, Any] = {
+        "scenario": ", ".join(filter(None, [case.path.stem, case.target])),
+        "labelled": f"{case.share:.0%}",
+        "start": start,
+        "auroc": spread([one.auroc for one in ours]),
+        "ap": spread([one.ap for one in ours]),
+    }
+    if start != "scratch" and scratch:
+        pairs = list(zip(ours, scratch, strict=True))
+        cells["difference_auroc"] = difference([one.auroc - other.auroc for one, other in pairs])
+        cells["difference_ap"] = difference([one.ap - other.ap for one, other in pairs])
     reached = [
         until(one, max((ap for _, ap in other.curve), default=0.0))
-        for one, other in zip(ours, outcomes.get("scratch", ours), strict=True)
+        for one, other in zip(ours, scratch or ours, strict=True)
     ]
-    epochs = spread([found[0] for found in reached if found], 0) if all(reached) else "never"
-    seconds = spread([found[1] for found in reached if found], 0) if all(reached) else "never"
-    if start == "boosting":
-        epochs = seconds = ""
-    theirs = outcomes.get("scratch", []) if start != "scratch" else []
-    cells = [
-        ", ".join(filter(None, [case.path.stem, case.target])),
-        f"{case.share:.0%}",
-        start,
-        spread([one.auroc for one in ours]),
-        spread([one.ap for one in ours]),
-        difference([one.auroc - other.auroc for one, other in zip(ours, theirs, strict=False)]),
-        difference([one.ap - other.ap for one, other in zip(ours, theirs, strict=False)]),
-    ]
-    return f"| {' | '.join([*cells, epochs, seconds])} |"
+    known = [found for found in reached if found]
+    if start != "boosting" and known and all(reached):
+        cells["epochs"] = spread([epochs for epochs, _ in known], 0)
+        cells["seconds"] = spread([seconds for _, seconds in known], 0)
+    return cells
 
 
 def until(outcome: Outcome, quality: float) -> tuple[int, float] | None:
@@ -265,21 +269,13 @@ def until(outcome: Outcome, quality: float) -> tuple[int, float] | None:
     return None
 
 
-def difference(values: Sequence[float]) -> str:
-    """The mean, and where several seeds say so its 95 % interval."""
-    if not values:
-        return ""
+def difference(values: Sequence[float]) -> float | dict[str, float]:
+    """Return the mean, and with several seeds its 95 % interval."""
+    middle = round(mean(values), 4)
     if len(values) == 1:
-        return f"{values[0]:+.4f}"
-    half = t.ppf(0.975, len(values) - 1) * stdev(values) / len(values) ** 0.5
-    return f"{mean(values):+.4f} [{mean(values) - half:+.4f}, {mean(values) + half:+.4f}]"
-
-
-def spread(values: Iterable[float], digits: int = 4) -> str:
-    """Mean, and half the range where there are several seeds."""
-    known = list(values)
-    half = f" ± {(max(known) - min(known)) / 2:.{digits}f}" if len(known) > 1 else ""
-    return f"{mean(known):.{digits}f}{half}"
+        return middle
+    half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+    return {"value": middle, "low": round(middle - half, 4), "high": round(middle + half, 4)}
 
 
 if __name__ == "__main__":
