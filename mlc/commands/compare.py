@@ -5,9 +5,9 @@ from typing import Any
 
 import polars as pl
 
-from mlc.evaluation.comparison import KEYS, Side, compare_sides
+from mlc.evaluation.comparison import Side, compare_sides
 from mlc.run import RunFolder
-from mlc.tables import SCORES, SPLIT, TARGETS
+from mlc.tables import SCORES, TARGETS, in_split, key_columns
 
 
 def compare(first: RunFolder, second: RunFolder) -> dict[str, Any]:
@@ -32,9 +32,14 @@ def compare(first: RunFolder, second: RunFolder) -> dict[str, Any]:
 def _side(run: RunFolder, name: str) -> Side:
     with run.reading("predictions.parquet") as path:
         names = json.loads(pl.read_parquet_metadata(path)["class_names"])
-        predictions = pl.read_parquet(path, columns=[*KEYS, SPLIT, SCORES])
+        predictions = _test(pl.read_parquet(path), SCORES)
     with run.reading("examples.parquet") as path:
-        examples = pl.read_parquet(path, columns=[*KEYS, SPLIT, TARGETS])
-        test = [table.filter(pl.col(SPLIT) == "test").drop(SPLIT) for table in (examples, predictions)]
-        table = test[0].join(test[1], on=KEYS, validate="1:1", maintain_order="left")
+        examples = _test(pl.read_parquet(path), TARGETS)
+        keys = key_columns(examples)
+        table = examples.join(predictions, on=keys, validate="1:1", maintain_order="left")
     return Side(name, names, table)
+
+
+def _test(table: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Return the keys of the test split, and one column."""
+    return table.filter(in_split(table, "test")).select(*key_columns(table), column)

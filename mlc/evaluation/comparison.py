@@ -17,11 +17,19 @@ from mlc.evaluation.metrics import (
     overall_scores,
     score_labels,
 )
-from mlc.tables import CUTOFF, ENTITY_ID, SCORES, TARGETS, UNKNOWN, scores_of, targets_of
+from mlc.tables import (
+    CUTOFF,
+    ENTITY_ID,
+    SCORES,
+    TARGETS,
+    UNKNOWN,
+    entity_codes,
+    key_columns,
+    scores_of,
+    targets_of,
+)
 
 SCHEMA = "mlc/compare/2"
-KEYS = [ENTITY_ID, CUTOFF]
-"""The scores that are compared, and how they are called in texts."""
 
 Outcome = Literal["better", "worse", "equal", "no_detectable_difference", "undecided", "undefined"]
 
@@ -33,7 +41,7 @@ class Side:
     Attributes:
         name: How it is called.
         names: Its K labels.
-        table: One row per example: `entity_id`, `cutoff`, `targets`, `scores`.
+        table: One row per example: key, `targets`, `scores`.
     """
 
     name: str
@@ -64,7 +72,7 @@ def compare_sides(a: Side, b: Side) -> dict[str, Any]:
     columns = zip(places, ("", "_right"), strict=True)
     a_NK, b_NK = (scores_of(common, f"{SCORES}{suffix}")[:, place] for place, suffix in columns)
     targets_NK = _targets(common, *places)
-    entities_N = common[ENTITY_ID].rank("dense").to_numpy()
+    entities_N = entity_codes(common)
     each = [score_labels(scores_NK, targets_NK, names, entities_N) for scores_NK in (a_NK, b_NK)]
     means = [
         asdict(overall_scores(scores_NK, targets_NK, labels, entities_N).judged)
@@ -101,11 +109,15 @@ def _common_examples(a: Side, b: Side) -> tuple[pl.DataFrame, list[str]]:
     if a.table.schema[ENTITY_ID] != b.table.schema[ENTITY_ID]:
         types = " and ".join(f"{side.table.schema[ENTITY_ID]} in {side.name}" for side in (a, b))
         raise RunError(f"both runs must have entities of one type, however: they are {types}")
-    common = a.table.join(b.table, on=KEYS, validate="1:1", maintain_order="left")
+    keys = key_columns(a.table)
+    if keys != key_columns(b.table):
+        raise RunError("the runs are of different tasks: only one has cutoffs. Compare runs of one task.")
+    common = a.table.join(b.table, on=keys, validate="1:1", maintain_order="left")
     if common.is_empty():
+        shared = " and ".join(key.removesuffix("_id") for key in keys)
         moments = " and ".join(f"{side.name} has {_moments(side)}" for side in (a, b))
         raise RunError(
-            f"both runs must share test examples, however: no entity and cutoff is in both: {moments}; "
+            f"both runs must share test examples, however: no {shared} is in both: {moments}; "
             f"train them with the same test_from and observed_until under examples"
         )
     rest = [
@@ -117,8 +129,8 @@ def _common_examples(a: Side, b: Side) -> tuple[pl.DataFrame, list[str]]:
 
 
 def _moments(side: Side) -> str:
-    if side.table.is_empty():
-        return "none"
+    if side.table.is_empty() or CUTOFF not in side.table.columns:
+        return f"{side.table.height:,}" if side.table.height else "none"
     first, last = (f"{moment:%Y-%m-%d}" for moment in side.table[CUTOFF].sort().gather([0, -1]))
     span = first if first == last else f"{first} to {last}"
     return f"{side.table.height:,} at {span}"

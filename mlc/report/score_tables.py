@@ -11,7 +11,7 @@ import polars as pl
 from mlc.atomic import replacing
 from mlc.errors import MlcError
 from mlc.evaluation.thresholds import Threshold
-from mlc.tables import CUTOFF, ENTITY_ID, scores_of, with_class_names
+from mlc.tables import CUTOFF, ENTITY_ID, key_columns, scores_of, with_class_names
 
 RUN = "run"
 _FORMULA = r"^[=+\-@\t\r]"
@@ -50,8 +50,7 @@ class Scored:
             for threshold, decided_N in zip(self.thresholds, self.decisions_NK.T, strict=True)
         ]
         table = self.predictions.select(
-            ENTITY_ID,
-            CUTOFF,
+            *key_columns(self.predictions),
             pl.lit(self.run).alias(RUN),
             *map(pl.Series, self.names, scores_of(self.predictions).T),
             *(
@@ -75,7 +74,7 @@ class Scored:
         values = [threshold.value for threshold in self.thresholds]
         table = (
             self.predictions.select(
-                pl.col(ENTITY_ID, CUTOFF).repeat_by(len(self.names)).explode(empty_as_null=False),
+                pl.col(key_columns(self.predictions)).repeat_by(len(self.names)).explode(empty_as_null=False),
                 pl.lit(self.run).alias(RUN),
             )
             .with_columns(

@@ -50,7 +50,7 @@ def beginning_of(
             name: [asdict(source) for source in sources_of(scenario, name, store.contents)]
             for name in scenario.data.tables
         },
-        "versions": _versions(),
+        "versions": versions(),
         "vocabulary": blake2b(json.dumps(vocabulary.as_json()).encode(), digest_size=10).hexdigest(),
     }
     if prepared is not None:
@@ -152,14 +152,14 @@ def _short(names: Sequence[str]) -> Mapping[str, str]:
     return {name: short if counts[short] == 1 else name for name, short in last.items()}
 
 
-def _versions() -> dict[str, str]:
-    """That of `mlc`, and of libraries as far as other results are likely from the next one."""
+def versions() -> dict[str, str]:
+    """Return the version of `mlc`, and those of libraries as far as the next one may change results."""
     libraries = {name: ".".join(version(name).split(".")[:2]) for name in _LIBRARIES}
     return {"mlc": __version__, **libraries}
 
 
 def _versions_changed(then: Beginning) -> Iterator[str]:
-    now = _versions()
+    now = versions()
     for name in sorted(set(now) | set(then["versions"])):
         was, found = then["versions"].get(name), now.get(name)
         if was != found:

@@ -150,10 +150,10 @@ def parts(tmp_path):
     run = RunFolder(tmp_path / "run")
     run.folder.mkdir()
     tables = {name: [vars(s) for s in sources_of(scenario, name, {})] for name in scenario.data.tables}
-    from mlc.training.beginning import _versions
+    from mlc.training.beginning import versions
 
     folder = str(run.folder)
-    run.write_json(BEGINNING, {"folder": folder, "tables": tables, "versions": _versions()})
+    run.write_json(BEGINNING, {"folder": folder, "tables": tables, "versions": versions()})
     return tmp_path, scenario, run
 
 
