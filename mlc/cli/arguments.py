@@ -12,7 +12,9 @@ from mlc.drawing.text_tables import visible
 from mlc.errors import MlcError
 
 if TYPE_CHECKING:
-    from mlc.run import RunFolder
+    from collections.abc import Sequence
+
+    from mlc.run import OtherTables, RunFolder
     from mlc.scenario import Scenario
 
 app = typer.Typer(
@@ -42,6 +44,22 @@ Overwrite = Annotated[
 Devices = Annotated[
     int | None, typer.Option(help="Number of devices; short for --set train.devices=N.", min=1)
 ]
+DataFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="FILE",
+        help="Use other tables with the same columns: a YAML file with a data section.",
+    ),
+]
+DataOverrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Replace a field of the run's data: --set data.tables.sales.path=new.parquet. Repeatable.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Exit with 1 when a label misses its goal or has no decisions.")
@@ -69,7 +87,20 @@ def load(path: Path, overrides: list[str] | None) -> "Scenario":
     return load_scenario(path, overrides or [])
 
 
-def open_run(name: str, runs_dir: Path, out: Path | None = None, *endings: str) -> "RunFolder":
+def other_tables(data: Path | None, overrides: list[str] | None) -> "OtherTables":
+    """Return what `--data` and `--set` put in the place of a run's tables."""
+    from mlc.run import OtherTables
+
+    return OtherTables(data, overrides or ())
+
+
+def open_run(
+    name: str,
+    runs_dir: Path,
+    out: Path | None = None,
+    endings: "Sequence[str]" = (),
+    tables: "OtherTables | None" = None,
+) -> "RunFolder":
     """Find a run for a command, and refuse a result file that cannot be or lies where the command reads.
 
     Args:
@@ -77,13 +108,14 @@ def open_run(name: str, runs_dir: Path, out: Path | None = None, *endings: str) 
         runs_dir: Folder of all runs.
         out: The result file; None for a command that writes none.
         endings: Endings that the result file may have.
+        tables: What takes the place of the run's tables.
     """
-    from mlc.run import find_run
+    from mlc.run import OWN_TABLES, RunFolder, find_run
     from mlc.run.outputs import check_ending, check_files, inputs_of_run
 
     if out is not None:
         check_ending(out, *endings)
-    run = find_run(runs_dir, name)
+    run = RunFolder(find_run(runs_dir, name).folder, tables or OWN_TABLES)
     runs = run.folder.parent  # the event store lies beside the run, wherever that is
     check_files([*inputs_of_run(run, runs)], runs, **({} if out is None else {"out": out}))
     trace_folders.append(run.folder)

@@ -12,6 +12,8 @@ from mlc.cli.arguments import (
     RUNS,
     AsJson,
     AsOf,
+    DataFile,
+    DataOverrides,
     Devices,
     Overrides,
     Overwrite,
@@ -24,6 +26,7 @@ from mlc.cli.arguments import (
     given_moment,
     load,
     open_run,
+    other_tables,
     say,
     show,
     trace_folders,
@@ -120,9 +123,11 @@ def evaluate(
         typer.Option(help="Check these gates instead: a YAML file, or {macro_ap: 0.25, beats: recency}."),
     ] = None,
     strict: Strict = False,
+    data: DataFile = None,
+    override: DataOverrides = None,
 ) -> None:
     """The report again, from the saved model and the tables."""
-    opened = open_run(run, runs_dir)
+    opened = open_run(run, runs_dir, tables=other_tables(data, override))
     from mlc.commands import evaluate as command
     from mlc.report import report_text
 
@@ -199,7 +204,7 @@ def thresholds(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Choose the cuts of a run again, without training, and show what to expect of them."""
-    opened = open_run(run, runs_dir, out, ".yaml", ".yml")
+    opened = open_run(run, runs_dir, out, (".yaml", ".yml"))
     from mlc.commands import thresholds as command
     from mlc.evaluation.thresholds import threshold_lines
 
@@ -247,11 +252,13 @@ def predict(
         ),
     ] = None,
     strict: Strict = False,
+    data: DataFile = None,
+    override: DataOverrides = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Scores and decisions for every entity with history; with a budget, whom to contact for what."""
     moment = given_moment(as_of)
-    opened = open_run(run, runs_dir, out, ".parquet", ".csv")
+    opened = open_run(run, runs_dir, out, (".parquet", ".csv"), other_tables(data, override))
     from mlc.commands.predict import Request
     from mlc.commands.predict import predict as score
     from mlc.evaluation.thresholds import contact_lines, volume_lines
@@ -275,11 +282,13 @@ def embed(
     run: RunName,
     as_of: AsOf = None,
     out: Annotated[Path, typer.Option(help="A .parquet file.")] = Path("vectors.parquet"),
+    data: DataFile = None,
+    override: DataOverrides = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """A vector of every entity with history, for other uses: from a foundation model or a trained memory."""
     moment = given_moment(as_of)
-    opened = open_run(run, runs_dir, out, ".parquet")
+    opened = open_run(run, runs_dir, out, (".parquet",), other_tables(data, override))
     from mlc.commands import embed as command
 
     command.write_vectors(opened, command.embed(opened, moment, say), out)

@@ -37,6 +37,7 @@ def embed(run: RunFolder, as_of: datetime | None, say: Say) -> pl.DataFrame:
         RunError: The run has no memory.
         DataError: The tables no longer fit, do not reach the moment, or no entity has history at it.
     """
+    run.check_place()
     vectors_of = _vectors_of(run)
     keys, inputs = tasks.trained_task(run, say).inputs_at(as_of)
     batches = tasks.reader_of(run).batches(inputs)

@@ -93,6 +93,7 @@ def evaluate(run: RunFolder, say: Say, gates: GatesSection | None = None) -> Eva
         DataError: The tables no longer fit, or give other labels.
     """
     check_boosting(run.scenario())
+    run.check_place()
     model = Model.load(run)
     before = run.read_json("report.json")
     task = tasks.trained_task(run, say, model.class_names)

@@ -6,14 +6,14 @@ from operator import itemgetter
 
 import numpy as np
 
-from mlc.errors import MlcError, Problem, ScenarioError
+from mlc.errors import MlcError, Problem, RunError
 from mlc.evaluation.thresholds import Threshold, decide, pick_pairs
 from mlc.events.baselines import check_boosting
 from mlc.models import tasks
 from mlc.models.decisions import thresholds_for
 from mlc.report.score_tables import Scored, check_names
 from mlc.run import RunFolder
-from mlc.scenario import ContactSection, load_scenario
+from mlc.scenario import ContactSection
 from mlc.tables import SCORES, array_column
 from mlc.task import Say
 
@@ -53,6 +53,7 @@ def predict(run: RunFolder, request: Request, say: Say) -> Scored:
         check_names([threshold.name for threshold in thresholds])
     budget = _budget(run, request.contact)
     check_boosting(run.scenario())
+    run.check_place()
     from mlc.models.model import Model  # loads torch
 
     refit = run.scenario().train.refit
@@ -73,9 +74,8 @@ def predict(run: RunFolder, request: Request, say: Say) -> Scored:
 def _budget(run: RunFolder, given: str | None) -> ContactSection | None:
     """Return the budget that is given, or that of the run's scenario."""
     try:
-        overrides = [] if given is None else [f"contact={given}"]
-        return load_scenario(run / "resolved.yaml", overrides).contact
-    except ScenarioError as error:
+        return run.scenario([] if given is None else [f"contact={given}"]).contact
+    except RunError as error:
         raise MlcError(Problem(one.rule, one.field, "--contact") for one in error.problems) from None
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from mlc.errors import DataError, Problem
 from mlc.events.label_names import resolve_labels, value_counts
 from mlc.events.store import EventStore, open_store
-from mlc.events.unfamiliar import gone_labels, other_id_type, unfamiliar_values
+from mlc.events.unfamiliar import gone_labels, new_fields, other_id_type, unfamiliar_values
 from mlc.events.vocabulary import Vocabulary
 from mlc.run import RunFolder
 from mlc.scenario import Category, FreeText, Number, Scenario
@@ -75,10 +75,14 @@ def scenario_as_trained(
         with reading(scenario):
             store = open_store(scenario, runs, say)
     changes = list(unfamiliar_values(store, vocabulary))
+    if "foundation" not in run.read_json("run.json"):  # which need not have known all columns
+        changes += new_fields(store, vocabulary)
     if class_names is not None:
         changes += _changes(run, scenario, class_names, store)
     for change in changes:
         say(f"warning: {change}")
+    for name in run.changed_environment():
+        say(f"warning: ${{{name}}} has changed since the training, and the tables are read from there")
     return scenario
 
 

@@ -57,6 +57,22 @@ def _unfamiliar_field(
     )
 
 
+def new_fields(store: EventStore, vocabulary: Vocabulary) -> Iterator[str]:
+    """Describe columns that were not there in the training; a model that reads no columns misses none.
+
+    Args:
+        store: The event store.
+        vocabulary: What the model knows.
+    """
+    for rows, fields in (
+        (vocabulary.events, store.event_fields),
+        (vocabulary.attributes, store.entity_fields),
+    ):
+        for field in fields:
+            if rows.names and field.name not in rows.names:
+                yield f"{field.name} is new since the training: the model does not read it"
+
+
 def gone_labels(labels: Labels, counts: pl.DataFrame, column: str) -> Iterator[str]:
     """Describe labels whose values are no longer in the tables.
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from mlc.errors import MlcError, Problem, RunError, ScenarioError, did_you_mean
+from mlc.errors import MlcError, Problem, RunError, did_you_mean
 from mlc.evaluation.calibration import Calibrator, calibration_from_json
 from mlc.evaluation.thresholds import Threshold, replace_thresholds, thresholds_from_json
 from mlc.run import RunFolder
-from mlc.scenario import Fixed, Never, Scenario, Thresholds, TopK, load_scenario
+from mlc.scenario import Fixed, Never, Scenario, Thresholds, TopK
 
 
 def stored_thresholds(run: RunFolder) -> list[Threshold]:
@@ -59,8 +59,8 @@ def thresholds_for(run: RunFolder, threshold: str) -> list[Threshold]:
 def with_thresholds(run: RunFolder, text: str, place: str) -> Scenario:
     """Return the run's scenario with another `thresholds` section, its problems said of `place`."""
     try:
-        return load_scenario(run / "resolved.yaml", [f"thresholds={text}"])
-    except ScenarioError as error:
+        return run.scenario([f"thresholds={text}"])
+    except RunError as error:
         raise MlcError(Problem(one.rule, one.field, place) for one in error.problems) from None
 
 

@@ -14,11 +14,14 @@ from mlc.run.folder import (
     what_is_left,
     working_on,
 )
+from mlc.run.other_tables import OWN_TABLES, OtherTables
 
 __all__ = [
     "BEGINNING",
+    "OWN_TABLES",
     "Kind",
     "Opening",
+    "OtherTables",
     "RunFolder",
     "find_run",
     "fingerprint_of",

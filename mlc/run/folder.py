@@ -12,14 +12,16 @@ runs/<name>/
     report.json report.md report.html MODEL_CARD.md log.jsonl logs/
 """
 
+import glob
 import hashlib
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +33,7 @@ from mlc import __version__
 from mlc.atomic import replacing, write_text
 from mlc.errors import MlcError, Problem, RunError, did_you_mean
 from mlc.lock import HeldError, holder_of, locked
+from mlc.run.other_tables import OWN_TABLES, OtherTables
 from mlc.scenario import Scenario, load_scenario, portable_yaml, resolved
 
 Opening = Literal["new", "resume", "overwrite", "smoke"]
@@ -50,14 +53,21 @@ _FREE_TO_CHANGE = (
 BEGINNING = "beginning.json"
 """What a training began with, see `training.beginning`."""
 _SCENARIO_FOLDER = "scenario_folder"
+_ENVIRONMENT = "environment"
 _PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "polars", "numpy")
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run folder."""
+    """A run folder.
+
+    Attributes:
+        folder: The folder.
+        tables: What takes the place of the tables of its scenario.
+    """
 
     folder: Path
+    tables: OtherTables = OWN_TABLES
 
     @property
     def finished(self) -> bool:
@@ -121,23 +131,43 @@ class RunFolder:
             self.folder / name, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         )
 
-    def scenario(self) -> Scenario:
-        """The scenario that the run was made from, with every default.
+    def scenario(self, overrides: Sequence[str] = ()) -> Scenario:
+        """Load the scenario that the run was made from, with every default.
 
-        Its paths are relative to the folder that lies where the scenario's lay, seen from the run; if no
-        table is there, since the run alone was moved, to the scenario's folder itself.
+        Its paths are relative to the folder that lies where the scenario's lay, seen from the run.
+
+        Args:
+            overrides: `key.sub=value` texts beside those of `tables`.
+
+        Raises:
+            RunError: An override breaks a rule, or the file is damaged.
         """
         facts = self.read_json("run.json") if (self / "run.json").exists() else {}
-        folders = facts.get(_SCENARIO_FOLDER)
+        folder = facts.get(_SCENARIO_FOLDER)  # runs of earlier versions have none, and absolute paths
+        base = None if folder is None else (self.folder.absolute() / folder).resolve()
         with self.reading("resolved.yaml") as path:
-            if folders is None:  # of an earlier version, with absolute paths
-                return load_scenario(path, tables_suffice=True)
-            here = (self.folder.absolute() / folders["from_run"]).resolve()
-            for base in (here, Path(folders["absolute"])):
-                scenario = load_scenario(path, tables_suffice=True, base=base)
-                if _has_a_table(scenario):
-                    return scenario
-            return load_scenario(path, tables_suffice=True, base=here)
+            overrides = [*self.tables.all_overrides, *overrides]
+            return load_scenario(path, overrides, tables_suffice=True, base=base)
+
+    def check_place(self) -> None:
+        """Refuse a run none of whose tables lies where it looks for them, since it was moved alone.
+
+        Raises:
+            RunError: No table is there.
+        """
+        scenario = self.scenario()
+        if not _has_a_table(scenario):
+            rule = (
+                f"its tables must lie in {scenario.origin.base}, as when it was trained, however: none is "
+                "there. Name a YAML file with the data section of the scenario: --data data.yaml."
+            )
+            raise RunError(Problem(rule, "", str(self.folder)))
+
+    def changed_environment(self) -> list[str]:
+        """Return the environment variables in paths of tables that have changed since the training."""
+        before = self.read_json("run.json").get(_ENVIRONMENT, {})
+        now = _environment(self.scenario())
+        return [name for name, digest in before.items() if now.get(name, digest) != digest]
 
 
 @contextmanager
@@ -245,21 +275,20 @@ def start_run(
         RunError: The folder is no longer as `run_folder_for` found it.
     """
     run_folder_for(run.folder.parent, scenario, opening)
-    folders = {
-        "from_run": os.path.relpath(scenario.origin.base.resolve(), run.folder.absolute().resolve()),
-        "absolute": str(scenario.origin.base),
+    places = {
+        _SCENARIO_FOLDER: os.path.relpath(scenario.origin.base.resolve(), run.folder.absolute().resolve()),
+        _ENVIRONMENT: _environment(scenario),
     }
     if opening == "resume":
         write_text(run / "resolved.yaml", portable_yaml(scenario))
-        run.write_json("run.json", {**run.read_json("run.json"), _SCENARIO_FOLDER: folders})
+        run.write_json("run.json", {**run.read_json("run.json"), **places})
         return
     with replacing(run.folder) as temporary:
         temporary.mkdir()
         write_text(temporary / "scenario.yaml", scenario.origin.text)
         write_text(temporary / "resolved.yaml", portable_yaml(scenario))
         smoke = {"smoke": True} if opening == "smoke" else {}
-        facts = {"kind": kind, "name": scenario.name, "started": _now(), "mlc": __version__, **smoke}
-        facts[_SCENARIO_FOLDER] = folders
+        facts = {"kind": kind, "name": scenario.name, "started": _now(), "mlc": __version__, **smoke, **places}
         RunFolder(temporary).write_json("run.json", facts)
         RunFolder(temporary).write_json(BEGINNING, beginning)
         if opening in ("overwrite", "smoke") and run.folder.exists():
@@ -346,8 +375,7 @@ def _has_a_table(scenario: Scenario) -> bool:
     """Whether a file of any table lies where the scenario says."""
     paths = [table.path for table in scenario.data.tables.values() if table.path and "://" not in table.path]
     return not paths or any(
-        scenario.path(path).exists()
-        or next(scenario.path(path).parent.glob(Path(path).name), None) is not None
+        scenario.path(path).exists() or next(glob.iglob(scenario.pattern(path), recursive=True), None)  # noqa: PTH207
         for path in paths
     )
 
@@ -357,6 +385,13 @@ def _kind(value: Any) -> Kind:
     if kind not in get_args(Kind):
         raise ValueError(f"its kind is {kind!r}")
     return cast(Kind, kind)
+
+
+def _environment(scenario: Scenario) -> dict[str, str]:
+    """Return a digest of each environment variable in the path of a table: a change shows, no value does."""
+    paths = [table.path for table in scenario.data.tables.values() if table.path and "://" not in table.path]
+    names = sorted({name for path in paths for name in re.findall(r"\$\{(\w+)\}", path)})
+    return {name: hashlib.sha256(os.environ[name].encode()).hexdigest()[:12] for name in names}
 
 
 def _no_number(text: str) -> None:

@@ -13,7 +13,16 @@ from pathlib import Path
 
 from mlc.errors import MlcError, Problem
 from mlc.run.folder import RunFolder
-from mlc.scenario import AUTO, Iceberg, Scenario, Sql, database_file, database_of, load_scenario
+from mlc.scenario import (
+    AUTO,
+    Iceberg,
+    Scenario,
+    Sql,
+    database_file,
+    database_of,
+    expand_environment,
+    load_scenario,
+)
 
 _RUN_FILES = (
     *("examples.parquet", "predictions.parquet", "log.jsonl", "report.json", "model.json"),
@@ -92,7 +101,7 @@ def inputs_of(scenario: Scenario, runs: Path) -> Iterator[Input]:
     if foundation is not None and foundation != AUTO:
         beside = scenario.path(foundation)
         place = origin.place(("model", "foundation"))
-        folder = beside if beside.exists() else runs / foundation
+        folder = beside if beside.exists() else runs / expand_environment(foundation)
         yield Input("the foundation that the scenario starts from", place, folder)
 
 
@@ -104,6 +113,9 @@ def inputs_of_run(run: RunFolder, runs: Path) -> Iterator[Input]:
         given = {}
     scenario = run.scenario()
     for one in inputs_of(scenario, runs):
+        if not one.place.startswith(f"{run / 'resolved.yaml'}:"):  # given on the command line
+            yield one
+            continue
         places = [keys for keys, place in scenario.origin.places.items() if place == one.place]
         line = next((given[keys] for keys in reversed(places) if keys in given), one.place)
         yield replace(one, place=line)
@@ -125,11 +137,11 @@ def _table_inputs(scenario: Scenario, name: str) -> Iterator[Input]:
 
 
 def _pattern_or_path(scenario: Scenario, text: str) -> tuple[Path, bool]:
-    """The path, and whether it is a pattern; stars and brackets of the scenario's own folder are letters."""
+    """The path, and whether it is a pattern."""
     path = scenario.path(text)
-    if path.exists() or not glob.has_magic(text):
+    if path.exists() or not glob.has_magic(expand_environment(text)):
         return path, False
-    return Path(glob.escape(str(scenario.origin.base))) / text, True
+    return Path(scenario.pattern(text)), True
 
 
 # ── what is written ─────────────────────────────────────────────────────────────────────────────

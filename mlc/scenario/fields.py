@@ -51,16 +51,15 @@ _LONGEST_PART = 255  # bytes of a file's or folder's name: what the file systems
 
 
 def _file_path(text: str) -> str:
-    """A path with its variables replaced; that of a URL keeps them, since they may be secrets."""
+    """Check a path as its variables are now; they stay in it as they are written."""
     expanded = expand_environment(text)
     if "\0" in expanded:
         raise PydanticCustomError("path", "must have no NUL character")
     if max(len(os.fsencode(part)) for part in expanded.split("/")) > _LONGEST_PART:
         raise PydanticCustomError("path", f"must have at most {_LONGEST_PART} bytes between two slashes")
-    if "://" not in text:
-        return expanded
-    ADDRESSES.add(text)
-    return text
+    if "://" in text:
+        ADDRESSES.add(text)
+    return expanded if "://" in expanded and "://" not in text else text
 
 
 def _list_from_text(value: object) -> object:

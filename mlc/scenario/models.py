@@ -5,6 +5,8 @@ docs/reference. Families (`Rule`, `Format`, `Encoder`, `Loss`, `Policy`) are uni
 acts on one is a `match` that ends in `assert_never`, so that a forgotten case is a type error.
 """
 
+import glob
+import os
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, did_you_mean, sentences
 from mlc.names import synonym_of
-from mlc.scenario.fields import Count, FilePath, RunName, Section, distinct
+from mlc.scenario.fields import Count, FilePath, RunName, Section, distinct, expand_environment
 from mlc.scenario.foundation import PretrainSection, Tune
 from mlc.scenario.gates import Baseline, GatesSection
 from mlc.scenario.origin import Keys, Origin, dotted
@@ -200,12 +202,16 @@ class Scenario(Section):
         return Problem(rule, dotted(field), self._origin.place(field))
 
     def path(self, text: str) -> Path:
-        """A path of the scenario, made absolute. Cloud URLs are left as they are by `sources`."""
+        """Return a path of the scenario, absolute and with its variables replaced; a cloud URL as it is."""
         if "://" in text:
             return Path(text)
-        path = self._origin.base / text
+        path = self._origin.base / expand_environment(text)
         # Only the folder is resolved: behind a link, the file's ending may say nothing about its format.
         return path.parent.resolve() / path.name
+
+    def pattern(self, text: str) -> str:
+        """Return a path of the scenario as a pattern; brackets and stars of its folder are letters."""
+        return os.path.join(glob.escape(str(self._origin.base)), expand_environment(text))  # noqa: PTH118
 
     def contradictions(self) -> Iterator[Problem]:
         """Fields that are right alone and wrong together.

@@ -5,7 +5,6 @@ To add a source: a config class in `mlc.scenario`, a `case` in `_scan`, `_requir
 
 import glob
 import importlib.util
-import os
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -71,9 +70,9 @@ def files_of(scenario: Scenario, name: str) -> list[Path]:
         files = sorted(_files_below(path))
     elif path.is_file():
         files = [path]
-    else:  # brackets and stars of the scenario's own folder are letters
-        pattern = os.path.join(glob.escape(str(scenario.origin.base)), table.path)  # noqa: PTH118
-        files = sorted(p.parent.resolve() / p.name for p in map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207
+    else:
+        paths = glob.glob(scenario.pattern(table.path), recursive=True)  # noqa: PTH207
+        files = sorted(path.parent.resolve() / path.name for path in map(Path, paths))
         folders = [file for file in files if file.suffix.lower() in _ENDINGS and file.is_dir()]
         files = [file for file in files if not file.is_dir()]  # a broken link stays, to be named
         files = sorted({*files, *(below for folder in folders for below in _files_below(folder))})

@@ -1,11 +1,13 @@
 """What a training began with, kept in its run: `--resume` goes on with the same, or not at all."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import blake2b
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,7 +49,10 @@ def beginning_of(
     """
     beginning: Beginning = {
         "tables": {
-            name: [asdict(source) for source in sources_of(scenario, name, store.contents)]
+            name: [
+                asdict(_relative(source, scenario.origin.base))
+                for source in sources_of(scenario, name, store.contents)
+            ]
             for name in scenario.data.tables
         },
         "versions": versions(),
@@ -120,12 +125,28 @@ def _parsed(value: Any) -> Beginning:
 def _tables_changed(then: Beginning, scenario: Scenario) -> Iterator[str]:
     changes = []
     for name in scenario.data.tables:
-        before: Sequence[Source] = then["tables"].get(name, [])
+        before = [_absolute(source, scenario.origin.base) for source in then["tables"].get(name, [])]
         now = list(sources_of(scenario, name, {source.state: source.content for source in before}))
         if [source.content for source in before] != [source.content for source in now]:
             changes.append(f"{name}: {', '.join(_changed(before, now))}")
     if changes:
         yield (f"the tables are not those that this training began with ({'; '.join(changes)}). {_OVERWRITE}")
+
+
+def _relative(source: Source, base: Path) -> Source:
+    """Write the path of a file as it is seen from the scenario's folder: the project may be moved."""
+    if not Path(source.name).is_absolute():
+        return source
+    name = os.path.relpath(source.name, base)
+    return replace(source, name=name, state=name + source.state.removeprefix(source.name))
+
+
+def _absolute(source: Source, base: Path) -> Source:
+    """Undo `_relative`."""
+    if not source.name or not source.state.startswith(source.name):
+        return source
+    name = os.path.normpath(base / source.name)
+    return replace(source, name=name, state=name + source.state.removeprefix(source.name))
 
 
 def _changed(before: Sequence[Source], now: Sequence[Source]) -> list[str]:

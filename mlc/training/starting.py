@@ -20,7 +20,7 @@ from mlc.models.encoders import Trunk
 from mlc.models.network import Network, TrunkSpec
 from mlc.models.starts import Start, stored_foundation
 from mlc.run import Opening, RunFolder, find_run
-from mlc.scenario import AUTO, Scenario, TrunkRate, resolved
+from mlc.scenario import AUTO, Scenario, TrunkRate, expand_environment, resolved
 from mlc.sources import check_tables, join_columns, observed_span, reading, scan_table
 from mlc.task import Say
 from mlc.training.pretraining import pretrain
@@ -85,7 +85,7 @@ def _named(scenario: Scenario, runs: Path) -> RunFolder | None:
         return None
     beside = scenario.path(named)
     try:
-        return find_run(runs, str(beside) if beside.exists() else named)
+        return find_run(runs, str(beside) if beside.exists() else expand_environment(named))
     except RunError as error:
         raise RunError(
             [scenario.problem("model.foundation", found.rule) for found in error.problems]

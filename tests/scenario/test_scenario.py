@@ -271,7 +271,8 @@ def test_the_environment_fills_paths_and_an_unset_name_is_told(tmp_path, monkeyp
     by_name = shared(tmp_path).replace("shop/", "${SHOP}/")
     assert problems_of(tmp_path, by_name) == [f"scenario.yaml:1: data: {rule}"]
     monkeypatch.setenv("SHOP", "shop")
-    assert load_scenario(written(tmp_path, text)).data.tables["sales"].path == "shop/sales.parquet"
+    scenario = load_scenario(written(tmp_path, text))
+    assert scenario.path(scenario.data.tables["sales"].path or "") == tmp_path / "shop" / "sales.parquet"
     assert load_scenario(written(tmp_path, by_name)).data.entity == "customer"
 
 
