@@ -288,7 +288,14 @@ def start_run(
         write_text(temporary / "scenario.yaml", scenario.origin.text)
         write_text(temporary / "resolved.yaml", portable_yaml(scenario))
         smoke = {"smoke": True} if opening == "smoke" else {}
-        facts = {"kind": kind, "name": scenario.name, "started": _now(), "mlc": __version__, **smoke, **places}
+        facts = {
+            "kind": kind,
+            "name": scenario.name,
+            "started": _now(),
+            "mlc": __version__,
+            **smoke,
+            **places,
+        }
         RunFolder(temporary).write_json("run.json", facts)
         RunFolder(temporary).write_json(BEGINNING, beginning)
         if opening in ("overwrite", "smoke") and run.folder.exists():

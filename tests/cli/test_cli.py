@@ -29,12 +29,41 @@ def test_the_data_wing_does_not_load_the_model_wing(module, heavy):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("module", ["encoders", "history", "losses", "batch"])
+@pytest.mark.parametrize("module", ["encoders", "branches.history", "losses", "batch"])
 def test_the_model_wing_does_not_load_polars(module):
     subprocess.run(
         [sys.executable, "-c", f"import sys, mlc.models.{module}; assert 'polars' not in sys.modules"],
         check=True,
     )
+
+
+@pytest.mark.parametrize("command", ["compare", "thresholds", "predict", "labels", "train"])
+def test_what_a_command_loads_before_it_knows_that_it_needs_more_is_light(command):
+    heavy = {"torch", "pytorch_lightning", "sklearn", "scipy.stats", "lightgbm"}
+    code = f"import sys, mlc.commands.{command}; print(sorted({heavy!r} & sys.modules.keys()))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+@pytest.mark.parametrize("command", ["evaluate", "embed"])
+def test_scoring_loads_torch_without_its_compiler_and_without_lightning(command):
+    heavy = {"pytorch_lightning", "torch._dynamo", "torchmetrics", "sklearn", "scipy.stats", "lightgbm"}
+    code = (
+        f"import sys, mlc.models.model, mlc.commands.{command}; print(sorted({heavy!r} & sys.modules.keys()))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+@pytest.mark.parametrize("arguments", [("predict", "nowhere"), ("evaluate", "x", "--set", "train.epochs=1")])
+def test_a_mistake_that_needs_no_table_is_reported_before_anything_heavy_is_loaded(arguments, tmp_path):
+    code = (
+        f"import sys; sys.argv = ['mlc', *{arguments!r}]\n"
+        "from mlc.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: code = end.code\n"
+        "print(code, sorted({'torch', 'polars'} & sys.modules.keys()))"
+    )
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=tmp_path)
+    assert printed == "2 []\n"
 
 
 def test_every_command_has_help(mlc):
