@@ -93,6 +93,12 @@ def test_links_lead_to_files(page):
             assert (page.parent / target).exists(), target
 
 
+def test_the_recipes_name_files_that_exist():
+    text = (ROOT / "docs/contributing.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:mlc|tests|scripts|docs|configs)/[^` ]*)`", text))
+    assert [path for path in sorted(named) if "NAME" not in path and not (ROOT / path).exists()] == []
+
+
 def test_decisions_are_numbered_and_have_a_status():
     for number, page in enumerate(DECISIONS, start=1):
         text = page.read_text(encoding="utf-8")
