@@ -51,12 +51,12 @@ def _vectors_of(run: RunFolder) -> Callable[[Batch], torch.Tensor]:
     if run.kind == "foundation":
         return stored_foundation(run).model.eval().vectors
     network = members_of(NetworkPart.load(run).network)[0]
-    if network.memory is None:
+    if network.embedding is None:
         raise RunError(
             f"{run.folder} must be of mlc pretrain, or have a memory, however: it has none; "
             "train with model.memory: true or with a model.foundation"
         )
-    return network.eval().vectors
+    return network.embedding.eval().vectors
 
 
 def write_vectors(run: RunFolder, table: pl.DataFrame, path: Path) -> None:

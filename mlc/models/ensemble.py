@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,14 @@ from torch import nn
 from torch.nn import functional
 
 from mlc.atomic import replacing, write_text
-from mlc.models.batch import Batch, FieldSizes
+from mlc.models.batch import Batch
+from mlc.models.branches.foundation import FoundationBranch
 from mlc.models.network import Network, NetworkSpec
 
 WEIGHTS = "model.safetensors"
 REFIT = "refit.safetensors"
 """Those of `train.refit`."""
-SCHEMA = "mlc/model/4"
+SCHEMA = "mlc/model/5"
 
 
 class Ensemble(nn.Module):
@@ -67,7 +67,7 @@ class Hedge(nn.Module):
         super().__init__()
         self.spec = spec
         self.started = make_network(spec, members)
-        self.scratch = make_network(replace(spec, trunk=None, memory=FieldSizes()), members)
+        self.scratch = make_network(spec.without(FoundationBranch.name), members)
         self.register_buffer("weight", torch.tensor(0.5))
 
     def forward(self, batch: Batch) -> torch.Tensor:

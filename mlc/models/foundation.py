@@ -1,8 +1,8 @@
 """The foundation model: what the events of an entity say about all that it does next, no target needed.
 
-From the history up to a random cutoff it foresees, directly: which values each category field takes within
+From the history up to a random cutoff it predicts, directly: which values each category field takes within
 several horizons, the fields of the events of the next moment, and the time to that moment. What it hands on
-is the `Trunk`; the heads are kept, so that a scenario can ask what was foreseen for its labels.
+is the `EventEncoder`; the heads are kept, so that a scenario can ask what is predicted for its labels.
 """
 
 import json
@@ -19,11 +19,12 @@ from torch.nn import functional
 from mlc.atomic import replacing, write_text
 from mlc.models.batch import Batch, FieldSizes, FutureBatch
 from mlc.models.branches.events import EventInputs
-from mlc.models.encoders import BINS, Trunk, ValueCadence
+from mlc.models.branches.foundation import EventEncoder, ValueCadence
+from mlc.models.encoders import BINS
 from mlc.models.ensemble import load_weights
 from mlc.scenario import PretrainSection
 
-SCHEMA = "mlc/foundation/2"
+SCHEMA = "mlc/foundation/3"
 TIMES_DAYS = (1.0, 2.0, 4.0, 7.0, 14.0, 28.0, 56.0, 91.0)
 """Between these moments the next event lies: the chance of each interval, given that it is reached."""
 
@@ -37,11 +38,11 @@ class FoundationSpec:
     """All that it takes to build the foundation again before its weights are loaded.
 
     Attributes:
-        sizes: Of the events' fields; texts are seen and not foreseen.
+        sizes: Of the events' fields; texts are read and not predicted.
         width: Length of an event's embedding.
         vector: Length of the entity's vector.
-        horizons_days: Horizons H over which values are foreseen.
-        outputs: Values V that are foreseen.
+        horizons_days: Horizons H over which values are predicted.
+        outputs: Values V that are predicted.
     """
 
     sizes: FieldSizes
@@ -60,7 +61,7 @@ class FoundationSpec:
 
 @dataclass(frozen=True)
 class Term:
-    """One thing that is foreseen.
+    """One thing that is predicted.
 
     Attributes:
         kind: `set` (values within a horizon), `next` (a field of the next moment), `time` (to it).
@@ -74,7 +75,7 @@ class Term:
 
 
 class Foundation(nn.Module):
-    """Trunk and heads.
+    """Encoder and heads.
 
     Args:
         spec: Its sizes.
@@ -89,7 +90,7 @@ class Foundation(nn.Module):
         super().__init__()
         self.spec = spec
         sizes = spec.sizes
-        self.trunk = Trunk(sizes, spec.width, spec.vector)
+        self.encoder = EventEncoder(sizes, spec.width, spec.vector)
         self.cadence = ValueCadence(sizes.categories, len(spec.horizons_days)) if spec.outputs else None
         self.register_buffer("output_R", torch.zeros(sum(sizes.categories), dtype=torch.int64))
         self.register_buffer("field_V", torch.zeros(spec.outputs, dtype=torch.int64))
@@ -104,7 +105,7 @@ class Foundation(nn.Module):
 
     @property
     def tasks(self) -> list[Term]:
-        """What is foreseen, in the order of the losses L."""
+        """What is predicted, in the order of the losses L."""
         spec, categories = self.spec, len(self.spec.sizes.categories)
         return [
             *(Term("set", field, days) for days in spec.horizons_days for field in range(categories)),
@@ -114,7 +115,7 @@ class Foundation(nn.Module):
 
     def vectors(self, batch: Batch) -> torch.Tensor:
         """The entities' vectors, shape (B, vector)."""
-        return cast(torch.Tensor, self.trunk(batch))
+        return cast(torch.Tensor, self.encoder(batch))
 
     def forward(self, batch: FutureBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums of the losses of a batch and how often each counts, both of shape (L), in nats."""
@@ -199,7 +200,7 @@ class Foundation(nn.Module):
 
     def _bins(self, numbers_XN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The quantile bin of each number, 0 for a zero; and whether it is known."""
-        numbers = self.trunk.memory.fields.numbers
+        numbers = self.encoder.memory.fields.numbers
         assert numbers is not None
         inner = numbers.edges[:, 1:-1].contiguous()
         values = torch.nan_to_num(numbers_XN)
@@ -227,7 +228,7 @@ class Foundation(nn.Module):
         """
         self.output_R.copy_(output_R)
         self.field_V.copy_(field_V)
-        self.trunk.memory.fields.fit([batch.history.of(EventInputs).fields_M for batch in batches])
+        self.encoder.memory.fields.fit([batch.history.of(EventInputs).fields_M for batch in batches])
         counted = [self._frequencies(batch) for batch in batches]
         hits, tries = (torch.stack(parts).sum(0) for parts in zip(*counted, strict=True))
         share = (hits + 0.5) / (tries + 1.0)

@@ -22,7 +22,7 @@ _SHARED_OUTPUTS = 32
 
 @dataclass(frozen=True)
 class Outputs:
-    """Which values of the category fields are foreseen, all fields in one row of outputs.
+    """Which values of the category fields are predicted, all fields in one row of outputs.
 
     Attributes:
         output_R: Output of each vocabulary row, those of all fields end to end, int64; -1 for missing.
@@ -76,7 +76,7 @@ class FutureBatches:
     Args:
         store: The event store.
         vocabulary: Which fields and values the model knows.
-        outputs: Which values are foreseen.
+        outputs: Which values are predicted.
         longest_days: Longest horizon.
         until: Nothing after this moment enters a batch; microseconds since 1970.
     """

@@ -14,7 +14,7 @@ class Start:
     """A foundation model that a training starts from.
 
     Attributes:
-        model: Trunk and heads.
+        model: Encoder and heads.
         events: The fields and values that it knows.
         facts: What `run.json` should say of it.
     """

@@ -30,7 +30,7 @@ from mlc.tables import in_split
 from mlc.task import Examples, Say
 from mlc.training.beginning import Beginning, beginning_of
 from mlc.training.counts import target_counts
-from mlc.training.starting import begin_from, open_foundation, trunk_spec, with_foundation
+from mlc.training.starting import begin_from, branch_spec, open_foundation, with_foundation
 
 _SAMPLE_BATCHES = 16
 _SAMPLE_BATCH = 512
@@ -140,7 +140,7 @@ def fitted_network(
         len(labels.names),
         field_sizes(vocabulary.attributes),
         field_sizes(vocabulary.events),
-        trunk_spec(start, scenario, labels) if start else None,
+        branch_spec(start, scenario, labels) if start else None,
     )
     pytorch_lightning.seed_everything(scenario.train.seed, verbose=False)
     network = make_model(spec, scenario.model.members, hedge=scenario.model.hedged)
@@ -148,7 +148,7 @@ def fitted_network(
     plan = BatchPlan(positions, _SAMPLE_BATCH, seed=scenario.train.seed)
     sample = list(islice(examples.planned(plan), _SAMPLE_BATCHES))
     for member in members_of(network):
-        if start is not None and member.spec.trunk is not None:
+        if start is not None:
             begin_from(member, start, scenario, labels)
         member.fit(sample, *target_counts(prepared, "train"))
     return network

@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric, Metric
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
 from mlc.models.batch import Batch
+from mlc.models.branches.foundation import FoundationBranch
 from mlc.models.ensemble import AnyNetwork, Hedge, members_of
 from mlc.models.losses import Objective
 from mlc.models.network import Network
@@ -347,11 +348,12 @@ class Classifier(Stoppable):
         parted = (
             [p for p in self.network.parameters() if (id(p) in pretrained) is own] for own in (False, True)
         )
-        groups, trunk = (parameter_groups(part, train.weight_decay, self._matrices) for part in parted)
-        trunk_rate = self.members[0].trunk_rate
-        for group in trunk if trunk_rate is not None else ():
-            group["lr"] = trunk_rate
-        groups += [group for group in trunk if group["params"]]
+        groups, started = (parameter_groups(part, train.weight_decay, self._matrices) for part in parted)
+        foundation = self.members[0].branch(FoundationBranch)
+        if foundation is not None and foundation.learning_rate is not None:
+            for group in started:
+                group["lr"] = foundation.learning_rate
+        groups += [group for group in started if group["params"]]
         # With mixed precision Lightning does not clip the gradients of a fused optimiser.
         fused = self.device.type in ("cpu", "cuda") and not train.precision.endswith("mixed")
         optimizer = torch.optim.AdamW(groups, lr=train.learning_rate, fused=fused)

@@ -16,8 +16,8 @@ from mlc.events.cutoffs import choose_cutoffs
 from mlc.events.label_names import LABEL, VALUE, Labels
 from mlc.events.store import EventStore
 from mlc.events.vocabulary import FIRST
-from mlc.models.encoders import Trunk
-from mlc.models.network import Network, TrunkSpec
+from mlc.models.branches.foundation import FoundationBranch, FoundationBranchSpec
+from mlc.models.network import Network
 from mlc.models.starts import Start, stored_foundation
 from mlc.run import Opening, RunFolder, find_run
 from mlc.scenario import AUTO, Scenario, TrunkRate, expand_environment, resolved
@@ -159,23 +159,25 @@ def open_foundation(
     return start
 
 
-def trunk_spec(start: Start, scenario: Scenario, labels: Labels) -> TrunkSpec:
-    """Sizes of what a network takes from a foundation."""
+def branch_spec(start: Start, scenario: Scenario, labels: Labels) -> FoundationBranchSpec:
+    """Return the sizes of what a network takes from a foundation."""
     spec = start.model.spec
-    pairs = _foreseen(start, scenario, labels)
+    pairs = _predicted(start, scenario, labels)
     outputs = sorted({output for _, output in pairs})
-    foreseen = [(label, outputs.index(output)) for label, output in pairs]
-    return TrunkSpec(spec.width, spec.vector, len(spec.horizons_days), foreseen)
+    predicted = [(label, outputs.index(output)) for label, output in pairs]
+    return FoundationBranchSpec(spec.sizes, spec.width, spec.vector, len(spec.horizons_days), predicted)
 
 
 @torch.no_grad()
 def begin_from(network: Network, start: Start, scenario: Scenario, labels: Labels) -> None:
-    """Give a new network the foundation's weights, and fix what shall stay as it is."""
-    assert isinstance(network.memory, Trunk)
-    network.memory.load_state_dict(start.model.trunk.state_dict())
-    model, own = start.model, network.foreseen
+    """Give a new network, where it sees the foundation, its weights, and fix what shall stay as it is."""
+    branch = network.branch(FoundationBranch)
+    if branch is None:
+        return
+    model, own = start.model, branch.predictions
+    branch.encoder.load_state_dict(model.encoder.state_dict())
     if own is not None and model.cadence is not None:
-        outputs = sorted({output for _, output in _foreseen(start, scenario, labels)})
+        outputs = sorted({output for _, output in _predicted(start, scenario, labels)})
         chosen = torch.tensor(outputs)
         horizons = torch.arange(len(model.spec.horizons_days))[:, None]
         rows = (horizons * model.spec.outputs + chosen).flatten()
@@ -189,21 +191,21 @@ def begin_from(network: Network, start: Start, scenario: Scenario, labels: Label
         own.cadence.load_state_dict(model.cadence.state_dict())
         for label, days in enumerate(labels.windows_days):
             distances = [abs(days - horizon) for horizon in model.spec.horizons_days]
-            network.foreseen_direct_KH[label, distances.index(min(distances))] = 1.0
-        # Untrained, the rest adds nothing to what is foreseen.
+            branch.direct_KH[label, distances.index(min(distances))] = 1.0
+        # Untrained, the rest adds nothing to what is predicted.
         nn.init.zeros_(cast(nn.Linear, network.out[-1]).weight)
     match scenario.model.tune:
         case TrunkRate(trunk_learning_rate=rate):
-            network.trunk_rate = rate
+            branch.learning_rate = rate
         case "head":
-            for parameter in network.pretrained():
+            for parameter in branch.pretrained():
                 parameter.requires_grad_(False)
         case "all":
             pass
 
 
-def _foreseen(start: Start, scenario: Scenario, labels: Labels) -> list[tuple[int, int]]:
-    """(label, output of the foundation) for each value of a label that is foreseen by itself."""
+def _predicted(start: Start, scenario: Scenario, labels: Labels) -> list[tuple[int, int]]:
+    """(label, output of the foundation) for each value of a label that is predicted by itself."""
     names, sizes = list(start.events.categories), start.events.sizes
     output_R = start.model.output_R.numpy()
     shared_V = np.bincount(output_R[output_R >= 0], minlength=start.model.spec.outputs) > 1

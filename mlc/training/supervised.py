@@ -50,7 +50,7 @@ from mlc.training.counts import target_counts
 from mlc.training.devices import check_devices
 from mlc.training.divergence import DivergedError, naming
 from mlc.training.fitting import make_trainer, read_checkpoint, run_trainer
-from mlc.training.frozen import FrozenMemory
+from mlc.training.frozen import FrozenFoundation
 from mlc.training.hedging import choose_hedge, keep_hedge
 from mlc.training.learners import Learner
 from mlc.training.loggers import check_loggers, log_scores, open_loggers
@@ -60,7 +60,7 @@ from mlc.training.refit import UpTo
 from mlc.training.resident import EventsOnDevice
 from mlc.training.stopping import BestEpoch, EpochLines, Loaders, Stopping
 
-_CACHED = "remembered.f32"  # what a frozen foundation makes of the events
+_CACHED = "foundation_cache.f32"  # what a frozen foundation makes of the events
 
 
 @dataclass(frozen=True)
@@ -188,8 +188,8 @@ def _fit(
         EarlyStopping(monitor, mode=mode, patience=scenario.train.patience, check_finite=False),
         EpochLines(run / "log.jsonl", _shown(scenario.train), say),
         stopping,
-        EventsOnDevice(batches, say),  # first, since a frozen memory is asked with such batches
-        FrozenMemory(batches, run / _CACHED),
+        EventsOnDevice(batches, say),  # first, since a frozen foundation is given such batches
+        FrozenFoundation(batches, run / _CACHED),
     ]
     if setting.interactive:
         callbacks.append(TQDMProgressBar(refresh_rate=5))

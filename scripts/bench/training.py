@@ -42,8 +42,10 @@ from mlc.events.preparing import prepare
 from mlc.events.vocabulary import fit_vocabulary
 from mlc.models.batch import Batch
 from mlc.models.batches import BatchPlan, ExampleBatches, Loader, example_batches
+from mlc.models.branches.branch import BranchSpec
+from mlc.models.branches.context import ContextSpec
 from mlc.models.branches.events import EventInputs
-from mlc.models.branches.history import HistoryInputs, label_features
+from mlc.models.branches.history import HistoryBranch, HistoryInputs, label_features
 from mlc.models.ensemble import members_of, score_batches
 from mlc.models.network import Network
 from mlc.run import peak_memory_mb
@@ -286,12 +288,12 @@ def shares(customers: int, steps: int) -> Iterator[Row]:
         yield {"part_of_a_step": kind, "share": round(value / seconds.total(), 2)}
 
 
-class Dense(Network):
+class Dense(HistoryBranch):
     """Features and first layer of every (example, label), seen or not: the plain way."""
 
-    def _seen(self, batch: Batch, entity_BF: torch.Tensor) -> torch.Tensor:
-        assert self.label_numbers is not None
-        return self.label_numbers(label_features(batch.of(HistoryInputs), self.spec.labels, entity_BF))  # type: ignore[no-any-return]
+    def label_vectors(self, history: HistoryInputs, entity_BF: torch.Tensor) -> torch.Tensor:
+        """All of them."""
+        return self.label_numbers(label_features(history, self.labels, entity_BF))  # type: ignore[no-any-return]
 
 
 def ratios(customers: int, steps: int) -> Iterator[Row]:
@@ -299,7 +301,8 @@ def ratios(customers: int, steps: int) -> Iterator[Row]:
     for labels in (12, 100):
         changes = many_labels(labels) if labels != 12 else ()
         given = task(customers, *changes)
-        dense = Dense(given.network.spec)
+        dense = Network(given.network.spec)
+        dense.branches["history"] = Dense(BranchSpec(), labels, given.network.spec.width)
         dense.load_state_dict(given.network.state_dict())
         batch = given.examples[next(iter(given.plan()))]
         history = batch.of(HistoryInputs)
@@ -355,8 +358,9 @@ def gru(customers: int, steps: int) -> Iterator[Row]:
     alone = ("model.context=gru", "model.history=false", "model.attributes=false", "model.calendar=false")
     for preset in ("small", "base"):
         given = task(customers, *alone, f"model.preset={preset}")
-        assert given.network.spec.context is not None
-        width = given.network.spec.context.width
+        context = given.network.spec.branches["context"]
+        assert isinstance(context, ContextSpec)
+        width = context.width
         ours, theirs = [], []
         for _ in range(3):  # in turns, since the machine is not always equally busy
             stopwatch = Stopwatch(
@@ -402,9 +406,9 @@ def lifestream(given: Task, width: int, steps: int) -> Spent:
 
     batch_size = given.scenario.train.batch_size
     index_B = np.concatenate(list(islice(given.plan(), WARM_UP + steps)))
-    spec = given.network.spec
-    assert spec.context is not None
-    sizes = spec.context.sizes
+    context = given.network.spec.branches["context"]
+    assert isinstance(context, ContextSpec)
+    sizes = context.sizes
     rows = []
     for chunk in np.array_split(index_B, WARM_UP + steps):
         batch = given.examples[chunk]
@@ -430,7 +434,7 @@ def lifestream(given: Task, width: int, steps: int) -> Spent:
     )
     module = SequenceToTarget(
         seq_encoder=RnnSeqEncoder(trx_encoder=encoder, hidden_size=width, type="gru"),
-        head=torch.nn.Linear(width, spec.labels),
+        head=torch.nn.Linear(width, given.network.spec.labels),
         loss=torch.nn.BCEWithLogitsLoss(),
         metric_list=torchmetrics.MeanSquaredError(),
         optimizer_partial=partial(torch.optim.AdamW, lr=1e-3, fused=True),

@@ -11,8 +11,8 @@ from mlc.events.preparing import prepare
 from mlc.events.vocabulary import fit_vocabulary
 from mlc.models.batches import ExampleBatches, example_batches
 from mlc.models.boosting import COLUMNS, Boosting, feature_rows, fit_boosting
-from mlc.models.branches.history import ENTITY_FEATURES, LABEL_FEATURES
-from mlc.models.network import Network, NetworkSpec
+from mlc.models.branches.branch import BranchSpec
+from mlc.models.branches.history import ENTITY_FEATURES, LABEL_FEATURES, HistoryBranch
 from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import SPLIT, microseconds
@@ -73,7 +73,7 @@ def test_its_features_are_those_of_the_model_and_of_the_loop(tmp_path):
     )
     rows_RF = feature_rows(batch, len(NAMES))
     assert rows_RF.shape == (len(pairs) * len(NAMES), COLUMNS)
-    entity_BF, label_BKF = Network(NetworkSpec(len(NAMES), 8, 1, 0.0)).features(batch)
+    entity_BF, label_BKF = HistoryBranch(BranchSpec(), len(NAMES), 8).features(batch)
     own, whole = len(LABEL_FEATURES), len(LABEL_FEATURES) + len(ENTITY_FEATURES)
     np.testing.assert_array_equal(rows_RF[:, :own], label_BKF.flatten(0, 1).numpy())
     np.testing.assert_array_equal(rows_RF[:: len(NAMES), own:whole], entity_BF.numpy())

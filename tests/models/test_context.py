@@ -12,27 +12,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-import mlc.models.context
+import mlc.models.branches.sequences as module
 from mlc.models.batch import Batch, Fields
 from mlc.models.branches.calendar import CalendarInputs, calendar
+from mlc.models.branches.context import ContextBranch, ContextSpec, with_times
 from mlc.models.branches.events import EventInputs
-from mlc.models.context import (
+from mlc.models.branches.sequences import (
     HEAD,
     AttentionLayer,
-    Context,
-    ContextSpec,
     Recurrent,
     Sequences,
     Transformer,
     attention,
-    with_times,
 )
 from mlc.models.ensemble import load_network, save_network
 from mlc.models.network import Network
 from mlc.tables import microseconds
 from tests.conftest import NANO
 from tests.support.small_tables import joined_batches, with_inputs
-from tests.training.test_module import EVENTS, SPEC, chosen_rows, network, one_example, random_batch
+from tests.training.test_module import (
+    EVENTS,
+    LABELS,
+    changed,
+    chosen_rows,
+    network,
+    one_example,
+    random_batch,
+)
 
 KINDS = ("gru", "transformer")
 lengths = st.lists(st.integers(0, 9), min_size=1, max_size=7)
@@ -44,7 +50,7 @@ def spec_of(kind: str, width: int = 32, layers: int = 2) -> ContextSpec:
 
 
 def with_context(kind: str) -> Network:
-    return network(replace(SPEC, context=spec_of(kind)))
+    return network(changed(context=spec_of(kind)))
 
 
 def packed(events: list[int], width: int) -> tuple[torch.Tensor, Sequences, list[torch.Tensor]]:
@@ -133,9 +139,9 @@ def test_attention_without_padding_is_asked_for_what_the_blocks_compute(monkeypa
             found.append(functional.scaled_dot_product_attention(*parts).transpose(0, 1))
         return torch.cat(found)
 
-    monkeypatch.setattr(mlc.models.context, "attention_kernel", lambda: loop)
+    monkeypatch.setattr(module, "attention_kernel", lambda: loop)
     inputs = ragged_attention("cpu", torch.float32)
-    torch.testing.assert_close(mlc.models.context._without_padding(*inputs), attention(*inputs))
+    torch.testing.assert_close(module._without_padding(*inputs), attention(*inputs))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -143,8 +149,8 @@ def test_attention_without_padding_is_asked_for_what_the_blocks_compute(monkeypa
 def test_attention_on_a_gpu_gives_the_same_with_and_without_padding():
     inputs = ragged_attention("cuda", torch.bfloat16)
     torch.testing.assert_close(
-        mlc.models.context._without_padding(*inputs),
-        mlc.models.context._in_blocks(*inputs),
+        module._without_padding(*inputs),
+        module._in_blocks(*inputs),
         atol=2e-2,
         rtol=2e-2,
     )
@@ -172,23 +178,23 @@ def without_the_longest(batch: Batch) -> Batch:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_order_of_the_events_is_seen(kind):
     batch = random_batch(8)
-    context = Context(spec_of(kind)).eval()
+    context = ContextBranch(spec_of(kind), LABELS, 16).eval()
     backwards = torch.arange(len(batch.of(EventInputs).example_M)).flip(0)
     events = batch.of(EventInputs)
     shuffled = with_inputs(batch, replace(events, fields_M=chosen_rows(events.fields_M, backwards)))
     with torch.no_grad():
-        assert not torch.allclose(context(batch), context(shuffled))
+        assert not torch.allclose(context.vectors(batch), context.vectors(shuffled))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_example_without_events_has_the_vector_of_the_first_token(kind):
     batch = random_batch(6)
     assert (batch.of(EventInputs).example_M != 0).all()
-    context = Context(spec_of(kind)).eval()
+    context = ContextBranch(spec_of(kind), LABELS, 16).eval()
     with torch.no_grad():
         expected = context.encoder(context.first[None], Sequences.of(torch.zeros(0, dtype=torch.int64), 1))
-        torch.testing.assert_close(context(batch)[:1], expected)
-        none = context(one_example(batch, 0))
+        torch.testing.assert_close(context.vectors(batch)[:1], expected)
+        none = context.vectors(one_example(batch, 0))
     torch.testing.assert_close(none, expected)
     assert none.abs().sum() > 0
 
@@ -200,8 +206,9 @@ def test_gradients_are_the_same_bit_by_bit(kind):
     for _ in range(3):
         net.zero_grad()
         net(batch).square().sum().backward()
-        assert net.context is not None
-        gradients.append([p.grad.clone() for p in net.context.parameters() if p.grad is not None])
+        context = net.branch(ContextBranch)
+        assert context is not None
+        gradients.append([p.grad.clone() for p in context.parameters() if p.grad is not None])
     for first, *others in zip(*gradients, strict=True):
         assert all(torch.equal(first, other) for other in others)
 
@@ -213,7 +220,9 @@ def test_numbers_of_sixteen_bits_change_little(kind):
         logits = net(batch)
         logits.float().sum().backward()
     torch.testing.assert_close(logits.float(), net(batch), atol=0.1, rtol=0.1)
-    assert all(parameter.grad is not None for parameter in net.context.parameters())  # type: ignore[union-attr]
+    context = net.branch(ContextBranch)
+    assert context is not None
+    assert all(parameter.grad is not None for parameter in context.parameters())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -263,7 +272,7 @@ def test_a_scenario_with_a_context_is_trained_and_judged_again(mlc, demo, kind, 
     trained = mlc("train", demo / "departments_28d.yaml", *NANO, *more)
     assert trained.code == 0, trained.err
     described = json.loads(Path("runs/departments_28d/model.json").read_text(encoding="utf-8"))
-    assert described["network"]["context"]["kind"] == kind
+    assert described["network"]["branches"]["context"]["kind"] == kind
     again = mlc("evaluate", "departments_28d")
     assert again.code == 0, again.err
     assert mlc("predict", "departments_28d", "--out", "scores.parquet").code == 0

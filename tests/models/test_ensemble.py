@@ -1,7 +1,6 @@
 """Several networks, a blend with boosting, weights trained on everything: what is scored with what."""
 
 import sys
-from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -18,6 +17,8 @@ from mlc.events.trained import stored_vocabulary
 from mlc.models.batches import example_batches
 from mlc.models.blending import choose_weight
 from mlc.models.boosting import Boosting
+from mlc.models.branches.foundation import FoundationBranch
+from mlc.models.branches.memory import MemoryBranch
 from mlc.models.decisions import stored_calibration
 from mlc.models.ensemble import (
     Ensemble,
@@ -37,7 +38,7 @@ from mlc.tables import CUTOFF, ENTITY_ID, RAW_SCORES, SPLIT, array_column, score
 from mlc.training.supervised import Setting, train
 from tests.conftest import NANO
 from tests.support.small_tables import silent
-from tests.training.test_module import SPEC, TRUNK, random_batch
+from tests.training.test_module import SPEC, random_batch, started
 
 NAME = "departments_28d"
 
@@ -108,14 +109,14 @@ def test_a_saved_ensemble_gives_the_same_scores(tmp_path):
 
 @pytest.mark.parametrize("members", [1, 2])
 def test_the_logits_of_a_hedge_lie_between_both_kinds_and_outlast_a_file(tmp_path, members):
-    hedge, batch = Hedge(replace(SPEC, trunk=TRUNK), members).eval(), random_batch(6)
+    hedge, batch = Hedge(started(), members).eval(), random_batch(6)
     hedge.weight.fill_(0.35)
     with torch.no_grad():
         expected = 0.35 * hedge.started(batch) + 0.65 * hedge.scratch(batch)
         torch.testing.assert_close(hedge(batch), expected, atol=1e-6, rtol=0)
-    kinds = [member.spec.trunk is not None for member in members_of(hedge)]
+    kinds = [member.branch(FoundationBranch) is not None for member in members_of(hedge)]
     assert kinds == [True] * members + [False] * members
-    assert all(member.memory is None for member in members_of(hedge)[members:])
+    assert all(member.embedding is None for member in members_of(hedge)[members:])
     save_network(hedge, ["a", "b", "c"], tmp_path)
     again, _ = load_network(tmp_path)
     np.testing.assert_array_equal(score_batches(again, [batch])[1], score_batches(hedge, [batch])[1])
@@ -200,8 +201,9 @@ def test_the_vectors_of_an_ensemble_are_those_of_its_first_network(runs, example
     first, second = members_of(network)
     vectors = embed(RunFolder(runs / "first"), AS_OF, silent)["vector"].to_numpy()
     test = list(examples.in_order())[-1]
+    memories = [member.eval().branch(MemoryBranch) for member in (first, second)]
     with torch.inference_mode():
-        own, other = (member.eval().vectors(test)[-1].numpy() for member in (first, second))
+        own, other = (memory.vectors(test)[-1].numpy() for memory in memories if memory is not None)
     np.testing.assert_allclose(vectors[-1], own, atol=1e-6)
     assert np.abs(own - other).max() > 1e-3
 

@@ -20,7 +20,7 @@ import torch
 from mlc.models import tasks
 from mlc.models.batch import Batch, Fields, FieldSizes
 from mlc.models.batches import ExampleBatches
-from mlc.models.branches.attributes import AttributeInputs
+from mlc.models.branches.attributes import AttributeInputs, AttributesSpec
 from mlc.models.ensemble import AnyNetwork
 from mlc.models.network import Network, NetworkSpec
 from mlc.models.part import NETWORK, Part
@@ -188,10 +188,8 @@ class ToyLearner:
 
     def network(self, examples: Examples) -> AnyNetwork:
         pytorch_lightning.seed_everything(self.task.scenario.train.seed, verbose=False)
-        sizes = FieldSizes(numbers=2)
-        network = Network(
-            NetworkSpec(len(NAMES), 16, 1, 0.0, history=False, calendar=False, attributes=sizes)
-        )
+        attributes = AttributesSpec(FieldSizes(numbers=2))
+        network = Network(NetworkSpec(len(NAMES), 16, 1, 0.0, {"attributes": attributes}))
         train = np.flatnonzero(in_split(examples.table, "train"))
         network.fit([self.batches[train]], *target_counts(examples, "train"))
         return network

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from mlc.errors import RunError
 from mlc.events.vocabulary import FIRST, FieldRows, Vocabulary
 from mlc.models.branches.events import EventInputs
+from mlc.models.branches.foundation import FoundationBranch
 from mlc.models.ensemble import members_of
 from mlc.run import RunFolder
 from mlc.scenario import load_scenario
@@ -25,14 +26,12 @@ from tests.training.conftest import FLAGS, NAME
 AS_OF = "2025-09-03"
 
 
-def test_training_the_head_alone_leaves_the_trunk_as_it_was(runs, tuned):
+def test_training_the_head_alone_leaves_the_foundation_as_it_was(runs, tuned):
     before, after = load_file(runs / "base" / "model.safetensors"), load_file(tuned / "model.safetensors")
-    trunk = {
-        name.removeprefix("trunk."): tensor for name, tensor in before.items() if name.startswith("trunk.")
-    }
-    assert trunk
-    for name, tensor in trunk.items():
-        assert torch.equal(after[f"started.memory.{name}"], tensor), name
+    encoder = {name: tensor for name, tensor in before.items() if name.startswith("encoder.")}
+    assert encoder
+    for name, tensor in encoder.items():
+        assert torch.equal(after[f"started.branches.foundation.{name}"], tensor), name
 
 
 def test_the_weight_of_a_hedge_has_the_lowest_validation_loss_and_the_report_tells_it(runs, tuned):
@@ -65,7 +64,7 @@ def test_the_weight_of_a_hedge_has_the_lowest_validation_loss_and_the_report_tel
     )
 
 
-def test_a_frozen_memory_is_asked_once_and_says_the_same(demo, runs, tuned, tmp_path, monkeypatch):
+def test_a_frozen_foundation_is_asked_once_and_says_the_same(demo, runs, tuned, tmp_path, monkeypatch):
     """The log, the scores and the report of a training that asks it again in every step."""
     from mlc.models.network import Network
     from mlc.training.supervised import Setting, train
@@ -88,13 +87,13 @@ def test_a_frozen_memory_is_asked_once_and_says_the_same(demo, runs, tuned, tmp_
     reports = [json.loads((run / "report.json").read_text())["splits"]["test"]["macro"] for run in both]
     for name in ("auroc", "ap", "log_loss"):
         assert reports[0][name] == pytest.approx(reports[1][name], abs=1e-3)
-    assert not (tuned / "remembered.f32").exists()
+    assert not (tuned / "foundation_cache.f32").exists()
 
 
-def test_a_frozen_memory_is_asked_the_same_on_the_device_that_trains(
+def test_a_frozen_foundation_is_asked_the_same_on_the_device_that_trains(
     demo, runs, tuned, tmp_path, monkeypatch
 ):
-    """What it remembers, the weights and the scores are those of batches of main memory."""
+    """What is cached, the weights and the scores are those of batches of main memory."""
     from mlc.models.device_batches import DeviceBatches
     from mlc.training.supervised import Setting, train
 
@@ -122,7 +121,7 @@ def test_a_frozen_memory_is_asked_the_same_on_the_device_that_trains(
         assert (tuned / file).read_bytes() == (tmp_path / "tuned" / file).read_bytes()
 
 
-def test_a_batch_with_what_is_remembered_has_no_events_and_the_same_logits(runs, tuned):
+def test_a_batch_with_what_is_cached_has_no_events_and_the_same_logits(runs, tuned):
     from mlc.events.preparing import prepare
     from mlc.events.trained import stored_vocabulary
     from mlc.models.batches import example_batches
@@ -136,14 +135,16 @@ def test_a_batch_with_what_is_remembered_has_no_events_and_the_same_logits(runs,
     index_B = np.random.default_rng(1).permutation(len(examples))[:40]
     with torch.no_grad():
         plain = network(examples[index_B])
-        examples.cached_NR = np.concatenate([network.remember(b).numpy() for b in examples.in_order()])
+        foundation = network.branch(FoundationBranch)
+        assert foundation is not None
+        examples.cached_NR = np.concatenate([foundation.to_cache(b).numpy() for b in examples.in_order()])
         batch = examples[index_B]
         assert EventInputs not in batch.inputs
         torch.testing.assert_close(network(batch), plain, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("tune", ["all", "{trunk_learning_rate: 1.0e-4}"])
-def test_training_all_changes_the_trunk(demo, runs, mlc, tune):
+def test_training_all_changes_the_foundation(demo, runs, mlc, tune):
     flags = (
         *NANO,
         "--set",
@@ -160,7 +161,7 @@ def test_training_all_changes_the_trunk(demo, runs, mlc, tune):
     shutil.copytree(runs / "base", "runs/base")
     assert mlc("train", demo / f"{NAME}.yaml", *flags, "--overwrite").code == 0
     before, after = load_file(runs / "base" / "model.safetensors"), load_file("runs/whole/model.safetensors")
-    moved = (after["memory.inner.weight"] - before["trunk.inner.weight"]).abs().max()
+    moved = (after["branches.foundation.encoder.inner.weight"] - before["encoder.inner.weight"]).abs().max()
     assert 0 < moved < (0.003 if "rate" in tune else 1)
 
 
@@ -199,9 +200,9 @@ def test_before_its_training_a_network_says_what_the_foundation_foresees(demo, r
     value = int(model.output_R[row])
     with torch.no_grad():
         cadence_B = model.cadence(batch, model.output_R, model.field_V)[:, value, 1]  # 28 days
-        foreseen_B = cadence_B + model.heads(model.vectors(batch))[:, model.spec.outputs + value]
+        predicted_B = cadence_B + model.heads(model.vectors(batch))[:, model.spec.outputs + value]
         kids = prepared.examples.labels.names.index(label)
-        bias = network(batch)[:, kids] - network.prior_K[kids] - foreseen_B
+        bias = network(batch)[:, kids] - network.prior_K[kids] - predicted_B
     torch.testing.assert_close(bias, bias[:1].expand(50), atol=1e-4, rtol=0)
 
 

@@ -13,28 +13,58 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mlc.models.batch import BUCKETS, Batch, Fields, FieldSizes, Packed, Texts
-from mlc.models.branches.attributes import AttributeInputs
-from mlc.models.branches.calendar import CALENDAR, CalendarInputs, calendar
+from mlc.models.branches.attributes import AttributeInputs, AttributesSpec
+from mlc.models.branches.branch import BranchSpec
+from mlc.models.branches.calendar import CALENDAR, CalendarInputs, calendar, known_calendar
 from mlc.models.branches.events import EventInputs
-from mlc.models.branches.history import HistoryInputs
-from mlc.models.branches.popularity import POPULARITY, PopularityInputs
-from mlc.models.encoders import (
+from mlc.models.branches.foundation import (
     CADENCE_HALF_LIVES_DAYS,
-    DecayedMemory,
-    PiecewiseLinear,
+    FoundationBranchSpec,
+    LabelPredictions,
     ValueCadence,
-    quantile_edges,
 )
+from mlc.models.branches.history import HistoryBranch, HistoryInputs
+from mlc.models.branches.memory import DecayedMemory, MemorySpec
+from mlc.models.branches.popularity import POPULARITY, PopularityInputs
+from mlc.models.encoders import PiecewiseLinear, quantile_edges
 from mlc.models.ensemble import load_network, save_network
-from mlc.models.network import Foreseen, Network, NetworkSpec, TrunkSpec, known_calendar
+from mlc.models.network import Network, NetworkSpec
 from mlc.training.module import DefinedMeans, learning_rate_factor
 from tests.support.small_tables import with_inputs
 
 LABELS = 3
-ATTRIBUTES, EVENTS, NONE = FieldSizes([4, 5], 2), FieldSizes([6, 3], 1), FieldSizes()
-SPEC = NetworkSpec(LABELS, 16, 1, 0.2, popularity=True, attributes=ATTRIBUTES, memory=EVENTS)
-TEXTS = replace(SPEC, attributes=replace(ATTRIBUTES, texts=1), memory=replace(EVENTS, texts=2))
-TRUNK = TrunkSpec(width=8, vector=12, horizons=2, foreseen=[(0, 0), (2, 1), (2, 2)])
+ATTRIBUTES, EVENTS = FieldSizes([4, 5], 2), FieldSizes([6, 3], 1)
+SPEC = NetworkSpec(
+    LABELS,
+    16,
+    1,
+    0.2,
+    {
+        "history": BranchSpec(),
+        "attributes": AttributesSpec(ATTRIBUTES),
+        "calendar": BranchSpec(),
+        "popularity": BranchSpec(),
+        "memory": MemorySpec(EVENTS),
+    },
+)
+FOUNDATION = FoundationBranchSpec(EVENTS, 8, 12, horizons=2, predicted=[(0, 0), (2, 1), (2, 2)])
+
+
+def changed(spec: NetworkSpec = SPEC, **branches: BranchSpec | None) -> NetworkSpec:
+    """The spec with other branches; None turns one off."""
+    given = {**spec.branches, **branches}
+    return replace(spec, branches={name: branch for name, branch in given.items() if branch is not None})
+
+
+def started(foundation: FoundationBranchSpec = FOUNDATION, spec: NetworkSpec = SPEC) -> NetworkSpec:
+    """The spec with a foundation in place of the memory."""
+    return changed(spec, memory=None, foundation=foundation)
+
+
+TEXTS = changed(
+    attributes=AttributesSpec(replace(ATTRIBUTES, texts=1)), memory=MemorySpec(replace(EVENTS, texts=2))
+)
+TEXTS_STARTED = started(replace(FOUNDATION, sizes=replace(EVENTS, texts=2)), TEXTS)
 RAGGED = ("T", "S", "M")
 _Rows = TypeVar("_Rows", torch.Tensor, Fields)
 
@@ -140,7 +170,7 @@ def network(spec: NetworkSpec = SPEC, seed: int = 0) -> Network:
     return made.eval()
 
 
-@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, trunk=TRUNK), TEXTS, replace(TEXTS, trunk=TRUNK)])
+@pytest.mark.parametrize("spec", [SPEC, started(), TEXTS, TEXTS_STARTED])
 def test_a_batch_gives_what_its_examples_give_one_by_one(spec):
     batch, net = with_texts(random_batch(12)), network(spec)
     with torch.no_grad():
@@ -151,12 +181,12 @@ def test_a_batch_gives_what_its_examples_give_one_by_one(spec):
 
 def test_what_is_computed_for_the_seen_labels_alone_is_what_all_of_them_give():
     batch, net = random_batch(12), network()
-    entity_BF, label_BKF = net.features(batch)
-    assert net.label_numbers is not None
+    history = net.branch(HistoryBranch)
+    assert history is not None
+    entity_BF, label_BKF = history.features(batch)
     with torch.no_grad():
-        torch.testing.assert_close(
-            net._seen(batch, entity_BF), net.label_numbers(label_BKF), atol=1e-5, rtol=1e-5
-        )
+        found = history.label_vectors(batch.of(HistoryInputs), entity_BF)
+        torch.testing.assert_close(found, history.label_numbers(label_BKF), atol=1e-5, rtol=1e-5)
 
 
 def test_the_order_of_the_events_changes_nothing():
@@ -175,39 +205,39 @@ def test_the_order_of_the_events_changes_nothing():
 
 
 @pytest.mark.parametrize(
-    "off",
+    "spec",
     [
-        {"history": False},
-        {"popularity": False},
-        {"calendar": False},
-        {"attributes": NONE},
-        {"attributes": FieldSizes(numbers=2)},
-        {"memory": NONE},
-        {"memory": FieldSizes(numbers=1)},
-        {"memory": FieldSizes([6, 3])},
-        {"trunk": TRUNK},
-        {"trunk": replace(TRUNK, foreseen=[])},
-        {"attributes": TEXTS.attributes},
-        {"memory": TEXTS.memory, "trunk": TRUNK},
-        {"memory": FieldSizes(texts=2)},
-        {"labels": 3, "depth": 2, "width": 8},
+        changed(history=None),
+        changed(popularity=None),
+        changed(calendar=None),
+        changed(attributes=None),
+        changed(attributes=AttributesSpec(FieldSizes(numbers=2))),
+        changed(memory=None),
+        changed(memory=MemorySpec(FieldSizes(numbers=1))),
+        changed(memory=MemorySpec(FieldSizes([6, 3]))),
+        started(),
+        started(replace(FOUNDATION, predicted=[])),
+        changed(attributes=TEXTS.branches["attributes"]),
+        changed(TEXTS_STARTED, attributes=AttributesSpec(ATTRIBUTES)),
+        changed(memory=MemorySpec(FieldSizes(texts=2))),
+        replace(SPEC, labels=3, depth=2, width=8),
     ],
 )
-def test_every_switch_can_be_off_and_all_weights_that_are_left_are_used(off):
-    net = network(replace(SPEC, **off)).train()
+def test_every_switch_can_be_off_and_all_weights_that_are_left_are_used(spec):
+    net = network(spec).train()
     net(with_texts(random_batch(16))).square().mean().backward()
     unused = [name for name, parameter in net.named_parameters() if parameter.grad is None]
     assert unused == []
 
 
 def test_what_is_off_is_not_looked_at():
-    net, batch = network(replace(SPEC, history=False, calendar=False)), random_batch(4)
+    net, batch = network(changed(history=None, calendar=None)), random_batch(4)
     other = random_batch(4, seed=5)
     events_B = other.of(HistoryInputs).events_B
     history = replace(batch.of(HistoryInputs), events_B=events_B)
-    changed = with_inputs(batch, other.of(CalendarInputs), history)
+    beside = with_inputs(batch, other.of(CalendarInputs), history)
     with torch.no_grad():
-        torch.testing.assert_close(net(batch), net(changed), atol=0, rtol=0)
+        torch.testing.assert_close(net(batch), net(beside), atol=0, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +276,7 @@ def test_an_untrained_network_predicts_near_the_prevalence_of_each_label():
     torch.testing.assert_close(net.prior_K.sigmoid(), torch.tensor([5.5, 20.5, 0.5]) / 65)
 
 
-@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, trunk=TRUNK), TEXTS])
+@pytest.mark.parametrize("spec", [SPEC, started(), TEXTS])
 def test_saved_weights_come_back_with_their_class_names(tmp_path, spec):
     net, batch = network(spec), with_texts(random_batch(6))
     save_network(net, ["Dress", "Men's Wear", "Ü, |"], tmp_path)
@@ -254,7 +284,7 @@ def test_saved_weights_come_back_with_their_class_names(tmp_path, spec):
     with torch.no_grad():
         torch.testing.assert_close(again.eval()(batch), net(batch), atol=0, rtol=0)
     assert names == ["Dress", "Men's Wear", "Ü, |"]
-    assert json.loads((tmp_path / "model.json").read_text())["schema"] == "mlc/model/4"
+    assert json.loads((tmp_path / "model.json").read_text())["schema"] == "mlc/model/5"
 
 
 def test_popularity_beyond_what_training_saw_counts_as_its_edge():
@@ -271,21 +301,21 @@ def test_a_model_of_another_version_is_refused(tmp_path):
     save_network(network(), ["a", "b", "c"], tmp_path)
     described = json.loads((tmp_path / "model.json").read_text())
     (tmp_path / "model.json").write_text(json.dumps({**described, "schema": "mlc/model/1"}))
-    with pytest.raises(ValueError, match="its schema is mlc/model/1, not mlc/model/4"):
+    with pytest.raises(ValueError, match="its schema is mlc/model/1, not mlc/model/5"):
         load_network(tmp_path)
 
 
-def test_what_is_foreseen_for_a_label_is_that_any_of_its_values_comes():
-    foreseen = Foreseen(TRUNK, LABELS, EVENTS.categories)
+def test_what_is_predicted_for_a_label_is_that_any_of_its_values_comes():
+    predictions = LabelPredictions(FOUNDATION, LABELS)
     with torch.no_grad():
-        foreseen.usual_HV.normal_()
+        predictions.usual_HV.normal_()
         vectors = torch.randn(5, 12)
-        found = foreseen(random_batch(5), vectors)  # an untrained cadence says nothing
-        changed = foreseen.heads(vectors).view(5, 2, 3)
+        found = predictions(random_batch(5), vectors)  # an untrained cadence says nothing
+        changed = predictions.heads(vectors).view(5, 2, 3)
     for example, horizon in itertools.product(range(5), range(2)):
         for label, values in enumerate(([0], [], [1, 2])):
             odds = []
-            for logits in (foreseen.usual_HV + changed[example], foreseen.usual_HV):
+            for logits in (predictions.usual_HV + changed[example], predictions.usual_HV):
                 none = np.prod([1 - float(logits[horizon, value].sigmoid()) for value in values])
                 odds.append(np.log((1 - none) / none) if values else 0.0)
             assert float(found[example, label, horizon]) == pytest.approx(odds[0] - odds[1], abs=1e-4)

@@ -120,7 +120,7 @@ def test_two_processes_make_one_foundation_and_train_from_it(demo, mlc, tmp_path
     trained = process("train", demo / f"{NAME}.yaml", *flags, folder=tmp_path)
     assert trained.code == 0, trained.err
     assert "the same numbers as in training" in mlc("evaluate", NAME).err
-    assert not list((tmp_path / "runs" / NAME).glob("remembered*"))
+    assert not list((tmp_path / "runs" / NAME).glob("foundation_cache*"))
 
 
 def test_the_gradient_over_ranks_is_that_of_all_their_examples(demo, runs, tmp_path, monkeypatch):

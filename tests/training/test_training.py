@@ -27,7 +27,7 @@ from mlc.scenario import TrainSection, load_scenario
 from mlc.training.module import PROGRESS, Classifier, monitored
 from tests.conftest import NANO, Command, python
 from tests.support.small_tables import joined_batches
-from tests.training.test_module import SPEC, TRUNK, random_batch
+from tests.training.test_module import SPEC, random_batch, started
 
 NAME = "departments_28d"
 STILL = replace(SPEC, dropout=0.0)
@@ -174,7 +174,7 @@ class _Kinds(Callback):
 
 def test_each_kind_of_a_hedge_keeps_the_weights_of_its_own_best_epoch():
     torch.manual_seed(0)
-    network = Hedge(replace(SPEC, trunk=TRUNK), 1)
+    network = Hedge(started(), 1)
     for member in members_of(network):
         member.fit([random_batch(64, 9)], torch.tensor([5, 20, 9]), torch.tensor([64, 64, 64]))
     classifier = Classifier(network, TrainSection(learning_rate=0.03, monitor="macro_ap"))

@@ -1,32 +1,46 @@
-"""The branches of the network: each file has what one of them reads."""
+"""The branches of the network; each file has the inputs of one, its module and its fit.
+
+To add a branch, write `mlc/models/branches/<name>.py` with a class derived from `Branch`, and one from
+`BranchInputs` where it reads what no other branch does. Then edit:
+
+1. `mlc/scenario/models.py`: its switch in `ModelSection`, whose docstring is its documentation.
+2. This file: its class in `BRANCHES`. Batches of every device, `model.json` and the weights follow.
+3. `mlc/events/task.py`, only where it reads what the tables do not give yet: a field of `Inputs`.
+"""
 
 from typing import TYPE_CHECKING
 
 import torch
 
 from mlc.models.batch import Packed
-from mlc.models.branches.attributes import AttributeInputs
-from mlc.models.branches.calendar import CalendarInputs
+from mlc.models.branches.attributes import AttributesBranch
+from mlc.models.branches.branch import Branch
+from mlc.models.branches.calendar import CalendarBranch
+from mlc.models.branches.context import ContextBranch
 from mlc.models.branches.events import EventInputs
-from mlc.models.branches.foundation import CachedInputs
-from mlc.models.branches.gathering import BranchInputs, Chosen, Place
-from mlc.models.branches.history import HistoryInputs
-from mlc.models.branches.popularity import PopularityInputs
+from mlc.models.branches.foundation import CachedInputs, FoundationBranch
+from mlc.models.branches.gathering import Chosen, Place
+from mlc.models.branches.history import HistoryBranch
+from mlc.models.branches.memory import MemoryBranch
+from mlc.models.branches.popularity import PopularityBranch
 
 if TYPE_CHECKING:
     from mlc.models.batches import BatchBuilder
 
-INPUTS: tuple[type[BranchInputs], ...] = (
-    CalendarInputs,
-    PopularityInputs,
-    HistoryInputs,
-    AttributeInputs,
-    EventInputs,
+BRANCHES: tuple[type[Branch], ...] = (
+    HistoryBranch,
+    AttributesBranch,
+    CalendarBranch,
+    PopularityBranch,
+    MemoryBranch,
+    FoundationBranch,
+    ContextBranch,
 )
+"""In the order in which they draw their first weights and add to the sums."""
 
 
 class Gatherer:
-    """Gathers all that the branches read.
+    """Gathers all that the branches read, whether or not they are on.
 
     Args:
         source: What there is to read.
@@ -34,7 +48,8 @@ class Gatherer:
     """
 
     def __init__(self, source: "BatchBuilder", place: Place) -> None:
-        gathers = {kind: kind.gatherer(source, place) for kind in INPUTS}
+        kinds = dict.fromkeys(kind for branch in BRANCHES for kind in branch.inputs)
+        gathers = {kind: kind.gatherer(source, place) for kind in kinds}
         self._gathers = {kind: gather for kind, gather in gathers.items() if gather is not None}
 
     def inputs(self, chosen: Chosen, cached_BR: torch.Tensor | None = None) -> dict[type[Packed], Packed]:

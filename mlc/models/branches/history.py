@@ -1,16 +1,20 @@
-"""What the past says about each label: counts, decayed counts, recency and cadence, from packed events.
+"""The history branch: counts, decayed counts, recency and cadence of each label, from packed events.
 
 Everything is a scatter-add over the events of a batch; there is no feature store, and no event after the
 cutoff is ever in a batch. Days are distinct days with the label: ten articles in one basket are one day.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from mlc.models.batch import Batch
+from mlc.models.branches.branch import Branch, BranchSpec, Known, Sums
 from mlc.models.branches.gathering import BranchInputs, Chosen, Gather, Place
+from mlc.models.encoders import PiecewiseLinear
 
 if TYPE_CHECKING:
     from mlc.models.batches import BatchBuilder
@@ -93,6 +97,53 @@ class HistoryInputs(BranchInputs):
     def examples(self) -> int:
         """Number of examples B."""
         return self.events_B.shape[0]
+
+
+class HistoryBranch(Branch):
+    """When each label came, and how active the entity was."""
+
+    name = "history"
+    inputs = (HistoryInputs,)
+
+    def __init__(self, spec: BranchSpec, labels: int, width: int) -> None:
+        super().__init__(spec, labels, width)
+        self.labels = labels
+        self.label_numbers = PiecewiseLinear(len(LABEL_FEATURES), width)
+        self.entity_numbers = PiecewiseLinear(len(ENTITY_FEATURES), width)
+
+    @classmethod
+    def spec_of(cls, known: Known) -> BranchSpec | None:
+        """See `Branch`."""
+        return BranchSpec() if known.model.history else None
+
+    def features(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features of the entities, (B, F), and of the labels, (B, K, F)."""
+        history = batch.of(HistoryInputs)
+        entity_BF = entity_features(history, self.labels)
+        return entity_BF, label_features(history, self.labels, entity_BF)
+
+    def forward(self, batch: Batch, sums: Sums) -> Sums:
+        """See `Branch`."""
+        history = batch.of(HistoryInputs)
+        entity_BF = entity_features(history, self.labels)
+        return replace(
+            sums,
+            entity_BD=sums.entity_BD + self.entity_numbers(entity_BF),
+            hidden_BKD=sums.hidden_BKD + self.label_vectors(history, entity_BF),
+        )
+
+    def label_vectors(self, history: HistoryInputs, entity_BF: torch.Tensor) -> torch.Tensor:
+        """What is added to each label, (B, K, D); all labels without an event share one vector."""
+        pair_P, seen_PF = seen_label_features(history, self.labels, entity_BF)
+        vectors: torch.Tensor = self.label_numbers(torch.cat([seen_PF, seen_PF.new_tensor([UNSEEN])]))
+        everywhere = vectors[-1].expand(history.examples * self.labels, -1)
+        return everywhere.index_copy(0, pair_P, vectors[:-1]).view(history.examples, self.labels, -1)
+
+    def fit(self, batches: Sequence[Batch]) -> None:
+        """Set the edges of the bins."""
+        features = [self.features(batch) for batch in batches]
+        self.entity_numbers.fit(torch.cat([entity for entity, _ in features]))
+        self.label_numbers.fit(torch.cat([label.flatten(0, 1) for _, label in features]))
 
 
 def label_features(history: HistoryInputs, labels: int, entity_BF: torch.Tensor) -> torch.Tensor:

@@ -1,48 +1,20 @@
-"""The context encoder: the newest events of each example, read as a sequence by a GRU or by attention.
+"""What reads sequences of tokens: a GRU, or attention.
 
-A learned token stands before the events, so that an example without any has a vector too; attention answers
-there. Sequences lie end to end, as in the batch; only attention on a CPU pads, among those of like length.
+Sequences lie end to end, as in the batch; only attention on a CPU pads, among those of like length.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, assert_never, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
-from mlc.models.batch import Batch, Fields, FieldSizes
-from mlc.models.branches.calendar import CalendarInputs
-from mlc.models.branches.events import EventInputs
-from mlc.models.encoders import FieldEmbedding
-
 HEAD = 32
 """Width of an attention head."""
-_DAYS_PER_WEEK = 7.0
-_SINE_OF_WEEK, _COSINE_OF_WEEK = 2, 5  # of the cutoff, in `batches.calendar`
-_TIMES = 4
-
-
-@dataclass(frozen=True)
-class ContextSpec:
-    """What a network has of a sequence encoder.
-
-    Attributes:
-        kind: What reads the sequence.
-        width: Length D of an event's embedding and of the vector; for attention a multiple of 32.
-        layers: Layers of it.
-        dropout: Dropout on the embedded events.
-        sizes: Of the events' fields.
-    """
-
-    kind: Literal["gru", "transformer"]
-    width: int
-    layers: int
-    dropout: float
-    sizes: FieldSizes
 
 
 @dataclass(frozen=True)
@@ -74,74 +46,6 @@ class Sequences:
         position_M = place_M - before_B.index_select(0, example_M) + 1
         example_B = torch.arange(examples, device=example_M.device)
         return cls(torch.cat([example_B, example_M]), torch.cat([example_B * 0, position_M]), events_B + 1)
-
-
-class Context(nn.Module):
-    """One vector an example, from the sequence of its events.
-
-    It sees all columns of the events, how long ago each was, how long after the one before, and the day of
-    the week.
-
-    Args:
-        spec: Its sizes.
-
-    Shape:
-        batch → `(B, D)`.
-    """
-
-    def __init__(self, spec: ContextSpec) -> None:
-        super().__init__()
-        sizes = replace(spec.sizes, numbers=spec.sizes.numbers + _TIMES)
-        self.fields = FieldEmbedding(sizes, spec.width)
-        self.first = nn.Parameter(torch.randn(spec.width) * 0.1)
-        self.dropout = nn.Dropout(spec.dropout)
-        self.encoder: Recurrent | Transformer
-        match spec.kind:
-            case "gru":
-                self.encoder = Recurrent(spec.width, spec.layers)
-            case "transformer":
-                self.encoder = Transformer(spec.width, spec.layers)
-            case _:
-                assert_never(spec.kind)
-
-    def forward(self, batch: Batch) -> torch.Tensor:
-        """See Shape above."""
-        sequences = Sequences.of(batch.of(EventInputs).example_M, len(batch))
-        event_MD = self.dropout(self.fields(with_times(batch, sequences)))
-        first_BD = self.first.to(event_MD.dtype).expand(len(batch), -1)
-        return cast(torch.Tensor, self.encoder(torch.cat([first_BD, event_MD]), sequences))
-
-    @torch.no_grad()
-    def fit(self, batches: list[Batch]) -> None:
-        """Set the edges of the bins, from a sample of the training batches."""
-        self.fields.fit(
-            [
-                with_times(batch, Sequences.of(batch.of(EventInputs).example_M, len(batch)))
-                for batch in batches
-            ]
-        )
-
-
-def with_times(batch: Batch, sequences: Sequences) -> Fields:
-    """The fields of each event, and four numbers more: log of its age and of the days since the event before
-    (NaN for the first), and its week-day.
-    """
-    events = batch.of(EventInputs)
-    age_M = events.age_M
-    since_M = age_M.roll(1) - age_M
-    since_M = since_M.masked_fill(sequences.position_X[len(batch) :] == 1, torch.nan)
-    # The week's angle at the event is that at the cutoff, turned back by the age.
-    turned_M = 2 * torch.pi / _DAYS_PER_WEEK * age_M
-    cutoff_MC = batch.of(CalendarInputs).calendar_BC.index_select(0, events.example_M)
-    sine_M, cosine_M = cutoff_MC[:, _SINE_OF_WEEK], cutoff_MC[:, _COSINE_OF_WEEK]
-    times = (
-        torch.log1p(age_M),
-        torch.log1p(since_M),
-        sine_M * turned_M.cos() - cosine_M * turned_M.sin(),
-        cosine_M * turned_M.cos() + sine_M * turned_M.sin(),
-    )
-    numbers_MF = torch.cat([events.fields_M.numbers_XF, torch.stack(times, dim=1)], dim=1)
-    return replace(events.fields_M, numbers_XF=numbers_MF)
 
 
 class Recurrent(nn.Module):
