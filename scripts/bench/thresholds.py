@@ -138,7 +138,8 @@ def row(
                 one.precision_held.append(bool(expected.precision.low <= given <= expected.precision.high))
     goal_found, held = found["precision"], [*found["max_f1"].held, *found["auto"].held]
     regrets = {
-        name: round(mean(found[name].regret), 3) for name in ("fixed 0.5", "max_f1", "auto, raw", "auto")
+        name: round(float(mean(found[name].regret)), 3)
+        for name in ("fixed 0.5", "max_f1", "auto, raw", "auto")
     }
     return {
         "prevalence": prevalence,
@@ -150,14 +151,14 @@ def row(
         },
         "held": _share(held),
         "precision_goal": round(goal, 2),
-        "precision_reached": round(mean(goal_found.precision), 2),
-        "recall_at_it": round(mean(goal_found.recall), 2),
+        "precision_reached": round(float(mean(goal_found.precision)), 2),
+        "recall_at_it": round(float(mean(goal_found.recall)), 2),
         "precision_held": _share(goal_found.precision_held),
     }
 
 
 def _share(flags: list[bool]) -> float | None:
-    return round(mean(flags), 2) if flags else None
+    return round(float(mean(flags)), 2) if flags else None
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def _best_f(hits_G: Matrix, curve: Curve, beta: float) -> Choice:
     """The cut of the highest F-beta among those that a label with so few positives can afford.
 
     Without a limit the best F-beta of a rare label may lie at hundreds of examples for each positive, and the
-    decisions of all labels together are then mostly wrong. See docs/results/threshold-rules.md.
+    decisions of all labels together are then mostly wrong. See docs/results/many-labels.md.
 
     Source: Lipton, Elkan and Naryanaswamy (2014), Optimal thresholding of classifiers to maximize F1 measure.
     """
