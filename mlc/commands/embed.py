@@ -11,9 +11,9 @@ import torch
 from mlc.atomic import replacing
 from mlc.errors import RunError
 from mlc.models import tasks
-from mlc.models.batch import Batch
 from mlc.models.ensemble import members_of
 from mlc.models.part import NetworkPart
+from mlc.models.reading.batch import Batch
 from mlc.models.starts import stored_foundation
 from mlc.run import RunFolder
 from mlc.tables import array_column

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlc.models.batch import Batch
-from mlc.models.batches import EVALUATION_BATCH, BatchPlan, ExampleBatches
 from mlc.models.branches.history import (
     ENTITY_FEATURES,
     LABEL_FEATURES,
@@ -21,6 +19,8 @@ from mlc.models.branches.history import (
     entity_features,
     label_features,
 )
+from mlc.models.reading.batch import Batch
+from mlc.models.reading.batches import EVALUATION_BATCH, BatchPlan, ExampleBatches
 from mlc.run import RunFolder
 from mlc.tables import UNKNOWN
 

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from mlc.models.batch import BUCKETS, Fields, FieldSizes, Texts
+from mlc.models.reading.batch import BUCKETS, Fields, FieldSizes, Texts
 
 BINS = 16
 

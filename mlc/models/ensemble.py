@@ -12,9 +12,9 @@ from torch import nn
 from torch.nn import functional
 
 from mlc.atomic import replacing, write_text
-from mlc.models.batch import Batch
 from mlc.models.branches.foundation import FoundationBranch
 from mlc.models.network import Network, NetworkSpec
+from mlc.models.reading.batch import Batch
 
 WEIGHTS = "model.safetensors"
 REFIT = "refit.safetensors"

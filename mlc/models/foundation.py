@@ -17,11 +17,11 @@ from torch import nn
 from torch.nn import functional
 
 from mlc.atomic import replacing, write_text
-from mlc.models.batch import Batch, FieldSizes, FutureBatch
 from mlc.models.branches.events import EventInputs
 from mlc.models.branches.foundation import EventEncoder, ValueCadence
 from mlc.models.encoders import BINS
 from mlc.models.ensemble import load_weights
+from mlc.models.reading.batch import Batch, FieldSizes, FutureBatch
 from mlc.scenario import PretrainSection
 
 SCHEMA = "mlc/foundation/3"

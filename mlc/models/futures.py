@@ -13,8 +13,8 @@ from mlc.events.store import EventStore
 from mlc.events.task import Inputs
 from mlc.events.timeline import Timeline
 from mlc.events.vocabulary import MISSING, FieldRows, Vocabulary, code_rows
-from mlc.models.batch import FutureBatch
-from mlc.models.batches import BatchBuilder, ahead
+from mlc.models.reading.batch import FutureBatch
+from mlc.models.reading.batches import BatchBuilder, ahead
 from mlc.tables import MICROSECONDS_PER_DAY
 
 _SHARED_OUTPUTS = 32

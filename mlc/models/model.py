@@ -12,11 +12,11 @@ from mlc.evaluation.calibration import Calibrator, calibrated, calibration_to_js
 from mlc.evaluation.thresholds import Threshold, decide, thresholds_to_json
 from mlc.events.baselines import BOOSTING, INSTALL, boosting_installed
 from mlc.models import tasks
-from mlc.models.batches import ExampleBatches
 from mlc.models.boosting import Boosting
 from mlc.models.decisions import stored_calibration, stored_thresholds
 from mlc.models.ensemble import REFIT, WEIGHTS
 from mlc.models.part import NETWORK, NetworkPart, Part
+from mlc.models.reading.batches import ExampleBatches
 from mlc.models.tasks import Reader
 from mlc.run import RunFolder
 

@@ -13,12 +13,12 @@ from typing import Any, Self, TypeVar, cast
 import torch
 from torch import nn
 
-from mlc.models.batch import Batch, FieldSizes
 from mlc.models.branches import BRANCHES
 from mlc.models.branches.branch import Branch, BranchSpec, Known, Sums
 from mlc.models.branches.events import EventInputs
 from mlc.models.branches.foundation import FoundationBranch
 from mlc.models.branches.memory import MemoryBranch
+from mlc.models.reading.batch import Batch, FieldSizes
 from mlc.scenario import ModelSection
 
 _SIZES = {"nano": (32, 1, 0.1), "small": (64, 1, 0.2), "base": (256, 2, 0.2), "large": (512, 3, 0.3)}

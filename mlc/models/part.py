@@ -6,7 +6,6 @@ from typing import Protocol
 
 import numpy as np
 
-from mlc.models.batches import ExampleBatches
 from mlc.models.ensemble import (
     WEIGHTS,
     AnyNetwork,
@@ -16,6 +15,7 @@ from mlc.models.ensemble import (
     save_network,
     score_batches,
 )
+from mlc.models.reading.batches import ExampleBatches
 from mlc.run import RunFolder
 
 NETWORK = "network"

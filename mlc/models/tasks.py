@@ -16,7 +16,7 @@ from mlc.scenario import Scenario
 from mlc.task import AnyTask, Say
 
 if TYPE_CHECKING:
-    from mlc.models.batches import ExampleBatches
+    from mlc.models.reading.batches import ExampleBatches
 
 I_contra = TypeVar("I_contra", contravariant=True)
 
@@ -61,7 +61,7 @@ def reader_of(run: RunFolder) -> Reader[Any]:
     Raises:
         RunError: A file is missing or damaged.
     """
-    from mlc.models.event_reader import EventReader  # loads torch, which a task does without
+    from mlc.models.reading.events import EventReader  # loads torch, which a task does without
 
     # A foundation reads all events; a model with a limit was trained with it.
     most_events = None if run.kind == "foundation" else run.scenario().model.most_events

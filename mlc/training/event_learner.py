@@ -15,14 +15,14 @@ from mlc.events.preparing import Prepared, write_examples
 from mlc.events.slices import check_slices
 from mlc.events.task import EventTask
 from mlc.events.vocabulary import Vocabulary, fit_vocabulary
-from mlc.models.batches import BatchPlan, ExampleBatches
 from mlc.models.blending import mix_weights
 from mlc.models.boosting import Boosting, fit_boosting
-from mlc.models.columns import field_sizes
 from mlc.models.ensemble import AnyNetwork, make_model, members_of
-from mlc.models.event_reader import EventReader
 from mlc.models.network import NetworkSpec
 from mlc.models.part import NETWORK, Part
+from mlc.models.reading.batches import BatchPlan, ExampleBatches
+from mlc.models.reading.columns import field_sizes
+from mlc.models.reading.events import EventReader
 from mlc.models.starts import Start
 from mlc.run import Opening, RunFolder
 from mlc.scenario import Scenario

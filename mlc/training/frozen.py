@@ -8,8 +8,8 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 
-from mlc.models.batches import ExampleBatches
 from mlc.models.branches.foundation import FoundationBranch
+from mlc.models.reading.batches import ExampleBatches
 from mlc.training.module import Classifier
 
 

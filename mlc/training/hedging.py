@@ -6,9 +6,9 @@ import numpy as np
 import pytorch_lightning
 import torch
 
-from mlc.models.batches import EVALUATION_BATCH, BatchPlan, ExampleBatches
 from mlc.models.ensemble import AnyNetwork, Hedge, hedge_notes
 from mlc.models.losses import Objective
+from mlc.models.reading.batches import EVALUATION_BATCH, BatchPlan, ExampleBatches
 from mlc.task import Say
 
 _WEIGHTS = torch.linspace(0.0, 1.0, 21)

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mlc.models.batches import ExampleBatches
 from mlc.models.ensemble import AnyNetwork
 from mlc.models.part import Part
+from mlc.models.reading.batches import ExampleBatches
 from mlc.models.tasks import Reader
 from mlc.run import Opening, RunFolder
 from mlc.scenario import Scenario

@@ -13,11 +13,11 @@ from torch.optim.swa_utils import AveragedModel
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
-from mlc.models.batch import Batch
 from mlc.models.branches.foundation import FoundationBranch
 from mlc.models.ensemble import AnyNetwork, Hedge, members_of
 from mlc.models.losses import Objective
 from mlc.models.network import Network
+from mlc.models.reading.batch import Batch
 from mlc.scenario import Bce, TrainSection
 from mlc.training.divergence import DivergedError, is_finite
 

@@ -5,8 +5,8 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from mlc.models.batch import FutureBatch
 from mlc.models.foundation import Foundation
+from mlc.models.reading.batch import FutureBatch
 from mlc.scenario import PretrainSection
 from mlc.training.module import Stoppable, learning_rate_factor, matrices_of, parameter_groups
 

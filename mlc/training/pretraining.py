@@ -18,11 +18,11 @@ from mlc.errors import DataError
 from mlc.events.cutoffs import choose_cutoffs, naive
 from mlc.events.store import EventStore, open_store
 from mlc.events.vocabulary import Vocabulary, fit_vocabulary
-from mlc.models.batch import FutureBatch
-from mlc.models.batches import BatchPlan, Loader
-from mlc.models.columns import field_sizes
 from mlc.models.foundation import Foundation, FoundationSpec, added_up, save_foundation
 from mlc.models.futures import FixedFutures, FutureBatches, Outputs, RandomCutoffs, choose_outputs
+from mlc.models.reading.batch import FutureBatch
+from mlc.models.reading.batches import BatchPlan, Loader
+from mlc.models.reading.columns import field_sizes
 from mlc.report import foundation_markdown
 from mlc.run import Opening, RunFolder, fingerprint_of, finish_run, run_folder_for, start_run
 from mlc.scenario import PretrainSection, Scenario

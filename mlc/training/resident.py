@@ -4,8 +4,8 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 
-from mlc.models.batches import ExampleBatches
-from mlc.models.device_batches import device_batches
+from mlc.models.reading.batches import ExampleBatches
+from mlc.models.reading.device import device_batches
 from mlc.task import Say
 
 

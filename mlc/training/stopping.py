@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from mlc.atomic import write_text
 from mlc.errors import DataError
-from mlc.models.batches import EVALUATION_BATCH, BatchPlan, ExampleBatches, Loader
+from mlc.models.reading.batches import EVALUATION_BATCH, BatchPlan, ExampleBatches, Loader
 from mlc.scenario import TrainSection
 from mlc.task import Say
 from mlc.training.module import Stoppable

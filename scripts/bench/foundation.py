@@ -33,9 +33,9 @@ from mlc.evaluation.metrics import overall_scores, score_labels
 from mlc.events.entity_cutoffs import entity_keys
 from mlc.events.preparing import Prepared, prepare
 from mlc.events.vocabulary import fit_vocabulary
-from mlc.models.batches import example_batches
 from mlc.models.boosting import fit_boosting
 from mlc.models.model import Model
+from mlc.models.reading.batches import example_batches
 from mlc.run import RunFolder
 from mlc.scenario import Scenario, load_scenario
 from mlc.tables import SCORES, SPLIT, array_column, scores_of, targets_of

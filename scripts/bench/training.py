@@ -40,14 +40,14 @@ from torch.profiler import ProfilerActivity, profile
 from mlc.demo import write_demo
 from mlc.events.preparing import prepare
 from mlc.events.vocabulary import fit_vocabulary
-from mlc.models.batch import Batch
-from mlc.models.batches import BatchPlan, ExampleBatches, Loader, example_batches
 from mlc.models.branches.branch import BranchSpec
 from mlc.models.branches.context import ContextSpec
 from mlc.models.branches.events import EventInputs
 from mlc.models.branches.history import HistoryBranch, HistoryInputs, label_features
 from mlc.models.ensemble import members_of, score_batches
 from mlc.models.network import Network
+from mlc.models.reading.batch import Batch
+from mlc.models.reading.batches import BatchPlan, ExampleBatches, Loader, example_batches
 from mlc.run import peak_memory_mb
 from mlc.scenario import Scenario, load_scenario
 from mlc.tables import SPLIT

@@ -9,10 +9,10 @@ import pytest
 
 from mlc.events.preparing import prepare
 from mlc.events.vocabulary import fit_vocabulary
-from mlc.models.batches import ExampleBatches, example_batches
 from mlc.models.boosting import COLUMNS, Boosting, feature_rows, fit_boosting
 from mlc.models.branches.branch import BranchSpec
 from mlc.models.branches.history import ENTITY_FEATURES, LABEL_FEATURES, HistoryBranch
+from mlc.models.reading.batches import ExampleBatches, example_batches
 from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import SPLIT, microseconds

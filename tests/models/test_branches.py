@@ -10,15 +10,15 @@ from torch import nn
 
 from mlc.events.vocabulary import Vocabulary, fit_vocabulary
 from mlc.models import branches, network
-from mlc.models.batch import Batch
-from mlc.models.batches import BatchBuilder, ExampleBatches
 from mlc.models.branches import BRANCHES
 from mlc.models.branches.branch import Branch, BranchSpec, Known, Sums
 from mlc.models.branches.gathering import BranchInputs, Gather, Place
-from mlc.models.columns import field_sizes
-from mlc.models.device_batches import device_batches
 from mlc.models.ensemble import load_network, save_network
 from mlc.models.network import Network, NetworkSpec
+from mlc.models.reading.batch import Batch
+from mlc.models.reading.batches import BatchBuilder, ExampleBatches
+from mlc.models.reading.columns import field_sizes
+from mlc.models.reading.device import device_batches
 from mlc.scenario import ModelSection
 from mlc.tables import MICROSECONDS_PER_DAY
 from tests.support.small_tables import anchors, build, builder_of, scenario_at, shop, with_inputs, write_shop

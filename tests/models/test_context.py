@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 import mlc.models.branches.sequences as module
-from mlc.models.batch import Batch, Fields
 from mlc.models.branches.calendar import CalendarInputs, calendar
 from mlc.models.branches.context import ContextBranch, ContextSpec, with_times
 from mlc.models.branches.events import EventInputs
@@ -27,6 +26,7 @@ from mlc.models.branches.sequences import (
 )
 from mlc.models.ensemble import load_network, save_network
 from mlc.models.network import Network
+from mlc.models.reading.batch import Batch, Fields
 from mlc.tables import microseconds
 from tests.conftest import NANO
 from tests.support.small_tables import joined_batches, with_inputs

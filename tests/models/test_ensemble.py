@@ -14,7 +14,6 @@ from mlc.commands.predict import Request, predict
 from mlc.evaluation.calibration import calibrated
 from mlc.events.preparing import prepare
 from mlc.events.trained import stored_vocabulary
-from mlc.models.batches import example_batches
 from mlc.models.blending import choose_weight
 from mlc.models.boosting import Boosting
 from mlc.models.branches.foundation import FoundationBranch
@@ -32,6 +31,7 @@ from mlc.models.ensemble import (
 )
 from mlc.models.model import Model, mix
 from mlc.models.network import Network
+from mlc.models.reading.batches import example_batches
 from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import CUTOFF, ENTITY_ID, RAW_SCORES, SPLIT, array_column, scores_of

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlc.events.vocabulary import FIRST, OTHER, FieldRows, Vocabulary
-from mlc.models.batch import FutureBatch
 from mlc.models.futures import FutureBatches, Outputs, RandomCutoffs, choose_outputs
+from mlc.models.reading.batch import FutureBatch
 from mlc.tables import MICROSECONDS_PER_DAY, microseconds
 from tests.support.reference import joined
 from tests.support.small_tables import (

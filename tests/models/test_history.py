@@ -10,8 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlc.events.vocabulary import fit_vocabulary
-from mlc.models.batch import Batch
-from mlc.models.batches import BatchBuilder
 from mlc.models.branches.history import (
     ENTITY_FEATURES,
     LABEL_FEATURES,
@@ -19,6 +17,8 @@ from mlc.models.branches.history import (
     entity_features,
     label_features,
 )
+from mlc.models.reading.batch import Batch
+from mlc.models.reading.batches import BatchBuilder
 from mlc.tables import microseconds
 from tests.support import reference
 from tests.support.small_tables import (

@@ -23,8 +23,8 @@ from mlc.events.store import EventStore, open_store
 from mlc.events.task import Inputs
 from mlc.events.timeline import Timeline
 from mlc.events.vocabulary import Vocabulary
-from mlc.models.batch import Batch, Fields, Packed
-from mlc.models.batches import BatchBuilder
+from mlc.models.reading.batch import Batch, Fields, Packed
+from mlc.models.reading.batches import BatchBuilder
 from mlc.scenario import Scenario, load_scenario
 from mlc.sources import check_tables, observed_span
 from tests.support.reference import joined

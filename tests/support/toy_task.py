@@ -18,12 +18,12 @@ import pytorch_lightning
 import torch
 
 from mlc.models import tasks
-from mlc.models.batch import Batch, Fields, FieldSizes
-from mlc.models.batches import ExampleBatches
 from mlc.models.branches.attributes import AttributeInputs, AttributesSpec
 from mlc.models.ensemble import AnyNetwork
 from mlc.models.network import Network, NetworkSpec
 from mlc.models.part import NETWORK, Part
+from mlc.models.reading.batch import Batch, Fields, FieldSizes
+from mlc.models.reading.batches import ExampleBatches
 from mlc.run import RunFolder
 from mlc.scenario import Scenario
 from mlc.sources import sources_of

@@ -37,9 +37,9 @@ def test_training_the_head_alone_leaves_the_foundation_as_it_was(runs, tuned):
 def test_the_weight_of_a_hedge_has_the_lowest_validation_loss_and_the_report_tells_it(runs, tuned):
     from mlc.events.preparing import prepare
     from mlc.events.trained import stored_vocabulary
-    from mlc.models.batches import example_batches
     from mlc.models.ensemble import Hedge
     from mlc.models.part import NetworkPart
+    from mlc.models.reading.batches import example_batches
 
     run = RunFolder(tuned)
     prepared = prepare(run.scenario(), runs, silent)
@@ -94,7 +94,7 @@ def test_a_frozen_foundation_is_asked_the_same_on_the_device_that_trains(
     demo, runs, tuned, tmp_path, monkeypatch
 ):
     """What is cached, the weights and the scores are those of batches of main memory."""
-    from mlc.models.device_batches import DeviceBatches
+    from mlc.models.reading.device import DeviceBatches
     from mlc.training.supervised import Setting, train
 
     events = []
@@ -124,9 +124,9 @@ def test_a_frozen_foundation_is_asked_the_same_on_the_device_that_trains(
 def test_a_batch_with_what_is_cached_has_no_events_and_the_same_logits(runs, tuned):
     from mlc.events.preparing import prepare
     from mlc.events.trained import stored_vocabulary
-    from mlc.models.batches import example_batches
     from mlc.models.ensemble import members_of
     from mlc.models.part import NetworkPart
+    from mlc.models.reading.batches import example_batches
 
     run = RunFolder(tuned)
     prepared = prepare(run.scenario(), runs, silent)
@@ -180,7 +180,7 @@ def test_the_whole_path_needs_the_foundation_in_training_only(demo, mlc, tmp_pat
 
 def test_before_its_training_a_network_says_what_the_foundation_foresees(demo, runs):
     from mlc.events.preparing import prepare
-    from mlc.models.batches import example_batches
+    from mlc.models.reading.batches import example_batches
     from mlc.training.event_learner import fitted_network
     from mlc.training.starting import open_foundation
 

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from mlc.models.batch import BUCKETS, Batch, Fields, FieldSizes, Packed, Texts
 from mlc.models.branches.attributes import AttributeInputs, AttributesSpec
 from mlc.models.branches.branch import BranchSpec
 from mlc.models.branches.calendar import CALENDAR, CalendarInputs, calendar, known_calendar
@@ -29,6 +28,7 @@ from mlc.models.branches.popularity import POPULARITY, PopularityInputs
 from mlc.models.encoders import PiecewiseLinear, quantile_edges
 from mlc.models.ensemble import load_network, save_network
 from mlc.models.network import Network, NetworkSpec
+from mlc.models.reading.batch import BUCKETS, Batch, Fields, FieldSizes, Packed, Texts
 from mlc.training.module import DefinedMeans, learning_rate_factor
 from tests.support.small_tables import with_inputs
 

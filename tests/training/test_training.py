@@ -20,9 +20,9 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from mlc.errors import ScenarioError
-from mlc.models.batch import Batch
 from mlc.models.ensemble import Hedge, make_network, members_of
 from mlc.models.network import Network, NetworkSpec
+from mlc.models.reading.batch import Batch
 from mlc.scenario import TrainSection, load_scenario
 from mlc.training.module import PROGRESS, Classifier, monitored
 from tests.conftest import NANO, Command, python

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mlc.models.batch import Packed
 from mlc.models.branches.attributes import AttributesBranch
 from mlc.models.branches.branch import Branch
 from mlc.models.branches.calendar import CalendarBranch
@@ -23,9 +22,10 @@ from mlc.models.branches.gathering import Chosen, Place
 from mlc.models.branches.history import HistoryBranch
 from mlc.models.branches.memory import MemoryBranch
 from mlc.models.branches.popularity import PopularityBranch
+from mlc.models.reading.batch import Packed
 
 if TYPE_CHECKING:
-    from mlc.models.batches import BatchBuilder
+    from mlc.models.reading.batches import BatchBuilder
 
 BRANCHES: tuple[type[Branch], ...] = (
     HistoryBranch,

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlc.models.batch import Batch, Fields, FieldSizes
 from mlc.models.branches.branch import Branch, BranchSpec, Known, Sums
 from mlc.models.branches.gathering import BranchInputs, Gather, Place
 from mlc.models.encoders import FieldEmbedding
+from mlc.models.reading.batch import Batch, Fields, FieldSizes
 
 if TYPE_CHECKING:
-    from mlc.models.batches import BatchBuilder
+    from mlc.models.reading.batches import BatchBuilder
 
 
 @dataclass

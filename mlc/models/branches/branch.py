@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import nn
 
-from mlc.models.batch import Batch, FieldSizes
 from mlc.models.branches.gathering import BranchInputs
+from mlc.models.reading.batch import Batch, FieldSizes
 from mlc.scenario import ModelSection
 
 

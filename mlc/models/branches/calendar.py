@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from mlc.models.batch import Batch
 from mlc.models.branches.branch import Branch, BranchSpec, Known, Sums
 from mlc.models.branches.gathering import BranchInputs, Gather, Place
+from mlc.models.reading.batch import Batch
 
 if TYPE_CHECKING:
-    from mlc.models.batches import BatchBuilder
+    from mlc.models.reading.batches import BatchBuilder
 
 CALENDAR = 6
 YEAR_GAP_DAYS = 60.0

@@ -7,12 +7,12 @@ from typing import Literal, assert_never, cast
 import torch
 from torch import nn
 
-from mlc.models.batch import Batch, Fields, FieldSizes
 from mlc.models.branches.branch import Branch, BranchSpec, Known, Sums
 from mlc.models.branches.calendar import CalendarInputs
 from mlc.models.branches.events import EventInputs
 from mlc.models.branches.sequences import Recurrent, Sequences, Transformer
 from mlc.models.encoders import FieldEmbedding
+from mlc.models.reading.batch import Batch, Fields, FieldSizes
 
 _SIZES = {
     "gru": {"nano": (32, 1), "small": (64, 1), "base": (128, 1), "large": (256, 2)},

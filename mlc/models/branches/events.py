@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mlc.models.batch import Fields
 from mlc.models.branches.gathering import BranchInputs, Chosen, Gather, Place
+from mlc.models.reading.batch import Fields
 
 if TYPE_CHECKING:
-    from mlc.models.batches import BatchBuilder
+    from mlc.models.reading.batches import BatchBuilder
 
 
 @dataclass

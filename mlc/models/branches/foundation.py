@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mlc.models.batch import Batch, FieldSizes, Packed
 from mlc.models.branches.branch import Branch, BranchSpec, Known, Sums
 from mlc.models.branches.events import EventInputs
 from mlc.models.branches.memory import DecayedMemory
+from mlc.models.reading.batch import Batch, FieldSizes, Packed
 
 HALF_LIVES_DAYS = (3.0, 10.0, 30.0, 90.0, 270.0)
 CADENCE_HALF_LIVES_DAYS = (5.0, 15.0, 45.0, 135.0, 405.0)

@@ -1,7 +1,7 @@
 """How the inputs of branches are gathered: once for main memory and for the memory of a device.
 
 A `Place` holds arrays and gathers from them. What a branch reads is written with these few operations alone;
-`batches` has the place of main memory, `device_batches` that of a device.
+`reading.batches` has the place of main memory, `reading.device` that of a device.
 
 Shape letters, as in `batch`; X stands for whatever rows are read.
 """
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from mlc.models.batch import Fields, Packed
+from mlc.models.reading.batch import Fields, Packed
 
 if TYPE_CHECKING:
     from mlc.events.timeline import Timeline
-    from mlc.models.batches import BatchBuilder
-    from mlc.models.columns import Columns
+    from mlc.models.reading.batches import BatchBuilder
+    from mlc.models.reading.columns import Columns
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from mlc.models.batch import Batch
 from mlc.models.branches.branch import Branch, BranchSpec, Known, Sums
 from mlc.models.branches.gathering import BranchInputs, Chosen, Gather, Place
 from mlc.models.encoders import PiecewiseLinear
+from mlc.models.reading.batch import Batch
 
 if TYPE_CHECKING:
-    from mlc.models.batches import BatchBuilder
+    from mlc.models.reading.batches import BatchBuilder
 
 WINDOWS_DAYS = (7.0, 21.0, 63.0, 182.0)
 HALF_LIVES_DAYS = (5.0, 15.0, 45.0, 135.0)

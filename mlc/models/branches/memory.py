@@ -7,10 +7,10 @@ from typing import cast
 import torch
 from torch import nn
 
-from mlc.models.batch import Batch, FieldSizes
 from mlc.models.branches.branch import Branch, BranchSpec, Known, Sums
 from mlc.models.branches.events import EventInputs
 from mlc.models.encoders import FieldEmbedding
+from mlc.models.reading.batch import Batch, FieldSizes
 
 _WIDTH = 32
 """Length of an event's embedding."""

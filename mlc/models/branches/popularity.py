@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mlc.models.batch import Batch
 from mlc.models.branches.branch import Branch, BranchSpec, Known, Sums
 from mlc.models.branches.gathering import BranchInputs, Gather, Place
 from mlc.models.encoders import PiecewiseLinear
+from mlc.models.reading.batch import Batch
 
 if TYPE_CHECKING:
-    from mlc.models.batches import BatchBuilder
+    from mlc.models.reading.batches import BatchBuilder
 
 POPULARITY = 4
 

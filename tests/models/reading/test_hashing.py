@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from mlc.events.vocabulary import Vocabulary, fit_vocabulary
-from mlc.models.batch import BUCKETS, Texts
 from mlc.models.branches.attributes import AttributeInputs
 from mlc.models.branches.events import EventInputs
 from mlc.models.encoders import TextEmbedding
-from mlc.models.text import Bags, joined, parts
+from mlc.models.reading.batch import BUCKETS, Texts
+from mlc.models.reading.hashing import Bags, joined, parts
 from mlc.tables import microseconds
 from tests.conftest import NANO, Command
 from tests.support.small_tables import (

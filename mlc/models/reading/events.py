@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mlc.events.task import Inputs
 from mlc.events.vocabulary import Vocabulary
-from mlc.models.batches import ExampleBatches, input_batches
+from mlc.models.reading.batches import ExampleBatches, input_batches
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from torch.utils._pytree import tree_leaves
 from mlc.events.label_names import LABEL
 from mlc.events.popularity import Popularity
 from mlc.events.vocabulary import FieldRows, Vocabulary, digest, fit_vocabulary
-from mlc.models import device_batches as module
-from mlc.models.batch import Batch, Fields
-from mlc.models.batches import BatchPlan, ExampleBatches, Loader
 from mlc.models.branches import Gatherer
-from mlc.models.device_batches import (
+from mlc.models.reading import device as module
+from mlc.models.reading.batch import Batch, Fields
+from mlc.models.reading.batches import BatchPlan, ExampleBatches, Loader
+from mlc.models.reading.device import (
     DeviceBatches,
     Moments,
     _Columns,
@@ -193,7 +193,7 @@ def test_all_batches_of_a_plan_come_in_its_order_and_by_no_thread(tmp_path, monk
     plan = BatchPlan(np.arange(len(examples)), 5, seed=3)
     expected = list(Loader(examples, plan))
     examples.resident = resident_of(examples)
-    monkeypatch.setattr("mlc.models.batches.ahead", lambda _: 1 / 0)
+    monkeypatch.setattr("mlc.models.reading.batches.ahead", lambda _: 1 / 0)
     found = list(Loader(examples, plan))
     assert len(found) == len(expected) > 1
     for one, other in zip(found, expected, strict=True):
@@ -304,7 +304,7 @@ def test_on_a_cpu_batches_are_built_in_main_memory(tmp_path):
 
 def test_the_user_is_told_what_lies_on_the_device_and_what_does_not_fit(tmp_path, monkeypatch):
     examples = example_batches_of(tmp_path)
-    monkeypatch.setattr("mlc.models.device_batches._ROWS_AT_ONCE", 50)
+    monkeypatch.setattr("mlc.models.reading.device._ROWS_AT_ONCE", 50)
     monkeypatch.setattr("mlc.training.resident.free_memory", lambda _: 1000)
     (line,) = told_by(examples)
     assert line.endswith("free GPU memory: batches are built in main memory, since this is more than half")

@@ -13,12 +13,12 @@ import torch
 
 from mlc.events.store import EventStore, Field
 from mlc.events.timeline import Timeline
-from mlc.models.batch import Batch, Fields, Texts
-from mlc.models.batches import ExampleBatches
 from mlc.models.branches import Gatherer
 from mlc.models.branches.gathering import Chosen, OfExamples, OfRows, Past
-from mlc.models.columns import Columns
-from mlc.models.text import Bags
+from mlc.models.reading.batch import Batch, Fields, Texts
+from mlc.models.reading.batches import ExampleBatches
+from mlc.models.reading.columns import Columns
+from mlc.models.reading.hashing import Bags
 from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN
 
 _SHARE = 0.5

@@ -15,10 +15,10 @@ from mlc.events.preparing import Prepared
 from mlc.events.task import Inputs
 from mlc.events.timeline import Timeline, first_of_day
 from mlc.events.vocabulary import Vocabulary
-from mlc.models.batch import Batch, Fields
 from mlc.models.branches import Gatherer
 from mlc.models.branches.gathering import Chosen, OfExamples, OfRows, Past
-from mlc.models.columns import Columns
+from mlc.models.reading.batch import Batch, Fields
+from mlc.models.reading.columns import Columns
 from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN
 
 _Built = TypeVar("_Built")

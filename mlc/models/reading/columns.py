@@ -6,8 +6,8 @@ import torch
 from mlc.errors import DataError
 from mlc.events.store import EventStore
 from mlc.events.vocabulary import FieldRows, code_rows
-from mlc.models.batch import Fields, FieldSizes, Texts
-from mlc.models.text import Bags, joined
+from mlc.models.reading.batch import Fields, FieldSizes, Texts
+from mlc.models.reading.hashing import Bags, joined
 
 
 class Columns:

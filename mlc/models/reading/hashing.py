@@ -12,7 +12,7 @@ from zlib import crc32
 import numpy as np
 
 from mlc.events.timeline import packed
-from mlc.models.batch import BUCKETS
+from mlc.models.reading.batch import BUCKETS
 
 _LETTERS = 3
 _WORD = re.compile(r"\w+")

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlc.events.vocabulary import fit_vocabulary
-from mlc.models.batch import Batch
-from mlc.models.batches import BatchBuilder, BatchPlan, ExampleBatches, Loader
 from mlc.models.branches.attributes import AttributeInputs
 from mlc.models.branches.calendar import calendar
 from mlc.models.branches.events import EventInputs
 from mlc.models.branches.history import HistoryInputs
+from mlc.models.reading.batch import Batch
+from mlc.models.reading.batches import BatchBuilder, BatchPlan, ExampleBatches, Loader
 from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN, microseconds, targets_of
 from tests.support.small_tables import (
     DAYS,
