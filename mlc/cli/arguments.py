@@ -2,14 +2,12 @@
 
 import os
 import sys
-from datetime import date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlc.drawing.text_tables import visible
-from mlc.errors import MlcError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,21 +126,3 @@ AsOf = Annotated[
         "--as-of", help="The cutoff: a date, a datetime, or today (last midnight). Default: the last event."
     ),
 ]
-
-
-def given_moment(text: str | None, option: str = "--as-of") -> datetime | None:
-    """Return a date or datetime of the command line; `today` is the midnight at which today began.
-
-    Raises:
-        MlcError: It is none of these.
-    """
-    if text is None:
-        return None
-    if text == "today":
-        return datetime.combine(date.today(), time())
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise MlcError(
-            f"{option}: not a date: {text}. Write 2024-03-31, 2024-03-31T12:00 or today."
-        ) from None

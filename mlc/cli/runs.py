@@ -23,7 +23,6 @@ from mlc.cli.arguments import (
     ScenarioFile,
     Strict,
     app,
-    given_moment,
     load,
     open_run,
     other_tables,
@@ -31,6 +30,7 @@ from mlc.cli.arguments import (
     show,
     trace_folders,
 )
+from mlc.commands.moments import given_moment
 from mlc.drawing.text_tables import one_line
 from mlc.errors import MlcError
 

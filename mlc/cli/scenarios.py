@@ -13,11 +13,11 @@ from mlc.cli.arguments import (
     RunsDir,
     ScenarioFile,
     app,
-    given_moment,
     load,
     say,
     show,
 )
+from mlc.commands.moments import given_moment
 from mlc.errors import MlcError
 
 if TYPE_CHECKING:

@@ -1,12 +1,14 @@
 """`mlc predict`: scores and decisions for every entity with history, at any moment that the tables reach."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 
 import numpy as np
+import polars as pl
 
-from mlc.errors import MlcError, Problem, RunError
+from mlc.errors import DataError, MlcError, Problem, RunError, did_you_mean
 from mlc.evaluation.thresholds import Threshold, decide, pick_pairs
 from mlc.events.baselines import check_boosting
 from mlc.models import tasks
@@ -14,7 +16,7 @@ from mlc.models.decisions import thresholds_for
 from mlc.report.score_tables import Scored, check_names
 from mlc.run import RunFolder
 from mlc.scenario import ContactSection
-from mlc.tables import SCORES, array_column
+from mlc.tables import ENTITY_ID, SCORES, array_column
 from mlc.task import Say
 
 
@@ -27,12 +29,14 @@ class Request:
         threshold: The stored thresholds, or those of a text or file as in `thresholds_for`.
         contact: A budget in YAML that takes the place of the scenario's.
         wide: Whether each label becomes a column, so that it needs a name of its own.
+        entities: Ids, as text, of those that are wanted; None for every entity with history.
     """
 
     as_of: datetime | None = None
     threshold: str = "stored"
     contact: str | None = None
     wide: bool = True
+    entities: Sequence[str] | None = None
 
 
 def predict(run: RunFolder, request: Request, say: Say) -> Scored:
@@ -59,16 +63,36 @@ def predict(run: RunFolder, request: Request, say: Say) -> Scored:
     refit = run.scenario().train.refit
     model = Model.load(run, refit=refit)
     keys, inputs = tasks.trained_task(run, say, model.class_names).inputs_at(request.as_of)
-    scores_NK = model.score(model.batches(inputs))
+    wanted_N = _wanted(keys, request.entities)
+    scores_NK = model.score(model.batches(inputs))[wanted_N]
     if refit:
         say("scores are of the refitted weights; report, calibration and thresholds are of the first ones")
     return Scored(
         run.read_json("run.json", itemgetter("fingerprint")),
-        keys.with_columns(array_column(SCORES, scores_NK)),
+        keys.filter(wanted_N).with_columns(array_column(SCORES, scores_NK)),
         thresholds,
         decide(scores_NK, thresholds).astype(bool),
         None if budget is None else _picked(budget, scores_NK, thresholds),
     )
+
+
+def _wanted(keys: pl.DataFrame, entities: Sequence[str] | None) -> np.ndarray:
+    """Return which of the keys are wanted, bool, shape (N,).
+
+    Raises:
+        DataError: A wanted entity has no history.
+    """
+    if entities is None:
+        return np.ones(keys.height, dtype=bool)
+    ids = keys[ENTITY_ID].cast(pl.String)
+    unknown = pl.Series(entities, dtype=pl.String).filter(
+        ~pl.Series(entities, dtype=pl.String).is_in(ids.implode())
+    )
+    if len(unknown):
+        named = ", ".join(unknown.head(5))
+        hint = did_you_mean(unknown[0], ids.head(10_000))
+        raise DataError(f"entities: {len(unknown)} have no history at the cutoff: {named}; {hint}")
+    return ids.is_in(entities).to_numpy()
 
 
 def _budget(run: RunFolder, given: str | None) -> ContactSection | None:

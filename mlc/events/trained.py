@@ -61,7 +61,7 @@ def scenario_as_trained(
             for field in names:
                 table, column = _owner(scenario, field)
                 if column not in schemas[table].columns:
-                    say(f"the model knows {field}, the tables no longer do: taken as missing")
+                    say(f"warning: the model knows {field}, the tables no longer do: taken as missing")
                 elif now.get(field) != encoder.kind:
                     if isinstance(encoder, Category) and schemas[table].columns[column].is_float():
                         found = f"dtype={schemas[table].columns[column]}; mend the table, or train again"

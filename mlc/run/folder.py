@@ -338,10 +338,16 @@ def finish_run(run: RunFolder, facts: dict[str, Any]) -> None:
             "platform": platform.platform(),
             "versions": {package: version(package) for package in _PACKAGES},
             "peak_memory_mb": peak_memory_mb(),
-            "command": sys.argv[1:],
+            "command": _command(),
         },
     )
     shutil.rmtree(_previous(run), ignore_errors=True)
+
+
+def _command() -> list[str]:
+    """Return the words after `mlc` on the command line; none where another program trains."""
+    program = Path(sys.argv[0])
+    return sys.argv[1:] if program.name == "mlc" or program.parts[-2:] == ("mlc", "__main__.py") else []
 
 
 def _previous(run: RunFolder) -> Path:

@@ -1,7 +1,7 @@
 """From a YAML file to a `Scenario`: every problem of the file at once, each with its line."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,25 @@ def load_scenario(
     Raises:
         ScenarioError: All problems of the file at once, each with `path:line`.
     """
-    text = _read(path)
+    return _loaded(path, _read(path), overrides, tables_suffice=tables_suffice, base=base)
+
+
+def scenario_of(value: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
+    """Check a scenario that is given as a mapping; its paths are relative to the working folder.
+
+    Args:
+        value: Sections and fields, as in a scenario file.
+        overrides: As of `load_scenario`.
+
+    Raises:
+        ScenarioError: All problems at once, with the line as if the mapping were a file.
+    """
+    return _loaded(Path("scenario"), dump_yaml(dict(value)), overrides, tables_suffice=False, base=None)
+
+
+def _loaded(
+    path: Path, text: str, overrides: Sequence[str], *, tables_suffice: bool, base: Path | None
+) -> Scenario:
     places: Places = {(): f"{path}:1"}
     value, problems = parse_yaml(text, str(path), (), places)
     base = path.absolute().parent if base is None else base

@@ -12,7 +12,7 @@ from functools import partial
 import polars as pl
 import pytest
 
-from mlc.cli.arguments import given_moment
+from mlc.commands.moments import given_moment
 from mlc.scenario import load_scenario
 from tests.conftest import Result, in_process, python
 from tests.support.shop_tables import QUICK, SCENARIO, shop_tables, snapshot, write_shop
