@@ -17,12 +17,12 @@ from mlc.evaluation.metrics import (
     ENOUGH,
     label_differences,
     macro_differences,
-    outcome,
     overall_scores,
     ratio_interval,
     score_labels,
     support,
 )
+from mlc.evaluation.outcomes import outcome
 from mlc.evaluation.thresholds import Threshold
 from mlc.report import Report
 from mlc.scenario import GatesSection

@@ -59,6 +59,7 @@ DataOverrides = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Full = Annotated[bool, typer.Option("--full", help="Print every table of the report.")]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Exit with 1 when a label misses its goal or has no decisions.")
 ]

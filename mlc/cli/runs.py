@@ -15,6 +15,7 @@ from mlc.cli.arguments import (
     DataFile,
     DataOverrides,
     Devices,
+    Full,
     Overrides,
     Overwrite,
     Resume,
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlc.evaluation.thresholds import Threshold
+    from mlc.report import Report
     from mlc.run import Opening
+    from mlc.scenario import Scenario
 
 
 @app.command()
@@ -52,6 +55,11 @@ def train(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="The whole path on a small slice, in a run of its own.")
     ] = False,
+    full: Full = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress and no report: print where the page is.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a scenario: labels, model, predictions, baselines, report."""
     opening = _opening(resume, overwrite)
@@ -64,12 +72,37 @@ def train(
     else:
         loaded = load(scenario, overrides)
     trace_folders.append(runs_dir / loaded.name)
-    report = command.train(loaded, runs_dir, say, opening, interactive=sys.stdout.isatty())
-    if report is not None:
-        from mlc.report import report_text
+    progress, interactive = (_silent, False) if quiet else (say, sys.stdout.isatty())
+    report = command.train(loaded, runs_dir, progress, opening, interactive=interactive)
+    if report is None:
+        return
+    page = runs_dir / loaded.name / "report.html"
+    if as_json:
+        show(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
+    elif quiet:
+        show(page)
+    else:
+        _print_report(loaded, report, full=full)
+        elsewhere = f" --runs-dir {runs_dir}" if runs_dir != RUNS else ""
+        show(f"{page}\nNext: mlc predict {loaded.name}{elsewhere} --out scores.parquet")
 
-        show(report_text(report))
-        show(f"\n{runs_dir / loaded.name / 'report.html'}")
+
+def _silent(line: str) -> None:
+    """Progress that nobody asked for."""
+
+
+def _print_report(scenario: "Scenario", report: "Report", split: str = "test", *, full: bool) -> None:
+    """Print the question, and what answers it: on one screen, or everything."""
+    from mlc.cli.terminal import print_sections
+    from mlc.drawing.sections import Notes, Section
+    from mlc.report import description_of, report_sections, summary_sections
+
+    question = Section(description_of(scenario, report).question)
+    if full:
+        verdict = Section("", content=[Notes([report.verdict])])
+        print_sections([question, verdict, *report_sections(report, split)])
+    else:
+        print_sections([question, *summary_sections(report, split)])
 
 
 @app.command()
@@ -113,6 +146,7 @@ def _opening(resume: bool, overwrite: bool) -> "Opening":
 def evaluate(
     run: RunName,
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="What to show.")] = "test",
+    full: Full = False,
     runs_dir: RunsDir = RUNS,
     as_json: AsJson = False,
     gated: Annotated[
@@ -129,15 +163,13 @@ def evaluate(
     """The report again, from the saved model and the tables."""
     opened = open_run(run, runs_dir, tables=other_tables(data, override))
     from mlc.commands import evaluate as command
-    from mlc.report import report_text
 
     gated = gated or gates is not None
     evaluation = command.evaluate(opened, say, command.given_gates(opened, gates) if gated else None)
-    show(
-        json.dumps(evaluation.report.to_json(), indent=1, ensure_ascii=False)
-        if as_json
-        else report_text(evaluation.report, split=split)
-    )
+    if as_json:
+        show(json.dumps(evaluation.report.to_json(), indent=1, ensure_ascii=False))
+    else:
+        _print_report(opened.scenario(), evaluation.report, split, full=full)
     for line in command.notes(evaluation, gated=gated):
         say(line)
     if gated and not all(gate.passed for gate in evaluation.report.gates or ()):

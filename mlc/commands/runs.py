@@ -7,15 +7,8 @@ from typing import Any, Literal
 
 from mlc.drawing.text_tables import Row, aligned
 from mlc.errors import RunError
+from mlc.evaluation.outcomes import OUTCOME_WORDS
 from mlc.run import Kind, RunFolder
-
-_WORDS = {
-    "better": "better than",
-    "equal": "equal to",
-    "worse": "WORSE than",
-    "no_detectable_difference": "no detectable difference from",
-    "undecided": "undecided with",
-}
 
 
 @dataclass(frozen=True)
@@ -119,7 +112,7 @@ def lines(found: Sequence[ListedRun], width: int = 120) -> list[str]:
         numbers = ("-" if value is None else f"{value:.3f}" for value in (run.macro_auroc, run.macro_ap))
         verdict = "-" if run.state != "finished" else "no verdict"
         if run.verdict is not None:
-            verdict = f"{_WORDS.get(run.verdict, run.verdict)} {run.baseline}"
+            verdict = f"{OUTCOME_WORDS.get(run.verdict, run.verdict)} {run.baseline}"
         if run.kind == "foundation":
             verdict = "foundation" + (f", sees events up to {run.until[:10]}" if run.until else "")
         rows.append((run.name, when, *numbers, verdict))

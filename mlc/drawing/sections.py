@@ -3,13 +3,12 @@
 A page shows all of it; Markdown and a terminal leave the drawings out.
 """
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from mlc.drawing.text_tables import Row, aligned, escaped, markdown_table, one_line, visible
+from mlc.drawing.text_tables import Row, escaped, markdown_table
 
 
 @dataclass(frozen=True)
@@ -22,6 +21,7 @@ class Table:
         texts: How many columns from the left hold text; the others hold numbers.
         sortable: Whether a page lets its reader sort the rows.
         shares: For each row a share of a whole, which a page draws as a bar; or none.
+        optional: Columns that a narrow terminal leaves out, the least needed first.
     """
 
     header: Row
@@ -29,6 +29,7 @@ class Table:
     texts: int = 1
     sortable: bool = False
     shares: Sequence[float] = ()
+    optional: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -100,30 +101,3 @@ def markdown_lines(sections: Iterable[Section]) -> list[str]:
                 case Code(text=text):
                     lines += ["```bash", *text.splitlines(), "```", ""]
     return lines
-
-
-def text_lines(sections: Iterable[Section], width: int) -> list[str]:
-    """Return sections for a terminal: columns below each other, names shortened to fit the width.
-
-    Examples:
-        >>> text_lines([Section("Gates", content=[Table(("gate", ""), [("macro AP >= 0.2", "passed")])])], 80)
-        ['Gates', '  gate                   ', '  macro AP >= 0.2  passed', '']
-    """
-    lines: list[str] = []
-    for section in sections:
-        lines.append(section.title)
-        lines += _wrapped(section.lead, width)
-        for block in filter(_filled, section.content):
-            match block:
-                case Table():
-                    lines += aligned([block.header, *block.rows], width)
-                case Notes():
-                    lines += [line for sentence in block.sentences for line in _wrapped(sentence, width)]
-                case Code(text=text):
-                    lines += [f"  {visible(line)}" for line in text.splitlines()]
-        lines.append("")
-    return lines
-
-
-def _wrapped(sentence: str, width: int) -> list[str]:
-    return textwrap.wrap(one_line(sentence), width, initial_indent="  ", subsequent_indent="    ")

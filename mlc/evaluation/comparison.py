@@ -9,14 +9,13 @@ import polars as pl
 
 from mlc.errors import RunError
 from mlc.evaluation.metrics import (
-    SCORE_NAMES,
     Difference,
     label_differences,
     macro_differences,
-    outcome,
     overall_scores,
     score_labels,
 )
+from mlc.evaluation.outcomes import SCORE_NAMES, outcome
 from mlc.tables import (
     CUTOFF,
     ENTITY_ID,

@@ -9,7 +9,9 @@ from mlc.report.contents import MetricScore, Report
 from mlc.report.foundation import foundation_markdown
 from mlc.report.html import report_page
 from mlc.report.json_form import Json, schema_of
-from mlc.report.texts import description_of, report_markdown, report_text
+from mlc.report.sections import report_sections
+from mlc.report.summary import summary_sections
+from mlc.report.texts import description_of, report_markdown
 
 __all__ = [
     "MetricScore",
@@ -21,7 +23,8 @@ __all__ = [
     "report_markdown",
     "report_page",
     "report_schema",
-    "report_text",
+    "report_sections",
+    "summary_sections",
 ]
 
 

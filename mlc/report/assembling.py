@@ -15,7 +15,6 @@ from mlc.evaluation.metrics import (
     Difference,
     LabelScore,
     OverallScore,
-    ScoreName,
     macro_differences,
     overall_decisions,
     overall_scores,
@@ -23,6 +22,7 @@ from mlc.evaluation.metrics import (
     score_examples,
     score_labels,
 )
+from mlc.evaluation.outcomes import ScoreName
 from mlc.evaluation.thresholds import Threshold, decide
 from mlc.report.contents import (
     JUDGED,
@@ -36,7 +36,7 @@ from mlc.report.contents import (
 )
 from mlc.report.parts import backtest, sliced
 from mlc.report.trust import trust
-from mlc.report.verdict import compare_scores, judged_labels, verdict_text
+from mlc.report.verdict import compare_scores, judged_labels, not_compared, verdict_text
 from mlc.scenario import GatesSection
 from mlc.tables import (
     CUTOFF,
@@ -132,10 +132,11 @@ def build_report(inputs: ReportInputs) -> Report:
     oracle = None if inputs.oracle is None else _baseline_reports(inputs, parts, {ORACLE: inputs.oracle})
     test = splits[JUDGED]
     comparison, judged = compare_scores(test, baselines), judged_labels(test.labels)
-    missing = (f"Not compared: {sentence}." for sentence in inputs.missing_baselines)
     return Report(
         scenario=inputs.scenario,
-        verdict=" ".join([verdict_text(test, comparison, judged), *missing]),
+        verdict=" ".join(
+            [verdict_text(test, comparison, judged), *map(not_compared, inputs.missing_baselines)]
+        ),
         comparison=comparison,
         judged=judged,
         trust=trust(test.labels),

@@ -6,18 +6,15 @@ from typing import Any, get_args
 
 from mlc.drawing.text_tables import Row, aligned, escaped, markdown_table
 from mlc.evaluation.comparison import Outcome
-from mlc.evaluation.metrics import ENOUGH, MARGINS, SCORE_NAMES, VERDICT_RULE
+from mlc.evaluation.metrics import ENOUGH, VERDICT_RULE
 from mlc.evaluation.metrics.wording import left_out_rows
+from mlc.evaluation.outcomes import MARGINS, OUTCOME_WORDS, SCORE_NAMES
+
+_VERBS = {"better": "is", "worse": "is", "equal": "is", "no_detectable_difference": "has"}
 
 
 def verdict(compared: Mapping[str, Any]) -> str:
     """Who is better in what, in a sentence or two."""
-    words = {
-        "better": "is better than",
-        "worse": "is WORSE than",
-        "equal": "is equal to",
-        "no_detectable_difference": "has no detectable difference from",
-    }
     macro = compared["macro"]
     judged = f"{macro['labels_defined']} of {macro['labels']} labels judged"
     shared = (
@@ -32,8 +29,9 @@ def verdict(compared: Mapping[str, Any]) -> str:
     for score, shown in SCORE_NAMES.items():
         entry = macro[score]
         margin = f" within ±{MARGINS[score]:g}" if entry["outcome"] == "equal" else ""
+        words = f"{_VERBS[entry['outcome']]} {OUTCOME_WORDS[entry['outcome']]}"
         clauses.append(
-            f"{words[entry['outcome']]} {compared['first']} in macro {shown}{margin}: "
+            f"{words} {compared['first']} in macro {shown}{margin}: "
             f"{entry['second']:.4f} against {entry['first']:.4f}, {_difference(entry)}"
         )
     counts = {outcome.replace("_", " "): len(names) for outcome, names in _counted(compared).items()}

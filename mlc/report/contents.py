@@ -9,15 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mlc.evaluation.gates import Gate
-from mlc.evaluation.metrics import (
-    Difference,
-    ExampleScore,
-    LabelScore,
-    Outcome,
-    OverallDecision,
-    OverallScore,
-    ScoreName,
-)
+from mlc.evaluation.metrics import Difference, ExampleScore, LabelScore, OverallDecision, OverallScore
+from mlc.evaluation.outcomes import Outcome, ScoreName
 from mlc.evaluation.thresholds import NEVER, Estimate
 from mlc.report.json_form import Json, absent_without, from_json, key, to_json
 from mlc.task import FunnelStep

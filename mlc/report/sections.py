@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from mlc.drawing.sections import Notes, Section, Table
 from mlc.drawing.text_tables import Row
-from mlc.evaluation.metrics import VERDICT_RULE, Difference, ScoreName
+from mlc.evaluation.metrics import VERDICT_RULE, Difference
 from mlc.evaluation.metrics.wording import judged_text, left_out_rows, macro_text
+from mlc.evaluation.outcomes import ScoreName
 from mlc.report.cells import (
     count_text,
     difference_text,
@@ -27,6 +28,7 @@ from mlc.report.contents import (
 
 _MOST_NAMED = 12
 _PART_HEADER = ("examples", "positives", "macro AP", "macro AUROC", "macro log-loss", "labels defined")
+_PART_OPTIONAL = (6, 5, 2)
 
 
 def report_sections(report: Report, split: str = JUDGED) -> list[Section]:
@@ -68,7 +70,7 @@ def report_sections(report: Report, split: str = JUDGED) -> list[Section]:
 def gates(report: Report) -> Section:
     """Return what the test split must reach, and whether it does."""
     rows = [(gate.gate, gate.found, "passed" if gate.passed else "FAILED") for gate in report.gates or ()]
-    return Section("Gates", content=[Table(("gate", "found", ""), rows)])
+    return Section("Gates", content=[Table(("gate", "found", ""), rows, texts=2)])
 
 
 def against_baselines(report: Report, split: str) -> Section:
@@ -79,7 +81,7 @@ def against_baselines(report: Report, split: str) -> Section:
         rows.append((name, score_text(entry.headline.ap), score_text(entry.headline.auroc), *differences))
     header = ("", "macro AP", "macro AUROC", "model minus it: AP", "model minus it: AUROC")
     size, over = size_text(report.splits[split]), judged_text(report.splits[split])
-    return Section(f"{split.capitalize()}: {size}; {over}", content=[Table(header, rows)])
+    return Section(f"{split.capitalize()}: {size}; {over}", content=[Table(header, rows, optional=(4, 2))])
 
 
 def log_losses(report: Report, split: str) -> Section:
@@ -116,7 +118,7 @@ def other_means(report: Report, split: str, title: str) -> Section:
         means = (entry.macro, entry.micro, entry.weighted)
         rows.append((name, *(score_text(score) for mean in means for score in (mean.ap, mean.auroc))))
     header = ("", "macro AP", "macro AUROC", "micro AP", "micro AUROC", "weighted AP", "weighted AUROC")
-    return Section(title, content=[Table(header, rows)])
+    return Section(title, content=[Table(header, rows, optional=(5, 6, 3, 4))])
 
 
 # ── label by label ──────────────────────────────────────────────────────────────────────────────
@@ -139,7 +141,7 @@ def labels(entry: SplitReport, title: str) -> Section:
         for label in entry.labels
     ]
     header = ("label", "support", "prevalence", "AUROC", "AP", "AP/prevalence")
-    table = Table((*header, "threshold", "precision", "recall"), rows, sortable=True)
+    table = Table((*header, "threshold", "precision", "recall"), rows, sortable=True, optional=(5, 2, 1, 3))
     return Section(f"{title}: each label at its threshold", content=[table])
 
 
@@ -169,7 +171,7 @@ def intervals(entry: SplitReport, title: str) -> Section:
     for label in entry.labels:
         lifts = (number_text(lift, ".1f") for lift in (label.lift_1, label.lift_5, label.lift_10))
         rows.append((label.name, range_text(label.auroc_interval), range_text(label.ap_interval), *lifts))
-    table = Table(("label", "AUROC", "AP", "lift at 1 %", "at 5 %", "at 10 %"), rows)
+    table = Table(("label", "AUROC", "AP", "lift at 1 %", "at 5 %", "at 10 %"), rows, optional=(4, 3))
     return Section(f"{title}: 95 % intervals, and lift among the highest scores", content=[table])
 
 
@@ -190,7 +192,8 @@ def promises(entry: SplitReport, title: str) -> Section:
         rows.append((label.name, *cells, count_text(label.volume), f"{low:,}-{high:,}"))
     header = ("label", "precision", "promised", "recall", "promised", "volume", "promised")
     return Section(
-        f"{title}: what the thresholds gave, and 95 % range promised", content=[Table(header, rows)]
+        f"{title}: what the thresholds gave, and 95 % range promised",
+        content=[Table(header, rows, optional=(5, 6))],
     )
 
 
@@ -214,7 +217,8 @@ def calibration(entry: SplitReport, title: str) -> Section:
         if label.calibration is not None
     ]
     header = ("label", "method", "log-loss before", "after", "error before", "after")
-    return Section(f"{title}: probabilities before and after calibration", content=[Table(header, rows)])
+    table = Table(header, rows, optional=(1,))
+    return Section(f"{title}: probabilities before and after calibration", content=[table])
 
 
 # ── all labels together ─────────────────────────────────────────────────────────────────────────
@@ -281,7 +285,7 @@ def by_cutoff(report: Report) -> Section:
     return Section(
         "Over the test cutoffs",
         "The same model at one cutoff after the other: does it hold?",
-        [Table(("cutoff", *_PART_HEADER), rows)],
+        [Table(("cutoff", *_PART_HEADER), rows, optional=_PART_OPTIONAL)],
     )
 
 
@@ -293,7 +297,11 @@ def _period_text(period: Period) -> str:
 def by_slice(report: Report) -> Section:
     """Return the scores among the examples of which something is known."""
     tables = [
-        Table((one.by, *_PART_HEADER), [(part.value, *_part_cells(part)) for part in one.parts])
+        Table(
+            (one.by, *_PART_HEADER),
+            [(part.value, *_part_cells(part)) for part in one.parts],
+            optional=_PART_OPTIONAL,
+        )
         for one in report.slices
     ]
     lead = (

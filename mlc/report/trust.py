@@ -30,6 +30,12 @@ def trust(labels: Sequence[LabelScore]) -> Trust:
     return Trust(rule=TRUST_RULE, **kinds)
 
 
+def trust_words(trust: Trust) -> dict[str, str]:
+    """Return the class of each label in a word or two."""
+    kinds = (("trusted", trust.trusted), ("weak", trust.weak), ("not evaluable", trust.not_evaluable))
+    return {name: word for word, names in kinds for name in names}
+
+
 def _kind(label: LabelScore) -> str:
     if label.not_judged:
         return "not_evaluable"

@@ -3,27 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from mlc.evaluation.metrics import (
-    ENOUGH,
-    MARGINS,
-    SCORE_NAMES,
-    VERDICT_RULE,
-    Difference,
-    LabelScore,
-    MeanScore,
-    ScoreName,
-    outcome,
-)
+from mlc.evaluation.metrics import ENOUGH, VERDICT_RULE, Difference, LabelScore, MeanScore
+from mlc.evaluation.outcomes import MARGINS, OUTCOME_WORDS, SCORE_NAMES, ScoreName, outcome
 from mlc.report.cells import score_text
-from mlc.report.contents import JUDGED, BaselineReport, Compared, JudgedLabels, LeftOut, SplitReport
+from mlc.report.contents import (
+    JUDGED,
+    BaselineReport,
+    Compared,
+    JudgedLabels,
+    LeftOut,
+    Report,
+    SplitReport,
+)
 
 _MOST_NAMED = 3  # labels without a verdict, in the first line
-_WORDS = {
-    "better": "better than",
-    "equal": "equal to",
-    "worse": "WORSE than",
-    "no_detectable_difference": "no detectable difference from",
-}
 
 
 def judged_labels(labels: Sequence[LabelScore]) -> JudgedLabels:
@@ -69,6 +62,37 @@ def _compared(score: ScoreName, model: MeanScore, baselines: Mapping[str, Baseli
 def mean_score(mean: MeanScore, score: ScoreName) -> float | None:
     """Return one score of a mean."""
     return {"ap": mean.ap, "auroc": mean.auroc, "log_loss": mean.log_loss}[score]
+
+
+def headline(report: Report) -> str:
+    """Return the verdict in one or two sentences, with no more numbers than needed to believe it.
+
+    Args:
+        report: Of `build_report`, or read back from `report.json`.
+    """
+    compared = report.comparison["ap"]
+    if compared is None:
+        return report.verdict
+    margin = f", within ±{MARGINS['ap']:g}" if compared.outcome == "equal" else ""
+    words = OUTCOME_WORDS[compared.outcome]
+    sentences = [
+        f"{words[0].upper()}{words[1:]} the best baseline, {compared.baseline}: macro average precision "
+        f"{compared.model:.3f} against {compared.baseline_score:.3f}{margin}."
+    ]
+    for score in ("auroc", "log_loss"):
+        other = report.comparison[score]
+        if other is not None and other.outcome == "worse" != compared.outcome:
+            sentences.append(f"WORSE than {other.baseline} in macro {SCORE_NAMES[score]}.")
+    left_out = len(report.judged.left_out)
+    if left_out and len(sentences) == 1:
+        counted = "1 label is" if left_out == 1 else f"{left_out:,} labels are"
+        sentences.append(f"{counted} not judged: too few entities have a positive or a negative.")
+    return " ".join([*sentences, *map(not_compared, report.missing_baselines)])
+
+
+def not_compared(missing: str) -> str:
+    """Return the end of a verdict for a baseline that is missing."""
+    return f"Not compared: {missing}."
 
 
 def verdict_text(
@@ -122,6 +146,6 @@ def _clause(score: ScoreName, compared: Compared, before: str | None) -> str:
     best = compared.baseline
     baseline = "it" if best == before else f"the best baseline, {best},"
     return (
-        f"{_WORDS[compared.outcome]} {baseline} in macro {SCORE_NAMES[score]}: {scores}, "
+        f"{OUTCOME_WORDS[compared.outcome]} {baseline} in macro {SCORE_NAMES[score]}: {scores}, "
         f"{value} (95 % interval {low} to {high}{margin})"
     )

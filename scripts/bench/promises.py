@@ -23,7 +23,7 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
-from mlc.evaluation.metrics import MARGINS
+from mlc.evaluation.outcomes import MARGINS
 from mlc.events.baselines import NO_PROBABILITIES
 from mlc.models.baselines import all_baselines
 from mlc.models.model import Model

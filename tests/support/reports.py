@@ -1,11 +1,21 @@
 """Reports in the form that tests read: the JSON of `report.json`."""
 
 from collections.abc import Sequence
+from io import StringIO
 from typing import Any
 
 import polars as pl
 
-from mlc.report import Report, ReportInputs, build_report, report_markdown, report_text
+from mlc.cli.terminal import print_sections
+from mlc.drawing.sections import Section
+from mlc.report import (
+    Report,
+    ReportInputs,
+    build_report,
+    report_markdown,
+    report_sections,
+    summary_sections,
+)
 
 
 def built(
@@ -23,9 +33,12 @@ def built(
     ).to_json()
 
 
-def as_text(report: dict[str, Any], **options: Any) -> str:
-    """Return a report as a terminal shows it."""
-    return report_text(Report.from_json(report), **options)
+def as_text(report: dict[str, Any], width: int = 100, *, full: bool = True) -> str:
+    """Return a report as a pipe of this width gets it, with the verdict on top."""
+    typed, file = Report.from_json(report), StringIO()
+    sections = report_sections(typed) if full else summary_sections(typed)
+    print_sections([Section(f"{typed.scenario}: {typed.verdict}"), *sections], file, width)
+    return file.getvalue()
 
 
 def as_markdown(report: dict[str, Any]) -> str:

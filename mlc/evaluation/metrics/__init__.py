@@ -13,15 +13,12 @@ from mlc.evaluation.metrics.decisions import (
 )
 from mlc.evaluation.metrics.differences import Difference, label_differences, macro_differences
 from mlc.evaluation.metrics.intervals import Interval, ratio_interval
-from mlc.evaluation.metrics.outcomes import MARGINS, SCORE_NAMES, Outcome, ScoreName, outcome
 from mlc.evaluation.metrics.ranking import LabelScore, MeanScore, OverallScore, overall_scores, score_labels
 from mlc.evaluation.metrics.rankings import ExampleScore, score_examples
 from mlc.evaluation.metrics.support import ENOUGH, VERDICT_RULE, Support
 
 __all__ = [
     "ENOUGH",
-    "MARGINS",
-    "SCORE_NAMES",
     "VERDICT_RULE",
     "DecisionScore",
     "Difference",
@@ -30,14 +27,11 @@ __all__ = [
     "LabelScore",
     "MeanDecision",
     "MeanScore",
-    "Outcome",
     "OverallDecision",
     "OverallScore",
-    "ScoreName",
     "Support",
     "label_differences",
     "macro_differences",
-    "outcome",
     "overall_decisions",
     "overall_scores",
     "ratio_interval",

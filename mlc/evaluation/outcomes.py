@@ -7,6 +7,15 @@ ScoreName = Literal["ap", "auroc", "log_loss"]
 
 SCORE_NAMES: dict[ScoreName, str] = {"ap": "AP", "auroc": "AUROC", "log_loss": "log-loss"}
 
+OUTCOME_WORDS: dict[str, str] = {
+    "better": "better than",
+    "equal": "equal to",
+    "worse": "WORSE than",
+    "no_detectable_difference": "no detectable difference from",
+    "undecided": "undecided against",
+}
+"""What stands between a model and what it is compared with."""
+
 MARGINS = {"ap": 0.005, "auroc": 0.005, "log_loss": 0.0005}
 """Differences within ± these are too small to matter: "equal" needs an interval inside of them."""
 
