@@ -11,7 +11,6 @@ import argparse
 import inspect
 import json
 import sys
-import textwrap
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ import mlc.cli  # noqa: F401  importing it registers the commands
 from mlc.cli.arguments import app
 from mlc.report import report_schema
 from mlc.scenario import scenario_schema
+from scripts.docs_python import python_lines, wrapped
 
 Json = dict[str, Any]
 Members = Mapping[str | None, str]
@@ -30,7 +30,6 @@ Members = Mapping[str | None, str]
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 SCHEMA = scenario_schema()
 SHORT_FORMS = {"TopClasses": "`{top: …}`"}
-WIDTH = 100
 NOTICE = "<!-- Made by scripts/docs_reference.py: edit the docstrings in the code instead. -->"
 
 # Page → title and sections. Section → models whose fields it lists → their kind, if they have one.
@@ -134,6 +133,8 @@ LEADS = {
     "[Choose thresholds by goal](../howto/thresholds.md) shows them at work.",
     "commands": "Every command prints its options with `--help`. Results go to standard output, progress and "
     "errors to standard error. [Exit codes](exit-codes.md) are the same for all.",
+    "python": "`import mlc` offers what the commands do, with frames of Polars or pandas in and out. It "
+    "loads the rest of the package when a function is first used.",
     "report": "Each run has a `report.json`. `mlc schema --report` prints its JSON schema; this page lists "
     "its fields. A number that is undefined is null.",
 }
@@ -251,24 +252,19 @@ def pages() -> dict[str, str]:
     """Return file name → text of every page."""
     texts = {name: _page(name, title, _sections(parts)) for name, (title, parts) in SCENARIO_PAGES.items()}
     texts["commands"] = _page("commands", "Commands", _commands())
+    texts["python"] = _page("python", "Python API", python_lines())
     texts["report"] = _page("report", "report.json", _report_fields())
     return {f"{name}.md": text for name, text in texts.items()}
 
 
 def _page(name: str, title: str, lines: Iterator[str]) -> str:
-    head = [f"# {title}", "", NOTICE, "", _wrapped(LEADS[name]), ""]
+    head = [f"# {title}", "", NOTICE, "", wrapped(LEADS[name]), ""]
     return "\n".join([*head, *lines]).rstrip() + "\n"
 
 
 def _entry(head: str, text: str) -> str:
     """Return a list item with its explanation, wrapped."""
-    return _wrapped(f"- {head}" + (f": {text}" if text else ""), indent="  ")
-
-
-def _wrapped(text: str, indent: str = "") -> str:
-    return textwrap.fill(
-        text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
+    return wrapped(f"- {head}" + (f": {text}" if text else ""), indent="  ")
 
 
 def _sections(parts: dict[str, Members]) -> Iterator[str]:
@@ -279,7 +275,7 @@ def _sections(parts: dict[str, Members]) -> Iterator[str]:
             if name is None:
                 continue
             description = definition(name)["description"]
-            yield _entry(f"`kind: {kind}`", description) if kind else _wrapped(description)
+            yield _entry(f"`kind: {kind}`", description) if kind else wrapped(description)
         if None not in members:
             yield ""
         fields = list(_fields(members))
@@ -313,7 +309,7 @@ def _commands() -> Iterator[str]:
         summary = " ".join((inspect.getdoc(callback) or "").split())
         parameters = list(_parameters(callback))
         arguments = [f"{head.strip('`')}" for head, _ in parameters if not head.startswith("`-")]
-        yield from (f"## mlc {name}", "", _wrapped(summary), "")
+        yield from (f"## mlc {name}", "", wrapped(summary), "")
         yield from ("```text", f"mlc {' '.join([name, *arguments])} [OPTIONS]", "```", "")
         yield from (_entry(head, text) for head, text in parameters)
         yield ""

@@ -26,6 +26,14 @@ def test_the_reference_shows_every_option_as_it_is_typed():
     assert "--override" not in text
 
 
+def test_the_reference_shows_the_python_api_as_it_is_called():
+    text = PAGES["python.md"]
+    assert "open_run(run: str | Path, runs: str | Path = 'runs') -> Run" in text
+    assert "### Run.predict" in text
+    assert "    *,\n    tables: Mapping[str, Any] | None = None," in text
+    assert "- `as_of`: " in text
+
+
 def test_the_reference_lists_an_object_that_comes_again_once():
     lines = PAGES["report.md"].splitlines()
     assert "- `comparison.log_loss`: Same fields as `comparison.ap`." in lines
