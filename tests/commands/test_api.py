@@ -91,7 +91,7 @@ def test_predict_says_what_the_command_says(run, mlc):
         run.predict(entities=["c07", "c7x"])
 
 
-def test_frames_take_the_place_of_tables_and_nothing_is_left_of_them(run, project, caplog):
+def test_frames_take_the_place_of_tables_and_nothing_is_left_of_them(run, project, caplog, monkeypatch):
     sales = shop_tables()["sales"]
     few = sales.filter(pl.col("customer").is_in(["c01", "c02"]))
     before = snapshot(project / "runs")
@@ -107,6 +107,8 @@ def test_frames_take_the_place_of_tables_and_nothing_is_left_of_them(run, projec
     assert not any("events: sales" in line for line in caplog.messages)  # the same store
     few.write_parquet(project / "few.parquet")
     assert run.predict(tables={"sales": project / "few.parquet"}).equals(first)
+    monkeypatch.chdir(project)
+    assert mlc.open_run("shop").predict(tables={"sales": few}).equals(first)
     with pytest.raises(mlc.MlcError, match="there is no table sale, did you mean sales"):
         run.predict(tables={"sale": few})
 
@@ -117,7 +119,9 @@ def test_columns_that_are_missing_or_new_are_warned_of(run, caplog):
     warned = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert any("customers.region, the tables no longer do" in line for line in warned)
     assert mlc.open_run(run.folder).thresholds == run.thresholds
-    with pytest.raises(mlc.MlcError, match="must have a column at"):
+    with pytest.raises(
+        mlc.MlcError, match=r"^tables: data\.tables\.sales\.time: sales must have a column at"
+    ):
         run.predict(tables={"sales": shop_tables()["sales"].drop("at")})
 
 

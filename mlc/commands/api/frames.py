@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import numpy as np
 import polars as pl
 
 from mlc.commands.api.progress import log
-from mlc.errors import MlcError, did_you_mean
+from mlc.errors import MlcError, Problem, did_you_mean
 from mlc.lock import locked
 from mlc.run import OtherTables, RunFolder, fingerprint_of
 
+_GIVEN = "data="
 _FOLDER = ".tables"  # beside the event stores
 _PLAIN = "biufM"
 """Kinds of NumPy types that Polars reads as they are: booleans, numbers, datetimes."""
@@ -99,7 +101,7 @@ def with_tables(run: RunFolder, tables: Mapping[str, Any]) -> Iterator[RunFolder
         yield run
         return
     section = data.model_dump(mode="json")
-    with _folder(run.folder.parent / _FOLDER) as folder:
+    with _folder(run.folder.absolute().parent / _FOLDER) as folder:
         for name, table in tables.items():
             entry = section["tables"][name]
             if isinstance(table, str | Path):
@@ -109,4 +111,13 @@ def with_tables(run: RunFolder, tables: Mapping[str, Any]) -> Iterator[RunFolder
             entry |= {"path": str(_written(frame, name, folder)), "format": None}
             texts = frame.select(pl.col(pl.String)).columns
             entry["types"] = {column: kind for column, kind in entry["types"].items() if column in texts}
-        yield RunFolder(run.folder, OtherTables(overrides=[f"data={json.dumps(section)}"]))
+        try:
+            yield RunFolder(run.folder, OtherTables(overrides=[f"{_GIVEN}{json.dumps(section)}"]))
+        except MlcError as error:
+            raise type(error)(map(_placed, error.problems)) from error
+
+
+def _placed(problem: Problem) -> Problem:
+    """Locate a problem of the tables in the argument that gave them."""
+    own = problem.location.startswith(f"--set {_GIVEN}")
+    return replace(problem, location="tables") if own else problem
