@@ -1,6 +1,7 @@
 """How columns become vectors: piecewise-linear quantile bins for numbers, embedding rows for categories.
 
-To add an encoder: a config class in `mlc.scenario`, one `case` in `ingest.fields`, its module here, one test.
+To add an encoder: a config class in `mlc.scenario`, one `case` in `mlc.events.store.fields`, its module here,
+and one test.
 """
 
 from collections.abc import Sequence

@@ -53,7 +53,7 @@ class NetworkSpec:
         events: FieldSizes,
         foundation: BranchSpec | None = None,
     ) -> "NetworkSpec":
-        """The network of a scenario, given the fields of the entities and of the events."""
+        """Return the network of a scenario, given the fields of the entities and of the events."""
         width, depth, dropout = _SIZES[model.preset]
         known = Known(model, dropout, attributes, events, foundation)
         specs = {branch.name: branch.spec_of(known) for branch in BRANCHES}
@@ -61,16 +61,16 @@ class NetworkSpec:
         return cls(labels, width, depth, dropout, branches)
 
     def without(self, name: str) -> Self:
-        """The same network without one of its branches."""
+        """Return the same network without one of its branches."""
         return replace(self, branches={key: spec for key, spec in self.branches.items() if key != name})
 
     def as_json(self) -> dict[str, Any]:
-        """A plain mapping."""
+        """Return a plain mapping."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "NetworkSpec":
-        """The inverse of `as_json`."""
+        """Read what `as_json` made."""
         types = {branch.name: branch.spec_type for branch in BRANCHES}
         branches = {name: types[name].from_json(spec) for name, spec in value["branches"].items()}
         return cls(**{**value, "branches": branches})
@@ -150,7 +150,7 @@ class Network(nn.Module):
         return cast(list[Branch], list(self.branches.values()))
 
     def branch(self, kind: type[_Branch]) -> _Branch | None:
-        """The branch of a class; None where it is off."""
+        """Return the branch of a class; None where it is off."""
         return cast(_Branch, self.branches[kind.name]) if kind.name in self.branches else None
 
     @property
@@ -159,7 +159,7 @@ class Network(nn.Module):
         return self.branch(FoundationBranch) or self.branch(MemoryBranch)
 
     def pretrained(self) -> list[nn.Parameter]:
-        """The parameters that come from a foundation model."""
+        """Return the parameters that come from a foundation model."""
         return [parameter for branch in self.all_branches for parameter in branch.pretrained()]
 
     @property

@@ -18,7 +18,7 @@ class BranchSpec:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The inverse of `dataclasses.asdict`."""
+        """Read what `dataclasses.asdict` made."""
         return cls(
             **{name: FieldSizes(**part) if isinstance(part, dict) else part for name, part in value.items()}
         )

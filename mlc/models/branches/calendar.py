@@ -73,7 +73,7 @@ class CalendarBranch(Branch):
 
 
 def calendar(cutoffs_B: np.ndarray) -> np.ndarray:
-    """Where in the year and in the week a cutoff lies, as points on circles.
+    """Return where in the year and in the week cutoffs lie, as points on circles.
 
     Args:
         cutoffs_B: Microseconds since 1970, int64.
@@ -88,7 +88,7 @@ def calendar(cutoffs_B: np.ndarray) -> np.ndarray:
 
 
 def known_calendar(calendar_NC: torch.Tensor) -> torch.Tensor:
-    """What of the calendar a training can learn from: all of it, or only the week.
+    """Return what of the calendar a training can learn from: all of it, or only the week.
 
     What training says of a season that it does not know is a guess.
 

@@ -79,7 +79,7 @@ class ContextBranch(Branch):
         return ContextSpec(kind, *_SIZES[kind][known.model.preset], known.dropout, known.events)
 
     def vectors(self, batch: Batch) -> torch.Tensor:
-        """The vector of each example, shape (B, width of the context)."""
+        """Return the vector of each example, shape (B, width of the context)."""
         sequences = Sequences.of(batch.of(EventInputs).example_M, len(batch))
         event_MD = self.dropout(self.fields(with_times(batch, sequences)))
         first_BD = self.first.to(event_MD.dtype).expand(len(batch), -1)
@@ -100,8 +100,10 @@ class ContextBranch(Branch):
 
 
 def with_times(batch: Batch, sequences: Sequences) -> Fields:
-    """The fields of each event, and four numbers more: log of its age and of the days since the event before
-    (NaN for the first), and its week-day.
+    """Return the fields of each event, with four more numbers.
+
+    These are the logs of its age and of the days since the event before, NaN for the first, and the day of
+    the week as a point on a circle.
     """
     events = batch.of(EventInputs)
     age_M = events.age_M

@@ -75,11 +75,11 @@ class FoundationBranch(Branch):
         return known.foundation
 
     def vectors(self, batch: Batch) -> torch.Tensor:
-        """The vector of each entity, shape (B, vector)."""
+        """Return the vector of each entity, shape (B, vector)."""
         return cast(torch.Tensor, self.encoder(batch))
 
     def to_cache(self, batch: Batch) -> torch.Tensor:
-        """All that is made of the events, shape (B, R): the vectors, then what is predicted."""
+        """Return all that is made of the events, shape (B, R): the vectors, then what is predicted."""
         vectors_BV = self.vectors(batch)
         if self.predictions is None:
             return vectors_BV

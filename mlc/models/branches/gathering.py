@@ -62,7 +62,7 @@ class Place(Protocol):
     """Where arrays lie. Each method takes what is to be there, and returns what gathers from it."""
 
     def column(self, values_X: np.ndarray, dtype: type[np.generic], below: int) -> OfRows:
-        """Values by their positions.
+        """Gather values by their positions.
 
         Args:
             values_X: Whole numbers from 0.
@@ -71,19 +71,19 @@ class Place(Protocol):
         """
 
     def columns(self, columns: "Columns") -> Callable[[torch.Tensor], Fields]:
-        """The fields of entities or events, by their positions in the store."""
+        """Gather the fields of entities or events, by their positions in the store."""
 
     def line(self, line: "Timeline", most: int | None = None) -> Callable[[Chosen], Past]:
-        """The moments up to each cutoff; only the `most` newest of each example, where that is given."""
+        """Gather the moments up to each cutoff; of each example the `most` newest, where that is given."""
 
     def counts(self, line: "Timeline") -> OfExamples:
-        """The number of moments up to each cutoff, float32."""
+        """Gather the number of moments up to each cutoff, float32."""
 
     def at_cutoffs(self, values: Callable[[np.ndarray], np.ndarray]) -> OfExamples:
-        """What a function says of cutoffs in microseconds."""
+        """Gather what a function returns for cutoffs in microseconds."""
 
     def at_days(self, values: Callable[[np.ndarray], np.ndarray]) -> OfExamples:
-        """The same of a function that is constant over a day."""
+        """Gather the same of a function that is constant over a day."""
 
 
 class BranchInputs(Packed):

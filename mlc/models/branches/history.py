@@ -117,7 +117,7 @@ class HistoryBranch(Branch):
         return BranchSpec() if known.model.history else None
 
     def features(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features of the entities, (B, F), and of the labels, (B, K, F)."""
+        """Return the features of the entities, (B, F), and of the labels, (B, K, F)."""
         history = batch.of(HistoryInputs)
         entity_BF = entity_features(history, self.labels)
         return entity_BF, label_features(history, self.labels, entity_BF)
@@ -133,7 +133,7 @@ class HistoryBranch(Branch):
         )
 
     def label_vectors(self, history: HistoryInputs, entity_BF: torch.Tensor) -> torch.Tensor:
-        """What is added to each label, (B, K, D); all labels without an event share one vector."""
+        """Return what is added to each label, (B, K, D); labels without an event share one vector."""
         pair_P, seen_PF = seen_label_features(history, self.labels, entity_BF)
         vectors: torch.Tensor = self.label_numbers(torch.cat([seen_PF, seen_PF.new_tensor([UNSEEN])]))
         everywhere = vectors[-1].expand(history.examples * self.labels, -1)

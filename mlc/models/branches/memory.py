@@ -45,7 +45,7 @@ class MemoryBranch(Branch):
         return MemorySpec(known.events) if known.model.memory and known.events else None
 
     def vectors(self, batch: Batch) -> torch.Tensor:
-        """What the memory holds of each example, shape (B, length of the memory)."""
+        """Return what the memory holds of each example, shape (B, length of the memory)."""
         return cast(torch.Tensor, self.memory(batch))
 
     def forward(self, batch: Batch, sums: Sums) -> Sums:
