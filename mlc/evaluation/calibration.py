@@ -137,7 +137,7 @@ def calibrated(scores_NK: Matrix, calibrators: Sequence[Calibrator]) -> Matrix:
         [[0.75]]
     """
     if scores_NK.ndim != 2 or scores_NK.shape[1] != len(calibrators):
-        raise DataError(f"scores must have {len(calibrators)} labels, however: shape {scores_NK.shape}")
+        raise DataError(f"scores of shape {scores_NK.shape} for {len(calibrators)} labels")
     mapped_NK = scores_NK.astype(np.float32)
     for label, calibrator in enumerate(calibrators):
         mapped_NK[:, label] = _apply(calibrator, mapped_NK[:, label])
@@ -166,13 +166,13 @@ def calibration_from_json(stored: dict[str, Any]) -> list[Calibrator]:
     """
     try:
         if stored["schema"] != SCHEMA:
-            raise RunError(f"calibration.json must have the schema {SCHEMA}, however: {stored['schema']!r}")
+            raise RunError(f"calibration.json has schema {stored['schema']!r}, not {SCHEMA}. Train again.")
         return [
             Calibrator(**{**label, "scores": tuple(label["scores"]), "shares": tuple(label["shares"])})
             for label in stored["labels"]
         ]
     except (KeyError, TypeError) as error:
-        raise RunError(f"calibration.json must be as written by mlc, however: {error!r}") from error
+        raise RunError(f"calibration.json is not as mlc wrote it: {error!r}. Train again.") from error
 
 
 def _fit_label(

@@ -107,7 +107,7 @@ def _common_examples(a: Side, b: Side) -> tuple[pl.DataFrame, list[str]]:
     """A row a test example of both, what the second says under `_right`; and how many are not shared."""
     if a.table.schema[ENTITY_ID] != b.table.schema[ENTITY_ID]:
         types = " and ".join(f"{side.table.schema[ENTITY_ID]} in {side.name}" for side in (a, b))
-        raise RunError(f"both runs must have entities of one type, however: they are {types}")
+        raise RunError(f"the entities of the runs are of two types: {types}")
     keys = key_columns(a.table)
     if keys != key_columns(b.table):
         raise RunError("the runs are of different tasks: only one has cutoffs. Compare runs of one task.")
@@ -116,8 +116,8 @@ def _common_examples(a: Side, b: Side) -> tuple[pl.DataFrame, list[str]]:
         shared = " and ".join(key.removesuffix("_id") for key in keys)
         moments = " and ".join(f"{side.name} has {_moments(side)}" for side in (a, b))
         raise RunError(
-            f"both runs must share test examples, however: no {shared} is in both: {moments}; "
-            f"train them with the same test_from and observed_until under examples"
+            f"the runs share no test example: no {shared} is in both: {moments}. "
+            f"Train them with the same test_from and observed_until under examples."
         )
     rest = [
         f"{side.table.height - common.height:,} of {side.table.height:,} test examples only in {side.name}"
@@ -155,7 +155,7 @@ def _common_labels(a: Side, b: Side, common: pl.DataFrame) -> tuple[list[str], l
         else:
             names.append(name)
     if not names:
-        raise RunError(f"both runs must share a label, however: they do not: {'; '.join(left_out)}")
+        raise RunError(f"the runs share no label: {'; '.join(left_out)}")
     return names, left_out
 
 

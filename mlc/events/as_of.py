@@ -72,9 +72,7 @@ def rows_at(scenario: Scenario, store: EventStore, cutoff: datetime, say: Say) -
         scenario, store, cutoff, lambda reason, count: say(f"{count:,} entities {reason}") if count else None
     )
     if not len(rows):
-        raise DataError(
-            f"--as-of {cutoff:%Y-%m-%d %H:%M}: an entity must have history then, however: none has"
-        )
+        raise DataError(f"--as-of {cutoff:%Y-%m-%d %H:%M}: no entity has history at that time")
     return rows
 
 

@@ -38,7 +38,7 @@ def check_boosting(scenario: Scenario) -> None:
         DataError: LightGBM is not installed.
     """
     named = {"baselines": BOOSTING in (scenario.baselines or ()), "model.blend": blends(scenario)}
-    rule = f"boosting needs the package lightgbm, however: it is not installed; {INSTALL}"
+    rule = f"boosting needs the package lightgbm, which is not installed. Install it: {INSTALL}"
     problems = [scenario.problem(field, rule) for field, wanted in named.items() if wanted]
     if problems and not boosting_installed():
         raise DataError(problems)

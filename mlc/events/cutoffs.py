@@ -90,10 +90,8 @@ def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime, dates_on
     examples = scenario.examples
     until = observed_until(scenario, last, dates_only)
     if (naive(examples.observed_until) or last) <= first:
-        found = f"that is {first:%Y-%m-%d %H:%M}"
-        raise DataError(
-            scenario.problem("examples.observed_until", f"must lie after the first event, however: {found}")
-        )
+        rule = f"must lie after the first event, which is at {first:%Y-%m-%d %H:%M}"
+        raise DataError(scenario.problem("examples.observed_until", rule))
     if examples.at is not None:
         return _own_spans(scenario, first, last, until)
     if examples.cutoffs is not None:
@@ -187,10 +185,11 @@ def _complete(scenario: Scenario, found: _Found, first: datetime, last: datetime
     ]
     if complete and complete[-1] >= last:
         field = "examples.observed_until" if scenario.examples.test_from is None else "examples.test_from"
-        told = f"that is {last:%Y-%m-%d %H:%M} and the test cutoff would be {complete[-1]:%Y-%m-%d %H:%M}"
-        problems.append(
-            scenario.problem(field, f"a test window must begin before the last event, however: {told}")
+        rule = (
+            f"no test window begins before the last event: that is at {last:%Y-%m-%d %H:%M}, "
+            f"and the test cutoff would be {complete[-1]:%Y-%m-%d %H:%M}"
         )
+        problems.append(scenario.problem(field, rule))
     if problems:
         raise DataError(problems)
     return Cutoffs(splits, incomplete, until)
@@ -230,10 +229,10 @@ def _no_room(
         window = f"({target.window.replace('_', ' ')})"
     return scenario.problem(
         field,
-        f"the {split} split must have a cutoff with a complete window {window}, however: "
-        f"the tables reach from {first:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} "
-        f"and the first {split} cutoff would be {start:%Y-%m-%d}; "
-        f"choose a shorter window, or earlier test_from and validation_from",
+        f"the {split} split has no cutoff with a complete window {window}: "
+        f"the tables reach from {first:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M}, "
+        f"and the first {split} cutoff would be {start:%Y-%m-%d}. "
+        f"Choose a shorter window, or earlier test_from and validation_from.",
     )
 
 

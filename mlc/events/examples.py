@@ -266,26 +266,20 @@ def _check_examples(
     for split in ("train", "validation", "test"):
         if split not in splits:
             story = "; ".join(f"{step.removed:,} {step.reason}" for step in funnel[1:])
-            raise DataError(
-                scenario.problem(
-                    "examples", f"the {split} split must have examples, however: none is left ({story})"
-                )
-            )
+            raise DataError(scenario.problem("examples", f"the {split} split has no example left ({story})"))
     empty = [name for name, count in zip(labels.names, trained_K, strict=True) if not count]
     if len(empty) == len(labels.names):
         raise DataError(
             scenario.problem(
                 "target",
-                "training must have a positive target, however: all are negative; "
-                "widen the window, or check column and rule",
+                "all targets in training are negative. Widen the window, or check column and rule.",
             )
         )
     if empty and not scenario.target.allow_empty:
         raise DataError(
             scenario.problem(
                 "target.class_names",
-                f"each label must have a positive target in training, however: {', '.join(empty)} "
-                f"{'has' if len(empty) == 1 else 'have'} none; "
-                "remove or group them, or set target.allow_empty: true",
+                f"no positive target in training for {', '.join(empty)}. "
+                "Remove or group these labels, or set target.allow_empty: true.",
             )
         )

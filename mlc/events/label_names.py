@@ -14,7 +14,7 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from mlc.errors import DataError, Problem, did_you_mean
+from mlc.errors import DataError, Problem, did_you_mean, sentences
 from mlc.events.store import EventStore, Field
 from mlc.events.timeline import Timeline, pack
 from mlc.scenario import LabelSpec, Scenario, SumAtLeast, TopClasses
@@ -80,7 +80,7 @@ def resolve_labels(scenario: Scenario, counts: pl.DataFrame, trained: Sequence[s
     """
     if trained is None and not counts.height:
         column = ", ".join(scenario.target.column)
-        rule = f"some event must have a value in {column}, however: none has; check where and joins"
+        rule = f"no event has a value in {column}. Check where and joins."
         raise DataError(scenario.problem("target.column", rule))
     known = counts[VALUE].to_list()
     specs = scenario.target.specs or _frequent(scenario, counts, trained)
@@ -119,7 +119,7 @@ def _frequent(
         ranked = enough.sort(["fitted", VALUE], descending=[True, False])
         values = ranked[VALUE].head(classes.top).to_list()
     if not values:
-        rule = f"must find a value with {classes.min_support} events in training, however: there is none"
+        rule = f"no value has {classes.min_support} events in training. Lower min_support."
         raise DataError(scenario.problem("target.class_names", rule))
     return {value: LabelSpec(values=[value]) for value in values}
 
@@ -144,11 +144,9 @@ def _unknown_values(
                 if plain != value and plain in occurring:
                     name = column.rsplit(".", 1)[-1]
                     hint = f"the column is read as numbers; add types: {{{name}: text}} to its table"
-                yield scenario.problem(
-                    field, f"must occur in {column}, however: {value!r} never does; {hint}"
-                )
+                yield scenario.problem(field, sentences(f"{value!r} never occurs in {column}", hint))
         if spec.pattern is not None and not spec.values and not _values_of(spec, known):
-            rule = f"must be found in a value of {column}, however: {spec.pattern} is in none"
+            rule = f"no value of {column} has {spec.pattern}"
             yield scenario.problem((*field, "pattern"), rule)
 
 

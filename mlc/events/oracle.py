@@ -23,14 +23,12 @@ def oracle_predictions(
     path = scenario.path(scenario.target.true_probabilities)
     field = "target.true_probabilities"
     if not path.exists():
-        raise DataError(scenario.problem(field, f"a table must be at {path}, however: there is none"))
+        raise DataError(scenario.problem(field, f"no such table: {path}"))
     truth = pl.scan_parquet(path / "*.parquet" if path.is_dir() else path)
     schema = truth.collect_schema()
     missing = [name for name in (scenario.data.entity, CUTOFF, *names) if name not in schema]
     if missing:
-        raise DataError(
-            scenario.problem(field, f"must have the columns {', '.join(missing)}, however: it lacks them")
-        )
+        raise DataError(scenario.problem(field, f"the table lacks the columns {', '.join(missing)}"))
     entity = scenario.data.entity
     keys = examples.drop(TARGETS)
     wanted = truth.with_columns(
@@ -47,7 +45,5 @@ def oracle_predictions(
         .collect()
     )
     if found.select(pl.col(names[0]).is_null().any()).item():
-        raise DataError(
-            scenario.problem(field, "must have a row for every example, however: some are missing")
-        )
+        raise DataError(scenario.problem(field, "the table has no row for some examples"))
     return keys.with_columns(array_column(SCORES, found.select(names).to_numpy().astype("float32")))

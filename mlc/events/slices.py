@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from mlc.errors import DataError, did_you_mean
+from mlc.errors import DataError, did_you_mean, sentences
 from mlc.events.preparing import Prepared
 from mlc.events.store import EventStore
 from mlc.scenario import Scenario
@@ -28,8 +28,7 @@ def check_slices(scenario: Scenario, store: EventStore) -> None:
     problems = [
         scenario.problem(
             f"slices.{at}",
-            f"must be a column of an entities table that the model may see, however: {name} is not; "
-            + _hint(name, known),
+            sentences(f"{name} is no column of an entities table that the model may see", _hint(name, known)),
         )
         for at, name in enumerate(scenario.slices)
         if name not in known

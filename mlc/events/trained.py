@@ -64,8 +64,8 @@ def scenario_as_trained(
                     say(f"warning: the model knows {field}, the tables no longer do: taken as missing")
                 elif now.get(field) != encoder.kind:
                     if isinstance(encoder, Category) and schemas[table].columns[column].is_float():
-                        found = f"dtype={schemas[table].columns[column]}; mend the table, or train again"
-                        rule = f"must be a category as in the training, however: {found}"
+                        dtype = schemas[table].columns[column]
+                        rule = f"a category in training, now {dtype}. Mend the table, or train again."
                         raise DataError(Problem(rule, field))
                     encoders = {**tables[table].encoders, column: encoder}
                     tables[table] = tables[table].model_copy(update={"encoders": encoders})

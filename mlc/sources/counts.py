@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mlc.errors import Problem
+from mlc.errors import Problem, sentences
 from mlc.scenario import DimensionTable, EntitiesTable, EventsTable, Scenario
 from mlc.sources.events import entity_type, join_columns, key_expr
 from mlc.sources.formats import conversion_mend, lost_values
@@ -63,9 +63,9 @@ def duplicate_keys(scenario: Scenario) -> Iterator[Problem]:
         doubled = frame.group_by(keys).len().filter(pl.col("len") > 1).sort(keys).collect()
         if doubled.height:
             shown = ", ".join("/".join(str(v) for v in row[:-1]) for row in doubled.head(3).iter_rows())
-            rule = f"each key must stand once in {name}, however: {doubled.height} stand more often ({shown})"
+            rule = f"{doubled.height} of the keys of {name} are there more than once ({shown})"
             field = ("data", "tables", name, "key")
-            yield scenario.problem(field, f"{rule}; remove the doubles, or add a where")
+            yield scenario.problem(field, f"{rule}. Remove the doubles, or add a where.")
 
 
 def null_counts(scenario: Scenario, name: str, files: Sequence[Path] | None = None) -> tuple[int, int, int]:
@@ -104,7 +104,7 @@ def conversion_problems(
             number, examples = lost_values(frame, column, kind)
             if number:
                 shown = ", ".join(repr(value) if isinstance(value, str) else str(value) for value in examples)
-                what = "value is not" if number == 1 else "values are not"
-                rule = f"must fit every value of {column}, however: {number:,} {what} {kind.kind} ({shown})"
+                what = f"value of {column} is not" if number == 1 else f"values of {column} are not"
+                rule = f"{number:,} {what} {kind.kind} ({shown})"
                 field = ("data", "tables", name, "types", column)
-                yield scenario.problem(field, f"{rule}; {conversion_mend(frame, column, kind, examples)}")
+                yield scenario.problem(field, sentences(rule, conversion_mend(frame, column, kind, examples)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from mlc.errors import DataError, Problem, did_you_mean
+from mlc.errors import DataError, Problem, did_you_mean, sentences
 from mlc.scenario import Sql, database_file, database_of, expand_environment, without_secrets
 from mlc.sources.guards import (
     QueryRefusedError,
@@ -42,9 +42,7 @@ def read_query(source: Sql, base: Path) -> pl.DataFrame:
             raise DataError(Problem(found, "query")) from None
     strange = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Object)]
     if strange:
-        rule = (
-            f"must have columns of plain types, however: {', '.join(strange)} not; cast to text in the query"
-        )
+        rule = f"{', '.join(strange)} of no plain type. Cast to text in the query."
         raise DataError(Problem(rule, "query"))
     # A column without values has no type. Categories are hashed by code, and codes go by order of appearance.
     return frame.with_columns(pl.col(pl.Null, pl.Categorical, pl.Enum).cast(pl.String))
@@ -70,12 +68,12 @@ def _connected(source: Sql, base: Path) -> Iterator[Any]:
     if database != "postgresql" and not file.is_file():
         beside = [path.name for path in file.parent.iterdir()] if file.parent.is_dir() else []
         hint = did_you_mean(file.name, beside) if beside else "its folder does not exist or is empty"
-        rule = without_secrets(f"a database must be at {file}, however: there is none; {hint}", uri)
+        rule = without_secrets(sentences(f"no database at {file}", hint), uri)
         raise DataError(Problem(rule, "uri"))
     try:
         connection = _connect(database, expand_environment(uri), file, source.timeout_seconds)
     except Exception as error:  # each driver has its own
-        rule = f"must be a database that answers, however: {_said(error, uri)}"
+        rule = f"the database does not answer: {_said(error, uri)}"
         raise DataError(Problem(rule, "uri")) from None
     with closing(connection):
         yield connection

@@ -75,9 +75,7 @@ def observed_span(scenario: Scenario) -> tuple[datetime, datetime, bool]:
     )
     first, last, dates_only = row.collect(engine="streaming").row(0)
     if first is None:
-        rule = (
-            f"{name} must have events, however: no row has an entity and a time; check entity, time and where"
-        )
+        rule = f"{name} has no row with an entity and a time. Check entity, time and where."
         raise DataError(scenario.problem(("data", "tables", name), rule))
     return first, last, dates_only
 

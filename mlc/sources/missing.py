@@ -51,13 +51,13 @@ def why_missing(scenario: Scenario, schemas: Schemas, name: str, column: str, *,
         return own.why_missing(column)
     bare = column.replace('"', "").replace("`", "")
     if bare != column:
-        return f"names of columns stand without quotes; write {bare}"
+        return f"write {bare}, without quotes"
     if "." in column:
         owner, _, rest = column.partition(".")
         if owner == name and rest in own.columns:
-            return f"columns of {name} itself stand without its name; write {rest}"
+            return f"columns of {name} itself stand without its name: write {rest}"
         if owner in schemas and rest in schemas[owner].columns:
-            return f"{owner} has it; this field takes a column of {name} itself"
+            return f"it is in {owner}, and this field takes a column of {name} itself"
     for other in _others(scenario, schemas, name):
         if column in other.columns:
             return _elsewhere(scenario, name, other.name, column, joined=joined)
@@ -79,12 +79,12 @@ def _joins(scenario: Scenario, name: str) -> Collection[str]:
 
 def _elsewhere(scenario: Scenario, name: str, owner: str, column: str, *, joined: bool) -> str:
     if not joined:
-        return f"{owner} has it; this field takes a column of {name} itself"
+        return f"it is in {owner}, and this field takes a column of {name} itself"
     if owner in _joins(scenario, name):
         return f"did you mean {owner}.{column}?"
     if owner in scenario.data.dimensions:
-        return f"{owner} has it; add joins: {{{owner}: …}} to {name}, then write {owner}.{column}"
-    return f"{owner} has it, which is no dimension that {name} joins"
+        return f"it is in {owner}: add joins: {{{owner}: …}} to {name}, then write {owner}.{column}"
+    return f"it is in {owner}, which is no dimension that {name} joins"
 
 
 def _nearest(scenario: Scenario, schemas: Schemas, name: str, column: str) -> str:

@@ -12,7 +12,7 @@ from typing import assert_never
 
 import polars as pl
 
-from mlc.errors import DataError, did_you_mean
+from mlc.errors import DataError, did_you_mean, sentences
 from mlc.scenario import (
     AnyTable,
     Arrow,
@@ -77,7 +77,7 @@ def files_of(scenario: Scenario, name: str) -> list[Path]:
         files = [file for file in files if not file.is_dir()]  # a broken link stays, to be named
         files = sorted({*files, *(below for folder in folders for below in _files_below(folder))})
     if not files:
-        rule = f"a file must be at {path}, however: there is none; {_nearby(scenario, path)}"
+        rule = sentences(f"no such file: {path}", _nearby(scenario, path))
         raise DataError(scenario.problem(("data", "tables", name, "path"), rule))
     return files
 
@@ -285,7 +285,7 @@ def _require(scenario: Scenario, name: str, kind: Format) -> None:
             assert_never(unreachable)
     if importlib.util.find_spec(package) is None:
         mend = f"pip install 'mlc[{extra}]'"
-        rule = f"needs the package {package}, however: it is not installed; {mend}"
+        rule = f"needs the package {package}, which is not installed. Install it: {mend}"
         raise DataError(scenario.problem(("data", "tables", name, "format"), rule))
 
 

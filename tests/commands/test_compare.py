@@ -144,9 +144,9 @@ def numbered(table):
 @pytest.mark.parametrize(
     ("changes", "class_names", "complaint"),
     [
-        ({"predictions": later, "examples": later}, None, "both runs must share test examples, however"),
-        ({"predictions": numbered, "examples": numbered}, None, "both runs must have entities of one type"),
-        ({}, [f"x{index}" for index in range(12)], "both runs must share a label, however: they do not"),
+        ({"predictions": later, "examples": later}, None, "the runs share no test example: "),
+        ({"predictions": numbered, "examples": numbered}, None, "the entities of the runs are of two types"),
+        ({}, [f"x{index}" for index in range(12)], "the runs share no label: "),
         (
             {"predictions": lambda table: table.drop(SCORES)},
             None,

@@ -92,7 +92,7 @@ def test_nothing_is_built(compiled, tmp_path):
 def test_a_label_that_never_occurs_is_told_as_everywhere(mlc, tmp_path):
     result = mlc("compile", write_shop(tmp_path / "shop", SCENARIO.replace("Dress", "Dres")))
     assert result.code == 2
-    assert "'Dres' never does; did you mean Dress?" in result.err
+    assert "Did you mean Dress?" in result.err
 
 
 def test_tables_without_an_event_are_told(mlc, tmp_path):
@@ -101,4 +101,4 @@ def test_tables_without_an_event_are_told(mlc, tmp_path):
     sales = shop_tables()["sales"].clear()
     result = mlc("compile", write_shop(tmp_path / "shop", sales=sales))
     assert result.code == 2
-    assert "sales must have events" in result.err
+    assert "sales has no " in result.err

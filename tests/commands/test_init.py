@@ -151,7 +151,7 @@ def test_tables_without_a_time_are_told_with_their_columns(mlc, tmp_path):
 def test_missing_files_are_all_told_at_once(mlc):
     result = mlc("init", "no.parquet", "nor.csv")
     assert result.code == 2
-    assert result.err.count("a file must be at") == 2
+    assert result.err.count("no such file: ") == 2
 
 
 def test_a_table_that_fits_nowhere_is_left_out_with_the_reason(mlc, tmp_path):

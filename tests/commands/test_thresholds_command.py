@@ -90,9 +90,9 @@ def test_more_precision_means_a_higher_cut(mlc, flags):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--policy", "precision_at_least=1.8"), "thresholds.default: must be at most 1, however: 1.8"),
+        (("--policy", "precision_at_least=1.8"), "thresholds.default: must be at most 1, not 1.8"),
         (("--policy", "max_f2"), "unknown kind max_f2, did you mean max_f1"),
-        (("--per-label", "Bookz=0.4"), "'Bookz' must be a label, however: it is not; did you mean Books?"),
+        (("--per-label", "Bookz=0.4"), "'Bookz' is no label. Did you mean Books?"),
         (("--per-label", "Books"), "must be label=policy"),
         (("--out", "cuts.json"), "must end"),
     ],

@@ -74,7 +74,7 @@ def test_a_gate_passes_or_fails_and_tells_its_value(gates, numbers, passed, valu
 def test_a_baseline_to_beat_must_be_one_of_those_that_the_report_has(tmp_path):
     text = shortest(baselines="[recency]", gates="{beats: [recency, boosting]}")
     assert problems_of(tmp_path, text) == [
-        "scenario.yaml:11: gates.beats: must be one of baselines, however: boosting is not; add it there"
+        "scenario.yaml:11: gates.beats: boosting is none of baselines. Add it there."
     ]
 
 

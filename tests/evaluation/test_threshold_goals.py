@@ -142,7 +142,7 @@ def test_a_label_without_decisions_can_be_given_a_threshold_and_the_other_way_ro
     assert replace_thresholds("Dress=.4", stored) == [Threshold("Dress", 0.4, "given"), stored[1]]
     assert replace_thresholds("Skirt=never", stored) == [stored[0], Threshold("Skirt", None, "given")]
     assert [cut.value for cut in replace_thresholds("never", stored)] == [None, None]
-    with pytest.raises(MlcError, match="did you mean Skirt"):
+    with pytest.raises(MlcError, match="Did you mean Skirt"):
         replace_thresholds("Skrt=never", stored)
 
 

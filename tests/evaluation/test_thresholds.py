@@ -129,7 +129,7 @@ def test_all_unknown_labels_of_per_label_are_named_at_once():
     with pytest.raises(ScenarioError) as caught:
         choose_thresholds(policies, ["Dress", "Skirt"], np.zeros((1, 2)), np.zeros((1, 2), np.uint8))
     assert len(caught.value.problems) == 2
-    assert "did you mean Dress?" in str(caught.value)
+    assert "Did you mean Dress?" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -172,25 +172,23 @@ def test_all_problems_of_the_command_line_are_said_at_once():
     message = said("Dres=.3,Food=2,a=b=x,Dress=.1,Dress=.2,Men's Wear")
     assert len(message.splitlines()) == 5
     for part in (
-        "'Dres' must be a label, however: it is not; did you mean Dress?",
-        "'Food' must have a number in [0, 1], however: '2'",
-        "'a=b' must have a number in [0, 1], however: 'x'",
-        "'Dress' must be given once",
-        'must be label=number, however: "Men\'s Wear"',
+        "'Dres' is no label. Did you mean Dress?",
+        "'Food' needs a number in [0, 1], not '2'",
+        "'a=b' needs a number in [0, 1], not 'x'",
+        "'Dress' is there twice",
+        'must be label=number, not "Men\'s Wear"',
     ):
         assert part in message
 
 
 def test_an_unknown_label_with_a_comma_is_shown_whole():
-    assert "'Food, Frsh' must be a label, however: it is not; did you mean Food, Fresh" in said(
-        "Food, Frsh=.3"
-    )
+    assert "'Food, Frsh' is no label. Did you mean Food, Fresh" in said("Food, Frsh=.3")
 
 
 def test_an_unknown_label_without_a_number_does_not_hide_the_next_problem():
     message = said("Drss=abc,Dress=7")
-    assert "must be label=number, however: 'Drss=abc'" in message
-    assert "'Dress' must have a number in [0, 1], however: '7'" in message
+    assert "must be label=number, not 'Drss=abc'" in message
+    assert "'Dress' needs a number in [0, 1], not '7'" in message
 
 
 @relaxed

@@ -113,7 +113,7 @@ def test_where_no_cutoff_fits_every_such_split_is_named(tmp_path):
         choose_cutoffs(scenario, START, START + 30 * DAY)
     rules = [str(problem) for problem in caught.value.problems]
     assert len(rules) == 2
-    assert "the train split must have a cutoff with a complete window of 22 days" in rules[0]
+    assert "the train split has no cutoff with a complete window of 22 days" in rules[0]
     assert "the validation split" in rules[1]
     assert "the tables reach from 2024-03-04 00:00 to 2024-04-03 00:00" in rules[1]
     assert "target.window_days" in rules[0]

@@ -178,7 +178,7 @@ def test_in_a_test_that_was_asked_for_a_label_with_an_open_window_is_unknown(tmp
             {"at": "each_event", "cutoffs": ["2024-03-05"], "every_days": None},
             "at: has no effect: the cutoffs",
         ),
-        ({"at": {"kind": "each_event", "table": "salse"}}, "must be a table of kind events, however: salse"),
+        ({"at": {"kind": "each_event", "table": "salse"}}, "salse is no table of kind events"),
         ({"at": {"kind": "random", "per_entity": 0}}, "per_entity"),
         ({"at": "each_evnt"}, "each_event"),
     ],
@@ -202,7 +202,7 @@ def test_too_little_time_for_three_splits_is_refused(tmp_path):
     write_shop(tmp_path, anchors("ann"))
     value = shop(target={"window_days": 20}, examples={"at": "each_event"})
     del value["examples"]["every_days"]
-    with pytest.raises(DataError, match="the train split must have a cutoff with a complete window"):
+    with pytest.raises(DataError, match="the train split has no cutoff with a complete window"):
         choose_cutoffs(scenario_at(tmp_path, value), START, START + 39 * DAY)
 
 

@@ -254,7 +254,7 @@ def test_doubled_keys_are_refused_and_named(tmp_path, kind):
     with pytest.raises(DataError) as caught:
         opened(tmp_path, tables)
     (problem,) = caught.value.problems
-    assert "each key must stand once in d, however: 2 stand more often (a, b)" in problem.rule
+    assert "2 of the keys of d are there more than once (a, b)" in problem.rule
     assert problem.field == "data.tables.d.key"
     assert ":" in problem.location
     assert not list((tmp_path / "runs").rglob("*.npy"))

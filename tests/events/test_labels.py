@@ -224,7 +224,7 @@ def test_a_window_that_is_not_complete_has_no_targets(mlc, shop_file):
 def test_an_unknown_entity_is_told_with_the_nearest(mlc, shop_file):
     result = mlc("labels", shop_file, "--trace", "c5")
     assert result.code == 2
-    assert "--trace c5: must be an entity of the tables, however: did you mean c" in result.err
+    assert "--trace c5: the tables have no such entity. Did you mean c" in result.err
 
 
 def test_an_entity_that_is_a_number_is_found_by_its_digits(mlc, tmp_path):

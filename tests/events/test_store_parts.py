@@ -340,5 +340,5 @@ def test_a_value_that_cannot_be_converted_is_found_in_an_added_file(tmp_path):
         week(tmp_path, number, rows=[FIRST_SALE | {"note": text}])
         open_store(scenario, tmp_path / "runs", silent)
     week(tmp_path, 2, rows=[FIRST_SALE | {"note": "1.5"}])
-    with pytest.raises(DataError, match=r"note, however: 1 value is not integer \('1.5'\)"):
+    with pytest.raises(DataError, match=r"1 value of note is not integer \('1.5'\)"):
         open_store(scenario, tmp_path / "runs", silent)

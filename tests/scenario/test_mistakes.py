@@ -319,24 +319,24 @@ def checked(folder: Path, text: str) -> list[str]:
 
 JOINS = "joins: {articles: article_id}"
 COLUMN = "column: articles.department_name"
-SELF = "this field takes a column of transactions itself"
+SELF = "and this field takes a column of transactions itself"
 COLUMN_MISTAKES = [
     (
         "entity: customer_id",
         "entity: client_id",
-        "2: data.entity: transactions must have a column client_id, however: did you mean customer_id?",
+        "2: data.entity: transactions has no column client_id. Did you mean customer_id?",
     ),
     (
         COLUMN,
         "column: department_name",
-        "13: target.column: transactions must have a column department_name, however: "
-        "did you mean articles.department_name?",
+        "13: target.column: transactions has no column department_name. Did you mean "
+        "articles.department_name?",
     ),
     (
         COLUMN,
         "column: departmnt_name",
-        "13: target.column: transactions must have a column departmnt_name, however: "
-        "did you mean articles.department_name?",
+        "13: target.column: transactions has no column departmnt_name. Did you mean "
+        "articles.department_name?",
     ),
     (
         COLUMN,
@@ -346,78 +346,76 @@ COLUMN_MISTAKES = [
     (
         COLUMN,
         'column: articles."product type"',
-        '13: target.column: articles must have a column "product type", however: '
-        "names of columns stand without quotes; write articles.product type",
+        '13: target.column: articles has no column "product type". Write articles.product type, '
+        "without quotes.",
     ),
     (
         COLUMN,
         "column: club",
-        "13: target.column: transactions must have a column club, however: "
-        "customers has it, which is no dimension that transactions joins",
+        "13: target.column: transactions has no column club. It is in customers, which is no "
+        "dimension that transactions joins.",
     ),
     (
         "time: ts",
         "time: articles.cost",
-        "7: data.tables.transactions.time: transactions must have a column articles.cost, however: "
-        f"articles has it; {SELF}",
+        "7: data.tables.transactions.time: transactions has no column articles.cost. "
+        f"It is in articles, {SELF}.",
     ),
     (
         "time: ts",
         "time: date",
-        "7: data.tables.transactions.time: transactions must have a column date, however: did you mean ts?",
+        "7: data.tables.transactions.time: transactions has no column date. Did you mean ts?",
     ),
     (
         JOINS,
         f"{JOINS}\n      encoders: {{cost: number}}",
-        "9: data.tables.transactions.encoders.cost: transactions must have a column cost, however: "
-        f"articles has it; {SELF}",
+        "9: data.tables.transactions.encoders.cost: transactions has no column cost. "
+        f"It is in articles, {SELF}.",
     ),
     (
         JOINS,
         f"{JOINS}\n      leave_out: [club]",
-        "9: data.tables.transactions.leave_out.0: transactions must have a column club, however: "
-        f"customers has it; {SELF}",
+        "9: data.tables.transactions.leave_out.0: transactions has no column club. "
+        f"It is in customers, {SELF}.",
     ),
     (
         JOINS,
         f"{JOINS}\n      entity: club",
-        "9: data.tables.transactions.entity: transactions must have a column club, however: "
-        f"customers has it; {SELF}",
+        f"9: data.tables.transactions.entity: transactions has no column club. It is in customers, {SELF}.",
     ),
     (
         JOINS,
         f"{JOINS}\n      where: cost > 1",
-        "9: data.tables.transactions.where: must be true or false for every row, however: "
-        f"there is no column cost, articles has it; {SELF}",
+        "9: data.tables.transactions.where: not true or false for every row: there is no column cost, "
+        f"it is in articles, {SELF}",
     ),
     (
         "window_days: 7",
         "window_days: 7\n  rule: {kind: sum_at_least, column: cost, amount: 2}",
-        "16: target.rule.column: transactions must have a column cost, however: did you mean articles.cost?",
+        "16: target.rule.column: transactions has no column cost. Did you mean articles.cost?",
     ),
     (
         "window_days: 7",
         "window_days: 7\nslices: [club]",
-        "16: slices.0: must be a column of an entities table that the model may see, however: club is not; "
-        "did you mean customers.club?",
+        "16: slices.0: club is no column of an entities table that the model may see. "
+        "Did you mean customers.club?",
     ),
     (
         "[Denim 1, Skirt]",
         '{Denim: "^Denim", Skirt: Skirt}',
-        "14: target.class_names.Denim: must occur in articles.department_name, however: '^Denim' never does; "
-        'for a regular expression, use {pattern: "^Denim"}',
+        "14: target.class_names.Denim: '^Denim' never occurs in articles.department_name. For a regular"
+        ' expression, use {pattern: "^Denim"}.',
     ),
     (
         "path: transactions.parquet",
         "path: transaction.parquet",
-        "6: data.tables.transactions.path: a file must be at transaction.parquet, however: there is none; "
-        "did you mean transactions.parquet?",
+        "6: data.tables.transactions.path: no such file: transaction.parquet. Did you mean "
+        "transactions.parquet?",
     ),
     (
         "path: transactions.parquet",
         "path: customer.parquet",
-        "6: data.tables.transactions.path: a file must be at customer.parquet, however: there is none; "
-        "known: transactions.parquet",
+        "6: data.tables.transactions.path: no such file: customer.parquet. Known: transactions.parquet.",
     ),
 ]
 
@@ -450,7 +448,7 @@ CONDITION_MISTAKES = [
 @pytest.mark.parametrize(("where", "problem"), CONDITION_MISTAKES)
 def test_a_wrong_condition_is_told_as_it_was_typed_with_what_to_write(shop, where, problem):
     text = SHOP + f"  rule:\n    kind: exists\n    where: |-\n      {where}\n"
-    rule = "must be true or false for every event, however"
+    rule = "not true or false for every event"
     assert checked(shop, text) == [f"shop.yaml:18: target.rule.where: {rule}: {problem}"]
 
 

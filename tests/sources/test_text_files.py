@@ -314,7 +314,8 @@ def test_labels_with_zeros_are_found_and_named(mlc, tmp_path):
     result = mlc("check", csv_shop(tmp_path, text, items=items))
     assert result.code == 2
     assert (
-        "'01' never does; the column is read as numbers; add types: {kind: text} to its table" in result.err
+        "'01' never occurs in items.kind. The column is read as numbers; add types: {kind: text} to its table"
+        in result.err
     )
     assert "kind of items is read as numbers, which changes the text of 30 of 30 labels" in result.err
     typed = text.replace("key: item}", "key: item, types: {kind: text}}")
@@ -398,7 +399,7 @@ def test_a_decimal_comma_is_a_finding_whose_mend_makes_numbers(mlc, tmp_path):
     plain = csv_shop(
         tmp_path, SCENARIO.replace("time: at,", "time: at, types: {price: number},"), sales=prices("{:.2f}")
     )
-    assert f"they look like numbers with a decimal comma: add {mend}" in mlc("check", plain).err
+    assert f"They look like numbers with a decimal comma: add {mend}" in mlc("check", plain).err
 
 
 def test_words_for_no_value_among_numbers_are_a_finding_whose_mend_works(mlc, tmp_path):
@@ -441,7 +442,7 @@ def test_one_text_in_a_number_column_of_one_file_is_named_with_file_row_and_valu
     ("row", "said"),
     [
         ("ann,yesterday,p1,1", "day is String, not a date or datetime"),
-        ("7.5,2024-03-04,p1,1", "sales.customer must be text or a whole number, however: dtype=Float64"),
+        ("7.5,2024-03-04,p1,1", "sales.customer must be text or a whole number, not Float64"),
     ],
 )
 def test_the_file_that_changes_the_type_of_a_column_is_named(tmp_path, row, said):
@@ -456,8 +457,8 @@ def test_the_file_that_changes_the_type_of_a_column_is_named(tmp_path, row, said
 def test_keys_of_two_types_name_the_types_that_make_them_match(tmp_path):
     write(tmp_path, a=lines(HEADER, "ann,2024-03-04,1,1"))
     message = refused(scenario_of(tmp_path))
-    assert "sales.product and products.code must have one type, however: Int64 and String" in message
-    assert "add types: {product: text} to sales" in message
+    assert "sales.product and products.code are of two types, Int64 and String" in message
+    assert "Add types: {product: text} to sales" in message
     check_tables(scenario_of(tmp_path, types={"product": "text"}))
 
 

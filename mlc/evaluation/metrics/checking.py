@@ -18,15 +18,15 @@ def check_scores(values_NK: Matrix, targets_NK: Matrix, names: Sequence[object] 
     """Two matrices of the same shape, values in [0, 1], targets 0, 1 or unknown; and a name a column."""
     if values_NK.ndim != 2 or values_NK.shape != targets_NK.shape:
         raise DataError(
-            "scores and targets must have the same shape (examples, labels), however: "
+            "scores and targets must have one shape (examples, labels), not "
             f"{values_NK.shape} and {targets_NK.shape}"
         )
     labels = targets_NK.shape[1]
     if names is not None and len(names) != labels:
-        raise DataError(f"class names must be one a label, however: {len(names)} for {labels} labels")
+        raise DataError(f"{len(names)} class names for {labels} labels")
     check_probabilities(values_NK)
     if not bool(np.all((targets_NK <= 1) | (targets_NK == UNKNOWN))):
-        raise DataError(f"targets must be 0, 1 or {UNKNOWN} (unknown), however: some are not")
+        raise DataError(f"some targets are neither 0 nor 1 nor {UNKNOWN} (unknown)")
 
 
 def losses(scores_M: Matrix, targets_M: Matrix) -> npt.NDArray[np.float64]:

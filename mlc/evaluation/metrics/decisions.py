@@ -91,7 +91,7 @@ def score_decisions(
     check_scores(decisions_NK, targets_NK, class_names)
     yes_NK, positive_NK = decisions_NK == 1, targets_NK == 1
     if not bool(np.all(yes_NK | (decisions_NK == 0))):
-        raise DataError("decisions must be 0 or 1, however: some are not")
+        raise DataError("some decisions are neither 0 nor 1")
     volumes = np.sum(yes_NK & (targets_NK != UNKNOWN), axis=0).tolist()
     supports = np.sum(positive_NK, axis=0).tolist()
     hits = np.sum(yes_NK & positive_NK, axis=0).tolist()

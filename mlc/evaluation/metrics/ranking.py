@@ -209,9 +209,7 @@ def _codes(entities_N: Matrix | None, examples: int) -> tuple[Integers, int]:
     if entities_N is None:
         return np.arange(examples), examples
     if entities_N.shape != (examples,):
-        raise DataError(
-            f"entities must be one an example, however: {entities_N.shape} for {examples} examples"
-        )
+        raise DataError(f"entities of shape {entities_N.shape} for {examples} examples")
     entities, codes_N = np.unique(entities_N, return_inverse=True)
     return codes_N, len(entities)
 

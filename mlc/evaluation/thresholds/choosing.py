@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mlc.errors import Problem, ScenarioError, did_you_mean
+from mlc.errors import Problem, ScenarioError, did_you_mean, sentences
 from mlc.evaluation.calibration import entity_folds
 from mlc.evaluation.thresholds.curves import Column, Matrix
 from mlc.evaluation.thresholds.deciding import Threshold, places
@@ -77,7 +77,7 @@ def choose_thresholds(
 def _unknown_labels(thresholds: Thresholds, class_names: Sequence[str]) -> Iterator[Problem]:
     for name in thresholds.per_label:
         if name not in class_names:
-            rule = f"must be a label, however: it is not; {did_you_mean(name, class_names)}"
+            rule = sentences("no such label", did_you_mean(name, class_names))
             yield Problem(rule, f"thresholds.{name}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlc.errors import DataError, MlcError, Problem, RunError, did_you_mean
+from mlc.errors import DataError, MlcError, Problem, RunError, did_you_mean, sentences
 
 Matrix = npt.NDArray[Any]
 
@@ -146,7 +146,7 @@ def decide(scores_NK: Matrix, thresholds: Sequence[Threshold]) -> npt.NDArray[np
         [[1], [0]]
     """
     if scores_NK.ndim != 2 or scores_NK.shape[1] != len(thresholds):
-        raise DataError(f"scores must have {len(thresholds)} labels, however: shape {scores_NK.shape}")
+        raise DataError(f"scores of shape {scores_NK.shape} for {len(thresholds)} labels")
     cuts_K = np.array([threshold_value(threshold.value) for threshold in thresholds], np.float32)
     scores_NK = scores_NK.astype(np.float32, copy=False)
     yes_NK = scores_NK >= cuts_K
@@ -266,7 +266,7 @@ def _assignments(text: str, names: Sequence[str]) -> dict[str, float | None]:
         end = next(before_known.finditer(text)).start()
         match = known.match(text) or unknown.match(text, 0, end)
         if match is None:
-            problems.append(f"must be label=number, however: {text[:end]!r}")
+            problems.append(f"must be label=number, not {text[:end]!r}")
             text = text[end:].removeprefix(",")
             continue
         text = text[match.end() :].removeprefix(",")
@@ -275,11 +275,11 @@ def _assignments(text: str, names: Sequence[str]) -> dict[str, float | None]:
         try:
             value = _read_cut(number)
         except ValueError:
-            problems.append(f"{name!r} must have a number in [0, 1], however: {number!r}")
+            problems.append(f"{name!r} needs a number in [0, 1], not {number!r}")
         if name not in names:
-            problems.append(f"{name!r} must be a label, however: it is not; {did_you_mean(name, names)}")
+            problems.append(sentences(f"{name!r} is no label", did_you_mean(name, names)))
         elif name in values:
-            problems.append(f"{name!r} must be given once, however: twice")
+            problems.append(f"{name!r} is there twice")
         values.setdefault(name, value)
     if problems:
         raise MlcError(Problem(problem, "--threshold") for problem in problems)

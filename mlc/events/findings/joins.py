@@ -6,7 +6,7 @@ from functools import reduce
 
 import polars as pl
 
-from mlc.errors import Problem
+from mlc.errors import Problem, sentences
 from mlc.events.findings.finding import Subject
 from mlc.scenario import Scenario
 from mlc.sources import JoinRate, join_columns, scan_table
@@ -148,12 +148,9 @@ def unmatched_problems(scenario: Scenario, rates: Sequence[JoinRate]) -> Iterato
         lost, _ = _lost_keys(scenario, rate)
         cause = likely_cause(lost, _known_keys(scenario, rate))
         keys = ", ".join(rate.unmatched_keys)
-        rule = (
-            f"keys must match, however: none of {rate.events:,} events has a row in {rate.dimension} "
-            f"(first keys: {keys})"
-        )
+        rule = f"none of {rate.events:,} events has a row in {rate.dimension} (first keys: {keys})"
         if cause:
-            rule += f"; {cause.found}; write the keys alike in both tables"
+            rule = sentences(rule, cause.found, "write the keys alike in both tables")
         yield scenario.problem(("data", "tables", rate.table, "joins", rate.dimension), rule)
 
 

@@ -94,7 +94,7 @@ def _plan(
 ) -> EventsPlan:
     if distinct.first is None or distinct.last is None:
         story = f"of its {found[0]:,} rows {found[1]:,} have no entity and {found[2]:,} no time"
-        rule = f"{name} must have events, however: {story}; check entity, time and where"
+        rule = f"{name} has no event: {story}. Check entity, time and where."
         raise DataError(scenario.problem(("data", "tables", name), rule))
     table, schema = scenario.data.events[name], frame.collect_schema()
     fields = table_fields(name, table, schema, usable_columns(frame, _unused(scenario, name)), distinct)

@@ -11,7 +11,7 @@ from typing import assert_never
 import numpy as np
 import polars as pl
 
-from mlc.errors import MlcError, did_you_mean
+from mlc.errors import MlcError, did_you_mean, sentences
 from mlc.events.cutoffs import naive
 from mlc.events.label_names import AMOUNT, LABEL
 from mlc.events.preparing import Prepared
@@ -84,7 +84,7 @@ def trace(prepared: Prepared, entity: str, cutoff: datetime | None = None) -> Tr
     row = int(prepared.store.rows(pl.Series([entity]))[0])
     if row < 0:
         raise MlcError(
-            f"--trace {entity}: must be an entity of the tables, however: {_nearest(prepared, entity)}"
+            sentences(f"--trace {entity}: the tables have no such entity", _nearest(prepared, entity))
         )
     own = prepared.examples.table[CUTOFF].filter(pl.Series(prepared.examples.rows == row))
     newest = prepared.cutoffs.spans["test"][1] if prepared.cutoffs.shared or own.is_empty() else own[-1]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from mlc.errors import Problem
+from mlc.errors import Problem, sentences
 from mlc.scenario import EntitiesTable, EventsTable, Scenario
 from mlc.sources.checks.schemas import type_family
 from mlc.sources.formats import names_mend
@@ -27,12 +27,12 @@ def _missing_entities(scenario: Scenario, schemas: Schemas) -> Iterator[Problem]
     everywhere = without == named and all(entity not in schemas[name].left_out for name in named)
     for name in without[:1] if everywhere else without:
         why = why_missing(scenario, schemas, name, entity)
-        rule = f"{name} must have a column {entity}, however: {why}"
+        rule = sentences(f"{name} has no column {entity}", why)
         if everywhere:
             yield scenario.problem("data.entity", rule)
         else:
             if found := re.fullmatch(r"did you mean (\S+)\?", why):
-                rule += f" Add entity: {found[1]} to this table"
+                rule += f" Add entity: {found[1]} to this table."
             yield scenario.problem(("data", "tables", name), rule)
 
 
@@ -56,8 +56,10 @@ def _type_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Itera
             if type_family(dtype) not in ("integer", "text"):
                 yield scenario.problem(
                     ("data", "tables", name),
-                    f"{name}.{column} must be text or a whole number, however: dtype={dtype}; "
-                    f"{names_mend(scenario, name, column)}{odd_file_hint(scenario, name, column)}",
+                    sentences(
+                        f"{name}.{column} must be text or a whole number, not {dtype}",
+                        f"{names_mend(scenario, name, column)}{odd_file_hint(scenario, name, column)}",
+                    ),
                 )
     if len({family for _, family in found.values()} & {"integer", "text"}) > 1:
         listed = ", ".join(f"{name}.{column} is {family}" for name, (column, family) in found.items())
@@ -66,11 +68,11 @@ def _type_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Itera
             for name, (column, family) in found.items()
             if family != "text"
         ]
-        rule = f"entity ids must have one type, however: {listed}; add {' and '.join(mends)}"
+        rule = f"entity ids are of two types: {listed}. Add {' and '.join(mends)}."
         yield scenario.problem("data.entity", rule)
     if len(set(aware.values())) > 1:
         listed = ", ".join(f"{name} {'with' if zone else 'without'}" for name, zone in aware.items())
-        yield scenario.problem("data.tables", f"times must all have a zone or none, however: {listed}")
+        yield scenario.problem("data.tables", f"times with and without a time zone: {listed}")
     yield from _moment_problems(scenario, aware)
 
 
@@ -82,5 +84,5 @@ def _moment_problems(scenario: Scenario, aware: dict[str, bool]) -> Iterator[Pro
         moment = getattr(examples, field)
         if moment is not None and moment.tzinfo is not None:
             yield scenario.problem(
-                f"examples.{field}", "must have no time zone, however: it has one and the tables have none"
+                f"examples.{field}", "has a time zone, and the tables have none. Remove it."
             )

@@ -6,7 +6,7 @@ from typing import assert_never
 
 import polars as pl
 
-from mlc.errors import Problem
+from mlc.errors import Problem, sentences
 from mlc.scenario import DimensionTable, EntitiesTable, EventsTable, Number, Scenario
 from mlc.sources.checks.schemas import try_filter, type_family, why_refused
 from mlc.sources.events import join_columns
@@ -38,7 +38,7 @@ def _choice_problems(scenario: Scenario, name: str, schemas: Schemas) -> Iterato
                 name: TableSchema(name, dict.fromkeys(there, pl.Null()), schema.left_out - set(there)),
             }
             why = why_missing(scenario, all_of_it, name, column)
-            rule = f"{name} must have a column {column}, however: {why}"
+            rule = sentences(f"{name} has no column {column}", why)
             yield scenario.problem(("data", "tables", name, *field), rule)
 
 
@@ -49,7 +49,7 @@ def _where_problems(scenario: Scenario, name: str, schemas: Schemas) -> Iterator
             try_filter(schemas[name].columns, pl.sql_expr(where))
         except POLARS_ERRORS as error:
             said = why_refused(error, where, scenario, schemas, name)
-            rule = f"must be true or false for every row, however: {said}"
+            rule = f"not true or false for every row: {said}"
             yield scenario.problem(("data", "tables", name, "where"), rule)
 
 
@@ -61,15 +61,13 @@ def _column_problems(
 
     def missing(column: str, *field: str) -> Iterator[Problem]:
         if column not in columns:
-            rule = (
-                f"{name} must have a column {column}, however: {why_missing(scenario, schemas, name, column)}"
-            )
+            rule = sentences(f"{name} has no column {column}", why_missing(scenario, schemas, name, column))
             yield scenario.problem(("data", "tables", name, *field), rule)
 
     for column, encoder in table.encoders.items():
         yield from missing(column, "encoders", column)
         if isinstance(encoder, Number) and column in columns and not columns[column].is_numeric():
-            rule = f"must be a number, however: dtype={columns[column]}"
+            rule = f"must be a number, not {columns[column]}"
             yield scenario.problem(("data", "tables", name, "encoders", column), rule)
     match table:
         case EventsTable(time=time, entity=entity, joins=joins):
@@ -121,11 +119,11 @@ def _join_type_problems(
     for column, key in join_columns(table, dimension, scenario.data.dimensions[dimension]):
         left, right = events.columns[column], rows.columns.get(key)
         if right is not None and type_family(left) != type_family(right):
-            rule = f"{name}.{column} and {dimension}.{key} must have one type, however: {left} and {right}"
+            rule = f"{name}.{column} and {dimension}.{key} are of two types, {left} and {right}"
             field = ("data", "tables", name, "joins", dimension)
             texts = [
                 f"types: {{{own}: text}} to {owner}"
                 for own, owner, dtype in ((column, name, left), (key, dimension, right))
                 if type_family(dtype) != "text"
             ]
-            yield scenario.problem(field, f"{rule}; add {' and '.join(texts)}")
+            yield scenario.problem(field, sentences(rule, f"add {' and '.join(texts)}"))

@@ -24,9 +24,9 @@ def table_schema(scenario: Scenario, name: str) -> tuple[TableSchema, list[Probl
     problems = []
     for column, expression in table.computed.items():
         if column in there or column in (ENTITY_ID, TIME):
-            rule = f"must be a new name, however: {name} has a column {column}; choose another"
+            rule = f"{name} has a column {column} already. Choose another name."
             if column not in there:
-                rule = f"must be a new name, however: {column} is a name of ours; choose another"
+                rule = f"the name {column} is taken. Choose another."
             problems.append(scenario.problem(("data", "tables", name, "computed", column), rule))
             continue
         try:
@@ -36,7 +36,7 @@ def table_schema(scenario: Scenario, name: str) -> tuple[TableSchema, list[Probl
             columns[column] = pl.String()  # so that nobody complains of it a second time
             frame = frame.with_columns(pl.lit(None, pl.String).alias(column))
             said = why_refused(error, expression, scenario, {name: schema}, name)
-            rule = f"must be an expression on the columns of {name}, however: {said}"
+            rule = f"no expression on the columns of {name}: {said}"
             problems.append(scenario.problem(("data", "tables", name, "computed", column), rule))
     return schema, problems
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from mlc.errors import Problem
+from mlc.errors import Problem, sentences
 from mlc.scenario import Scenario
 from mlc.sources.checks.schemas import try_filter
 from mlc.sources.conditions import said_of
@@ -26,22 +26,22 @@ def target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Iter
         if column not in columns:
             why = why_missing(scenario, schemas, owner, column, joined=owner == target.table)
             if '"' in asked:
-                why = f"names of columns stand without quotes; write {asked.replace(chr(34), '')}"
-            yield scenario.problem(field, f"{owner} must have a column {column}, however: {why}")
+                why = f"write {asked.replace(chr(34), '')}, without quotes"
+            yield scenario.problem(field, sentences(f"{owner} has no column {column}", why))
             continue
         dtype = columns[column]
         inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else dtype
         if field == "target.rule.column":
             if not dtype.is_numeric():
                 mend = _number_mend(scenario, owner, column)
-                rule = f"{owner}.{column} must be a number, however: dtype={dtype}; {mend}"
+                rule = sentences(f"{owner}.{column} must be a number, not {dtype}", mend)
                 yield scenario.problem(field, rule)
         elif not _is_label(inner):
             mend = f"{names_mend(scenario, owner, column)}{odd_file_hint(scenario, owner, column)}"
-            rule = f"{owner}.{column} must be text, however: dtype={dtype}; {mend}"
+            rule = sentences(f"{owner}.{column} must be text, not {dtype}", mend)
             yield scenario.problem(field, rule)
         elif target.separator is not None and not isinstance(dtype, pl.String):
-            rule = f"has no effect on {asked}, however: dtype={dtype}; leave it out"
+            rule = f"has no effect on {asked}, which is {dtype}. Leave it out."
             yield scenario.problem("target.separator", rule)
 
 
@@ -65,5 +65,5 @@ def condition_problems(
         columns = dict(scan_events(scenario, table).collect_schema())
         try_filter(columns, rule_expr(scenario, where))
     except POLARS_ERRORS as error:
-        rule = f"must be true or false for every event, however: {said_of(error, where, columns)}"
+        rule = f"not true or false for every event: {said_of(error, where, columns)}"
         yield scenario.problem(field, rule)
