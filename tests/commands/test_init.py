@@ -11,6 +11,8 @@ import pytest
 from mlc.scenario import load_scenario
 from tests.support.shop_tables import shop_tables
 
+pytestmark = pytest.mark.slow
+
 DATA = os.environ.get("MLC_DATA", "/nonexistent")
 
 

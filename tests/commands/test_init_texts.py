@@ -6,6 +6,8 @@ import pytest
 from mlc.scenario import Csv, NumberType, load_scenario
 from tests.support.shop_tables import shop_tables
 
+pytestmark = pytest.mark.slow
+
 SALES = shop_tables()["sales"]
 
 

@@ -44,6 +44,7 @@ LABELS = {"Dress": ["Dress"], "Skirt": ["Skirt"], "Hat": ["Hat"]}
     newest=st.sampled_from([1, 3, 100]),
     least=st.sampled_from([1, 3]),
 )
+@pytest.mark.slow
 def test_each_event_is_a_cutoff_as_in_the_plain_loop(rows, time_type, where, window, gap, newest, least):
     rows = [*anchors("ann"), *rows]
     at = {"kind": "each_event", **({"where": where} if where else {})}
@@ -124,6 +125,7 @@ def days_of(rows: Rows, seed: int, per_entity: int) -> dict[tuple[str, str], lis
 
 @some
 @given(rows=sales(most=30), seed=st.integers(0, 9), per_entity=st.integers(1, 4))
+@pytest.mark.slow
 def test_random_days_lie_after_the_first_event_and_do_not_depend_on_the_other_entities(
     rows, seed, per_entity
 ):

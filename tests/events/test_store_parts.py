@@ -130,6 +130,7 @@ def appended(place: Path, scenario: Scenario) -> bool:
 
 @few
 @given(st.lists(sale, max_size=40), st.lists(visit, max_size=20), items())
+@pytest.mark.slow
 def test_a_small_memory_limit_makes_the_same_store(sales, visits, rows):
     with folder() as name:
         place = Path(name)
@@ -179,6 +180,7 @@ def test_the_limit_is_half_of_what_the_machine_or_its_control_group_has(tmp_path
     st.lists(items(), min_size=1, max_size=2),
     st.integers(1, 3),
 )
+@pytest.mark.slow
 def test_a_store_that_goes_on_from_an_older_one_is_the_one_from_scratch(sales, visits, dimension, first):
     with folder() as name:
         place = Path(name)

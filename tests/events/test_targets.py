@@ -85,6 +85,7 @@ WHERE: dict[str | None, reference.Where] = {
     active=st.sampled_from([None, 3]),
     visits=sales(most=8),
 )
+@pytest.mark.slow
 def test_targets_and_examples_equal_the_plain_loop(
     rows, time_type, classes, rule_where, table_where, times, gap, window, test_from, least, active, visits
 ):
@@ -185,6 +186,7 @@ def test_an_event_at_the_cutoff_is_history_and_one_after_it_is_not(tmp_path):
 
 @few
 @given(rows=sales(most=60), shuffle=st.randoms(use_true_random=False), pieces=st.integers(1, 4))
+@pytest.mark.slow
 def test_order_of_rows_and_division_into_files_change_nothing(rows, shuffle, pieces):
     rows = anchors("ann") + rows
     mixed = list(rows)

@@ -181,7 +181,7 @@ def test_only_the_rivals_that_are_wanted_are_in_the_report(mlc, demo, tmp_path):
 
 @pytest.mark.parametrize(
     ("baselines", "problem"),
-    [("[boosting, boosting]", "each name must stand once"), ("[boost]", "boosting")],
+    [("[boosting, boosting]", "is there twice"), ("[boost]", "boosting")],
 )
 def test_a_wrong_list_of_baselines_is_an_error(mlc, demo, baselines, problem):
     result = mlc("check", demo / f"{NAME}.yaml", "--set", f"baselines={baselines}")

@@ -128,6 +128,7 @@ def test_the_numbers_of_the_label_table_are_those_of_the_report(drawn):
         assert cells[6:8] == ["0.500", f"{label['precision']:.3f}"]
 
 
+@pytest.mark.slow
 def test_a_page_of_250_labels_stays_below_5_mb():
     _, page, _, _ = made_page([f"label {k}" for k in range(250)], examples=200, cutoffs=8)
     assert len(page.encode()) < 5_000_000

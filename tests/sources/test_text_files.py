@@ -308,6 +308,7 @@ def test_zeros_of_ids_are_a_warning_whose_mend_keeps_them(mlc, tmp_path):
     assert pl.read_parquet("examples.parquet")["entity_id"].str.len_chars().unique().to_list() == [4]
 
 
+@pytest.mark.slow
 def test_labels_with_zeros_are_found_and_named(mlc, tmp_path):
     items = shop_tables()["items"].with_columns(kind=pl.format("0{}", pl.col("item") % 3 + 1))
     text = SCENARIO.replace("[Dress, Skirt, Shorts]", '["01", "02", "03"]')
@@ -387,6 +388,7 @@ def prices(form: str) -> pl.DataFrame:
     return sales.with_columns(price=pl.Series(texts).str.replace(".", ",", literal=True))
 
 
+@pytest.mark.slow
 def test_a_decimal_comma_is_a_finding_whose_mend_makes_numbers(mlc, tmp_path):
     result = mlc("check", csv_shop(tmp_path, sales=prices("{:.2f}")))
     assert (
@@ -402,6 +404,7 @@ def test_a_decimal_comma_is_a_finding_whose_mend_makes_numbers(mlc, tmp_path):
     assert f"They look like numbers with a decimal comma: add {mend}" in mlc("check", plain).err
 
 
+@pytest.mark.slow
 def test_words_for_no_value_among_numbers_are_a_finding_whose_mend_works(mlc, tmp_path):
     some = (
         pl.when(pl.int_range(pl.len()) % 9 == 4)

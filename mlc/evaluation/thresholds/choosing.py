@@ -48,6 +48,7 @@ def choose_thresholds(
         ScenarioError: `per_label` names labels that are not in `class_names`.
 
     Examples:
+        >>> from mlc.scenario import MaxF1
         >>> scores, targets = np.array([[0.75], [0.5], [0.1]]), np.array([[1], [0], [0]], np.uint8)
         >>> cut = choose_thresholds(Thresholds(default=MaxF1()), ["Dress"], scores, targets)[0]
         >>> cut.value, cut.policy, cut.note
