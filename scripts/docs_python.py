@@ -1,9 +1,11 @@
-"""The page on the Python API, made from signatures and docstrings; see `scripts/docs_reference.py`."""
+"""The pages on Python: the API from its docstrings, the notebook from its cells; see `docs_reference.py`."""
 
 import inspect
+import json
 import re
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
@@ -32,6 +34,19 @@ def python_lines() -> Iterator[str]:
             for member, one in public_members(value):
                 yield from (f"### {value.__name__}.{member}", "")
                 yield from described(one)
+
+
+def notebook_lines(path: Path) -> Iterator[str]:
+    """Yield the cells of a notebook after its title, as Markdown."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    for cell in cells:
+        text = "".join(cell["source"]).strip()
+        if cell["cell_type"] == "code":
+            yield from ("```python", text, "```", "")
+            continue
+        for paragraph in text.split("\n\n"):
+            if not paragraph.startswith("# "):
+                yield from (wrapped(" ".join(paragraph.split())), "")
 
 
 def public_members(owner: type) -> Iterator[tuple[str, Any]]:

@@ -1,10 +1,10 @@
-"""Write the pages under docs/reference that are made from the code.
+"""Write the pages of the documentation that are made from the code.
 
     python scripts/docs_reference.py --write    write the pages
     python scripts/docs_reference.py --check    exit with 1 when a page is stale
 
 Scenario fields come from the models, commands from the command line, report fields from the schema of
-report.json.
+report.json, the Python API from its docstrings, and the page on notebooks from the notebook.
 """
 
 import argparse
@@ -22,15 +22,16 @@ import mlc.cli  # noqa: F401  importing it registers the commands
 from mlc.cli.arguments import app
 from mlc.report import report_schema
 from mlc.scenario import scenario_schema
-from scripts.docs_python import python_lines, wrapped
+from scripts.docs_python import notebook_lines, python_lines, wrapped
 
 Json = dict[str, Any]
 Members = Mapping[str | None, str]
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
+NOTEBOOK = FOLDER.parent / "howto" / "notebooks.ipynb"
 SCHEMA = scenario_schema()
 SHORT_FORMS = {"TopClasses": "`{top: …}`"}
-NOTICE = "<!-- Made by scripts/docs_reference.py: edit the docstrings in the code instead. -->"
+NOTICE = "<!-- Made by scripts/docs_reference.py: edit the docstrings, or the notebook, instead. -->"
 
 # Page → title and sections. Section → models whose fields it lists → their kind, if they have one.
 # None is the scenario itself.
@@ -135,6 +136,8 @@ LEADS = {
     "errors to standard error. [Exit codes](exit-codes.md) are the same for all.",
     "python": "`import mlc` offers what the commands do, with frames of Polars or pandas in and out. It "
     "loads the rest of the package when a function is first used.",
+    "notebooks": "This page shows the cells of a [notebook](notebooks.ipynb) that you can open and run. "
+    "All functions are in the [Python API](../reference/python.md).",
     "report": "Each run has a `report.json`. `mlc schema --report` prints its JSON schema; this page lists "
     "its fields. A number that is undefined is null.",
 }
@@ -254,6 +257,7 @@ def pages() -> dict[str, str]:
     texts["commands"] = _page("commands", "Commands", _commands())
     texts["python"] = _page("python", "Python API", python_lines())
     texts["report"] = _page("report", "report.json", _report_fields())
+    texts["../howto/notebooks"] = _page("notebooks", "Work in a notebook", notebook_lines(NOTEBOOK))
     return {f"{name}.md": text for name, text in texts.items()}
 
 
@@ -397,18 +401,18 @@ def main() -> int:
     choice.add_argument("--write", action="store_true", help="write the pages")
     choice.add_argument("--check", action="store_true", help="exit with 1 when a page is stale")
     arguments = parser.parse_args()
-    stale = [
-        FOLDER / name
+    stale = {
+        FOLDER / name: text
         for name, text in pages().items()
         if not (FOLDER / name).is_file() or (FOLDER / name).read_text(encoding="utf-8") != text
-    ]
+    }
     if arguments.check and stale:
         print(f"stale: {', '.join(path.name for path in stale)}", file=sys.stderr)
         print("Run: python scripts/docs_reference.py --write", file=sys.stderr)
         return 1
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for path in stale:
-        path.write_text(pages()[path.name], encoding="utf-8")
+    for path, text in stale.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -1,6 +1,7 @@
 """The reference pages that are made from the code."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_the_reference_is_not_stale(name):
 
 
 def test_a_stale_page_is_reported_and_written(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(docs_reference, "FOLDER", tmp_path)
+    monkeypatch.setattr(docs_reference, "FOLDER", tmp_path / "reference")
 
     def code(argument: str) -> int:
         monkeypatch.setattr("sys.argv", ["docs_reference.py", argument])
@@ -56,4 +57,4 @@ def test_a_stale_page_is_reported_and_written(tmp_path, monkeypatch, capsys):
     assert code("--check") == 1
     assert "stale: scenario.md" in capsys.readouterr().err
     assert (code("--write"), code("--check")) == (0, 0)
-    assert set(PAGES) == {path.name for path in tmp_path.iterdir()}
+    assert {Path(name).name for name in PAGES} == {path.name for path in tmp_path.rglob("*.md")}
