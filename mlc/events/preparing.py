@@ -59,13 +59,14 @@ class Prepared:
         return replace(self, examples=replace(self.examples, table=table))
 
 
-def prepare(scenario: Scenario, runs: Path, say: Say) -> Prepared:
+def prepare(scenario: Scenario, runs: Path, say: Say, class_names: Sequence[str] | None = None) -> Prepared:
     """Check the tables, build or open the store, build the examples.
 
     Args:
         scenario: Checked scenario.
         runs: Folder of all runs.
         say: Receives a line when something long is done.
+        class_names: The labels of a trained model, which the tables may have lost since.
 
     Raises:
         DataError: The tables do not fit the scenario.
@@ -74,7 +75,8 @@ def prepare(scenario: Scenario, runs: Path, say: Say) -> Prepared:
     with reading(scenario):
         store = open_store(scenario, runs, say)
         cutoffs = choose_cutoffs(scenario, *target_span(scenario, store))
-        labels = resolve_labels(scenario, value_counts(scenario, cutoffs.fit_until, store))
+        counts = value_counts(scenario, cutoffs.fit_until, store)
+        labels = resolve_labels(scenario, counts, class_names)
         line = label_line(scenario, labels, store)
         examples = build_examples(scenario, store, cutoffs, labels, line)
     say(funnel_line(examples))

@@ -26,7 +26,7 @@ from mlc.events.preparing import Prepared, label_popularity, prepare
 from mlc.events.slices import slices_of
 from mlc.events.store import EventStore, open_store
 from mlc.events.timeline import Timeline
-from mlc.scenario import Scenario
+from mlc.scenario import Scenario, TopClasses
 from mlc.sources import join_rates, lost_texts, reading
 from mlc.tables import CUTOFF, MICROSECONDS_PER_DAY, TARGETS, array_column, microseconds, targets_of
 from mlc.task import Baselines, Finding, Say
@@ -96,7 +96,9 @@ class EventTask:
         Raises:
             DataError: The tables do not fit the scenario.
         """
-        return prepare(self.scenario, self.runs, self.say)
+        by_support = isinstance(self.scenario.target.class_names, TopClasses)
+        names = None if by_support else self.class_names
+        return prepare(self.scenario, self.runs, self.say, names)
 
     def inputs(self, examples: Prepared) -> Inputs:
         """Return what a model reads of the examples, in their order."""

@@ -79,6 +79,9 @@ def scenario_as_trained(
         changes += new_fields(store, vocabulary)
     if class_names is not None:
         changes += _changes(run, scenario, class_names, store)
+        # A label that is gone is a warning here, where a training would refuse it.
+        target = scenario.target.model_copy(update={"allow_empty": True})
+        scenario = scenario.model_copy(update={"target": target})
     for change in changes:
         say(f"warning: {change}")
     for name in run.changed_environment():

@@ -92,11 +92,21 @@ def test_a_field_of_the_data_can_be_replaced_and_nothing_else(trained_shop, mlc,
     assert "the model knows customers.region, the tables no longer do: taken as missing" in without.err
     customers.drop("customer").write_parquet(tmp_path / "later.parquet")
     keyless = mlc("predict", run, "--set", given)
-    assert (keyless.code, "must have a column customer" in keyless.err) == (2, True), keyless.err
+    assert (keyless.code, "customers has no column customer" in keyless.err) == (2, True), keyless.err
     other = mlc("predict", run, "--set", "train.epochs=3", "--data", "nowhere.yaml")
     assert other.code == 2
     assert "--set train.epochs=3: a trained run can have other tables" in other.err
     assert "--data nowhere.yaml: no such file" in other.err
+
+
+def test_a_label_that_is_gone_is_a_warning_and_the_others_are_evaluated(trained_shop, mlc, tmp_path):
+    items = pl.read_parquet(trained_shop / "items.parquet")
+    items.with_columns(pl.col("kind").replace("Shorts", "Skirt")).write_parquet(tmp_path / "items.parquet")
+    given = f"data.tables.items.path={tmp_path / 'items.parquet'}"
+    evaluated = mlc("evaluate", trained_shop / "runs" / "shop", "--set", given)
+    assert evaluated.code == 0, evaluated.err
+    assert "warning: label Shorts: no event has 'Shorts' in items.kind any more" in evaluated.err
+    assert "the tables have changed since the training" in evaluated.err
 
 
 def test_a_variable_that_has_changed_takes_effect_and_is_reported(mlc, tmp_path, monkeypatch):
