@@ -23,7 +23,7 @@ SCHEMA = "mlc/calibration/1"
 
 _FOLDS = 5
 _FEWEST: dict[Method, int] = {"bias": 10, "platt": 50, "isotonic": 1000}
-"""A method enters the choice with at least so many positives, and so many negatives."""
+"""A method enters the choice with at least this many positives, and this many negatives."""
 _SMALLEST = 1e-7  # scores are kept so far from 0 and 1, where their logit is finite
 _STEPS = 50
 
@@ -206,7 +206,9 @@ def _fit(name: str, method: Method, scores_M: Matrix, targets_M: Matrix) -> Cali
     if method == "isotonic":
         from sklearn.isotonic import IsotonicRegression  # takes a second to load
 
-        edge = 0.5 / (len(scores_M) + 1)  # a share of 0 or 1 would promise what so many examples cannot show
+        edge = 0.5 / (
+            len(scores_M) + 1
+        )  # a share of 0 or 1 would promise what this many examples cannot show
         fitted = IsotonicRegression(y_min=edge, y_max=1 - edge).fit(scores_M.astype(np.float64), targets_M)
         points = fitted.X_thresholds_.tolist(), fitted.y_thresholds_.tolist()
         return Calibrator(name, method, scores=tuple(points[0]), shares=tuple(points[1]))

@@ -237,13 +237,13 @@ def _no_room(
 
 
 def _end(scenario: Scenario, cutoff: datetime, days: int | None = None) -> datetime:
-    """The last moment of the longest window, or of one of so many days."""
+    """The last moment of the longest window, or of one of this many days."""
     at = np.array([microseconds(cutoff)])
     return moment_of(closes(scenario.target, at, days or scenario.target.longest_days)[0])
 
 
 def _latest(scenario: Scenario, until: datetime, days: int | None = None) -> datetime:
-    """The latest cutoff whose longest window, or one of so many days, ends by a moment."""
+    """The latest cutoff whose longest window, or one of this many days, ends by a moment."""
     if scenario.target.window is None:
         return until - timedelta(days=scenario.target.gap_days + (days or scenario.target.longest_days))
     # A period's window is that of all cutoffs since the one before began.

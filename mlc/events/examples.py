@@ -144,7 +144,7 @@ def _shared_moments(
 def _own_moments(
     scenario: Scenario, store: EventStore, cutoffs: Cutoffs, labels: Labels, line: Timeline, funnel: "Funnel"
 ) -> Iterator[_Moments]:
-    """The entities' own cutoffs, so many at once."""
+    """The entities' own cutoffs, this many at once."""
     own = entity_cutoffs(scenario, store, cutoffs)
     funnel.pairs = len(own.rows) + sum(own.removed.values())
     for reason, count in own.removed.items():
@@ -247,7 +247,7 @@ class Funnel:
         self._removed: dict[str, int] = {}
 
     def remove(self, reason: str, count: int) -> None:
-        """Note that a filter removed so many pairs."""
+        """Note that a filter removed this many pairs."""
         self._removed[reason] = self._removed.get(reason, 0) + count
 
     @property

@@ -2,7 +2,7 @@
 
 Counted in whole days from the label events of all entities. An event is known from the first midnight at or
 after it, and a cutoff sees what is known at the last midnight at or before it: a day's delay at most, and
-however many cutoffs there are, only so many days have to be looked at. All are ratios, so that a table that
+however many cutoffs there are, only this many days have to be looked at. All are ratios, so that a table that
 grows moves none of them.
 """
 
@@ -16,7 +16,7 @@ HALF_LIVES_DAYS = (7.0, 28.0, 112.0)
 YEAR_DAYS = 364
 """Whole weeks, so that the same weekdays are compared."""
 PRIOR_EVENTS = 5.0
-"""Ratios of counts are drawn towards 1 as if so many more events were as expected."""
+"""Ratios of counts are drawn towards 1 as if this many more events were as expected."""
 POPULARITY_FEATURES = ("share", "trend over weeks", "trend over months", "season of a year ago")
 
 
@@ -90,7 +90,7 @@ class Popularity:
 
 
 def _fading(days: np.ndarray | int) -> np.ndarray:
-    """What is left after so many days, for each half-life, shape (..., H, 1)."""
+    """What is left after this many days, for each half-life, shape (..., H, 1)."""
     return np.asarray(np.exp2(-days / np.array(HALF_LIVES_DAYS)[:, None]))
 
 

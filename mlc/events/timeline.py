@@ -65,7 +65,7 @@ class Timeline:
         Args:
             rows_B: Entity rows, int64, shape (B).
             cutoffs_B: Cutoffs in microseconds, int64, shape (B).
-            most: Only the newest so many of each example; all by default.
+            most: Only the newest this many of each example; all by default.
 
         Returns:
             `example_T`, the position in the batch (rising), and `index_T`, the position in `time`.

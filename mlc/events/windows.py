@@ -1,4 +1,4 @@
-"""Where the window of a cutoff begins and ends: so many days, or a week or month of the calendar.
+"""Where the window of a cutoff begins and ends: this many days, or a week or month of the calendar.
 
 A window is open on the left and closed on the right, `(opens, closes]`. A calendar period contains its first
 moment and not the next period's, so its window begins a microsecond before it and ends a microsecond before

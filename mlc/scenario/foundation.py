@@ -59,7 +59,7 @@ class PretrainSection(Section):
     horizons_days: Annotated[
         list[Days], Field(min_length=1, max_length=MOST_WINDOWS), AfterValidator(_rising)
     ] = Field(default=[7, 28, 91])
-    """The values of each category are foreseen over so many days. Those longer than a third of the time are
+    """The values of each category are foreseen over this many days. Those longer than a third of the time are
     left out."""
     values: Count = 256
     """The most frequent values of a field are foreseen one by one; all others share 32 outputs."""

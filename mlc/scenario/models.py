@@ -51,7 +51,7 @@ class ModelSection(Section):
     """Reads the events one after the other, all columns and the time between them: by a recurrent network
     (`gru`) or by attention (`transformer`)."""
     max_events: Count | None = None
-    """Only the newest so many events of each example enter memory, foundation and context; the label
+    """Only the newest this many events of each example enter memory, foundation and context; the label
     histories see all. It bounds the peak memory. Default: 256 where there is a context, else all."""
     foundation: FilePath | None = None
     """A run of `mlc pretrain` that the memory starts from: its folder, relative to this file, or its name. Or

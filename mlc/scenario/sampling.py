@@ -68,6 +68,6 @@ class ExamplesSection(Section):
     holdout_entities: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the entities that training never sees; validation and test then have only these."""
     max_entities: Count | None = None
-    """Use a random sample of at most so many entities, for a quick trial."""
+    """Use a random sample of at most this many entities, for a quick trial."""
     drop_all_negative: bool = False
     """Leave out examples without a positive target. The scores are then no longer those of all entities."""

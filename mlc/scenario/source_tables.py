@@ -176,7 +176,7 @@ class Category(Section):
     min_count: Count = 20
     """Values seen in fewer rows of the training period share one row."""
     hash_rows: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    """Instead of one, let these rarer values share so many rows, dealt out by a hash of their text. One that
+    """Instead of one, let rarer values share this many rows, dealt out by a hash of their text. One that
     was never seen, or once, still has the row of all others."""
 
 

@@ -71,7 +71,7 @@ class RecallAtLeast(Section):
 
 
 class TopN(Section):
-    """The cut that so many entities passed at a validation cutoff; on another day it is more or fewer."""
+    """The cut that this many entities passed at a validation cutoff; on another day it is more or fewer."""
 
     kind: Literal["top_n"]
     n: _Count
@@ -79,7 +79,7 @@ class TopN(Section):
 
 
 class TopK(Section):
-    """Yes where the label is among the so many highest scores of its entity."""
+    """Yes where the label is among the this many highest scores of its entity."""
 
     kind: Literal["top_k"]
     k: _Count
@@ -178,9 +178,9 @@ class ContactSection(Section):
     """
 
     per_entity: _Count | None = None
-    """At most so many labels an entity."""
+    """At most this many labels per entity."""
     total: _Count | None = None
-    """At most so many pairs in all."""
+    """At most this many pairs in all."""
     value: dict[Text, Annotated[float, Field(ge=0.0, le=1e12)]] = Field(default={})
     """Label → what a hit is worth; 1 for a label that is not named. Pairs are picked by score times value."""
 

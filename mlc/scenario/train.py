@@ -153,7 +153,7 @@ class TrainSection(Section):
     label_weights: dict[Text, Factor] = Field(default={})
     """How much a label counts in the loss: `{Dress: 2}`, others 1."""
     half_life_days: Factor | None = None
-    """An example counts half as much for each so many days that its cutoff lies before the newest training
+    """An example counts half as much for each this many days that its cutoff lies before the newest training
     cutoff. Default: all count alike."""
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = 0.98
     """Judge and keep a moving average of the weights, of which so much stays at each step; null judges the
@@ -164,9 +164,9 @@ class TrainSection(Section):
     gradient_clip_val: Factor | None = 1.0
     """Largest norm of the gradient, of each network by itself; null for none."""
     limit_train_batches: Batches | None = None
-    """Use only so many training batches an epoch (whole number) or such a share of them (0 to 1)."""
+    """Use only this many training batches an epoch (whole number) or such a share of them (0 to 1)."""
     limit_val_batches: Batches | None = None
-    """Use only so many validation batches (whole number) or such a share of them (0 to 1)."""
+    """Use only this many validation batches (whole number) or such a share of them (0 to 1)."""
     accelerator: Literal["auto", "cpu", "gpu", "mps", "tpu"] = "auto"
     """Kind of device."""
     devices: Devices = "auto"

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from mlc.scenario import load_scenario
-from tests.conftest import Result
+from tests.conftest import Result, in_process
 from tests.support.markdown import Block, blocks_of, setup_of
 from tests.support.places import ROOT
 
@@ -62,14 +62,8 @@ def with_run(tables, tmp_path_factory) -> Path:
     """The same with a finished run `shop`; read only."""
     folder = tmp_path_factory.mktemp("pages") / "shop"
     shutil.copytree(tables, folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr("sys.argv", ["mlc", "train", *ADDED["train"], "scenario.yaml"])
-        from mlc.cli import main
-
-        with pytest.raises(SystemExit) as stopped:
-            main()
-    assert stopped.value.code == 0
+    trained = in_process("train", *ADDED["train"], "scenario.yaml", folder=folder)
+    assert trained.code == 0, trained.err
     return folder
 
 

@@ -34,7 +34,7 @@ class DecisionScore:
 
 @dataclass(frozen=True)
 class MeanDecision:
-    """Means of precision, recall and F1, each over so many labels as it is defined for."""
+    """Means of precision, recall and F1, each over the labels for which it is defined."""
 
     precision: float | None
     recall: float | None

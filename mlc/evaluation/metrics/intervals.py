@@ -66,7 +66,7 @@ class TieGroups:
         return cls(group_M, hits_G, sizes_G)
 
     def hits_among_first(self, count: int) -> float:
-        """Positives among so many examples of highest score; what is expected where a tie is cut through."""
+        """Positives among this many highest scores; what is expected where a tie is cut through."""
         ends_G = np.cumsum(self.sizes_G)
         whole = int(np.searchsorted(ends_G, count, side="right"))
         hits = float(np.sum(self.positives_G[:whole]))

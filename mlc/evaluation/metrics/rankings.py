@@ -27,7 +27,7 @@ class ExampleScore:
         coverage_error: Mean number of labels down to the last positive; ties count in full.
         ranking_loss: Share of (positive, negative) pairs of an example in the wrong order, a tie too; over
             those examples that also have a negative.
-        precision_at: Depth → share of positives among the labels with so many highest scores.
+        precision_at: Depth → share of positives among the labels with this many highest scores.
         recall_at: Depth → share of the positives that are among them.
         ndcg_at: Depth → discounted gain of these, over the best possible.
     """

@@ -51,7 +51,7 @@ class Threshold:
         value: In [0, 1]; the decision is yes where `score >= value`. None: no decisions at any score.
         policy: Where the value comes from: a kind of `thresholds`, or `given` on the command line.
         note: What to know before relying on it, or None.
-        top_k: Yes also needs one of the so many highest scores of the example; None for no such rule.
+        top_k: Yes also needs one of the this many highest scores of the example; None for no such rule.
         estimate: What to expect of it; None where there was nothing to estimate from.
         reachable: False where the goal of the policy is not reached on the validation examples.
     """
@@ -96,7 +96,7 @@ def replace_thresholds(text: str, stored: Sequence[Threshold]) -> list[Threshold
     Args:
         text: `stored`; or one number for all labels, `0.4`; or `Dress=.3,Skirt=never`, where labels that are
             not named keep what is stored. Label names may hold commas, `=` and quotes.
-        stored: The run's thresholds, one a label.
+        stored: The run's thresholds, one per label.
 
     Returns:
         One entry a label, in the order of `stored`.
@@ -162,10 +162,10 @@ def pick_pairs(
     """The (entity, label) pairs of highest expected value that fit a budget.
 
     Args:
-        scores_NK: Probabilities in [0, 1], a row an entity, shape (N entities, K labels).
+        scores_NK: Probabilities in [0, 1], one row per entity, shape (N entities, K labels).
         values_K: What a hit is worth, at least 0.
-        per_entity: At most so many labels an entity; None for no such limit.
-        total: At most so many pairs; None for no such limit.
+        per_entity: At most this many labels per entity; None for no such limit.
+        total: At most this many pairs; None for no such limit.
 
     Returns:
         Which pairs, same shape. Of equal ones the first by row, then by column; none that is worth nothing.

@@ -19,7 +19,7 @@ Matrix = npt.NDArray[Any]
 
 PERIODS_A_WINDOW = 2
 _FEWEST = 10  # a share of fewer says nothing of a change
-_PRIOR_PAIRS = 10  # a label's own changes count as much as those of all labels once it has so many
+_PRIOR_PAIRS = 10  # a label's own changes count as much as those of all labels once it has this many
 _BISECTIONS = 50
 _LARGEST = 10.0  # variance of log-odds: anything is possible
 

@@ -49,7 +49,7 @@ def _missed(
     """Why a goal counts as not reached, or None.
 
     It is reached where its cut, judged on entities without part in the choice, gives at least the goal; or
-    where the scores let expect the goal and the range of that judgement does not exclude it.
+    where the scores expect the goal and the range of that judgement does not exclude it.
     """
     name = "precision" if isinstance(policy, PrecisionAtLeast) else "recall"
     share = getattr(policy, name)

@@ -81,7 +81,7 @@ class _Sample:
 
 
 def _sample(examples: Examples, split: str) -> _Sample:
-    """At most so many examples of a split, evenly over all cutoffs."""
+    """At most this many examples of a split, evenly over all cutoffs."""
     at = np.flatnonzero((examples.table[SPLIT] == split).to_numpy())
     at = at[:: max(1, -(-len(at) // _SAMPLE))]
     targets_NK = targets_of(examples.table)[at]

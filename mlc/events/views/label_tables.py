@@ -145,7 +145,7 @@ def pair_lines(examples: Examples) -> Iterator[str]:
 
 
 def wide(examples: Examples) -> pl.DataFrame:
-    """A column a label, 0 or 1, null where unknown.
+    """Return one column per label, 0 or 1, null where unknown.
 
     Raises:
         MlcError: A label is called as one of our columns.

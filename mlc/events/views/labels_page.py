@@ -17,7 +17,7 @@ from mlc.tables import SPLIT, SPLITS, targets_of
 
 _MOST_CHARTS = 200
 _MOST_TOGETHER = 40
-_HISTORY_WINDOWS = 4  # so many windows of history in a timeline
+_HISTORY_WINDOWS = 4  # this many windows of history in a timeline
 
 
 def labels_page(prepared: Prepared, traces: Sequence[tuple[str, Trace]] = ()) -> str:
