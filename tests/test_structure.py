@@ -13,7 +13,6 @@ ROOT = Path(__file__).resolve().parent.parent
 ANYWHERE = {"numpy", "polars", "scipy", "markupsafe"}
 """Packages that no folder of mlc owns; every other one is protected by a contract."""
 FOLDERS = ("mlc", "scripts", "tests")
-LONG = {"scripts/bench/thresholds.py: row"}
 CROWDED = {"mlc/commands/init/__init__.py", "mlc/events/views/picture.py", "mlc/report/html.py"}
 FULL = {"mlc/events", "mlc/models"}
 """What still exceeds the budgets; each of these sets may only shrink."""
@@ -57,7 +56,7 @@ def test_no_function_is_longer_than_60_lines():
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
-    assert {name for name, lines in lengths.items() if lines > 60} <= LONG
+    assert not {name: lines for name, lines in lengths.items() if lines > 60}
 
 
 def test_a_module_has_at_most_8_private_helpers_for_each_public_name():

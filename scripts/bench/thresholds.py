@@ -1,17 +1,16 @@
-"""What each threshold policy loses against the best cut, on simulated scores whose true probabilities are
-known.
+"""What threshold policies lose against the best threshold, on scores whose true probabilities are known.
 
     python -m scripts.bench.thresholds --repeats 40
 
 Validation examples are drawn from a population: logits of the true probability are normal with deviation
 1.5. The scores are these probabilities (calibrated), or too extreme and too high (skewed: logit times 1.5,
-plus 1). Regret is F1 of the best cut in the population minus F1 of the chosen one. `promise` is how much
-more F1 the policy reports for its cut on its own validation examples than it gives; `held` the share of new
-samples in which F1 lies in the stated range. For precision_at_least the goal is the population's precision
-at recall .3.
+plus 1). Regret is F1 of the best threshold in the population minus F1 of the chosen one; `held` is the share
+of new samples in which F1 lies in the stated range. For precision_at_least the goal is the population's
+precision at recall .3.
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import mean
 from typing import Any
@@ -37,7 +36,7 @@ LEAD = (
 
 @dataclass(frozen=True)
 class Population:
-    """True probabilities, sorted from the highest down, and the F1 and precision of each cut."""
+    """True probabilities, sorted from the highest down; F1 and precision of each threshold."""
 
     logits: Any
     truth: Any
@@ -54,17 +53,16 @@ class Population:
         hits, yes = np.cumsum(truth), np.arange(1, POPULATION + 1)
         return cls(noise + center, truth, 2 * hits / (yes + hits[-1]), hits / yes, hits / hits[-1])
 
-    def decided(self, scores: Any, cut: float | None) -> int:
-        """How many pass a cut; scores fall along the population."""
-        return int(np.sum(scores >= np.float32(threshold_value(cut))))
+    def decided(self, scores: Any, threshold: float | None) -> int:
+        """Return how many pass a threshold; scores fall along the population."""
+        return int(np.sum(scores >= np.float32(threshold_value(threshold))))
 
 
 @dataclass
-class Found:
+class Outcomes:
     """What repeated choices of one policy gave."""
 
     regret: list[float] = field(default_factory=list)
-    promise: list[float] = field(default_factory=list)
     held: list[bool] = field(default_factory=list)
     precision: list[float] = field(default_factory=list)
     precision_held: list[bool] = field(default_factory=list)
@@ -91,23 +89,68 @@ def main() -> int:
 def row(
     population: Population, prevalence: float, positives: int, arguments: Any, generator: Any
 ) -> dict[str, Any]:
-    """One line of the table."""
+    """Return a row of the table: what repeated choices give on samples of a population."""
     slope, bias = (1.5, 1.0) if arguments.skewed else (1.0, 0.0)
     scores = expit(slope * population.logits + bias).astype(np.float32)
     goal = float(population.precision[np.searchsorted(population.recall, 0.3)])
-    examples = round(positives / prevalence)
-    policies: dict[str, tuple[Policy, bool]] = {
-        "fixed 0.5": (Fixed(kind="fixed", value=0.5), False),
-        "max_f1": (MaxF1(), True),
-        "auto, raw": (Auto(), False),
-        "auto": (Auto(), True),
-        "precision": (
-            PrecisionAtLeast(kind="precision_at_least", precision=goal, when_unreachable="best"),
-            True,
-        ),
-    }
-    found = {name: Found() for name in policies}
+    policies = policies_for(goal)
+    outcomes = {name: Outcomes() for name in policies}
     for _ in range(arguments.repeats):
+        sample = Sample.drawn(population, scores, round(positives / prevalence), generator)
+        for name, (policy, calibrate) in policies.items():
+            judge(outcomes[name], population, sample, policy, calibrate)
+    reached, held = outcomes["precision"], [*outcomes["max_f1"].held, *outcomes["auto"].held]
+    regrets = {name: _mean(one.regret, 3) for name, one in outcomes.items() if name != "precision"}
+    return {
+        "prevalence": prevalence,
+        "positives": positives,
+        "best_f1": round(float(population.f1.max()), 3),
+        **regrets,
+        "held": _mean(held),
+        "precision_goal": round(goal, 2),
+        "precision_reached": _mean(reached.precision),
+        "recall_at_it": _mean(reached.recall),
+        "precision_held": _mean(reached.precision_held),
+    }
+
+
+def policies_for(goal: float) -> dict[str, tuple[Policy, bool]]:
+    """Return column → a policy, and whether it decides on calibrated scores."""
+    at_precision = PrecisionAtLeast(kind="precision_at_least", precision=goal, when_unreachable="best")
+    return {
+        "fixed_0.5": (Fixed(kind="fixed", value=0.5), False),
+        "max_f1": (MaxF1(), True),
+        "auto_not_calibrated": (Auto(), False),
+        "auto": (Auto(), True),
+        "precision": (at_precision, True),
+    }
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Validation examples, and new examples of the same population.
+
+    Attributes:
+        raw: Scores of the validation examples.
+        outside: The same, calibrated out of fold.
+        targets: Their targets.
+        all_raw: Scores of the population.
+        all_mapped: The same, calibrated.
+        fresh: Where the new examples are in the population.
+        new: Their targets.
+    """
+
+    raw: Any
+    outside: Any
+    targets: Any
+    all_raw: Any
+    all_mapped: Any
+    fresh: Any
+    new: Any
+
+    @classmethod
+    def drawn(cls, population: Population, scores: Any, examples: int, generator: Any) -> "Sample":
+        """Draw as many validation as new examples."""
         at = generator.integers(0, POPULATION, examples)
         targets = (generator.random(examples) < population.truth[at]).astype(np.uint8)[:, None]
         folds = entity_folds(np.arange(examples), seed=int(generator.integers(1 << 30)))
@@ -116,49 +159,33 @@ def row(
         mapped = calibrated(scores[:, None], maps)[:, 0]
         fresh = generator.integers(0, POPULATION, examples)
         new = generator.random(examples) < population.truth[fresh]
-        for name, (policy, calibrate) in policies.items():
-            cut = choose_thresholds(
-                Thresholds(default=policy), ["a"], outside if calibrate else raw, targets
-            )[0]
-            all_scores = mapped if calibrate else scores
-            yes = population.decided(all_scores, cut.value)
-            one = found[name]
-            one.regret.append(population.f1.max() - (population.f1[yes - 1] if yes else 0.0))
-            decided = all_scores[fresh] >= np.float32(threshold_value(cut.value))
-            expected = cut.estimate
-            if expected is not None and expected.f1 is not None:
-                given = 2 * np.sum(decided & new) / max(1, decided.sum() + new.sum())
-                one.promise.append(expected.f1.value - (population.f1[yes - 1] if yes else 0.0))
-                one.held.append(bool(expected.f1.low <= given <= expected.f1.high))
-            if yes:
-                one.precision.append(float(population.precision[yes - 1]))
-                one.recall.append(float(population.recall[yes - 1]))
-            if decided.any() and expected is not None and expected.precision is not None:
-                given = float(np.mean(new[decided]))
-                one.precision_held.append(bool(expected.precision.low <= given <= expected.precision.high))
-    goal_found, held = found["precision"], [*found["max_f1"].held, *found["auto"].held]
-    regrets = {
-        name: round(float(mean(found[name].regret)), 3)
-        for name in ("fixed 0.5", "max_f1", "auto, raw", "auto")
-    }
-    return {
-        "prevalence": prevalence,
-        "positives": positives,
-        "best_f1": round(float(population.f1.max()), 3),
-        **{
-            name.replace(", raw", "_not_calibrated").replace(" ", "_"): value
-            for name, value in regrets.items()
-        },
-        "held": _share(held),
-        "precision_goal": round(goal, 2),
-        "precision_reached": round(float(mean(goal_found.precision)), 2),
-        "recall_at_it": round(float(mean(goal_found.recall)), 2),
-        "precision_held": _share(goal_found.precision_held),
-    }
+        return cls(raw, outside, targets, scores, mapped, fresh, new)
 
 
-def _share(flags: list[bool]) -> float | None:
-    return round(float(mean(flags)), 2) if flags else None
+def judge(
+    outcomes: Outcomes, population: Population, sample: Sample, policy: Policy, calibrate: bool
+) -> None:
+    """Choose a threshold on the validation examples, and add what it gives."""
+    given = sample.outside if calibrate else sample.raw
+    chosen = choose_thresholds(Thresholds(default=policy), ["a"], given, sample.targets)[0]
+    scores, expected = (sample.all_mapped if calibrate else sample.all_raw), chosen.estimate
+    yes = population.decided(scores, chosen.value)
+    f1 = population.f1[yes - 1] if yes else 0.0
+    outcomes.regret.append(population.f1.max() - f1)
+    decided, new = scores[sample.fresh] >= np.float32(threshold_value(chosen.value)), sample.new
+    if expected is not None and expected.f1 is not None:
+        seen = 2 * np.sum(decided & new) / max(1, decided.sum() + new.sum())
+        outcomes.held.append(bool(expected.f1.low <= seen <= expected.f1.high))
+    if yes:
+        outcomes.precision.append(float(population.precision[yes - 1]))
+        outcomes.recall.append(float(population.recall[yes - 1]))
+    if decided.any() and expected is not None and expected.precision is not None:
+        seen = float(np.mean(new[decided]))
+        outcomes.precision_held.append(bool(expected.precision.low <= seen <= expected.precision.high))
+
+
+def _mean(values: Sequence[float], digits: int = 2) -> float | None:
+    return round(float(mean(values)), digits) if values else None
 
 
 if __name__ == "__main__":
