@@ -64,11 +64,17 @@ def html_table(table: Table) -> Markup:
             for at, value in enumerate(values)
         )
 
-    header: list[object] = [*table.header, *([""] if table.shares else [])]
+    terms = (_term(heading, table.terms.get(heading)) for heading in table.header)
+    header: list[object] = [*terms, *([""] if table.shares else [])]
     bars = [[share_bar(share)] for share in table.shares] or [[] for _ in table.rows]
     body = (element("tr", cells("td", [*row, *bar])) for row, bar in zip(table.rows, bars, strict=True))
     parts = element("thead", element("tr", cells("th", header))), element("tbody", joined(body))
     return scrolling(element("table", *parts, **({"class_": "sortable"} if table.sortable else {})))
+
+
+def _term(heading: str, meaning: str | None) -> object:
+    """A heading, explained on hovering where its meaning is given."""
+    return heading if meaning is None else element("abbr", heading, title=meaning)
 
 
 def share_bar(share: float) -> Markup:
@@ -107,13 +113,16 @@ def legend(names: Sequence[str]) -> Markup:
     )
 
 
-def page(title: str, lead: object, sections: Sequence[Section] = (), script: str = "") -> str:
+def page(
+    title: str, lead: object, sections: Sequence[Section] = (), script: str = "", *, above: str = ""
+) -> str:
     """The whole file.
 
     Args:
         title: Of the window, and the first line.
         lead: What matters most.
         sections: Its parts.
+        above: A line above the title; none by default.
         script: What it runs: JavaScript without `<` and `&`, so that the page stays well-formed XML.
     """
     allowed = "default-src 'none'; style-src 'unsafe-inline'"
@@ -125,7 +134,7 @@ def page(title: str, lead: object, sections: Sequence[Section] = (), script: str
         element(
             "section",
             element("h2", part.title),
-            element("p", part.lead, class_="lead"),
+            *([element("p", part.lead, class_="lead")] if part.lead else []),
             *map(_html_block, part.content),
             id=f"part-{at}",
         )
@@ -141,7 +150,13 @@ def page(title: str, lead: object, sections: Sequence[Section] = (), script: str
     )
     body = element(
         "body",
-        element("header", element("h1", title), element("p", lead, class_="lead"), element("nav", *links)),
+        element(
+            "header",
+            *([element("p", above, class_="faint")] if above else []),
+            element("h1", title),
+            element("p", lead, class_="lead"),
+            element("nav", *links),
+        ),
         element("main", *parts),
         *([element("script", Markup(script))] if script else []),
     )
@@ -194,7 +209,7 @@ th:first-child, td:first-child { position: sticky; left: 0; background: var(--pa
   --least: 17rem; display: grid; gap: .75rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, var(--least)), 1fr));
 }
-.grid.large { --least: 30rem; }
+.grid.large { --least: 26rem; }
 figure {
   margin: 0; padding: .75rem; min-width: 0; border: 1px solid var(--rule); border-radius: .5rem;
   background: var(--card);
@@ -209,10 +224,35 @@ svg .dot { fill: var(--colour); stroke: var(--card); stroke-width: .75; }
 svg .cell { fill: var(--heat); } svg .cell-frame { fill: none; stroke: var(--rule); }
 svg .strong { fill: var(--ink); }
 svg .mark { stroke: var(--ink); stroke-width: 1.25; } svg .area { fill: var(--colour); opacity: .16; }
+svg .bar-value { fill: var(--colour); }
 svg .other { fill: var(--card); stroke: var(--faint); }
 .cards { display: flex; flex-wrap: wrap; gap: .75rem; margin-bottom: 1rem; }
 .cards > figure { flex: 1 1 14rem; } .large-number { font-size: 1.75rem; line-height: 1.3; }
-section > h3, .own, .explorer { margin-top: 1.25rem; } .wide + .wide, figure + .wide { margin-top: 1rem; }
+.labels { display: grid; gap: .75rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
+.label { padding: .75rem; min-width: 0; border: 1px solid var(--rule); border-radius: .5rem;
+  background: var(--card); }
+.label:has(details[open]) { grid-column: 1 / -1; } .label > svg { max-width: 26rem; }
+.label > p { margin: .4rem 0 0; font-size: .875rem; } .label details { border: 0; padding: .5rem 0 0; }
+.label figure { border: 0; padding: 0; } .label summary { color: var(--colour-0); font-size: .875rem; }
+.beside { display: grid; gap: 1.5rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
+.label .beside { margin-top: 1rem; } .label th:first-child, .label td:first-child { background: var(--card); }
+.badge { padding: .05rem .5rem; border-radius: 1rem; font-weight: 500; font-size: .75rem; white-space: nowrap;
+  border: 1px solid var(--rule); color: var(--faint); }
+.badge.trusted { border-color: var(--colour-2); color: var(--colour-2); }
+.badge.weak { border-color: var(--colour-1); color: var(--colour-1); }
+.ends { display: flex; justify-content: space-between; margin: 0 0 .5rem; font-size: .75rem;
+  color: var(--faint); }
+h4 { margin: 0 0 .25rem; font-size: .875rem; }
+figure, article, p, summary { overflow-wrap: anywhere; }
+abbr { text-decoration: underline dotted var(--rule); cursor: help; }
+select { max-width: 100%; font: inherit; color: inherit; background: var(--card);
+  border: 1px solid var(--rule); border-radius: .3rem; padding: .1rem .3rem; }
+.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+:focus-visible { outline: 2px solid var(--colour-0); outline-offset: 2px; }
+section > h3, .own, .explorer, .grid + .cards { margin-top: 1.25rem; }
+.wide + .wide, figure + .wide { margin-top: 1rem; }
 .faint { color: var(--faint); font-size: .875rem; } figure p { margin: .25rem 0 0; }
 details { border-bottom: 1px solid var(--rule); padding: .4rem 0; }
 summary { cursor: pointer; overflow-wrap: anywhere; } details[open] > summary { margin-bottom: .75rem; }
@@ -229,8 +269,13 @@ main button.action { padding: .3rem .8rem; font: inherit; font-size: .875rem; co
 @media print {
   :root { --paper: #fff; --card: #fff; --ink: #000; --faint: #444; --rule: #bbb; color-scheme: light;
     --colour-0: #2f6fb0; --colour-1: #a66d00; --colour-2: #12704f; --colour-3: #888; --heat: #2f6fb0; }
-  body { max-width: none; padding: 0; font-size: .8rem; } nav, .explorer, .action, textarea { display: none; }
-  .wide { overflow: visible; } figure, tr { break-inside: avoid; } h2, summary { break-after: avoid; }
+  body { max-width: none; padding: 0; font-size: .8rem; }
+  nav, .explorer, .action, .own, .label details, .screen, select { display: none; }
+  .wide { overflow: visible; } figure, tr, .label { break-inside: avoid; }
+  svg { max-height: 10rem; } svg.fixed { max-height: 26rem; } h2 { margin-top: 1rem; }
+  .labels { grid-template-columns: repeat(5, 1fr); gap: .4rem; } .label { padding: .4rem; }
+  .label > p { font-size: .65rem; margin: .15rem 0 0; }
+  h2, summary { break-after: avoid; }
   table { font-size: .65rem; } th, td { padding-right: .4rem; } .text { min-width: 0; }
 }
 """

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from mlc.drawing.page import element
 from mlc.drawing.svg import Axis, Curve, curves, seconds, share_axis
-from mlc.tables import CUTOFF, SPLIT, SPLITS, UNKNOWN, targets_of
+from mlc.tables import CUTOFF, SPLIT, UNKNOWN, targets_of
 
 MOST_POINTS = 60
 
@@ -40,7 +40,7 @@ class Point:
 
 
 def prevalence_points(examples: pl.DataFrame) -> list[Point]:
-    """A point a split and cutoff, in the order of the splits, by rising cutoff.
+    """Return a point per split and cutoff, in the order of the splits, by rising cutoff.
 
     More than `MOST_POINTS` cutoffs, as where each entity has its own, are put into as many equal periods.
 
@@ -63,10 +63,15 @@ def prevalence_points(examples: pl.DataFrame) -> list[Point]:
     return points
 
 
+def splits_of(points: Sequence[Point]) -> list[str]:
+    """Return the splits that are drawn, in the order of their colours."""
+    return list(dict.fromkeys(point.split for point in points))
+
+
 def prevalence_chart(name: str, k: int, points: Sequence[Point], x: Axis, *below: Markup) -> Markup:
-    """Prevalence of label k over the cutoffs, a colour a split, on an axis of its own from 0; `below` it."""
+    """Return the prevalence of label k over the cutoffs, a colour per split, and what goes `below` it."""
     drawn, highest = [], 0.0
-    for colour, split in enumerate(SPLITS):
+    for colour, split in enumerate(splits_of(points)):
         known = [point for point in points if point.split == split and point.known_K[k]]
         shares = [float(point.positives_K[k] / point.known_K[k]) for point in known]
         notes = [

@@ -3,8 +3,8 @@
 A page shows all of it; Markdown and a terminal leave the drawings out.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
@@ -22,6 +22,7 @@ class Table:
         sortable: Whether a page lets its reader sort the rows.
         shares: For each row a share of a whole, which a page draws as a bar; or none.
         optional: Columns that a narrow terminal leaves out, the least needed first.
+        terms: Heading → what it means, which a page shows on hovering.
     """
 
     header: Row
@@ -30,6 +31,7 @@ class Table:
     sortable: bool = False
     shares: Sequence[float] = ()
     optional: Sequence[int] = ()
+    terms: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

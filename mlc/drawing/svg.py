@@ -1,7 +1,7 @@
 """Drawings for a page: axes with round ticks, curves, heat maps, an entity's timeline.
 
 Colours come from the page's style sheet (classes `colour-0`, `colour-1`, …), so that a drawing is right by
-day and by night. Hovering tells the exact values; sizes are in pixels of a drawing scaled to its place.
+day and by night. Hovering shows the exact values; sizes are in pixels of a drawing scaled to its place.
 """
 
 import math
@@ -15,7 +15,8 @@ from mlc.drawing.page import element, joined
 
 _EPOCH = datetime(1970, 1, 1)
 _NAME = 26  # letters of a name beside a heat map
-_LETTER = 6.8  # pixels of a letter, roughly
+LETTER = 6.8
+"""Pixels of a letter, roughly."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Curve:
     Attributes:
         colour: Which of the page's colours.
         points: x and y of each, by rising x.
-        notes: What hovering over each tells; without any, the points have no dots.
+        notes: What hovering over each shows; without any, the points have no dots.
     """
 
     colour: int
@@ -130,18 +131,20 @@ class Curve:
     notes: Sequence[str] = ()
 
 
-def curves(told: str, drawn: Sequence[Curve], x: Axis, y: Axis, size: tuple[int, int] = (300, 130)) -> Markup:
+def curves(
+    title: str, drawn: Sequence[Curve], x: Axis, y: Axis, size: tuple[int, int] = (300, 130)
+) -> Markup:
     """Curves with a dot at each point that has a note.
 
     Args:
-        told: What is drawn, for those who do not see it.
+        title: What is drawn, for those who do not see it.
         drawn: The curves.
         x: The axis below.
         y: The axis on the left.
         size: Width and height.
     """
     width, height = size
-    left, right, top, bottom = 8 + _LETTER * max(len(text) for _, text in y.ticks), width - 10, 8, height - 18
+    left, right, top, bottom = 8 + LETTER * max(len(text) for _, text in y.ticks), width - 10, 8, height - 18
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
         return left + x.at(point[0]) * (right - left), bottom - y.at(point[1]) * (bottom - top)
@@ -156,10 +159,7 @@ def curves(told: str, drawn: Sequence[Curve], x: Axis, y: Axis, size: tuple[int,
         for value, text in y.ticks
         for level in [place((x.low, value))[1]]
     ]
-    parts += [
-        element("text", text, x=place((value, 0.0))[0], y=height - 4, text_anchor="middle")
-        for value, text in x.ticks
-    ]
+    parts += [_tick_below(text, place((value, 0.0))[0], width, height - 4) for value, text in x.ticks]
     for curve in drawn:
         places = [place(point) for point in curve.points]
         line = " ".join(f"{across:.1f},{down:.1f}" for across, down in places)
@@ -172,56 +172,82 @@ def curves(told: str, drawn: Sequence[Curve], x: Axis, y: Axis, size: tuple[int,
                 "g", element("polyline", class_="curve", points=line), *dots, class_=f"colour-{curve.colour}"
             )
         )
-    return _drawing(told, width, height, parts)
+    return drawing(title, width, height, parts)
+
+
+def _tick_below(text: str, across: float, width: float, down: float) -> Markup:
+    """A text below its place, moved to the left where it would leave the drawing."""
+    half = LETTER * len(text) / 2
+    inside = min(max(across, half), width - half)
+    return element("text", text, x=inside, y=down, text_anchor="middle")
 
 
 # ── heat maps ───────────────────────────────────────────────────────────────────────────────────
 
 
 def heat_map(
-    told: str, names: Sequence[str], shares: Sequence[Sequence[float]], notes: Sequence[Sequence[str]]
+    title: str, names: Sequence[str], shares: Sequence[Sequence[float]], notes: Sequence[Sequence[str]]
 ) -> Markup:
-    """A square of shares: the stronger the colour, the larger. The diagonal is left empty.
+    """Return a square of shares in percent: the stronger the colour, the larger. The diagonal is left empty.
 
     Args:
-        told: What is drawn, for those who do not see it.
-        names: A name a row, and the same for the columns.
-        shares: A row of shares in [0, 1] a name.
-        notes: What hovering over each cell tells.
+        title: What is drawn, for those who do not see it.
+        names: A name per row, and the same for the columns.
+        shares: A row of shares in [0, 1] per name.
+        notes: What hovering over each cell shows.
     """
-    cell = 30 if len(names) <= 16 else 18
-    shown = [name if len(name) <= _NAME else name[: _NAME - 1] + "…" for name in names]
-    left = 14 + _LETTER * max(len(name) for name in shown)
-    top = 10 + _LETTER * 0.75 * max(len(name) for name in shown)
+    cell = 30 if len(names) <= 16 else 22
+    short = [name if len(name) <= _NAME else name[: _NAME - 1] + "…" for name in names]
+    left = 14 + LETTER * max(len(name) for name in short)
+    top = 10 + LETTER * 0.75 * max(len(name) for name in short)
     side = cell * len(names)
     parts: list[Markup] = []
-    for at, name in enumerate(shown):
+    for at, name in enumerate(short):
         middle = (at + 0.5) * cell
         place = f"translate({left + middle + 3:.0f} {top - 5:.0f}) rotate(-45)"
         parts.append(element("text", name, x=left - 6, y=top + middle + 3.5, text_anchor="end"))
         parts.append(element("text", name, transform=place))
-    for i, row in enumerate(shares):
-        for j, share in enumerate(row):
-            if i == j:
-                continue
-            across, down = left + j * cell, top + i * cell
-            title = element("title", notes[i][j])
-            corner = {"x": across + 0.5, "y": down + 0.5, "width": cell - 1, "height": cell - 1}
-            parts.append(element("rect", title, class_="cell", fill_opacity=0.03 + 0.9 * share, **corner))
-            if cell >= 30 and share >= 0.005:
-                centre = {"x": across + cell / 2, "y": down + cell / 2 + 3.5, "text_anchor": "middle"}
-                parts.append(
-                    element("text", f"{100 * share:.0f}", class_="strong", pointer_events="none", **centre)
-                )
+    parts += [
+        _cell(share, notes[i][j], left + j * cell, top + i * cell, cell)
+        for i, row in enumerate(shares)
+        for j, share in enumerate(row)
+        if i != j
+    ]
     parts.append(element("rect", class_="cell-frame", x=left, y=top, width=side, height=side))
-    return _drawing(told, left + side + 0.8 * top, top + side + 2, parts, class_="fixed")
+    parts += _heat_legend(left, top + side + 10)
+    return drawing(title, left + side + 0.8 * top, top + side + 42, parts, class_="fixed")
+
+
+def _cell(share: float, note: str, across: float, down: float, size: int) -> Markup:
+    corner = {"x": across + 0.5, "y": down + 0.5, "width": size - 1, "height": size - 1}
+    title = element("title", note)
+    square = element("rect", title, class_="cell", fill_opacity=0.03 + 0.9 * share, **corner)
+    if share < 0.005:
+        return square
+    centre = {"x": across + size / 2, "y": down + size / 2 + 3.5, "text_anchor": "middle"}
+    number = element("text", f"{100 * share:.0f}", class_="strong", pointer_events="none", **centre)
+    return joined([square, number])
+
+
+def _heat_legend(left: float, top: float) -> list[Markup]:
+    """Squares from 0 to 100 %, with their numbers."""
+    parts = []
+    for at, share in enumerate((0.0, 0.25, 0.5, 0.75, 1.0)):
+        across = left + at * 44
+        parts += [
+            element(
+                "rect", class_="cell", fill_opacity=0.03 + 0.9 * share, x=across, y=top, width=40, height=10
+            ),
+            element("text", f"{share:.0%}", x=across + 20, y=top + 22, text_anchor="middle"),
+        ]
+    return parts
 
 
 # ── timelines ───────────────────────────────────────────────────────────────────────────────────
 
 
 def timeline(
-    told: str,
+    title: str,
     x: Axis,
     cutoff: float,
     window: tuple[float, float],
@@ -230,14 +256,14 @@ def timeline(
     """Events as dots before and after a cutoff, the window as an area; the first row in colour.
 
     Args:
-        told: What is drawn, for those who do not see it.
+        title: What is drawn, for those who do not see it.
         x: The axis of time.
         cutoff: Where history ends, on the axis.
         window: Where the window opens and closes.
         rows: Name of each row and its events.
     """
     width, step, top = 440, 22, 18
-    left = 12 + _LETTER * max(len(name) for name, _ in rows)
+    left = 12 + LETTER * max(len(name) for name, _ in rows)
     bottom = top + step * len(rows)
 
     def across(value: float) -> float:
@@ -256,13 +282,20 @@ def timeline(
         parts.append(element("text", name, x=left - 8, y=middle + 3.5, text_anchor="end"))
         kind = "other" if at else "dot"
         parts += [element("circle", class_=kind, cx=across(value), cy=middle, r=3.5) for value in values]
-    parts += [
-        element("text", text, x=across(value), y=bottom + 13, text_anchor="middle") for value, text in x.ticks
-    ]
-    return _drawing(told, width, bottom + 18, parts, class_="colour-2")
+    parts += [_tick_below(text, across(value), width, bottom + 13) for value, text in x.ticks]
+    return drawing(title, width, bottom + 18, parts, class_="colour-2")
 
 
-def _drawing(told: str, width: float, height: float, parts: Sequence[Markup], **attributes: object) -> Markup:
+def drawing(title: str, width: float, height: float, parts: Sequence[Markup], **attributes: object) -> Markup:
+    """Return the parts as one drawing, of so many pixels, scaled to its place.
+
+    Args:
+        title: What is drawn, for those who do not see it.
+        width: Pixels.
+        height: Pixels.
+        parts: What it is made of.
+        attributes: More of the element.
+    """
     box = f"0 0 {width:.0f} {height:.0f}"
     size = {"width": round(width), "height": round(height)}
-    return element("svg", *parts, viewBox=box, role="img", aria_label=told, **size, **attributes)
+    return element("svg", *parts, viewBox=box, role="img", aria_label=title, **size, **attributes)

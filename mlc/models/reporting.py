@@ -17,6 +17,7 @@ from mlc.models.baselines import all_baselines
 from mlc.models.model import Model
 from mlc.report import (
     MetricScore,
+    PageInputs,
     Report,
     ReportInputs,
     build_report,
@@ -78,8 +79,17 @@ def write_page(run: RunFolder) -> None:
     with run.reading("scenario.yaml") as path:
         scenario = path.read_text(encoding="utf-8")
     made, report = run.read_json("run.json"), run.read_json("report.json", Report.from_json)
-    shown = report_page(report, examples, predictions, made=made, log=log, scenario=scenario)
-    write_text(run / "report.html", shown)
+    question = description_of(run.scenario(), report).question
+    page = PageInputs(
+        report=report,
+        question=question,
+        examples=examples,
+        predictions=predictions,
+        made=made,
+        log=log,
+        scenario=scenario,
+    )
+    write_text(run / "report.html", report_page(page))
 
 
 def model_predictions(

@@ -7,14 +7,15 @@ Markdown, terminal and model card show those. Undefined is None, never NaN and n
 from mlc.report.assembling import ReportInputs, build_report
 from mlc.report.contents import MetricScore, Report
 from mlc.report.foundation import foundation_markdown
-from mlc.report.html import report_page
 from mlc.report.json_form import Json, schema_of
+from mlc.report.page import PageInputs, report_page
 from mlc.report.sections import report_sections
 from mlc.report.summary import summary_sections
 from mlc.report.texts import description_of, report_markdown
 
 __all__ = [
     "MetricScore",
+    "PageInputs",
     "Report",
     "ReportInputs",
     "build_report",

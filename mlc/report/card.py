@@ -30,7 +30,7 @@ def model_card(report: Report, description: Description) -> str:
         sections.log_losses(report, JUDGED),
         sections.baseline_notes(report),
         sections.gates(report),
-        sections.labels(test, "Test"),
+        sections.labels(report, JUDGED),
         sections.intervals(test, "Test"),
         sections.calibration(test, "Test"),
         sections.all_labels(test, "Test"),

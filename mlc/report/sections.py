@@ -25,8 +25,24 @@ from mlc.report.contents import (
     Report,
     SplitReport,
 )
+from mlc.report.trust import trust_words
 
 _MOST_NAMED = 12
+_TERMS = {
+    "positives": "Examples that have the label.",
+    "prevalence": "Share of the examples that have the label.",
+    "AUROC": "How often an example with the label scores above one without: 0.5 is chance, 1 is perfect.",
+    "AP": "Average precision: the share that is right among the highest scores, averaged over all depths.",
+    "AP/prevalence": "How many times better than random order.",
+    "threshold": "A score from here on is decided yes; chosen on validation.",
+    "precision": "Share of the yes that have the label.",
+    "recall": "Share of those with the label that are decided yes.",
+    "trust": "How far the figures of the label can be relied on.",
+    "macro AP": "Average precision, averaged over the labels.",
+    "macro AUROC": "AUROC, averaged over the labels.",
+    "log-loss": "How far the probabilities are off; low is good.",
+}
+"""What technical words mean, for the headings of a page."""
 _PART_HEADER = ("examples", "positives", "macro AP", "macro AUROC", "macro log-loss", "labels defined")
 _PART_OPTIONAL = (6, 5, 2)
 
@@ -43,7 +59,7 @@ def report_sections(report: Report, split: str = JUDGED) -> list[Section]:
     sections = [
         gates(report),
         against_baselines(report, split),
-        labels(entry, title),
+        labels(report, split),
         *([trusted_labels(report)] if split == JUDGED else []),
         log_losses(report, split),
         baseline_notes(report),
@@ -74,14 +90,17 @@ def gates(report: Report) -> Section:
 
 
 def against_baselines(report: Report, split: str) -> Section:
-    """Return macro AP and AUROC of the model between its baselines."""
+    """Return macro scores of the model between its baselines."""
     rows: list[Row] = []
     for name, entry in scored_sides(report, split):
+        mean = entry.headline
+        scores = (score_text(mean.ap), score_text(mean.auroc), number_text(mean.log_loss, ".4f"))
         differences = (difference_text(_difference(entry, score)) for score in ("ap", "auroc"))
-        rows.append((name, score_text(entry.headline.ap), score_text(entry.headline.auroc), *differences))
-    header = ("", "macro AP", "macro AUROC", "model minus it: AP", "model minus it: AUROC")
+        rows.append((name, *scores, *differences))
+    header = ("", "macro AP", "macro AUROC", "log-loss", "model minus it: AP", "model minus it: AUROC")
     size, over = size_text(report.splits[split]), judged_text(report.splits[split])
-    return Section(f"{split.capitalize()}: {size}; {over}", content=[Table(header, rows, optional=(4, 2))])
+    table = Table(header, rows, optional=(5, 3, 2), terms=_TERMS)
+    return Section("Against the baselines", f"{split.capitalize()}: {size}; means {over}.", [table])
 
 
 def log_losses(report: Report, split: str) -> Section:
@@ -92,7 +111,7 @@ def log_losses(report: Report, split: str) -> Section:
         if (loss := entry.headline.log_loss) is not None
     ]
     table = Table(("", "macro log-loss", "model minus it"), rows)
-    return Section(f"{split.capitalize()}: log-loss, low is good", content=[table])
+    return Section("Log-loss", f"{split.capitalize()}: log-loss of the probabilities, low is good.", [table])
 
 
 def _difference(entry: SplitReport | BaselineReport, score: ScoreName) -> Difference | None:
@@ -124,25 +143,36 @@ def other_means(report: Report, split: str, title: str) -> Section:
 # ── label by label ──────────────────────────────────────────────────────────────────────────────
 
 
-def labels(entry: SplitReport, title: str) -> Section:
-    """Return scores, threshold and decisions of each label."""
+def labels(report: Report, split: str, most: int | None = None) -> Section:
+    """Return scores, threshold, decisions and trust of each label.
+
+    Args:
+        report: The numbers.
+        split: Whose; trust always rests on the test split.
+        most: Show only as many of the most frequent labels.
+    """
+    every, trust = report.splits[split].labels, trust_words(report.trust)
+    frequent = {label.name for label in sorted(every, key=lambda label: -label.support)[:most]}
     rows: list[Row] = [
         (
             label.name,
             count_text(label.support),
-            number_text(label.prevalence, ".4f"),
+            number_text(label.prevalence, ".2%"),
             score_text(label.auroc),
             score_text(label.ap),
             number_text(label.lift, ".1f"),
             label.threshold_text(".3f"),
             score_text(label.precision),
             score_text(label.recall),
+            trust.get(label.name, "-"),
         )
-        for label in entry.labels
+        for label in every
+        if label.name in frequent
     ]
-    header = ("label", "support", "prevalence", "AUROC", "AP", "AP/prevalence")
-    table = Table((*header, "threshold", "precision", "recall"), rows, sortable=True, optional=(5, 2, 1, 3))
-    return Section(f"{title}: each label at its threshold", content=[table])
+    header = ("label", "positives", "prevalence", "AUROC", "AP", "AP/prevalence", "threshold", "precision")
+    table = Table((*header, "recall", "trust"), rows, sortable=True, optional=(2, 5, 3, 1, 6), terms=_TERMS)
+    some = f", the {len(rows)} most frequent of {len(every):,}" if len(rows) < len(every) else ""
+    return Section("Labels", f"{split.capitalize()}: each label at its threshold{some}.", [table])
 
 
 def trusted_labels(report: Report) -> Section:

@@ -72,7 +72,7 @@ def test_of_many_labels_the_most_frequent_are_on_the_screen(report):
     text = as_text({**report, "splits": splits, "trust": trust}, full=False)
     assert "label 49 " in text
     assert "label 29 " not in text
-    assert "The 20 most frequent of 50 labels; --full shows all." in text
+    assert "Test: each label at its threshold, the 20 most frequent of 50." in text
 
 
 def test_a_terminal_gets_colours_and_a_pipe_or_no_color_none(report, monkeypatch):

@@ -27,7 +27,7 @@ def test_the_card_of_a_run_is_made_of_its_report_and_scenario(run):
     assert card == card_of(run, report)
     for label in report["splits"]["test"]["labels"]:
         shown = (
-            f"| {label['name']} | {label['support']:,} | {label['prevalence']:.4f} | {label['auroc']:.3f} |"
+            f"| {label['name']} | {label['support']:,} | {label['prevalence']:.2%} | {label['auroc']:.3f} |"
         )
         assert shown in card
         low, high = label["auroc_interval"]
@@ -53,7 +53,7 @@ def test_undefined_numbers_are_dashes_with_their_reason_among_the_limits(run):
     }
     card = card_of(run, report)
     assert f"- Not judged, no positive: {label['name']}." in card
-    assert f"| {label['name']} | 0 | {label['prevalence']:.4f} | - | - | - |" in card
+    assert f"| {label['name']} | 0 | {label['prevalence']:.2%} | - | - | - |" in card
     assert "None" not in card
 
 

@@ -256,7 +256,7 @@ def test_lines_of_the_text_fit_the_width_and_numbers_stand_below_each_other():
 
 def test_the_first_screen_has_the_verdict_and_the_model_between_its_rivals():
     _, _, _, truth = made_up()
-    screen = "\n".join(as_text(reported(oracle=truth)).splitlines()[:12])
+    screen = "\n".join(as_text(reported(oracle=truth)).splitlines()[:14])
     for shown in ("Better than", "model", "prevalence", "recency", "best possible"):
         assert shown in screen
 
@@ -402,7 +402,7 @@ def test_any_tables_make_a_report_without_nan_and_two_texts(source):
     assert all(math.isfinite(number) for number in numbers(report))
     json.dumps(report, allow_nan=False)
     lines = as_markdown(report).splitlines()
-    assert sum(line.startswith("| label | support") for line in lines) == 1
+    assert sum(line.startswith("| label | positives") for line in lines) == 1
     assert as_text(report)
 
 
@@ -432,6 +432,6 @@ def test_a_task_without_cutoffs_and_with_other_splits_is_reported_by_entity_alon
     assert report["comparison"] == dated["comparison"]
     assert report["splits"]["fit"]["macro"] == dated["splits"]["train"]["macro"]
     text = as_text(report)
-    assert "Test: 300 examples of 300 entities; over" in text
+    assert "Test: 300 examples of 300 entities; means over" in text
     assert "cutoff" not in text
     assert "Fit: 300 examples" in text

@@ -19,19 +19,21 @@ from hypothesis.extra.numpy import arrays
 from mlc.evaluation.calibration import Calibrator
 from mlc.evaluation.metrics import LabelScore
 from mlc.evaluation.thresholds import Threshold
-from mlc.report import Report, report_page, report_schema
-from mlc.report.panels import Scored
+from mlc.report import PageInputs, Report, report_page, report_schema
+from mlc.report.page.scored import Scored
 from mlc.report.trust import trust
 from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import array_column
 from mlc.task import FunnelStep
+from tests.support.browser import clipped
 from tests.support.reports import built
 
 jsonschema: Any = importlib.import_module("jsonschema")  # it has no types
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MADE = {"fingerprint": "0123456789ab", "versions": {"torch": "2.5"}, "command": ["train", "<b>"]}
 LOG = [{"epoch": 1, "train_loss": 0.5, "validation_loss": 0.6, "validation_macro_ap": 0.2}]
+QUESTION = "Which of 3 <things> will each customer buy?"
 NAMES = ["<b>&\"bold'", "</script><script>alert(1)</script>", "Shorts"]
 
 
@@ -54,6 +56,20 @@ def tables(names, examples=120, cutoffs=3, seed=7):
     return frame.with_columns(array_column("targets", targets_NK)), predictions
 
 
+def page_of(report, examples, predictions, made=None, log=()):
+    return report_page(
+        PageInputs(
+            report=Report.from_json(report),
+            question=QUESTION,
+            examples=examples,
+            predictions=predictions,
+            made=made or {},
+            log=log,
+            scenario="name: <shop>",
+        )
+    )
+
+
 def made_page(names, **sizes):
     """The report of random tables, and its page."""
     examples, predictions = tables(names, **sizes)
@@ -73,9 +89,7 @@ def made_page(names, **sizes):
         slices={"half": half},
         funnel=[FunnelStep("all", 0, examples.height)],
     )
-    page = report_page(
-        Report.from_json(report), examples, predictions, made=MADE, log=LOG, scenario="name: <shop>"
-    )
+    page = page_of(report, examples, predictions, made=MADE, log=LOG)
     return report, page, examples, predictions
 
 
@@ -105,17 +119,29 @@ def test_strange_names_are_shown_as_they_are_and_only_our_script_runs(drawn):
     assert not re.search(r"https?://|src=|url\(", page)
 
 
-def test_the_first_screen_says_verdict_scores_with_intervals_and_which_labels_to_trust(drawn):
-    report, page, _, _ = drawn
+def test_the_first_screen_has_question_verdict_baselines_gains_and_which_labels_to_trust(drawn):
+    report, page, examples, predictions = drawn
     found = tree(page)
-    assert words(found.find("body/header/p")) == report["verdict"]
-    first = words(found.find("body/main/section"))
-    mean = report["splits"]["test"]["judged"]
-    for score in ("auroc", "ap"):
-        low, high = mean[f"{score}_interval"]
-        assert f"{mean[score]:.3f}95 % interval {low:.3f}-{high:.3f}" in first
-    assert report["trust"]["rule"] in first
-    assert sum(len(report["trust"][kind]) for kind in ("trusted", "weak", "not_evaluable")) == 3
+    header = found.find("body/header")
+    assert words(header.find("h1")) == QUESTION
+    assert re.search(
+        r"the best baseline, chance: macro average precision 0\.\d+ against 0\.\d+", words(header)
+    )
+    first = found.find("body/main/section")
+    for entry in (report["splits"]["test"], report["baselines"]["chance"]["test"]):
+        assert f"{entry['judged']['ap']:.3f}" in words(first)
+    assert report["trust"]["rule"] in words(first)
+    options = {words(option): option.get("data-gains").split(" ") for option in first.iter("option")}
+    assert list(options) == ["all labels together", *NAMES]
+    rows = (examples["split"] == "test").to_numpy()
+    targets, scores = (
+        table[column].to_numpy()[rows, 2]
+        for table, column in ((examples, "targets"), (predictions, "scores"))
+    )
+    known = targets != 255
+    order = np.argsort(-scores[known], kind="stable")
+    tenth = (targets[known][order][: round(known.sum() / 10)] == 1).sum() / (targets == 1).sum()
+    assert float(options["Shorts"][4]) == pytest.approx(tenth, abs=1e-4)
 
 
 def test_the_numbers_of_the_label_table_are_those_of_the_report(drawn):
@@ -132,7 +158,7 @@ def test_the_numbers_of_the_label_table_are_those_of_the_report(drawn):
 def test_a_page_of_250_labels_stays_below_5_mb():
     _, page, _, _ = made_page([f"label {k}" for k in range(250)], examples=200, cutoffs=8)
     assert len(page.encode()) < 5_000_000
-    assert page.count("<summary>label ") == 200
+    assert page.count('class="label"') == 200
     assert "The first 200 of 250 labels." in page
 
 
@@ -144,7 +170,7 @@ def test_undefined_labels_and_a_single_cutoff_are_drawn_too():
     examples = examples.with_columns(array_column("targets", targets_NK))
     cuts = [Threshold("Dress", 0.0, "top_k", top_k=1), Threshold("Skirt", None, "never")]
     report = built("shop", ["Dress", "Skirt"], examples, predictions, baselines={}, thresholds=cuts)
-    page = report_page(Report.from_json(report), examples, predictions, made={}, log=[], scenario="")
+    page = page_of(report, examples, predictions)
     assert report["trust"]["not_evaluable"] == ["Dress", "Skirt"]
     assert report["backtest"] == []
     assert "Over the test cutoffs" not in page
@@ -158,13 +184,14 @@ def test_a_label_without_decisions_is_marked_in_the_table_and_starts_the_slider_
         Threshold("Skirt", 0.25, "recall_at_least", "recall 0.9 cannot be reached", reachable=False),
     ]
     report = built("shop", ["Dress", "Skirt"], examples, predictions, baselines={}, thresholds=cuts)
-    page = report_page(Report.from_json(report), examples, predictions, made={}, log=[], scenario="")
+    page = page_of(report, examples, predictions)
     table = next(table for table in tree(page).iter("table") if table.get("class") == "sortable")
     rows = {cells[0]: cells for cells in (list(map(words, row)) for row in table.iter("tr"))}
     assert rows["Dress"][6] == "never"
     assert rows["Skirt"][6] == "0.250 (missed)"
-    assert 'data-thresholds="never ' in page
-    assert "inf" not in page.split('data-thresholds="')[1].split('"')[0]
+    thresholds = page.split('data-thresholds="')[1].split('"')[0]
+    assert thresholds.endswith(" never")
+    assert "inf" not in thresholds
 
 
 # ── what is drawn ───────────────────────────────────────────────────────────────────────────────
@@ -289,7 +316,7 @@ def test_a_click_on_a_heading_sorts_and_a_second_one_turns_it_round(opened, draw
     shown = opened(page)
     rows = shown.locator("table.sortable").first.locator("tbody tr td:first-child")
     labels = report["splits"]["test"]["labels"]
-    for head, key in (("AUROC", "auroc"), ("support", "support")):
+    for head, key in (("AUROC", "auroc"), ("positives", "support")):
         button = shown.get_by_role("button", name=head, exact=True).first
         falling = [label["name"] for label in sorted(labels, key=lambda label: -label[key])]
         button.click()
@@ -298,17 +325,17 @@ def test_a_click_on_a_heading_sorts_and_a_second_one_turns_it_round(opened, draw
         assert rows.all_text_contents() == falling[::-1]
 
 
-def test_a_slider_tells_what_a_cut_gives_and_writes_yaml(opened, drawn):
+def test_a_slider_moves_to_the_stricter_side_shows_what_to_expect_and_writes_yaml(opened, drawn):
     _, page, examples, predictions = drawn
     shown = opened(page)
-    shown.locator("details > summary").filter(has_text="Shorts").click()
+    shown.locator(".label summary").filter(has_text="Shorts").click()
     explorer = shown.locator(".explorer").nth(2)
     slider = explorer.locator("input")
     assert explorer.locator("output").text_content() == "0.5"
     slider.focus()
     slider.press("ArrowRight")
     cut = float(explorer.locator("output").text_content())
-    assert cut < 0.5
+    assert cut > 0.5
     for at, split in enumerate(("validation", "test")):
         rows = (examples["split"] == split).to_numpy()
         target_N, score_N = (
@@ -319,7 +346,7 @@ def test_a_slider_tells_what_a_cut_gives_and_writes_yaml(opened, drawn):
         yes, hits = int((yes_N & known_N).sum()), int((yes_N & (target_N == 1)).sum())
         told = explorer.locator("tbody tr").nth(at).locator("td").all_text_contents()
         assert told == [
-            split,
+            ("expected, from validation", "on the test")[at],
             str(yes),
             f"{100 * yes / known_N.sum():.1f}%",
             f"{100 * hits / yes:.1f}%",
@@ -331,13 +358,30 @@ def test_a_slider_tells_what_a_cut_gives_and_writes_yaml(opened, drawn):
     shown.get_by_role("button", name="Copied").wait_for()
 
 
+def test_the_gains_are_those_of_the_label_that_is_chosen(opened, drawn):
+    shown = opened(drawn[1])
+    line, text = shown.locator("#gains .colour-0 polyline"), shown.locator("#gains-text")
+    before, sentence = line.get_attribute("points"), text.text_content()
+    shown.get_by_label("Who is reached first").select_option("Shorts")
+    assert line.get_attribute("points") != before
+    assert text.text_content() != sentence
+    shown.get_by_label("Who is reached first").select_option("all labels together")
+    assert text.text_content() == sentence
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_fits_a_phone_by_day_and_by_night(opened, drawn, scheme):
-    shown = opened(drawn[1], viewport={"width": 360, "height": 740}, color_scheme=scheme)
-    shown.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-    assert shown.evaluate("document.documentElement.scrollWidth") == 360
+@pytest.mark.parametrize("width", [1280, 768, 390])
+def test_no_text_of_the_page_is_clipped_at_any_width_by_day_or_by_night(opened, trained, width, scheme):
+    page = (trained / "departments_28d/report.html").read_text(encoding="utf-8")
+    shown = opened(page, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    assert clipped(shown) == []
     paper = shown.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(20, 23, 26)") == (scheme == "dark")
+
+
+def test_strange_and_long_names_fit_a_phone(opened):
+    _, page, _, _ = made_page([*NAMES, "a very long name of a label " * 4, "x" * 80])
+    assert clipped(opened(page, viewport={"width": 360, "height": 740})) == []
 
 
 def test_the_yaml_of_the_page_is_a_scenario_section(opened, trained):
@@ -355,11 +399,13 @@ def test_the_yaml_of_the_page_is_a_scenario_section(opened, trained):
     assert len(per_label) == len(names)
 
 
-def test_a_sheet_of_paper_is_wide_enough_and_every_panel_is_unfolded(opened, trained):
-    page = (trained / "departments_28d/report.html").read_text(encoding="utf-8")
+def test_on_paper_20_labels_take_at_most_12_pages_in_dark_on_white(opened):
+    _, page, _, _ = made_page([f"label {k}" for k in range(20)])
     shown = opened(page, viewport={"width": 1047, "height": 700}, color_scheme="dark")  # A4, landscape
+    sheets = len(re.findall(rb"/Type\s*/Page\b", shown.pdf(format="A4", landscape=True)))
+    assert sheets <= 12
     shown.emulate_media(media="print")
     shown.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert shown.evaluate("document.documentElement.scrollWidth") == 1047
-    assert shown.locator("details:not([open])").count() == 0
+    assert shown.locator("details:not([open]):not(.label details)").count() == 0
     assert shown.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

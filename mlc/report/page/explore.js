@@ -44,6 +44,7 @@ const writeYaml = () => {
 };
 
 const percent = (part, whole) => whole ? `${(100 * part / whole).toFixed(1)}%` : "-";
+const rounded = value => value === "never" ? value : String(Number(Number(value).toPrecision(3)));
 
 for (const explorer of document.querySelectorAll(".explorer")) {
   const data = explorer.dataset;
@@ -57,14 +58,16 @@ for (const explorer of document.querySelectorAll(".explorer")) {
   }));
   const show = () => {
     const at = Number(slider.value);
-    output.value = thresholds[at];
-    slider.setAttribute("aria-valuetext", thresholds[at]);
+    output.value = rounded(thresholds[at]);
     for (const split of splits) {
       const [yes, hits] = [split.yes[at], split.hits[at]];
       const texts = [yes.toLocaleString("en"), percent(yes, split.known), percent(hits, yes),
         percent(hits, split.positives)];
       texts.forEach((text, column) => { split.cells[column + 1].textContent = text; });
     }
+    const expected = [...splits[0].cells].slice(1).map(cell => cell.textContent);
+    slider.setAttribute("aria-valuetext", `${rounded(thresholds[at])}: ${expected[0]} decided yes, `
+      + `precision ${expected[2]}, recall ${expected[3]}`);
   };
   slider.addEventListener("input", () => {
     show();
@@ -72,6 +75,22 @@ for (const explorer of document.querySelectorAll(".explorer")) {
     writeYaml();
   });
   show();
+}
+
+// The gains of the label that is chosen.
+const select = document.querySelector("#gains-label");
+if (select) {
+  const line = document.querySelector("#gains .colour-0 polyline");
+  const places = line.getAttribute("points").split(" ").map(place => place.split(",").map(Number));
+  const [bottom, top] = [places[0][1], places[places.length - 1][1]];
+  select.addEventListener("change", () => {
+    const gains = select.selectedOptions[0].dataset.gains.split(" ").map(Number);
+    line.setAttribute("points",
+      places.map(([across], at) => `${across},${bottom + gains[at] * (top - bottom)}`).join(" "));
+    const at = share => `${(100 * gains[Math.round(share * (gains.length - 1))]).toFixed(0)}%`;
+    document.querySelector("#gains-text").textContent = "The 10% with the highest scores hold "
+      + `${at(0.1)} of the positives, the first 20% hold ${at(0.2)}.`;
+  });
 }
 
 const copy = document.querySelector("#copy-thresholds");
@@ -88,10 +107,10 @@ if (copy) {
   });
 }
 
-// Paper cannot be unfolded.
+// Paper cannot be unfolded; of a label, it has what its card shows.
 let folded = [];
 addEventListener("beforeprint", () => {
-  folded = [...document.querySelectorAll("details:not([open])")];
+  folded = [...document.querySelectorAll("details:not([open]):not(.label details)")];
   folded.forEach(each => { each.open = true; });
 });
 addEventListener("afterprint", () => folded.forEach(each => { each.open = false; }));

@@ -1,75 +1,35 @@
-"""A panel per label: ROC, precision and recall, calibration, scores by class, and thresholds to try out."""
+"""The drawings of one label: ROC, precision and recall, calibration, scores by class."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from mlc.drawing.page import element, html_table, legend
-from mlc.drawing.sections import Table
+from mlc.drawing.page import element, legend
 from mlc.drawing.svg import Curve, curves, odds_axis, share_axis
-from mlc.evaluation.thresholds import NEVER, threshold_text, threshold_value
-from mlc.report.cells import count_text, number_text, range_text, score_text
+from mlc.evaluation.thresholds import threshold_text, threshold_value
+from mlc.report.cells import number_text
 from mlc.report.contents import LabelReport
-from mlc.tables import UNKNOWN
+from mlc.report.page.scored import Scored
 
 Matrix = npt.NDArray[Any]
 
 _MOST_POINTS = 100
-_STEPS = 80
-_GROUPS = 10
 _BINS = 24
 _SQUARE = (300, 220)
 _WHOLE = share_axis(1.0)
 
 
-@dataclass(frozen=True)
-class Scored:
-    """The known examples of one label in one split, by falling score.
-
-    Attributes:
-        scores_M: float32.
-        raw_M: The scores before calibration, in the same order.
-        targets_M: 0 or 1.
-    """
-
-    scores_M: Matrix
-    raw_M: Matrix
-    targets_M: Matrix
-
-    @classmethod
-    def of(cls, scores_N: Matrix, raw_N: Matrix, targets_N: Matrix) -> "Scored":
-        """Leave out unknown targets, and sort."""
-        known_N = targets_N != UNKNOWN
-        order_M = np.argsort(-scores_N[known_N], kind="stable")
-        return cls(scores_N[known_N][order_M], raw_N[known_N][order_M], targets_N[known_N][order_M])
-
-    def counts(self, thresholds_C: Matrix) -> tuple[Matrix, Matrix]:
-        """Return how many scores reach each threshold, and how many of these are positive."""
-        yes_C = len(self.scores_M) - np.searchsorted(self.scores_M[::-1], thresholds_C, side="left")
-        return yes_C, np.concatenate([[0], np.cumsum(self.targets_M, dtype=np.int64)])[yes_C]
-
-
-def label_panel(label: LabelReport, validation: Scored, test: Scored, prevalence: Markup) -> Markup:
-    """Return all that is known of one label.
+def label_charts(label: LabelReport, test: Scored) -> list[Markup]:
+    """Return the drawings that are defined for a label.
 
     Args:
         label: Its row of the report's test split.
-        validation: Its scores there; calibration and thresholds were chosen on these.
         test: Its scores there.
-        prevalence: Drawing of its prevalence over time.
     """
-    name = label.name
-    summary = f"{name}: {count_text(label.support)} positives"
-    if label.ap is not None:
-        summary += f", AUROC {score_text(label.auroc)} ({range_text(label.auroc_interval)})"
-        summary += f", AP {score_text(label.ap)} ({range_text(label.ap_interval)})"
-    charts = [*_ranking(label, test), *_calibration(label, test), *_histogram(name, test), prevalence]
-    grid = element("div", *charts, class_="grid")
-    return element("details", element("summary", summary), grid, _explorer(label, validation, test))
+    return [*_ranking(label, test), *_calibration(label, test), *_histogram(label.name, test)]
 
 
 # ── ROC, precision and recall ───────────────────────────────────────────────────────────────────
@@ -130,7 +90,7 @@ def _spread(scored: Scored) -> Matrix:
 def _calibration(label: LabelReport, test: Scored) -> list[Markup]:
     if not len(test.targets_M):
         return []
-    after, before = _groups(test.scores_M, test.targets_M), _groups(test.raw_M, test.targets_M)
+    after, before = test.tenths(), test.tenths(raw=True)
     drawn = [(0, "after", after)]
     if label.calibration not in (None, "none"):
         drawn.insert(0, (1, "before", before))
@@ -146,18 +106,11 @@ def _calibration(label: LabelReport, test: Scored) -> list[Markup]:
     return [
         _figure(
             "Calibration",
-            f"Mean score (across) and share of positives (up) in {_GROUPS} groups of equal size. {error}.",
+            f"Mean score (across) and share of positives (up) in ten groups of equal size. {error}.",
             curves(f"calibration of {label.name}", lines, axis, axis, _SQUARE),
             ["after", "before"] if len(drawn) > 1 else [],
         )
     ]
-
-
-def _groups(scores_M: Matrix, targets_M: Matrix) -> list[tuple[float, float]]:
-    """Mean score and share of positives of groups of equal size, by rising score."""
-    order_M = np.argsort(scores_M, kind="stable")
-    groups = np.array_split(order_M, min(_GROUPS, len(order_M)))
-    return [(float(scores_M[rows].mean()), float(targets_M[rows].mean())) for rows in groups]
 
 
 # ── scores by class ─────────────────────────────────────────────────────────────────────────────
@@ -192,59 +145,6 @@ def _histogram(name: str, test: Scored) -> list[Markup]:
 def _log_odds(scores_M: Matrix) -> Matrix:
     safe_M = np.clip(scores_M.astype(np.float64), 1e-5, 1 - 1e-5)
     return np.log(safe_M / (1 - safe_M))
-
-
-# ── thresholds to try out ─────────────────────────────────────────────────────────────────────────────
-
-
-def _explorer(label: LabelReport, validation: Scored, test: Scored) -> Markup:
-    """A slider over thresholds; what each gives is in the attributes, for the page's script."""
-    name = label.name
-    both = np.concatenate([validation.scores_M, test.scores_M])
-    if not len(both):
-        return Markup()
-    shares = np.concatenate([np.geomspace(1 / len(both), 1, _STEPS // 2), np.linspace(0, 1, _STEPS // 2)])
-    near = np.quantile(both, 1 - np.unique(shares))
-    chosen = np.float32(threshold_value(label.threshold))
-    rounded = np.array([float(f"{value:.3g}") for value in near.tolist()], np.float32)
-    thresholds_C = np.unique(np.append(rounded, chosen))[::-1]
-    counted = {
-        word: " ".join(map(str, values.tolist()))
-        for split, scored in (("validation", validation), ("test", test))
-        for word, values in zip(
-            (f"data_{split}_yes", f"data_{split}_hits"), scored.counts(thresholds_C), strict=True
-        )
-    }
-    sizes = {
-        f"data_{split}_{what}": int(number)
-        for split, scored in (("validation", validation), ("test", test))
-        for what, number in (("known", len(scored.targets_M)), ("positives", scored.targets_M.sum()))
-    }
-    slider = element(
-        "input",
-        type="range",
-        min=0,
-        max=len(thresholds_C) - 1,
-        step=1,
-        value=int(np.flatnonzero(thresholds_C == chosen)[0]),
-        aria_label=f"threshold of {name}",
-        autocomplete="off",
-    )
-    rows = [(split, "", "", "", "") for split in ("validation", "test")]
-    return element(
-        "div",
-        element("h3", "Try a threshold: ", element("output")),
-        slider,
-        html_table(Table(("", "yes", "share of yes", "precision", "recall"), rows)),
-        class_="explorer",
-        data_label=name,
-        data_thresholds=" ".join(
-            NEVER if np.isinf(value) else f"{value:.9g}" if value == chosen else f"{value:.3g}"
-            for value in thresholds_C.tolist()
-        ),
-        **counted,
-        **sizes,
-    )
 
 
 def _figure(title: str, caption: str, drawing: Markup, names: Sequence[str] = ()) -> Markup:

@@ -1,0 +1,70 @@
+"""What changes over time: the scores from cutoff to cutoff, and the training from epoch to epoch."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from markupsafe import Markup
+
+from mlc.drawing.page import element, legend
+from mlc.drawing.sections import Section
+from mlc.drawing.svg import Curve, curves, number_axis, seconds, time_axis
+from mlc.report import sections
+from mlc.report.contents import Report
+
+
+def scores_over_cutoffs(report: Report) -> Section:
+    """Return the scores at one cutoff after the other, drawn above their table; empty without several."""
+    section, periods = sections.by_cutoff(report), report.backtest
+    if not periods:
+        return section
+    times = [datetime.fromisoformat(period.first) for period in periods]
+    lines, highest = [], 0.0
+    for colour, (name, scores) in enumerate(
+        (
+            ("macro AP", [period.macro.ap for period in periods]),
+            ("macro AUROC", [period.macro.auroc for period in periods]),
+        )
+    ):
+        defined = [(time, value) for time, value in zip(times, scores, strict=True) if value is not None]
+        points = [(seconds(time), value) for time, value in defined]
+        lines.append(
+            Curve(colour, points, [f"{name} {time:%Y-%m-%d}: {value:.3f}" for time, value in defined])
+        )
+        highest = max([highest, *(value for _, value in points)])
+    x, y = time_axis(times[0], times[-1]), number_axis(0, highest)
+    chart = curves("scores over the test cutoffs", lines, x, y, (600, 160))
+    figure = element("figure", chart, legend(["macro AP", "macro AUROC"]))
+    return Section(section.title, section.lead, [figure, *section.content])
+
+
+def training_curves(log: Sequence[Mapping[str, float]]) -> Section:
+    """Return losses and scores of each epoch; empty without any.
+
+    Args:
+        log: A mapping per epoch: `epoch`, losses and scores.
+    """
+    groups = {
+        "Loss": {"train_loss": "training", "validation_loss": "validation"},
+        "On validation": {"validation_macro_ap": "macro AP", "validation_macro_auroc": "macro AUROC"},
+    }
+    charts = [_log_chart(title, names, log) for title, names in groups.items()]
+    drawn = [chart for chart in charts if chart is not None]
+    if not drawn:
+        return Section("Training")
+    lead = f"{len(log)} epochs; the weights are those that did best on validation."
+    return Section("Training", lead, [element("div", *drawn, class_="grid large")])
+
+
+def _log_chart(title: str, names: Mapping[str, str], log: Sequence[Mapping[str, float]]) -> Markup | None:
+    lines, values = [], []
+    for colour, (name, called) in enumerate(names.items()):
+        points = [(line["epoch"], line[name]) for line in log if name in line]
+        values += [value for _, value in points]
+        lines.append(
+            Curve(colour, points, [f"epoch {epoch}: {called} {value:.4f}" for epoch, value in points])
+        )
+    if not values:
+        return None
+    x, y = number_axis(0, max(line["epoch"] for line in log)), number_axis(min(values), max(values))
+    chart = curves(f"{title} over the epochs", lines, x, y, (420, 180))
+    return element("figure", element("h3", title), chart, legend(list(names.values())))
