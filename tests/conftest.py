@@ -17,6 +17,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: sums do not depend on the machine
 
 from mlc.cli import main
+from tests.support.browser import browser, opened  # noqa: F401  fixtures
 
 NANO = (
     *("--set", "model.preset=nano", "--set", "train.epochs=2", "--set", "target.allow_empty=true"),

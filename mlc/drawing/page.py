@@ -214,7 +214,8 @@ figure {
   margin: 0; padding: .75rem; min-width: 0; border: 1px solid var(--rule); border-radius: .5rem;
   background: var(--card);
 }
-pre { margin: .5rem 0 0; overflow-x: auto; font-size: .75rem; line-height: 1.4; }
+pre { margin: .5rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .75rem;
+  line-height: 1.4; }
 svg { display: block; width: 100%; height: auto; overflow: visible; font: 10px system-ui, sans-serif; }
 svg.fixed { width: auto; }
 svg text { fill: var(--faint); }

@@ -7,7 +7,7 @@ from mlc.scenario.database import (
     without_passwords,
     without_secrets,
 )
-from mlc.scenario.description import Description, describe
+from mlc.scenario.description import Description, describe, noun
 from mlc.scenario.fields import expand_environment, memory_bytes
 from mlc.scenario.foundation import AUTO, PretrainSection, TrunkRate, Tune
 from mlc.scenario.gates import GatesSection
@@ -160,6 +160,7 @@ __all__ = [
     "expand_environment",
     "load_scenario",
     "memory_bytes",
+    "noun",
     "policy_yaml",
     "portable_yaml",
     "resolved",

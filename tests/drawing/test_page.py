@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from mlc.drawing.page import element, page
 from mlc.drawing.sections import Section, Table
 from mlc.drawing.svg import seconds, share_axis, time_axis
+from tests.conftest import process
+from tests.support.browser import clipped
 from tests.support.shop_tables import SCENARIO, shop_tables
 from tests.support.shop_tables import write_shop as write_sales
 
@@ -181,3 +183,27 @@ def test_a_label_that_no_training_example_has_leaves_its_row_empty(mlc, tmp_path
     titles = [words(node) for node in tree((tmp_path / "examples.html").read_text()).iter("title")]
     assert any(title.startswith("0 of 0 with Never have Dress too: 0.0%") for title in titles)
     assert not any("nan" in title for title in titles)
+
+
+@pytest.fixture(scope="module")
+def labels_page(demo, tmp_path_factory):
+    """The page of `mlc labels` on the demo."""
+    folder = tmp_path_factory.mktemp("labels")
+    scenario, page = demo / "departments_28d.yaml", folder / "labels.html"
+    more = ("--set", "target.allow_empty=true", "--examples", "4", "--html", page)
+    result = process("labels", scenario, *more, folder=folder)
+    assert result.code == 0, result.err
+    return page.read_text(encoding="utf-8")
+
+
+def test_the_page_of_labels_begins_with_the_question_and_says_what_an_example_is(labels_page):
+    header = tree(labels_page).find("body/header")
+    assert words(header.find("h1")).startswith("Which of 12 departments will each customer's transactions")
+    assert "examples, each a customer at a cutoff." in words(header)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 768, 390])
+def test_no_text_of_the_page_of_labels_is_clipped(opened, labels_page, width, scheme):
+    shown = opened(labels_page, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    assert clipped(shown) == []

@@ -3,9 +3,7 @@
 import importlib
 import json
 import re
-import shutil
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -30,7 +28,6 @@ from tests.support.browser import clipped
 from tests.support.reports import built
 
 jsonschema: Any = importlib.import_module("jsonschema")  # it has no types
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MADE = {"fingerprint": "0123456789ab", "versions": {"torch": "2.5"}, "command": ["train", "<b>"]}
 LOG = [{"epoch": 1, "train_loss": 0.5, "validation_loss": 0.6, "validation_macro_ap": 0.2}]
 QUESTION = "Which of 3 <things> will each customer buy?"
@@ -275,40 +272,6 @@ def test_reports_follow_the_schema_and_nothing_else_does(drawn, trained, mlc):
 
 
 # ── in a browser ────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium: Playwright's own, or the system's."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra dev)")
-    with playwright.sync_playwright() as started:
-        own = started.chromium.executable_path
-        path = own if Path(own).exists() else next(filter(None, map(shutil.which, BROWSERS)), None)
-        if path is None:
-            pytest.skip("needs Chromium: playwright install chromium, or the system's")
-        opened = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def opened(browser, tmp_path):
-    """Opens a page from disk; at the end, nothing was complained of and nothing was asked of a network."""
-    said, asked = [], []
-
-    def open_page(text, **options):
-        path = tmp_path / "report.html"
-        path.write_text(text, encoding="utf-8")
-        shown = browser.new_page(**options)
-        shown.on("console", lambda message: said.append(message.text))
-        shown.on("pageerror", lambda error: said.append(str(error)))
-        shown.on("request", lambda request: asked.append(request.url))
-        shown.goto(path.as_uri())
-        return shown
-
-    yield open_page
-    assert said == []
-    assert all(url.startswith("file:") for url in asked)
 
 
 def test_a_click_on_a_heading_sorts_and_a_second_one_turns_it_round(opened, drawn):

@@ -13,6 +13,7 @@ from mlc.drawing.svg import heat_map, seconds, time_axis, timeline
 from mlc.events.examples import Examples
 from mlc.events.preparing import Prepared, SplitCounts, dropped_rows, funnel_line, split_counts
 from mlc.events.views.tracing import Trace, timeline_text
+from mlc.scenario import describe, noun
 from mlc.tables import SPLIT, SPLITS, targets_of
 
 _MOST_CHARTS = 200
@@ -21,7 +22,7 @@ _HISTORY_WINDOWS = 4  # this many windows of history in a timeline
 
 
 def labels_page(prepared: Prepared, traces: Sequence[tuple[str, Trace]] = ()) -> str:
-    """The labels of a scenario as one HTML file.
+    """Return the labels of a scenario as one HTML file.
 
     Args:
         prepared: The examples and what they were made of.
@@ -32,22 +33,30 @@ def labels_page(prepared: Prepared, traces: Sequence[tuple[str, Trace]] = ()) ->
     days = " or ".join(str(days) for days in sorted(set(examples.labels.windows_days)))
     window = f"window {days} days" if target.window is None else target.window.replace("_", " ")
     gap = f" after a gap of {target.gap_days}" if target.gap_days else ""
-    lead = (
+    rule = (
         f"{len(names):,} labels of {', '.join(target.column)} in {target.table} · rule {target.rule.kind} · "
-        f"{window}{gap} · {funnel_line(examples)}"
+        f"{window}{gap}"
+    )
+    test = next(counts for counts in split_counts(prepared) if counts.split == "test")
+    first, last = (None if end is None else end.isoformat() for end in (test.first, test.last))
+    question = describe(scenario, names, first, last).question
+    lead = (
+        f"The answers that a model learns from and is judged by: {examples.table.height:,} examples, each a "
+        f"{noun(scenario.data.entity)} at a cutoff. What happened up to the cutoff is known to the model; "
+        "the labels say what came after."
     )
     points = prevalence_points(examples.table)
     parts = [
-        _funnel(prepared),
+        _funnel(prepared, f"{rule} · {funnel_line(examples)}"),
         _splits(prepared),
         _over_time(names, points),
         _together(examples),
         *([_shown_examples(traces)] if traces else []),
     ]
-    return page(f"Labels of {scenario.name}", lead, parts)
+    return page(question, lead, parts, above=f"Labels of {scenario.name}")
 
 
-def _funnel(prepared: Prepared) -> Section:
+def _funnel(prepared: Prepared, lead: str) -> Section:
     steps = prepared.examples.funnel
     whole = max(steps[0].kept, 1)
     rows = [(step.reason, f"-{step.removed:,}" if step.removed else "", f"{step.kept:,}") for step in steps]
@@ -56,7 +65,7 @@ def _funnel(prepared: Prepared) -> Section:
     before = (element("p", f"Before that, {line}.", class_="lead") for line in lines)
     return Section(
         "What was left out, and why",
-        "An example is an entity at a cutoff.",
+        lead,
         [Table(("", "left out", "kept"), rows, shares=shares), *before],
     )
 
@@ -95,8 +104,8 @@ def _over_time(names: Sequence[str], points: Sequence[Point]) -> Section:
     charts = (prevalence_chart(name, k, points, x) for k, name in enumerate(names[:_MOST_CHARTS]))
     return Section(
         "Prevalence over time",
-        "A dot a cutoff, or a stretch of time where there are many: its examples with the label, as a share. "
-        "Each label has an axis of its own, from 0." + some,
+        "The share of examples with the label: a dot for each cutoff, or for a stretch of time where there "
+        "are many. Each label has an axis of its own, from 0." + some,
         [legend(SPLITS), element("div", *charts, class_="grid")],
     )
 
@@ -136,7 +145,7 @@ def _together(examples: Examples) -> Section:
 def _shown_examples(traces: Sequence[tuple[str, Trace]]) -> Section:
     return Section(
         "Why a target is 1",
-        "Random positives, a label as likely as another. Filled dots are events with the label.",
+        "Random positives, each label as likely as the others. Filled dots are events with the label.",
         [element("div", *_example_cards(traces), class_="grid large")],
     )
 
