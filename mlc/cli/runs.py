@@ -230,12 +230,12 @@ def thresholds(
         typer.Option("--per-label", metavar="LABEL=POLICY", help="For one label. Repeatable."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write the cuts as YAML, for mlc predict --threshold.")
+        Path | None, typer.Option(help="Write the thresholds as YAML, for mlc predict --threshold.")
     ] = None,
     strict: Strict = False,
     runs_dir: RunsDir = RUNS,
 ) -> None:
-    """Choose the cuts of a run again, without training, and show what to expect of them."""
+    """Choose the thresholds of a run again, without training, and show what to expect."""
     opened = open_run(run, runs_dir, out, (".yaml", ".yml"))
     from mlc.commands import thresholds as command
     from mlc.evaluation.thresholds import threshold_lines
@@ -275,7 +275,7 @@ def predict(
     ] = "stored",
     out: Annotated[Path, typer.Option(help="A .parquet or .csv file.")] = Path("scores.parquet"),
     long: Annotated[
-        bool, typer.Option("--long", help="A row an (entity, label) instead of a column a label.")
+        bool, typer.Option("--long", help="One row per entity and label instead of one column per label.")
     ] = False,
     contact: Annotated[
         str | None,

@@ -103,15 +103,17 @@ def labels(
     override: Overrides = None,
     runs_dir: RunsDir = RUNS,
     out: Annotated[Path, typer.Option(help="Where to write the examples table.")] = Path("examples.parquet"),
-    long: Annotated[bool, typer.Option("--long", help="Write a row an (entity, cutoff, label).")] = False,
-    wide: Annotated[bool, typer.Option("--wide", help="Write a column a label, not an array of K.")] = False,
+    long: Annotated[bool, typer.Option("--long", help="Write one row per entity, cutoff and label.")] = False,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Write one column per label, not an array of K.")
+    ] = False,
     trace: Annotated[
         str | None, typer.Option(metavar="ENTITY", help="Write nothing: show what set this one's targets.")
     ] = None,
     cutoff: Annotated[
         str | None, typer.Option(help="With --trace: a date or datetime. Default: the newest test cutoff.")
     ] = None,
-    examples: Annotated[int, typer.Option(help="Also show so many random positives.", min=0)] = 0,
+    examples: Annotated[int, typer.Option(help="Also show this many random positives.", min=0)] = 0,
     html: Annotated[
         Path | None, typer.Option(help="Where to write the page. Default: beside --out, ending in .html.")
     ] = None,
@@ -121,7 +123,7 @@ def labels(
     from mlc.run.outputs import check_ending, check_files, inputs_of
 
     if long and wide:
-        raise MlcError("--long and --wide exclude each other: a row a label, or a column a label")
+        raise MlcError("--long and --wide exclude each other: one row per label, or one column per label")
     if trace is None and cutoff is not None:
         raise MlcError("--cutoff must come with --trace ENTITY, however: it stands alone")
     moment = given_moment(cutoff, "--cutoff")

@@ -20,10 +20,10 @@ AUTO = "auto"
 
 
 class TrunkRate(Section):
-    """A learning rate of its own for what was pre-trained."""
+    """A learning rate for the foundation."""
 
     trunk_learning_rate: LearningRate
-    """Highest learning rate of the trunk; that of everything else is `train.learning_rate`."""
+    """Highest learning rate of the foundation; `train.learning_rate` is that of everything else."""
 
 
 def _word_or_rate(value: object) -> str | None:
@@ -49,26 +49,25 @@ def _rising(days: list[int]) -> list[int]:
 class PretrainSection(Section):
     """How `mlc pretrain` makes a foundation model from the tables alone.
 
-    On which devices, and how often it saves within an epoch, is what `train` says: `accelerator`, `devices`,
-    `checkpoint_minutes`.
+    `train` sets devices and checkpoints: `accelerator`, `devices`, `checkpoint_minutes`.
     """
 
     until: Moment | None = None
-    """Nothing after this moment is seen. Default: the first validation cutoff of the scenario; the last event
-    where the file holds tables alone."""
+    """Nothing after this time is seen. Default: the first validation cutoff of the scenario, or the last
+    event if the file holds tables alone."""
     horizons_days: Annotated[
         list[Days], Field(min_length=1, max_length=MOST_WINDOWS), AfterValidator(_rising)
     ] = Field(default=[7, 28, 91])
-    """The values of each category are foreseen over this many days. Those longer than a third of the time are
-    left out."""
+    """For how many days ahead the values of each category are predicted. Those longer than a third of the
+    time are left out."""
     values: Count = 256
-    """The most frequent values of a field are foreseen one by one; all others share 32 outputs."""
+    """How many of the most frequent values of a field are predicted one by one; others share 32 outputs."""
     preset: Literal["nano", "small", "base"] = "small"
     """Length of the entity vectors: 32, 128 or 256."""
     cutoffs_per_entity: Annotated[int, Field(ge=1, le=1_000)] = 4
-    """Random days of each entity in an epoch; each epoch draws others."""
+    """Random days per entity and epoch; each epoch draws others."""
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 20
-    """Epochs at most."""
+    """At most this many epochs."""
     patience: Count = 4
     """Stop after this many epochs without a better validation loss."""
     batch_size: Count = 256
@@ -78,4 +77,4 @@ class PretrainSection(Section):
     weight_decay: WeightDecay = 0.02
     """Decoupled weight decay (AdamW) on matrices."""
     seed: Seed = 7
-    """Fixes initial weights and cutoffs."""
+    """Seed of the initial weights and the cutoffs."""

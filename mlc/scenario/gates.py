@@ -66,8 +66,8 @@ class GatesSection(Section):
     label_auroc_min: _ShareAtLeast | None = None
     """AUROC of each label at least."""
     beats: _Rivals = Field(default=[])
-    """Baselines, one or a list: the 95 % interval of model minus baseline in macro average precision must lie
-    above 0."""
+    """Baselines to beat: the 95 % interval of model minus baseline in macro average precision must lie above
+    0."""
 
     @model_validator(mode="after")
     def _asks_something(self) -> "GatesSection":

@@ -41,34 +41,34 @@ class ModelSection(Section):
     attributes: bool = True
     """Columns of the entities tables."""
     calendar: bool = True
-    """Day of the year and of the week at the cutoff. That of the year counts only where the training cutoffs
-    leave no 60 days of it out: what they say of an unknown season is a guess."""
+    """Day of the week and of the year at the cutoff. The day of the year counts only if the training cutoffs
+    leave no 60 days of it out."""
     popularity: bool = False
-    """Per label, at the cutoff, among all entities: its share, its trend, its season of a year ago."""
+    """Per label, among all entities at the cutoff: its share, its trend, and its season of a year ago."""
     memory: bool = False
     """A decayed sum of embedded events, with learned half-lives: sees all columns of the events."""
     context: Literal["none", "gru", "transformer"] = "none"
-    """Reads the events one after the other, all columns and the time between them: by a recurrent network
-    (`gru`) or by attention (`transformer`)."""
+    """Read the events in order, all columns and the time between them: with a recurrent network (`gru`) or
+    attention (`transformer`)."""
     max_events: Count | None = None
-    """Only the newest this many events of each example enter memory, foundation and context; the label
-    histories see all. It bounds the peak memory. Default: 256 where there is a context, else all."""
+    """How many of the newest events of an example enter memory, foundation and context, which bounds the
+    peak memory. Default: 256 with a context, else all."""
     foundation: FilePath | None = None
-    """A run of `mlc pretrain` that the memory starts from: its folder, relative to this file, or its name. Or
-    `auto`: one of the same tables in the runs folder; where there is none, `mlc train` makes it first, or
-    goes without where the tables are too short for one."""
+    """The foundation to start from: the folder of a run of `mlc pretrain`, relative to this file, or its
+    name. `auto` finds one of the same tables in the runs folder, or makes it first if the tables are long
+    enough."""
     tune: Tune = "head"
-    """What is trained of the foundation: `all` of it, nothing (`head`: only what comes after it), or all with
-    a learning rate of its own, `{trunk_learning_rate: 1.0e-4}`."""
+    """How much of the foundation is trained: `head` nothing of it, `all` everything, or everything at its
+    own learning rate, `{trunk_learning_rate: 1.0e-4}`."""
     hedge: bool = True
-    """Beside what starts from a foundation, train as much that does not see it; the score is a weighted mean
-    in logits, and validation chooses the weight by the loss. So a foundation that misleads costs little."""
+    """Train an equal model without the foundation beside it, and let validation choose the weight of each,
+    so that a foundation that misleads costs little."""
     members: Annotated[int, Field(ge=1, le=100)] = 1
-    """So many networks, trained side by side from different first weights; the score is the mean of theirs.
-    Costs as many times the training and the scoring."""
+    """How many networks are trained side by side; the score is their mean. Training and scoring take as many
+    times longer."""
     blend: Literal["none", "boosting"] = "none"
-    """`boosting`: the score is a weighted mean, in logits, of the network's and of LightGBM's (`pip install
-    'mlc[boost]'`); validation chooses the weight by log-loss."""
+    """`boosting` mixes the network with LightGBM (`pip install 'mlc[boost]'`), in log-odds, with the weight
+    of the lowest log-loss on validation."""
 
     @property
     def sees_events(self) -> bool:
@@ -142,41 +142,40 @@ class Scenario(Section):
     """One question: which of these K things will each entity do in the next N days?"""
 
     name: RunName
-    """Name of the run's folder: letters, digits, `.`, `_`, `-`. Default: the file's name, or its
-    folder's where the file is called scenario."""
+    """Name of the run's folder: letters, digits, `.`, `_`, `-`. Default: the file's name, or its folder's if
+    the file is called `scenario.yaml`."""
     data: Tables
     """The tables, or the path of a YAML file that holds this section."""
     target: TargetSection
-    """What we predict."""
+    """What is predicted."""
     examples: ExamplesSection = ExamplesSection()
-    """Which entities at which moments."""
+    """Which entities are examples, and at which cutoffs."""
     model: ModelSection = ModelSection()
     """What the model looks at."""
     train: TrainSection = TrainSection()
     """How it is trained."""
     pretrain: PretrainSection = PretrainSection()
-    """How a foundation model is made by `mlc pretrain`; `mlc train` does not look at it."""
+    """How `mlc pretrain` makes a foundation model; `mlc train` ignores it."""
     calibration: Literal["auto", "none", "bias", "platt", "isotonic"] = "auto"
-    """How scores are made to mean what they say, on the validation examples: shift their logits (`bias`),
-    also stretch them (`platt`), or any increasing steps (`isotonic`). `auto` takes for each label what has
-    the lowest log-loss on entities it was not fitted to, of what its number of positives allows."""
+    """How scores become probabilities, on the validation examples: shift their log-odds (`bias`), also
+    stretch them (`platt`), or any increasing steps (`isotonic`). `auto` takes for each label the lowest
+    log-loss on entities it was not fitted to."""
     thresholds: Annotated[Thresholds, ShortThresholds] = Thresholds()
     """Where a score becomes a decision: `0.5`, `max_f1`, `{precision_at_least: 0.8}`, `{Dress: 0.4}`, or
     `default` and `per_label`."""
     metrics: list[Metric] = Field(default=[])
-    """Further metrics for the report, multilabel classes of torchmetrics: `[MultilabelHammingDistance, {name:
+    """More metrics for the report, multilabel classes of torchmetrics: `[MultilabelHammingDistance, {name:
     MultilabelFBetaScore, beta: 2}]`."""
     contact: ContactSection | None = None
     """A budget over all labels: `{per_entity: 2, total: 50000, value: {Dress: 3.0}}`."""
     baselines: Annotated[list[Baseline], AfterValidator(distinct)] | None = None
-    """What the report compares the model with. Default: all; boosting only where LightGBM is installed
-    (`pip install 'mlc[boost]'`)."""
+    """What the report compares the model with. Default: all; boosting only if LightGBM is installed (`pip
+    install 'mlc[boost]'`)."""
     gates: GatesSection | None = None
-    """What the test split must reach: shown in the report, judged by `mlc evaluate --check`."""
+    """What the test split must reach; the report shows it, `mlc evaluate --check` judges it."""
 
     slices: Annotated[list[str], AfterValidator(distinct)] = Field(default=[])
-    """Columns of entities tables; the report says how good the scores are for each of their values:
-    `[customers.club]`."""
+    """Columns of entities tables for whose values the report shows scores: `[customers.club]`."""
 
     _origin: Origin = PrivateAttr(default_factory=lambda: Origin(Path("scenario"), "", {}, Path.cwd()))
 

@@ -15,7 +15,8 @@ class EachEvent(Section):
     table: Text | None = None
     """The events table. Default: the target's."""
     where: RowSql | None = None
-    """Only events for which this SQL expression is true. Joined columns are written `articles.price`."""
+    """A SQL expression; only events for which it is true make a cutoff. Joined columns are written
+    `articles.price`."""
 
 
 class RandomDays(Section):
@@ -23,9 +24,9 @@ class RandomDays(Section):
 
     kind: Literal["random"]
     per_entity: Annotated[int, Field(ge=1, le=1_000)] = 1
-    """How many in each split; fewer where the entity has fewer days."""
+    """Cutoffs per entity in each split; fewer if the entity has fewer days."""
     seed: Seed = 7
-    """Another seed draws other days; those of an entity do not depend on the other entities."""
+    """Another seed draws other days; an entity's days do not depend on other entities."""
 
 
 _Kinds = Annotated[EachEvent | RandomDays, Discriminator("kind")]
@@ -36,9 +37,9 @@ At = Annotated[
 
 
 class ExamplesSection(Section):
-    """Which moments we learn from and which we are judged on.
+    """Which entities are examples, and at which cutoffs.
 
-    A date is its midnight. Moments with a zone are turned into UTC; zones stand in all moments or in none.
+    A date is its midnight. Times with a zone are converted to UTC; all times have a zone or none has.
     """
 
     every_days: Days | None = None
@@ -47,9 +48,9 @@ class ExamplesSection(Section):
     """The cutoffs themselves, instead of a grid: `[2024-03-31, 2024-06-30]`. By default the last with a
     complete window is the test's, the last whose window ends before it validation's."""
     at: At | None = None
-    """Cutoffs of each entity's own instead of a grid: `each_event`, or `random` days. By default the test has
-    those of the last tenth of the time with complete windows, of a window's length at least; validation those
-    of as much time before it. A cutoff whose window would reach into the next split is left out."""
+    """Cutoffs of their own for each entity, instead of a grid. By default the test has the last tenth of the
+    time with complete windows, at least one window; validation as much before it. A cutoff whose window
+    would reach into the next split is left out."""
     train_cutoffs: Count = 26
     """At most this many training cutoffs (with `at`: of each entity), the newest ones: a year on the default
     grid of a window of 28 days. Fewer make training shorter."""
@@ -61,10 +62,9 @@ class ExamplesSection(Section):
     """The tables are complete up to this moment: later events make no target. Default: the time of the
     last event."""
     min_history_events: Count = 1
-    """An entity is an example only with at least this many events up to the cutoff."""
+    """Fewest events up to the cutoff that make an entity an example."""
     active_within_days: Days | None = None
-    """An entity is an example only with an event in that many days up to the cutoff. Default: no such
-    limit."""
+    """Only entities with an event in this many days up to the cutoff are examples. Default: no such limit."""
     holdout_entities: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the entities that training never sees; validation and test then have only these."""
     max_entities: Count | None = None

@@ -37,7 +37,7 @@ class Csv(Section):
     null_values: list[str] = Field(default=[""])
     """Texts that mean "no value"."""
     encoding: Literal["utf-8", "latin-1", "cp1252", "utf-16"] = "utf-8"
-    """How letters are written: Excel often writes `cp1252`. Others than `utf-8` are converted in memory."""
+    """Encoding of the text; Excel often writes `cp1252`. All but `utf-8` are converted in memory."""
 
 
 class Arrow(Section):
@@ -47,7 +47,7 @@ class Arrow(Section):
 
 
 class Ndjson(Section):
-    """Text files with one JSON object a line."""
+    """Text files with one JSON object per line."""
 
     kind: Literal["ndjson"] = "ndjson"
 
@@ -76,7 +76,7 @@ class Sql(Section):
     or four and an absolute one), `postgresql://me:${PASSWORD}@host/shop`. `${NAME}` is taken from the
     environment and written nowhere. DuckDB needs `pip install 'mlc[duckdb]'`, PostgreSQL `mlc[postgres]`."""
     query: Text
-    """What is read, one SELECT that touches nothing else: `SELECT customer_id, day, product FROM sales`."""
+    """One SELECT that touches nothing else: `SELECT customer_id, day, product FROM sales`."""
     timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
     """Stop the query after this many seconds."""
 
@@ -105,9 +105,9 @@ class NumberType(Section):
 
     kind: Literal["number"]
     decimal: Literal[".", ","] = "."
-    """What stands before the decimals in text."""
+    """The decimal mark."""
     thousands: Literal[",", ".", " ", "'"] | None = None
-    """What sets thousands apart in text. Default: nothing does."""
+    """The thousands separator. Default: none."""
     unit: Text | None = None
     """Text before or after the number that is left out, such as `$` or `%`. Default: none."""
 
@@ -176,12 +176,12 @@ class Category(Section):
     min_count: Count = 20
     """Values seen in fewer rows of the training period share one row."""
     hash_rows: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    """Instead of one, let rarer values share this many rows, dealt out by a hash of their text. One that
-    was never seen, or once, still has the row of all others."""
+    """How many rows the rarer values share, by a hash of their text, instead of one. Values seen once or
+    never use the row of all others."""
 
 
 class FreeText(Section):
-    """Words: one that was never seen still says something by its parts, hashed three letters at a time."""
+    """Words and parts of words, hashed, so that a new word still says something."""
 
     kind: Literal["text"] = "text"
 
@@ -211,10 +211,10 @@ class Table(Section):
     columns: Annotated[list[Text], Field(min_length=1), AfterValidator(distinct)] | None = None
     """Read only these columns. Default: all."""
     leave_out: Annotated[list[Text], Field(min_length=1), AfterValidator(distinct)] | None = None
-    """Read all columns except these: identifiers that nobody needs, attributes that tell the future."""
+    """Read all columns except these, such as identifiers or attributes that know the future."""
     types: dict[Text, Annotated[ColumnType, ShortType]] = Field(default={})
-    """What a column is, where its file says otherwise or nothing: `{customer_id: text, day: {kind: date,
-    format: "%d/%m/%Y"}}`. A value that cannot be converted is an error."""
+    """Types that the file does not state: `{customer_id: text, day: {kind: date, format: "%d/%m/%Y"}}`. A
+    value that cannot be converted is an error."""
     computed: dict[Text, RowSql] = Field(default={})
     """New columns, each a SQL expression on the table's own columns and the computed ones before it: `{spend:
     "quantity * unit_price"}`. It looks at one row at a time: `avg(price)` would see the future."""
@@ -247,13 +247,13 @@ def _refuse(field: str, rule: str) -> None:
 
 
 class EventsTable(Table):
-    """What entities did, one row an event."""
+    """What entities did, one row per event."""
 
     kind: Literal["events"]
     time: Text
-    """The column with the moment of the event: a date or a datetime. Dates are midnights."""
+    """The column with the time of the event: a date or a datetime. Dates are midnights."""
     entity: Text | None = None
-    """The column with the entity, where its name is not `data.entity`."""
+    """The column with the entity, if it is not called `data.entity`."""
     joins: dict[Text, OneOrMany] = Field(default={})
     """Dimension table → the column(s) of this table that hold its key: `{articles: article_id}`."""
 
@@ -267,7 +267,7 @@ class DimensionTable(Table):
 
 
 class EntitiesTable(Table):
-    """Attributes of the entities, one row an entity."""
+    """Attributes of the entities, one row per entity."""
 
     kind: Literal["entities"]
     key: Text
@@ -281,12 +281,12 @@ class Tables(Section):
     """The tables of a scenario; several scenarios can share one such section in a YAML file of its own."""
 
     entity: Text
-    """The column that names the entity we predict for, in every events table."""
+    """The column that names whom you predict for, in every events table."""
     tables: Annotated[dict[Text, AnyTable], Field(min_length=1)]
     """Name → table. At least one is of kind `events`; all events tables form one timeline."""
     memory_limit: MemorySize | None = None
-    """Read and sort the events in parts, so that this much memory is enough: `8GB`, `500MB`. Ids of the
-    entities and dimension tables are held whole. Default: half of the machine's memory."""
+    """Read and sort the events within this much memory: `8GB`, `500MB`. Entity ids and dimension tables do
+    not count. Default: half of the machine's memory."""
 
     @property
     def events(self) -> dict[str, EventsTable]:

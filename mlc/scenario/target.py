@@ -29,8 +29,7 @@ class RuleSection(Section):
     """What every rule has."""
 
     where: RowSql | None = None
-    """Only events for which this SQL expression is true count. Joined columns are written
-    `articles.price`."""
+    """A SQL expression; only events for which it is true count. Joined columns are `articles.price`."""
 
 
 class Exists(RuleSection):
@@ -44,7 +43,7 @@ class CountAtLeast(RuleSection):
 
     kind: Literal["count_at_least"]
     times: Count
-    """How many events it takes."""
+    """How many events make the target 1."""
 
 
 class SumAtLeast(RuleSection):
@@ -52,9 +51,9 @@ class SumAtLeast(RuleSection):
 
     kind: Literal["sum_at_least"]
     column: Text
-    """The number that is added up; nulls add nothing. A joined one is `dimension.column`."""
+    """The column that is summed; nulls add nothing. A joined one is `dimension.column`."""
     amount: Annotated[float, Field(gt=0.0, le=1e18)]
-    """How much it takes."""
+    """The sum that makes the target 1."""
 
 
 class New(RuleSection):
@@ -107,11 +106,11 @@ class LabelSpec(Section):
     """One label that stands for several values, or has a condition or a window of its own."""
 
     values: OneOrMany | None = None
-    """Any of these values of the column."""
+    """The values of the column that count as this label."""
     pattern: Annotated[Text, AfterValidator(_pattern)] | None = None
-    """Any value in which this regular expression is found: `^Dress` (Python's syntax)."""
+    """A regular expression; values that contain a match count: `^Dress` (Python's syntax)."""
     where: RowSql | None = None
-    """Only events for which this SQL expression is true count for this label."""
+    """A SQL expression; only events for which it is true count for this label."""
     window_days: Days | None = None
     """A window for this label alone."""
 
@@ -188,13 +187,13 @@ _LONGEST = {"next_week": 7, "next_month": 31}
 
 
 class TargetSection(Section):
-    """Which things the entities may do, and in how many days."""
+    """What is predicted, and for how many days."""
 
     table: Text
-    """The events table that decides."""
+    """The events table that decides the targets."""
     column: OneOrMany
-    """Its column with the label's value, or a joined one as `dimension.column`; a list where several columns
-    can hold it. A column of lists gives each of its values."""
+    """The column with the label's value; a joined one is `dimension.column`. A list if several columns can
+    hold it. A column of lists gives each of its values."""
     separator: Text | None = None
     """Splits a text that holds several values: `|` for `comedy|drama`."""
     class_names: ClassNames
@@ -205,9 +204,9 @@ class TargetSection(Section):
     """Length of the window in days. The window is `(cutoff + gap, cutoff + gap + window]`. Several lengths,
     `[7, 21]`, give each label once for each: `Dress 7d`, `Dress 21d`."""
     window: Calendar | None = None
-    """A calendar period instead of `window_days`: the first week (Monday to Sunday) or month that begins
-    after the cutoff and the gap; by UTC where the tables have zones. The cutoffs are then the ends of such
-    periods (less the gap), unless `examples` says otherwise."""
+    """A calendar period instead of `window_days`: the first week (Monday to Sunday) or month after the
+    cutoff and the gap, in UTC if the tables have zones. The cutoffs are then the ends of such periods,
+    unless `examples` states others."""
     gap_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     """Days between the cutoff and the window, for decisions that take time to carry out."""
     rule: Annotated[
@@ -215,7 +214,7 @@ class TargetSection(Section):
     ] = Exists()
     """How the events in the window make a target."""
     allow_empty: bool = False
-    """Go on although a label has no positive example in training."""
+    """Allow labels without a positive example in training."""
     true_probabilities: FilePath | None = None
     """Generated data only: Parquet with the entity, `cutoff` and a column per label of true probabilities.
     The report then shows the best score that any model could reach."""

@@ -23,7 +23,7 @@ class Auto(Section):
 
 
 class Fixed(Section):
-    """A cut that is given."""
+    """A given threshold."""
 
     kind: Literal["fixed"]
     value: _Share
@@ -51,7 +51,10 @@ class MaxFBeta(Section):
 
 
 class PrecisionAtLeast(Section):
-    """The lowest cut above which this share is expected to be positive: as many as that quality allows."""
+    """The lowest threshold above which this share is expected to be positive.
+
+    As many decisions as that precision allows.
+    """
 
     kind: Literal["precision_at_least"]
     precision: _PositiveShare
@@ -61,7 +64,10 @@ class PrecisionAtLeast(Section):
 
 
 class RecallAtLeast(Section):
-    """The highest cut above which this share of the positives is expected: as few as that reach allows."""
+    """The highest threshold above which this share of the positives is expected.
+
+    As few decisions as that recall allows.
+    """
 
     kind: Literal["recall_at_least"]
     recall: _PositiveShare
@@ -71,7 +77,10 @@ class RecallAtLeast(Section):
 
 
 class TopN(Section):
-    """The cut that this many entities passed at a validation cutoff; on another day it is more or fewer."""
+    """The threshold that `n` entities passed at a validation cutoff.
+
+    On another day it is more or fewer.
+    """
 
     kind: Literal["top_n"]
     n: _Count
@@ -79,15 +88,18 @@ class TopN(Section):
 
 
 class TopK(Section):
-    """Yes where the label is among the this many highest scores of its entity."""
+    """Yes if the label is among the `k` highest scores of its entity."""
 
     kind: Literal["top_k"]
     k: _Count
-    """How many labels an entity."""
+    """How many labels per entity."""
 
 
 class Cost(Section):
-    """The cut with the lowest expected cost: `false_positive / (false_positive + false_negative)`."""
+    """The threshold with the lowest expected cost.
+
+    It is `false_positive / (false_positive + false_negative)`.
+    """
 
     kind: Literal["cost"]
     false_positive: _Money
@@ -172,7 +184,7 @@ class Thresholds(Section):
 
 
 class ContactSection(Section):
-    """Which (entity, label) pairs `mlc predict` picks when there is not room for all.
+    """Which pairs of entity and label `mlc predict` picks if there is not room for all.
 
     Labels without decisions (an unreachable goal, or `never`) are left out.
     """

@@ -47,8 +47,8 @@ class Bce(Section):
 
     kind: Literal["bce"] = "bce"
     pos_weight: PosWeight = 1.0
-    """How much more a positive target counts than a negative one: a number; `balanced` for as much as all
-    negatives of its label together; or `{Dress: 3}`, others 1. Scores are then too high by design."""
+    """How much more a positive target counts than a negative one: a number, `balanced` (as much as all
+    negatives of its label together), or `{Dress: 3}`, others 1. Scores are then too high by design."""
 
 
 class Focal(Section):
@@ -56,7 +56,7 @@ class Focal(Section):
 
     kind: Literal["focal"]
     gamma: Exponent = 2.0
-    """How much less; 0 is binary cross-entropy."""
+    """How much less well-scored examples weigh; 0 is binary cross-entropy."""
 
 
 class Asymmetric(Section):
@@ -70,7 +70,7 @@ class Asymmetric(Section):
     gamma_positive: Exponent = 1.0
     """How much less a positive target weighs the higher its score."""
     clip: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
-    """Scores of negatives are lowered by this first, so that very low ones count for nothing."""
+    """By how much scores of negatives are lowered first, so that very low ones count for nothing."""
 
 
 Loss = Annotated[Bce | Focal | Asymmetric, Discriminator("kind")]
@@ -130,17 +130,16 @@ class TrainSection(Section):
     """How the model is trained. Most names are PyTorch Lightning's."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 12
-    """Passes over the training examples at most."""
+    """At most this many passes over the training examples."""
     monitor: Monitor | None = None
-    """What is best on validation, for early stopping and for the weights that are kept: `log_loss`,
-    `macro_ap`, `macro_auroc`, or `label:Dress` for one label's average precision. Default: `log_loss`, the
-    steadiest; `macro_ap` where `loss` is not plain `bce`."""
+    """The validation score that decides early stopping and which weights are kept: `log_loss`, `macro_ap`,
+    `macro_auroc`, or `label:Dress`. Default: `log_loss`; `macro_ap` if `loss` is not plain `bce`."""
     patience: Count = 5
-    """Stop after this many epochs in which `monitor` does not get better."""
+    """Stop after this many epochs without a better `monitor`."""
     batch_size: Count = 512
     """Examples in a batch, on each device."""
     accumulate_grad_batches: Count = 1
-    """Batches in a step: as if they were one, at the memory of one."""
+    """Batches per step: one large batch at the memory of a small one."""
     learning_rate: LearningRate = 2.0e-3
     """Highest learning rate; it rises for a twentieth of the steps and falls along a cosine."""
     weight_decay: WeightDecay = 0.02
@@ -153,36 +152,36 @@ class TrainSection(Section):
     label_weights: dict[Text, Factor] = Field(default={})
     """How much a label counts in the loss: `{Dress: 2}`, others 1."""
     half_life_days: Factor | None = None
-    """An example counts half as much for each this many days that its cutoff lies before the newest training
+    """Examples count half as much for each this many days between their cutoff and the newest training
     cutoff. Default: all count alike."""
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = 0.98
-    """Judge and keep a moving average of the weights, of which so much stays at each step; null judges the
-    weights themselves, which is the default with `fsdp`."""
+    """Decay per step of the moving average of the weights that is judged and kept. `null` judges the weights
+    themselves, the default with `fsdp`."""
     refit: bool = False
-    """Train once more on all examples, also those of validation and test, for as many epochs as were best;
-    `mlc predict` then scores with these weights. Report, calibration and thresholds are of the first ones."""
+    """Train once more on all examples, for as many epochs as were best; `mlc predict` then uses these
+    weights. Report, calibration and thresholds keep the first ones."""
     gradient_clip_val: Factor | None = 1.0
-    """Largest norm of the gradient, of each network by itself; null for none."""
+    """Largest norm of the gradient of each network; `null` for no limit."""
     limit_train_batches: Batches | None = None
-    """Use only this many training batches an epoch (whole number) or such a share of them (0 to 1)."""
+    """Use only this many training batches per epoch, or this share of them (0 to 1)."""
     limit_val_batches: Batches | None = None
-    """Use only this many validation batches (whole number) or such a share of them (0 to 1)."""
+    """Use only this many validation batches, or this share of them (0 to 1)."""
     accelerator: Literal["auto", "cpu", "gpu", "mps", "tpu"] = "auto"
     """Kind of device."""
     devices: Devices = "auto"
     """How many devices; `auto` is all GPUs, or one CPU process."""
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
-    """How several devices work together: `ddp` has the model on each, `fsdp` (GPUs only) a part of it."""
+    """How devices share the work: `ddp` has the whole model on each, `fsdp` (GPUs only) a part of it."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
     """Number format of the computation."""
     checkpoint_minutes: Factor = 10.0
-    """Minutes between two checkpoints within an epoch: so much is trained again when a run is killed."""
+    """Minutes between two checkpoints within an epoch, the most that is trained again after a kill."""
     loggers: Annotated[list[LoggerName], AfterValidator(distinct)] = Field(default=["csv"])
-    """Where the curves go beside `log.jsonl`: `csv` and `tensorboard` into `logs/` of the run, `mlflow` and
-    `wandb` to where their own environment variables say. Each but csv is an extra: `pip install
+    """Where the curves go besides `log.jsonl`: `csv` and `tensorboard` into `logs/` of the run, `mlflow` and
+    `wandb` to where their environment variables point. All but csv are extras: `pip install
     'mlc[tensorboard]'`."""
     seed: Seed = 7
-    """Fixes initial weights, order of the batches and hold-out entities."""
+    """Seed of the initial weights, the order of the batches and the hold-out entities."""
 
     @model_validator(mode="before")
     @classmethod

@@ -25,7 +25,7 @@ RETIRED = {
     r"\bis said\b": "is stated",
     r"\bhowever:": "what is wrong, and what to do",
     r"\bbug of ours\b": "internal error",
-    r"\btrunk\b": "foundation",
+    r"\btrunk\b(?!_)": "foundation",
     r"\bremembered\b": "cached",
     r"\b(rooms|floors)\b|\bflat house\b": "modules, layers",
     r"\b(the|a|each|other|best|of) cuts?\b|\bcuts\.yaml\b": "threshold",
@@ -55,9 +55,9 @@ def test_paragraphs_have_at_most_five_lines(page):
             assert len(item.strip().splitlines()) <= 5, item
 
 
-@pytest.mark.parametrize("page", BY_HAND, ids=IDS.get)
+@pytest.mark.parametrize("page", PAGES, ids=IDS.get)
 def test_a_page_has_none_of_the_retired_words(page):
-    text = page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8").replace("rival` (number)", "")  # a key of report.json
     found = {
         match[0]: instead for word, instead in RETIRED.items() for match in re.finditer(word, text, re.I)
     }

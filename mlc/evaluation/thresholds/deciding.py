@@ -22,7 +22,7 @@ class Expected:
     """A figure that a cut is expected to give on new examples, as many as there were to choose it.
 
     Attributes:
-        value: On the validation examples, each decided by a cut that was chosen without its entity.
+        value: On the validation examples, each decided by a threshold chosen without its entity.
         low: Lower end of the range that holds the new figure in 95 of 100 cases, inclusive.
         high: Upper end.
     """
