@@ -20,6 +20,7 @@ import typer
 
 import mlc.cli  # noqa: F401  importing it registers the commands
 from mlc.cli.arguments import app
+from mlc.cli.help import in_order
 from mlc.report import report_schema
 from mlc.scenario import scenario_schema
 from scripts.docs_python import notebook_lines, python_lines, wrapped
@@ -306,7 +307,7 @@ def _fields(members: Members) -> Iterator[str]:
 
 def _commands() -> Iterator[str]:
     """Yield a section for each command, in the order of `mlc --help`."""
-    for command in app.registered_commands:
+    for command in in_order(app.registered_commands):
         callback = command.callback
         assert callback is not None
         name = command.name or callback.__name__.replace("_", "-")
@@ -316,7 +317,7 @@ def _commands() -> Iterator[str]:
         yield from (f"## mlc {name}", "", wrapped(summary), "")
         yield from ("```text", f"mlc {' '.join([name, *arguments])} [OPTIONS]", "```", "")
         yield from (_entry(head, text) for head, text in parameters)
-        yield ""
+        yield from ("", f"{(command.epilog or '').replace('mlc', '`mlc', 1)}`", "")
 
 
 def _parameters(callback: Any) -> Iterator[tuple[str, str]]:

@@ -2,11 +2,13 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlc.cli.help import Group, GroupedHelp
 from mlc.drawing.text_tables import visible
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from mlc.scenario import Scenario
 
 app = typer.Typer(
+    cls=GroupedHelp,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -25,6 +28,12 @@ app = typer.Typer(
         "One YAML scenario, one command, per-label AUROC and average precision next to honest baselines."
     ),
 )
+
+
+def listed(group: Group, example: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a command in a group of `mlc --help`, with an example in its own help."""
+    return app.command(rich_help_panel=group, epilog=f"Example: {example}")
+
 
 ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="The scenario, a YAML file.")]
 RunName = Annotated[
@@ -75,6 +84,7 @@ def show(text: object, *, end: str = "\n", error: bool = False) -> None:
 
 def say(line: str) -> None:
     """Progress goes to standard error: standard output holds results alone. Only the first rank speaks."""
+    sys.stdout.flush()  # what was printed before comes before, also where both go to one file
     if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
         print(visible(line), file=sys.stderr, flush=True)
 

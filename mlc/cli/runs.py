@@ -23,7 +23,7 @@ from mlc.cli.arguments import (
     RunsDir,
     ScenarioFile,
     Strict,
-    app,
+    listed,
     load,
     open_run,
     other_tables,
@@ -31,6 +31,7 @@ from mlc.cli.arguments import (
     show,
     trace_folders,
 )
+from mlc.cli.endings import finish, set_again
 from mlc.commands.moments import given_moment
 from mlc.drawing.text_tables import one_line
 from mlc.errors import MlcError
@@ -44,7 +45,48 @@ if TYPE_CHECKING:
     from mlc.scenario import Scenario
 
 
-@app.command()
+@listed("Train", "mlc pretrain scenario.yaml --until 2026-06-30")
+def pretrain(
+    scenario: Annotated[
+        Path,
+        typer.Argument(metavar="SCENARIO", help="A scenario, or a YAML file that holds only its tables."),
+    ],
+    override: Overrides = None,
+    runs_dir: RunsDir = RUNS,
+    until: Annotated[
+        str | None, typer.Option(help="See nothing after this date; short for --set pretrain.until=DATE.")
+    ] = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    devices: Devices = None,
+) -> None:
+    """Train a foundation on the tables alone.
+
+    Any scenario on the same tables can start from it: `model.foundation` names it.
+    """
+    opening = _opening(resume, overwrite)
+    from mlc.commands import pretrain as command
+
+    overrides = [*(override or []), *([f"train.devices={devices}"] if devices else [])]
+    overrides += [f"pretrain.until={until}"] if until else []
+    loaded = command.foundation_scenario(scenario, overrides)
+    trace_folders.append(runs_dir / loaded.name)
+    report = command.pretrain(loaded, runs_dir, say, opening)
+    if report is not None:
+        from mlc.report import foundation_markdown
+
+        show(foundation_markdown(report))
+        startable = loaded.has_target and loaded.pretrain.until is None
+        finish(
+            "pretrain" if startable else "pretrain, tables alone",
+            [runs_dir / loaded.name / "report.md"],
+            runs_dir=runs_dir,
+            scenario=scenario,
+            run=loaded.name,
+        )
+
+
+@listed("Train", "mlc train scenario.yaml --set train.epochs=3")
 def train(
     scenario: ScenarioFile,
     override: Overrides = None,
@@ -53,15 +95,18 @@ def train(
     overwrite: Overwrite = False,
     devices: Devices = None,
     smoke: Annotated[
-        bool, typer.Option("--smoke", help="The whole path on a small slice, in a run of its own.")
+        bool, typer.Option("--smoke", help="Try the whole path on a small slice, in a run of its own.")
     ] = False,
     full: Full = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress and no report: print where the page is.")
+        bool, typer.Option("--quiet", "-q", help="Print no progress and no report, only where the page is.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a scenario: labels, model, predictions, baselines, report."""
+    """Train a model and report how good it is.
+
+    The report compares it with simple baselines, label by label.
+    """
     opening = _opening(resume, overwrite)
     from mlc.commands import train as command
 
@@ -83,8 +128,14 @@ def train(
         show(page)
     else:
         _print_report(loaded, report, full=full)
-        elsewhere = f" --runs-dir {runs_dir}" if runs_dir != RUNS else ""
-        show(f"{page}\nNext: mlc predict {loaded.name}{elsewhere} --out scores.parquet")
+        finish(
+            "train, smoke" if smoke else "train",
+            [page],
+            set_again(overrides) if smoke else (),
+            runs_dir,
+            scenario=scenario,
+            run=loaded.name,
+        )
 
 
 def _silent(line: str) -> None:
@@ -105,44 +156,13 @@ def _print_report(scenario: "Scenario", report: "Report", split: str = "test", *
         print_sections([question, *summary_sections(report, split)])
 
 
-@app.command()
-def pretrain(
-    scenario: Annotated[
-        Path,
-        typer.Argument(metavar="SCENARIO", help="A scenario, or a YAML file that holds only its tables."),
-    ],
-    override: Overrides = None,
-    runs_dir: RunsDir = RUNS,
-    until: Annotated[
-        str | None, typer.Option(help="See nothing after this date; short for --set pretrain.until=DATE.")
-    ] = None,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-    devices: Devices = None,
-) -> None:
-    """Make a foundation model from the tables alone, for `model.foundation` of any scenario on them."""
-    opening = _opening(resume, overwrite)
-    from mlc.commands import pretrain as command
-
-    overrides = [*(override or []), *([f"train.devices={devices}"] if devices else [])]
-    overrides += [f"pretrain.until={until}"] if until else []
-    loaded = command.foundation_scenario(scenario, overrides)
-    trace_folders.append(runs_dir / loaded.name)
-    report = command.pretrain(loaded, runs_dir, say, opening)
-    if report is not None:
-        from mlc.report import foundation_markdown
-
-        show(foundation_markdown(report))
-        show(runs_dir / loaded.name / "report.md")
-
-
 def _opening(resume: bool, overwrite: bool) -> "Opening":
     if resume and overwrite:
         raise MlcError("--resume and --overwrite exclude each other: one goes on, the other starts over")
     return "resume" if resume else "overwrite" if overwrite else "new"
 
 
-@app.command()
+@listed("Judge", "mlc evaluate departments_28d --check")
 def evaluate(
     run: RunName,
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="What to show.")] = "test",
@@ -160,7 +180,10 @@ def evaluate(
     data: DataFile = None,
     override: DataOverrides = None,
 ) -> None:
-    """The report again, from the saved model and the tables."""
+    """Evaluate a saved model on the tables again.
+
+    It prints the report of the run; gates and other tables can be given.
+    """
     opened = open_run(run, runs_dir, tables=other_tables(data, override))
     from mlc.commands import evaluate as command
 
@@ -172,13 +195,15 @@ def evaluate(
         _print_report(opened.scenario(), evaluation.report, split, full=full)
     for line in command.notes(evaluation, gated=gated):
         say(line)
+    if not as_json:
+        finish("evaluate", runs_dir=runs_dir, run=run)
     if gated and not all(gate.passed for gate in evaluation.report.gates or ()):
         raise typer.Exit(1)
     if strict:
         _exit_where_missed(evaluation.thresholds)
 
 
-@app.command()
+@listed("Judge", "mlc compare departments_28d departments_28d_large --md")
 def compare(
     first: Annotated[
         str, typer.Argument(metavar="RUN", help="A run: its name, its folder, or its scenario file.")
@@ -188,7 +213,10 @@ def compare(
     as_json: AsJson = False,
     runs_dir: RunsDir = RUNS,
 ) -> None:
-    """Two runs on the test examples that they share: which labels won, lost, or cannot be told apart."""
+    """Compare two runs label by label.
+
+    Both are judged on the test examples that they share: which labels improved, which got worse.
+    """
     if markdown and as_json:
         raise MlcError("--md and --json exclude each other: choose one")
     from mlc.run import find_run
@@ -202,21 +230,28 @@ def compare(
         show(json.dumps(compared, indent=1, ensure_ascii=False, allow_nan=False))
     else:
         show(comparison_markdown(compared) if markdown else comparison_text(compared))
+        finish("compare", runs_dir=runs_dir, run=second)
 
 
-@app.command()
+@listed("Judge", "mlc runs --json")
 def runs(runs_dir: RunsDir = RUNS, as_json: AsJson = False) -> None:
-    """Every run with its headline numbers, the newest first."""
+    """List the runs with their main scores.
+
+    The newest comes first.
+    """
     from mlc.commands import runs as command
 
-    listed = command.runs(runs_dir)
+    every = command.runs(runs_dir)
     if as_json:
-        show(json.dumps([asdict(run) for run in listed], indent=1, ensure_ascii=False))
+        show(json.dumps([asdict(run) for run in every], indent=1, ensure_ascii=False))
     else:
-        show("\n".join(command.lines(listed)))
+        show("\n".join(command.lines(every)))
+        newest = [run.name for run in every if run.state == "finished" and run.kind == "model"]
+        if newest:
+            finish("runs", runs_dir=runs_dir, run=newest[0])
 
 
-@app.command()
+@listed("Judge", "mlc thresholds departments_28d --policy precision_at_least=0.8")
 def thresholds(
     run: RunName,
     policy: Annotated[
@@ -235,7 +270,10 @@ def thresholds(
     strict: Strict = False,
     runs_dir: RunsDir = RUNS,
 ) -> None:
-    """Choose the thresholds of a run again, without training, and show what to expect."""
+    """Choose the thresholds of a run again.
+
+    It shows what to expect of them, without training.
+    """
     opened = open_run(run, runs_dir, out, (".yaml", ".yml"))
     from mlc.commands import thresholds as command
     from mlc.evaluation.thresholds import threshold_lines
@@ -247,7 +285,12 @@ def thresholds(
         show(line)
     if out is not None:
         command.write_thresholds(chosen, opened, out)
-        say(f"{out} is written; next: mlc predict {run} --threshold {out}")
+        say(f"{out} is written")
+        finish("thresholds", runs_dir=runs_dir, run=run, thresholds=out)
+    else:
+        chosen_again = ["--policy", policy] if policy else []
+        chosen_again += [word for one in per_label or () for word in ("--per-label", one)]
+        finish("thresholds, not written", options=chosen_again, runs_dir=runs_dir, run=run)
     if strict:
         _exit_where_missed(chosen)
 
@@ -263,7 +306,7 @@ def _exit_where_missed(thresholds: "Sequence[Threshold]") -> None:
         raise typer.Exit(1)
 
 
-@app.command()
+@listed("Use", "mlc predict departments_28d --as-of today --out scores.parquet")
 def predict(
     run: RunName,
     as_of: AsOf = None,
@@ -275,7 +318,7 @@ def predict(
     ] = "stored",
     out: Annotated[Path, typer.Option(help="A .parquet or .csv file.")] = Path("scores.parquet"),
     long: Annotated[
-        bool, typer.Option("--long", help="One row per entity and label instead of one column per label.")
+        bool, typer.Option("--long", help="Write one row per entity and label, not one column per label.")
     ] = False,
     contact: Annotated[
         str | None,
@@ -288,7 +331,10 @@ def predict(
     override: DataOverrides = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
-    """Scores and decisions for every entity with history; with a budget, whom to contact for what."""
+    """Write scores and decisions for each entity.
+
+    Every entity with history gets them; with a budget, also whom to contact for what.
+    """
     moment = given_moment(as_of)
     opened = open_run(run, runs_dir, out, (".parquet", ".csv"), other_tables(data, override))
     from mlc.commands.predict import Request
@@ -304,12 +350,12 @@ def predict(
         lines += contact_lines(scored.thresholds, scored.contacts_NK)
     for line in lines:
         say(one_line(line))
-    show(out)
+    finish("predict", [out], runs_dir=runs_dir, run=run)
     if strict:
         _exit_where_missed(scored.thresholds)
 
 
-@app.command()
+@listed("Use", "mlc embed departments_28d-foundation --out vectors.parquet")
 def embed(
     run: RunName,
     as_of: AsOf = None,
@@ -318,10 +364,13 @@ def embed(
     override: DataOverrides = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
-    """A vector of every entity with history, for other uses: from a foundation model or a trained memory."""
+    """Write a vector for each entity.
+
+    It comes from a foundation model or from the memory of a trained one, for other uses.
+    """
     moment = given_moment(as_of)
     opened = open_run(run, runs_dir, out, (".parquet",), other_tables(data, override))
     from mlc.commands import embed as command
 
     command.write_vectors(opened, command.embed(opened, moment, say), out)
-    show(out)
+    finish("embed, foundation" if opened.kind == "foundation" else "embed", [out], runs_dir=runs_dir, run=run)

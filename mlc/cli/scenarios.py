@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,52 +12,57 @@ from mlc.cli.arguments import (
     Overrides,
     RunsDir,
     ScenarioFile,
-    app,
+    listed,
     load,
     say,
     show,
 )
+from mlc.cli.endings import finish, set_again
 from mlc.commands.moments import given_moment
 from mlc.errors import MlcError
 
-if TYPE_CHECKING:
-    pass
 
-
-@app.command()
+@listed("Start", "mlc demo shop --customers 500")
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write tables and scenarios.")],
     customers: Annotated[int, typer.Option(help="How many customers.")] = 4000,
     seed: Annotated[int, typer.Option(help="Another seed, other customers.")] = 7,
 ) -> None:
-    """Write generated retail tables, whose true probabilities are known, and scenarios that use them."""
+    """Write generated retail tables and scenarios.
+
+    The true probabilities are known, so that the report says how much of what is possible a model reaches.
+    """
     from mlc.commands.demo import demo as write_demo
 
-    for path in write_demo(folder, customers, seed, say):
-        show(path)
+    scenarios = write_demo(folder, customers, seed, say)
+    finish("demo", scenarios, scenario=scenarios[0])
 
 
-@app.command()
+@listed("Start", "mlc init sales.parquet customers.parquet --out scenario.yaml")
 def init(
     tables: Annotated[
         list[Path],
         typer.Argument(metavar="TABLE…", help="Parquet or CSV files, folders or globs."),
     ],
     entity: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Whom to predict for. Default: guessed.")
+        str | None, typer.Option(metavar="COLUMN", help="Whom to predict for. Default: a guess.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The scenario to write.")] = Path("scenario.yaml"),
 ) -> None:
-    """Write a first scenario from tables: guesses entity, time, joins, target and labels, and says why."""
+    """Write a first scenario from your tables.
+
+    It guesses entity, time, joins, target and labels; comments in the file give the reasons.
+    """
     from mlc.commands.init import init as propose
     from mlc.run.outputs import check_ending
 
     check_ending(out, ".yaml", ".yml")
     show(propose(tables, entity, out), end="")
-    say(f"{out} is written; next: mlc check {out}")
+    say(f"{out} is written")
+    finish("init", scenario=out)
 
 
-@app.command()
+@listed("Look", "mlc check scenario.yaml --strict")
 def check(
     scenario: ScenarioFile,
     override: Overrides = None,
@@ -65,7 +70,10 @@ def check(
     as_json: AsJson = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there is a warning.")] = False,
 ) -> None:
-    """Check a scenario and its tables: everything that costs people days, at once, each with what to do."""
+    """Check a scenario and its tables.
+
+    It lists everything at once that would stop a training or cost days, each with what to do.
+    """
     from mlc.commands import check as command
     from mlc.run.outputs import check_files, inputs_of
 
@@ -85,30 +93,41 @@ def check(
             show(line)
     if checked.problems:
         raise typer.Exit(2)
+    if not as_json:
+        finish("check", options=set_again(override), runs_dir=runs_dir, scenario=scenario)
     if strict and checked.count("warning"):
         raise typer.Exit(1)
 
 
-@app.command()
-def compile(scenario: ScenarioFile, override: Overrides = None) -> None:
-    """Show the task as a picture in words, and the optimised Polars plan of each query."""
+@listed("Look", "mlc compile scenario.yaml --full")
+def compile(
+    scenario: ScenarioFile,
+    override: Overrides = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also every label, and the optimised Polars plan of each query.")
+    ] = False,
+) -> None:
+    """Show what a scenario predicts, in words.
+
+    Nothing is built: it takes seconds, whatever the size of the tables.
+    """
     from mlc.commands.compile import compile as compiled
 
-    show(compiled(load(scenario, override)))
+    show(compiled(load(scenario, override), full=full))
+    finish("compile", options=set_again(override), scenario=scenario)
 
 
-@app.command()
+@listed("Look", "mlc labels scenario.yaml --out examples.parquet")
 def labels(
     scenario: ScenarioFile,
     override: Overrides = None,
     runs_dir: RunsDir = RUNS,
     out: Annotated[Path, typer.Option(help="Where to write the examples table.")] = Path("examples.parquet"),
     long: Annotated[bool, typer.Option("--long", help="Write one row per entity, cutoff and label.")] = False,
-    wide: Annotated[
-        bool, typer.Option("--wide", help="Write one column per label, not an array of K.")
-    ] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Write one column per label, not an array.")] = False,
     trace: Annotated[
-        str | None, typer.Option(metavar="ENTITY", help="Write nothing: show what set this one's targets.")
+        str | None,
+        typer.Option(metavar="ENTITY", help="Write nothing: show what set the targets of this entity."),
     ] = None,
     cutoff: Annotated[
         str | None, typer.Option(help="With --trace: a date or datetime. Default: the newest test cutoff.")
@@ -118,14 +137,17 @@ def labels(
         Path | None, typer.Option(help="Where to write the page. Default: beside --out, ending in .html.")
     ] = None,
 ) -> None:
-    """Build the examples with their targets; show what was left out, prevalence over time, examples."""
+    """Build the examples and their targets.
+
+    It shows what was left out, how frequent each label is over time, and examples.
+    """
     from mlc.commands.labels import Files, trace_entity, write_labels
     from mlc.run.outputs import check_ending, check_files, inputs_of
 
     if long and wide:
         raise MlcError("--long and --wide exclude each other: one row per label, or one column per label")
     if trace is None and cutoff is not None:
-        raise MlcError("--cutoff must come with --trace ENTITY, however: it stands alone")
+        raise MlcError("--cutoff needs --trace ENTITY: it says when to look at the entity")
     moment = given_moment(cutoff, "--cutoff")
     check_ending(out, ".parquet")
     html = html or out.with_suffix(".html")
@@ -142,15 +164,17 @@ def labels(
         say(f"warning: {line}")
     for line in written.lines:
         show(line)
-    show(html)
-    show(out)
+    finish("labels", (html, out), set_again(override), runs_dir, scenario=scenario)
 
 
-@app.command()
+@listed("Look", "mlc schema > schema.json")
 def schema(
-    report: Annotated[bool, typer.Option("--report", help="That of report.json instead.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Print that of report.json instead.")] = False,
 ) -> None:
-    """Print the JSON schema of the scenario, for editors: mlc schema > schema.json."""
+    """Print the JSON schema of the scenario.
+
+    Editors use it for completion and checks.
+    """
     from mlc.commands.schema import schema as text_of
 
     show(text_of(of_report=report), end="")

@@ -10,11 +10,12 @@ from mlc.sources import check_tables, observed_span, reading, scan_events, scan_
 from mlc.tables import ENTITY_ID
 
 
-def compile(scenario: Scenario) -> str:
-    """Draw the task, then write the plan of each query; no store and no target is built.
+def compile(scenario: Scenario, *, full: bool) -> str:
+    """Draw the task; no store and no target is built.
 
     Args:
         scenario: Checked scenario.
+        full: Whether to name every label, and to write the plan of each query.
 
     Raises:
         DataError: The tables do not fit the scenario.
@@ -23,7 +24,9 @@ def compile(scenario: Scenario) -> str:
     with reading(scenario):
         cutoffs = choose_cutoffs(scenario, *observed_span(scenario))
         labels = resolve_labels(scenario, value_counts(scenario, cutoffs.fit_until))
-        lines = [*task_picture(scenario, cutoffs, labels), *_plans(scenario, cutoffs, labels)]
+        lines = list(task_picture(scenario, cutoffs, labels, full=full))
+        if full:
+            lines += _plans(scenario, cutoffs, labels)
     return "\n".join(lines)
 
 

@@ -29,7 +29,7 @@ def test_the_data_wing_does_not_load_the_model_wing(module, heavy):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("module", ["encoders", "branches.history", "losses", "batch"])
+@pytest.mark.parametrize("module", ["encoders", "branches.history", "losses", "reading.batch"])
 def test_the_model_wing_does_not_load_polars(module):
     subprocess.run(
         [sys.executable, "-c", f"import sys, mlc.models.{module}; assert 'polars' not in sys.modules"],

@@ -42,8 +42,9 @@ def test_the_cutoffs_are_those_of_labels(mlc, compiled, tmp_path):
         assert re.search(rf"{split} +{count}  {moments}", text)
 
 
-def test_the_plans_of_the_label_query_and_of_every_table_are_shown(compiled):
-    text = compiled()
+def test_the_plans_of_the_label_query_and_of_every_table_are_shown_on_request(compiled):
+    assert "──" not in compiled().replace("├─", "").replace("└─", "")
+    text = compiled(SCENARIO, "--full")
     titles = re.findall(r"^── (.*) ──$", text, re.MULTILINE)
     assert titles == [
         "value query: how often each value occurs",
@@ -102,3 +103,12 @@ def test_tables_without_an_event_are_told(mlc, tmp_path):
     result = mlc("compile", write_shop(tmp_path / "shop", sales=sales))
     assert result.code == 2
     assert "sales has no " in result.err
+
+
+def test_many_labels_are_all_named_on_request(mlc, demo):
+    short = mlc("compile", demo / "departments_28d.yaml").out
+    full = mlc("compile", demo / "departments_28d.yaml", "--full").out
+    assert short.splitlines()[-1].strip() == "… and 4 more; --full shows all"
+    assert len(short.splitlines()) <= 40
+    assert "more; --full" not in full
+    assert full.startswith(short[: short.index("… and 4")].rstrip())

@@ -242,7 +242,7 @@ def test_an_entity_that_is_a_number_is_found_by_its_digits(mlc, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--cutoff", "2024-05-01"), "--cutoff must come with --trace"),
+        (("--cutoff", "2024-05-01"), "--cutoff needs --trace"),
         (("--trace", "c05", "--cutoff", "May"), "--cutoff: not a date: May. Write 2024-03-31"),
         (("--out", "labels.csv"), "must end in .parquet"),
     ],

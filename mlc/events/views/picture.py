@@ -17,13 +17,16 @@ _MOST_LABELS = 8
 _WIDTH = 10
 
 
-def task_picture(scenario: Scenario, cutoffs: Cutoffs, labels: Labels) -> Iterator[str]:
+def task_picture(
+    scenario: Scenario, cutoffs: Cutoffs, labels: Labels, *, full: bool = False
+) -> Iterator[str]:
     """Draw the task: who, from what, when, and which labels, in lines.
 
     Args:
         scenario: Checked scenario.
         cutoffs: Its cutoffs and splits.
         labels: Its labels.
+        full: Whether to name all of them.
     """
     count = len(labels.names)
     yield (
@@ -40,7 +43,7 @@ def task_picture(scenario: Scenario, cutoffs: Cutoffs, labels: Labels) -> Iterat
         "cutoffs": _splits(scenario, cutoffs),
         "window": _window(scenario, cutoffs),
         "rule": _rule(scenario.target.rule),
-        "labels": _labels(scenario, labels),
+        "labels": _labels(scenario, labels, len(labels.names) if full else _MOST_LABELS),
     }
     for index, (word, told) in enumerate(branches.items()):
         last = index == len(branches) - 1
@@ -167,10 +170,10 @@ def _rule(rule: Rule) -> list[str]:
     return [f"{rule.kind}{f' ({fields})' if fields else ''}: {sentence[0] if sentence else ''}"]
 
 
-def _labels(scenario: Scenario, labels: Labels) -> list[str]:
+def _labels(scenario: Scenario, labels: Labels, most: int) -> list[str]:
     lines = [f"{len(labels.names)} by {', '.join(scenario.target.column)} of {scenario.target.table}"]
-    for index, name in enumerate(labels.names[:_MOST_LABELS]):
+    for index, name in enumerate(labels.names[:most]):
         values = labels.values.filter(pl.col("label") == index)["value"].to_list()
         lines.append(name if values == [name] else f"{name}: any of {', '.join(values)}")
-    more = len(labels.names) - _MOST_LABELS
-    return [*lines, f"… and {more:,} more"] if more > 0 else lines
+    more = len(labels.names) - most
+    return [*lines, f"… and {more:,} more; --full shows all"] if more > 0 else lines
