@@ -128,6 +128,7 @@ def train(
         show(page)
     else:
         _print_report(loaded, report, full=full)
+        show("")
         finish(
             "train, smoke" if smoke else "train",
             [page],
@@ -223,13 +224,17 @@ def compare(
 
     both = find_run(runs_dir, first), find_run(runs_dir, second)
     from mlc.commands.compare import compare as compare_runs
-    from mlc.report.comparison import comparison_markdown, comparison_text
+    from mlc.report.comparison import comparison_markdown, comparison_sections
 
     compared = compare_runs(*both)
     if as_json:
         show(json.dumps(compared, indent=1, ensure_ascii=False, allow_nan=False))
+    elif markdown:
+        show(comparison_markdown(compared))
     else:
-        show(comparison_markdown(compared) if markdown else comparison_text(compared))
+        from mlc.cli.terminal import print_sections
+
+        print_sections(comparison_sections(compared))
         finish("compare", runs_dir=runs_dir, run=second)
 
 
@@ -245,7 +250,9 @@ def runs(runs_dir: RunsDir = RUNS, as_json: AsJson = False) -> None:
     if as_json:
         show(json.dumps([asdict(run) for run in every], indent=1, ensure_ascii=False))
     else:
-        show("\n".join(command.lines(every)))
+        from mlc.cli.terminal import print_sections
+
+        print_sections([command.runs_section(every)])
         newest = [run.name for run in every if run.state == "finished" and run.kind == "model"]
         if newest:
             finish("runs", runs_dir=runs_dir, run=newest[0])

@@ -36,7 +36,9 @@ def print_sections(sections: Iterable[Section], file: TextIO | None = None, widt
         width: Columns; by default those of the terminal, and 100 where there is none.
     """
     console = _console(file or sys.stdout, width)
-    for section in sections:
+    for at, section in enumerate(sections):
+        if at:
+            console.print()
         if section.title:
             console.print(Text(one_line(section.title), style="bold"))
         if section.lead:
@@ -50,7 +52,6 @@ def print_sections(sections: Iterable[Section], file: TextIO | None = None, widt
                         console.print(_coloured(sentence))
                 case Code(text=text):
                     console.print(Text(visible(text)), soft_wrap=True)
-        console.print()
 
 
 def _console(file: TextIO, width: int | None) -> Console:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mlc.drawing.text_tables import Row, aligned
+from mlc.drawing.sections import Notes, Section, Table
+from mlc.drawing.text_tables import Row
 from mlc.errors import RunError
 from mlc.evaluation.outcomes import OUTCOME_WORDS
 from mlc.run import Kind, RunFolder
@@ -98,16 +99,16 @@ def _headline(report: Any) -> tuple[float | None, float | None, str | None, str 
     auroc, ap = (None if macro[score] is None else float(macro[score]) for score in ("auroc", "ap"))
     if not compared:
         return auroc, ap, None, None
-    said = compared["outcome"]
-    if report["schema"] == "mlc/report/1" and said == "equal":  # it meant that the interval contains 0
-        said = "no_detectable_difference"
-    return auroc, ap, said, compared["baseline"]
+    outcome = compared["outcome"]
+    if report["schema"] == "mlc/report/1" and outcome == "equal":  # it meant that the interval contains 0
+        outcome = "no_detectable_difference"
+    return auroc, ap, outcome, compared["baseline"]
 
 
-def lines(found: Sequence[ListedRun], width: int = 120) -> list[str]:
-    """The runs as a table for a terminal, then what is wrong with some."""
-    rows: list[Row] = [("run", "finished", "macro AUROC", "macro AP", "against the best baseline")]
-    for run in found:
+def runs_section(runs: Sequence[ListedRun]) -> Section:
+    """Return the runs as a table, then what is wrong with some."""
+    rows: list[Row] = []
+    for run in runs:
         when = run.state if run.finished is None else run.finished[:16].replace("T", " ")
         numbers = ("-" if value is None else f"{value:.3f}" for value in (run.macro_auroc, run.macro_ap))
         verdict = "-" if run.state != "finished" else "no verdict"
@@ -116,4 +117,6 @@ def lines(found: Sequence[ListedRun], width: int = 120) -> list[str]:
         if run.kind == "foundation":
             verdict = "foundation" + (f", sees events up to {run.until[:10]}" if run.until else "")
         rows.append((run.name, when, *numbers, verdict))
-    return [*aligned(rows, width), *(f"{run.name}: {run.note}" for run in found if run.note)]
+    header = ("run", "finished", "macro AUROC", "macro AP", "against the best baseline")
+    notes = [f"{run.name}: {run.note}" for run in runs if run.note]
+    return Section("", content=[Table(header, rows, optional=(2, 1)), Notes(notes)])

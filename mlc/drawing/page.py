@@ -18,12 +18,14 @@ _VOID = ("meta", "input", "rect", "line", "circle", "polyline")
 
 
 def element(name: str, /, *children: object, **attributes: object) -> Markup:
-    """An HTML or SVG element; children that are no markup, and all attributes, are escaped.
+    """Return an HTML or SVG element.
+
+    Children that are no markup, and all attributes, are escaped.
 
     Args:
         name: Its name.
         children: What stands in it.
-        attributes: `class_` is class, `stroke_width` is stroke-width; numbers are cut to two digits.
+        attributes: `class_` is class, `stroke_width` is stroke-width; numbers have two digits.
 
     Examples:
         >>> element("td", "<b> & co", class_="number")
@@ -39,7 +41,7 @@ def element(name: str, /, *children: object, **attributes: object) -> Markup:
 
 
 def joined(parts: Iterable[object]) -> Markup:
-    """Parts one after the other, escaped where they are no markup."""
+    """Return parts one after the other, escaped where they are no markup."""
     return Markup("".join(map(_escaped, parts)))
 
 
@@ -56,7 +58,7 @@ def _short(value: object) -> object:
 
 
 def html_table(table: Table) -> Markup:
-    """Return a table that scrolls sideways where it is too wide; its first column stays."""
+    """Return a table that scrolls sideways below its first column where it is too wide."""
 
     def cells(kind: str, values: Iterable[object]) -> Markup:
         return joined(
@@ -78,12 +80,12 @@ def _term(heading: str, meaning: str | None) -> object:
 
 
 def share_bar(share: float) -> Markup:
-    """A share of a whole, in [0, 1], as a bar for a cell."""
+    """Return a share of a whole, in [0, 1], as a bar for a cell."""
     return element("span", element("span", style=f"width:{100 * share:.1f}%"), class_="bar")
 
 
 def scrolling(content: Markup) -> Markup:
-    """What may be wider than the screen."""
+    """Return what may be wider than the screen so that it scrolls."""
     return element("div", content, class_="wide", tabindex=0)
 
 
@@ -103,7 +105,7 @@ def _html_block(block: Block) -> Markup:
 
 
 def legend(names: Sequence[str]) -> Markup:
-    """Names in the colours of a drawing, in their order."""
+    """Return names in the colours of a drawing, in their order."""
     return element(
         "p",
         joined(
@@ -116,7 +118,7 @@ def legend(names: Sequence[str]) -> Markup:
 def page(
     title: str, lead: object, sections: Sequence[Section] = (), script: str = "", *, above: str = ""
 ) -> str:
-    """The whole file.
+    """Return the whole file.
 
     Args:
         title: Of the window, and the first line.

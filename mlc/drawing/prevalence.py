@@ -40,7 +40,7 @@ class Point:
 
 
 def prevalence_points(examples: pl.DataFrame) -> list[Point]:
-    """Return a point per split and cutoff, in the order of the splits, by rising cutoff.
+    """Return a point per split and cutoff, split by split, by rising cutoff.
 
     More than `MOST_POINTS` cutoffs, as where each entity has its own, are put into as many equal periods.
 
@@ -69,7 +69,7 @@ def splits_of(points: Sequence[Point]) -> list[str]:
 
 
 def prevalence_chart(name: str, k: int, points: Sequence[Point], x: Axis, *below: Markup) -> Markup:
-    """Return the prevalence of label k over the cutoffs, a colour per split, and what goes `below` it."""
+    """Return the prevalence of label k over the cutoffs, and what goes `below` it."""
     drawn, highest = [], 0.0
     for colour, split in enumerate(splits_of(points)):
         known = [point for point in points if point.split == split and point.known_K[k]]

@@ -34,12 +34,12 @@ class Axis:
     ticks: Sequence[tuple[float, str]]
 
     def at(self, value: float) -> float:
-        """Where a value lies, 0 at the low end and 1 at the high end."""
+        """Return where a value lies, 0 at the low end and 1 at the high end."""
         return (value - self.low) / (self.high - self.low)
 
 
 def share_axis(highest: float) -> Axis:
-    """From 0 to a round number just above a share, in percent.
+    """Return an axis from 0 to a round number just above a share, in percent.
 
     Examples:
         >>> share_axis(0.043).ticks
@@ -54,7 +54,7 @@ def share_axis(highest: float) -> Axis:
 
 
 def number_axis(low: float, high: float) -> Axis:
-    """From a round number below to one above.
+    """Return an axis from a round number below to one above.
 
     Examples:
         >>> [text for _, text in number_axis(0.31, 0.52).ticks]
@@ -69,7 +69,9 @@ def number_axis(low: float, high: float) -> Axis:
 
 
 def odds_axis(low: float, high: float) -> Axis:
-    """Probabilities by their log-odds: 0.1 % and 1 % are as far apart as 99 % and 99.9 %.
+    """Return an axis of probabilities by their log-odds.
+
+    0.1 % and 1 % are as far apart as 99 % and 99.9 %.
 
     Args:
         low: Least log-odds.
@@ -85,7 +87,7 @@ def odds_axis(low: float, high: float) -> Axis:
 
 
 def time_axis(first: datetime, last: datetime) -> Axis:
-    """From a moment to another, with at most five ticks at days, months or years; a day at least.
+    """Return an axis of at least a day, with at most five ticks at days, months or years.
 
     Examples:
         >>> [text for _, text in time_axis(datetime(2024, 1, 20), datetime(2024, 5, 2)).ticks]
@@ -109,7 +111,7 @@ def time_axis(first: datetime, last: datetime) -> Axis:
 
 
 def seconds(moment: datetime) -> float:
-    """A naive moment as a number for an axis."""
+    """Return a naive time as a number for an axis."""
     return (moment - _EPOCH).total_seconds()
 
 
@@ -134,7 +136,7 @@ class Curve:
 def curves(
     title: str, drawn: Sequence[Curve], x: Axis, y: Axis, size: tuple[int, int] = (300, 130)
 ) -> Markup:
-    """Curves with a dot at each point that has a note.
+    """Return curves with a dot at each point that has a note.
 
     Args:
         title: What is drawn, for those who do not see it.
@@ -188,7 +190,9 @@ def _tick_below(text: str, across: float, width: float, down: float) -> Markup:
 def heat_map(
     title: str, names: Sequence[str], shares: Sequence[Sequence[float]], notes: Sequence[Sequence[str]]
 ) -> Markup:
-    """Return a square of shares in percent: the stronger the colour, the larger. The diagonal is left empty.
+    """Return a square of shares in percent, its diagonal empty.
+
+    The stronger the colour of a cell, the larger its share.
 
     Args:
         title: What is drawn, for those who do not see it.
@@ -253,7 +257,7 @@ def timeline(
     window: tuple[float, float],
     rows: Sequence[tuple[str, Sequence[float]]],
 ) -> Markup:
-    """Events as dots before and after a cutoff, the window as an area; the first row in colour.
+    """Return events as dots around a cutoff, the window as an area, the first row in colour.
 
     Args:
         title: What is drawn, for those who do not see it.
@@ -287,7 +291,7 @@ def timeline(
 
 
 def drawing(title: str, width: float, height: float, parts: Sequence[Markup], **attributes: object) -> Markup:
-    """Return the parts as one drawing, of so many pixels, scaled to its place.
+    """Return the parts as one drawing, scaled to its place.
 
     Args:
         title: What is drawn, for those who do not see it.

@@ -1,4 +1,4 @@
-"""Tables of text: for a terminal, and in Markdown."""
+"""Text that cannot break a terminal or Markdown, and tables in Markdown."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u
 
 
 def visible(text: str) -> str:
-    r"""Return text whose control characters are written out, as in JSON: a terminal does not obey them.
+    r"""Return text whose control characters are written out, as in JSON.
 
     Examples:
         >>> print(visible("\x1b[31mred"))
@@ -21,12 +21,12 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text without line breaks, runs of blanks and control characters."""
+    """Return text without line breaks, runs of blanks and control characters."""
     return visible(" ".join(text.split()))
 
 
 def escaped(text: str) -> str:
-    r"""Text that Markdown shows as it is, also inside a table.
+    r"""Return text that Markdown shows as it is, also inside a table.
 
     Examples:
         >>> print(escaped("a|b *c*"))
@@ -37,7 +37,7 @@ def escaped(text: str) -> str:
 
 
 def markdown_table(header: Row, rows: Sequence[Row]) -> list[str]:
-    """A table in Markdown, a line a row: names on the left, numbers on the right.
+    """Return a table in Markdown: names on the left, numbers on the right.
 
     Examples:
         >>> markdown_table(("label", "AP"), [("Dress", ".3")])
@@ -45,18 +45,3 @@ def markdown_table(header: Row, rows: Sequence[Row]) -> list[str]:
     """
     rule = ("---", *["---:"] * (len(header) - 1))
     return [f"| {' | '.join(row)} |" for row in [header, rule, *(tuple(map(escaped, row)) for row in rows)]]
-
-
-def aligned(rows: Sequence[Row], width: int) -> list[str]:
-    """Names on the left, shortened until the line fits; numbers on the right."""
-    widths = [max(len(cell) for cell in column) for column in list(zip(*rows, strict=True))[1:]]
-    room = max(8, width - 2 - sum(2 + needed for needed in widths))
-    names = [one_line(row[0]) for row in rows]
-    names = [name if len(name) <= room else f"{name[: room - 1]}…" for name in names]
-    left = max(len(name) for name in names)
-    return [
-        "  "
-        + name.ljust(left)
-        + "".join(f"  {cell:>{needed}}" for cell, needed in zip(row[1:], widths, strict=True))
-        for name, row in zip(names, rows, strict=True)
-    ]

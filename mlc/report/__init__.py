@@ -30,7 +30,7 @@ __all__ = [
 
 
 def report_schema() -> Json:
-    """Return the JSON schema (2020-12) of `report.json`, of the version that its field `schema` names.
+    """Return the JSON schema (2020-12) of `report.json`.
 
     Examples:
         >>> report_schema()["properties"]["schema"]

@@ -1,10 +1,10 @@
 """The comparison of two runs as texts: for a terminal, and Markdown for a pull request."""
 
-import textwrap
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from mlc.drawing.text_tables import Row, aligned, escaped, markdown_table
+from mlc.drawing.sections import Notes, Section, Table, markdown_lines
+from mlc.drawing.text_tables import Row, escaped
 from mlc.evaluation.comparison import Outcome
 from mlc.evaluation.metrics import ENOUGH, VERDICT_RULE
 from mlc.evaluation.metrics.wording import left_out_rows
@@ -14,7 +14,7 @@ _VERBS = {"better": "is", "worse": "is", "equal": "is", "no_detectable_differenc
 
 
 def verdict(compared: Mapping[str, Any]) -> str:
-    """Who is better in what, in a sentence or two."""
+    """Return who is better in what, in a sentence or two."""
     macro = compared["macro"]
     judged = f"{macro['labels_defined']} of {macro['labels']} labels judged"
     shared = (
@@ -26,47 +26,40 @@ def verdict(compared: Mapping[str, Any]) -> str:
             f"least {ENOUGH} entities have a positive and {ENOUGH} a negative test example. {shared}"
         )
     clauses = []
-    for score, shown in SCORE_NAMES.items():
+    for score, name in SCORE_NAMES.items():
         entry = macro[score]
         margin = f" within ±{MARGINS[score]:g}" if entry["outcome"] == "equal" else ""
         words = f"{_VERBS[entry['outcome']]} {OUTCOME_WORDS[entry['outcome']]}"
         clauses.append(
-            f"{words} {compared['first']} in macro {shown}{margin}: "
+            f"{words} {compared['first']} in macro {name}{margin}: "
             f"{entry['second']:.4f} against {entry['first']:.4f}, {_difference(entry)}"
         )
     counts = {outcome.replace("_", " "): len(names) for outcome, names in _counted(compared).items()}
-    by_label = ", ".join(f"{count} {said}" for said, count in counts.items() if count)
+    by_label = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
     return f"{compared['second']} {'; '.join(clauses)}. Labels by AP: {by_label}. {shared}"
 
 
 def _counted(compared: Mapping[str, Any]) -> dict[Outcome, list[str]]:
     """Outcome in AP → labels."""
     return {
-        said: [label["name"] for label in compared["labels"] if label["ap"]["outcome"] == said]
-        for said in get_args(Outcome)
+        outcome: [label["name"] for label in compared["labels"] if label["ap"]["outcome"] == outcome]
+        for outcome in get_args(Outcome)
     }
 
 
-def comparison_text(compared: Mapping[str, Any], width: int = 110) -> str:
-    """The comparison for a terminal."""
-    found = textwrap.wrap(verdict(compared), width)
-    found += ["", f"{compared['second']} minus {compared['first']}, with 95 % intervals"]
-    found += aligned(_rows(compared), width)
-    for sentence in [*_notes(compared), *compared["left_out"]]:
-        found += textwrap.wrap(sentence, width, initial_indent="  ", subsequent_indent="    ")
-    return "\n".join(found)
+def comparison_sections(compared: Mapping[str, Any]) -> list[Section]:
+    """Return the comparison for a terminal: the verdict, and the labels with what to know of them."""
+    return [Section("", content=[Notes([verdict(compared)])]), _labels(compared)]
 
 
 def comparison_markdown(compared: Mapping[str, Any]) -> str:
-    """The comparison for a pull request."""
-    header, *rows = _rows(compared)
-    notes = [f"- {escaped(sentence)}" for sentence in [*_notes(compared), *compared["left_out"]]]
-    return "\n".join([escaped(verdict(compared)), "", *markdown_table(header, rows), "", *notes])
+    """Return the comparison for a pull request."""
+    return "\n".join([escaped(verdict(compared)), "", *markdown_lines([_labels(compared)])])
 
 
-def _rows(compared: Mapping[str, Any]) -> list[Row]:
+def _labels(compared: Mapping[str, Any]) -> Section:
     """Winners first, then losers, then the rest; each by the size of its difference in AP."""
-    rows: list[Row] = [("label", "support", "by AP", *SCORE_NAMES.values())]
+    rows: list[Row] = []
     order = list(_counted(compared))
     for label in sorted(
         compared["labels"],
@@ -75,7 +68,9 @@ def _rows(compared: Mapping[str, Any]) -> list[Row]:
         ranked, loss = (_difference(label[score], 3) for score in ("ap", "auroc")), label["log_loss"]["value"]
         counted = label["name"], f"{label['support']:,}", label["ap"]["outcome"].replace("_", " ")
         rows.append((*counted, *ranked, "-" if loss is None else f"{loss:+.4f}"))
-    return rows
+    table = Table(("label", "support", "by AP", *SCORE_NAMES.values()), rows, optional=(5, 1, 4))
+    title = f"{compared['second']} minus {compared['first']}, with 95 % intervals"
+    return Section(title, content=[table, Notes([*_notes(compared), *compared["left_out"]])])
 
 
 def _difference(entry: Mapping[str, Any], digits: int = 4) -> str:
@@ -89,7 +84,7 @@ def _difference(entry: Mapping[str, Any], digits: int = 4) -> str:
 
 def _notes(compared: Mapping[str, Any]) -> list[str]:
     judged = compared["macro"]["labels_defined"]
-    margins = ", ".join(f"±{MARGINS[score]:g} in {shown}" for score, shown in SCORE_NAMES.items())
+    margins = ", ".join(f"±{MARGINS[score]:g} in {name}" for score, name in SCORE_NAMES.items())
     left_out = left_out_rows((label["name"], label["not_judged"]) for label in compared["labels"])
     return [
         f"{0.05 * judged:.1f} of {judged} labels would be called better or worse by chance alone",

@@ -26,12 +26,12 @@ def key(name: str) -> dict[str, str]:
 
 
 def absent_without(name: str) -> dict[str, str]:
-    """Return the metadata of a field that JSON leaves out where the field `name`, maybe itself, is None."""
+    """Return the metadata of a field that JSON leaves out where the field `name` is None."""
     return {_ABSENT: name}
 
 
 def to_json(value: object) -> Any:
-    """Return a value of dataclasses, mappings and sequences as `json.loads` would give it.
+    """Return dataclasses, mappings and sequences as `json.loads` would give them.
 
     Examples:
         >>> from mlc.evaluation.metrics import Difference
@@ -64,7 +64,7 @@ def from_json(kind: type[T], stored: object) -> T:
 
 
 def schema_of(kind: type) -> Json:
-    """Return the JSON schema of a dataclass, each field with the sentence of its docstring.
+    """Return the JSON schema of a dataclass, described by its docstring.
 
     Examples:
         >>> from mlc.evaluation.metrics import Difference

@@ -17,7 +17,7 @@ _MOST_PERIODS = 24
 
 
 def backtest(part: pl.DataFrame, scores_NK: Matrix, class_names: Sequence[str]) -> list[Period]:
-    """Return macro scores of each cutoff; more than 24 are put into as many equal periods.
+    """Return macro scores of each cutoff, or of 24 equal periods where there are more.
 
     Args:
         part: Examples of a split.

@@ -104,7 +104,7 @@ def against_baselines(report: Report, split: str) -> Section:
 
 
 def log_losses(report: Report, split: str) -> Section:
-    """Return the log-loss of the model and of those baselines whose scores are probabilities."""
+    """Return the log-loss of the model and of baselines that give probabilities."""
     rows = [
         (name, number_text(loss, ".4f"), difference_text(_difference(entry, "log_loss"), 4))
         for name, entry in scored_sides(report, split)
@@ -228,7 +228,7 @@ def promises(entry: SplitReport, title: str) -> Section:
 
 
 def calibration(entry: SplitReport, title: str) -> Section:
-    """Return how good the probabilities of each label were before and after calibration."""
+    """Return how good the probabilities were before and after calibration."""
     rows = [
         (
             label.name,
@@ -335,7 +335,7 @@ def by_slice(report: Report) -> Section:
         for one in report.slices
     ]
     lead = (
-        "Test examples told apart by what is known of them. AP rises with the prevalence: compare AUROC "
+        "Test examples by what is known of them. AP rises with the prevalence: compare AUROC "
         "across rows. Columns of entities tables are added by slices: in the scenario."
     )
     return Section("For whom", lead, tables)

@@ -8,7 +8,7 @@ from mlc.scenario import Description, Scenario, describe
 
 
 def description_of(scenario: Scenario, report: Report) -> Description:
-    """Return what a scenario predicts, judged on the labels and test cutoffs of its report."""
+    """Return what a scenario predicts, with the labels and cutoffs of its report."""
     cutoffs = report.test.cutoffs
     return describe(scenario, [label.name for label in report.test.labels], cutoffs.first, cutoffs.last)
 

@@ -28,7 +28,7 @@ def judged_labels(labels: Sequence[LabelScore]) -> JudgedLabels:
 def compare_scores(
     test: SplitReport, baselines: Mapping[str, Mapping[str, BaselineReport]]
 ) -> dict[ScoreName, Compared | None]:
-    """Return the model against the best baseline in each score; None without a baseline that has it.
+    """Return the model against the best baseline in each score, None without one.
 
     Args:
         test: The test split of the model.
@@ -65,7 +65,7 @@ def mean_score(mean: MeanScore, score: ScoreName) -> float | None:
 
 
 def headline(report: Report) -> str:
-    """Return the verdict in one or two sentences, with no more numbers than needed to believe it.
+    """Return the verdict in one or two sentences, with few numbers.
 
     Args:
         report: Of `build_report`, or read back from `report.json`.

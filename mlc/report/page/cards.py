@@ -56,7 +56,7 @@ def label_card(
 
 
 def gains_chart(name: str, test: Scored, size: tuple[int, int] = (300, 130)) -> Markup:
-    """Return the share of the positives (up) among the examples with the highest scores (across).
+    """Return the share of the positives (up) by share of examples (across).
 
     Args:
         name: Of the label.

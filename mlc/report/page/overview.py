@@ -132,7 +132,9 @@ def _trust(report: Report) -> list[Markup]:
     ]
     reasons = left_out_rows((label.name, label.not_judged) for label in report.test.labels)
     why = (element("p", f"Not judged, {sentence}.", class_="faint") for sentence in reasons)
-    rule = element("details", element("summary", "How labels are told apart"), element("p", trust.rule), *why)
+    rule = element(
+        "details", element("summary", "What makes a label trusted or weak"), element("p", trust.rule), *why
+    )
     return [element("div", *cards, class_="cards"), rule]
 
 

@@ -46,14 +46,14 @@ class Scored:
         return int(self.targets_M.sum())
 
     def gains(self, shares: Matrix) -> Matrix:
-        """Return for shares of the examples, highest scores first, the share of the positives among them."""
+        """Return the share of positives among shares of the examples, highest scores first."""
         counts = np.round(shares * len(self.targets_M)).astype(np.int64)
         hits = np.concatenate([[0], np.cumsum(self.targets_M, dtype=np.int64)])
         reached: Matrix = hits[counts] / max(1, self.positives)
         return reached
 
     def tenths(self, *, raw: bool = False) -> list[tuple[float, float]]:
-        """Return mean score and share of positives of ten groups of equal size, by rising score.
+        """Return mean score and share of positives of ten equal groups, by rising score.
 
         Args:
             raw: Take the scores before calibration.

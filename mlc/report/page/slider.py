@@ -13,7 +13,9 @@ _STEPS = 80
 
 
 def threshold_slider(label: LabelReport, validation: Scored, test: Scored) -> Markup:
-    """Return a slider whose right end is the strictest threshold; the page's script shows what each gives.
+    """Return a slider whose right end is the strictest threshold.
+
+    The page's script shows what each threshold gives.
 
     Args:
         label: Its row of the report's test split.
@@ -29,18 +31,6 @@ def threshold_slider(label: LabelReport, validation: Scored, test: Scored) -> Ma
     chosen = np.float32(threshold_value(label.threshold))
     rounded = np.array([float(f"{value:.3g}") for value in near.tolist()], np.float32)
     thresholds_C = np.unique(np.append(rounded, chosen))
-    counted = {
-        word: " ".join(map(str, values.tolist()))
-        for split, scored in (("validation", validation), ("test", test))
-        for word, values in zip(
-            (f"data_{split}_yes", f"data_{split}_hits"), scored.counts(thresholds_C), strict=True
-        )
-    }
-    sizes = {
-        f"data_{split}_{what}": int(number)
-        for split, scored in (("validation", validation), ("test", test))
-        for what, number in (("known", len(scored.targets_M)), ("positives", scored.positives))
-    }
     slider = element(
         "input",
         type="range",
@@ -68,6 +58,17 @@ def threshold_slider(label: LabelReport, validation: Scored, test: Scored) -> Ma
             NEVER if np.isinf(value) else f"{value:.9g}" if value == chosen else f"{value:.3g}"
             for value in thresholds_C.tolist()
         ),
-        **counted,
-        **sizes,
+        **_counts("validation", validation, thresholds_C),
+        **_counts("test", test, thresholds_C),
     )
+
+
+def _counts(split: str, scored: Scored, thresholds_C: np.ndarray) -> dict[str, object]:
+    """What the page's script reads: how many yes and hits each threshold gives, of how many."""
+    yes_C, hits_C = scored.counts(thresholds_C)
+    return {
+        f"data_{split}_yes": " ".join(map(str, yes_C.tolist())),
+        f"data_{split}_hits": " ".join(map(str, hits_C.tolist())),
+        f"data_{split}_known": len(scored.targets_M),
+        f"data_{split}_positives": scored.positives,
+    }

@@ -13,7 +13,7 @@ from mlc.report.contents import Report
 
 
 def scores_over_cutoffs(report: Report) -> Section:
-    """Return the scores at one cutoff after the other, drawn above their table; empty without several."""
+    """Return the scores over the cutoffs, drawn above their table; empty for one cutoff."""
     section, periods = sections.by_cutoff(report), report.backtest
     if not periods:
         return section

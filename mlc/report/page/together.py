@@ -21,7 +21,7 @@ _FEWEST_EXPECTED = 5  # pairs, for a comparison with what was expected
 
 
 def labels_together(class_names: Sequence[str], test: ScoredSplit) -> Section:
-    """Return how often labels share an example, and where the scores expect another number.
+    """Return how often labels share an example, and what the scores expect.
 
     Args:
         class_names: The K labels.
