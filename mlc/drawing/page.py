@@ -60,9 +60,9 @@ def _short(value: object) -> object:
 def html_table(table: Table) -> Markup:
     """Return a table that scrolls sideways below its first column where it is too wide."""
 
-    def cells(kind: str, values: Iterable[object]) -> Markup:
+    def cells(kind: str, values: Iterable[object], **attributes: object) -> Markup:
         return joined(
-            element(kind, value, class_="text" if at < table.texts else "number")
+            element(kind, value, class_="text" if at < table.texts else "number", **attributes)
             for at, value in enumerate(values)
         )
 
@@ -70,7 +70,7 @@ def html_table(table: Table) -> Markup:
     header: list[object] = [*terms, *([""] if table.shares else [])]
     bars = [[share_bar(share)] for share in table.shares] or [[] for _ in table.rows]
     body = (element("tr", cells("td", [*row, *bar])) for row, bar in zip(table.rows, bars, strict=True))
-    parts = element("thead", element("tr", cells("th", header))), element("tbody", joined(body))
+    parts = element("thead", element("tr", cells("th", header, scope="col"))), element("tbody", joined(body))
     return scrolling(element("table", *parts, **({"class_": "sortable"} if table.sortable else {})))
 
 
@@ -86,7 +86,7 @@ def share_bar(share: float) -> Markup:
 
 def scrolling(content: Markup) -> Markup:
     """Return what may be wider than the screen so that it scrolls."""
-    return element("div", content, class_="wide", tabindex=0)
+    return element("div", content, class_="wide", tabindex=0, role="group", aria_label="scrolls sideways")
 
 
 def _html_block(block: Block) -> Markup:
@@ -157,7 +157,7 @@ def page(
             *([element("p", above, class_="faint")] if above else []),
             element("h1", title),
             element("p", lead, class_="lead"),
-            element("nav", *links),
+            element("nav", *links, aria_label="sections"),
         ),
         element("main", *parts),
         *([element("script", Markup(script))] if script else []),

@@ -174,6 +174,18 @@ def test_undefined_labels_and_a_single_cutoff_are_drawn_too():
     tree(page)
 
 
+def test_a_page_of_a_task_without_cutoffs_has_no_time():
+    examples, predictions = tables(["Dress", "Skirt"], cutoffs=1)
+    own = pl.concat_str("entity_id", "split", separator="-").alias("entity_id")
+    examples, predictions = (table.with_columns(own).drop("cutoff") for table in (examples, predictions))
+    thresholds = [Threshold(name, 0.5, "fixed") for name in ("Dress", "Skirt")]
+    report = built("shop", ["Dress", "Skirt"], examples, predictions, baselines={}, thresholds=thresholds)
+    page = page_of(report, examples, predictions)
+    assert "over time" not in page
+    assert "cutoff" not in words(tree(page).find("body/main"))
+    assert page.count('class="label"') == 2
+
+
 def test_a_label_without_decisions_is_marked_in_the_table_and_starts_the_slider_at_never():
     examples, predictions = tables(["Dress", "Skirt"])
     cuts = [
