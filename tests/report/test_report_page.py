@@ -223,6 +223,15 @@ def test_counts_at_a_cut_are_those_of_a_plain_loop(scored):
     assert hits_C.tolist() == [sum(s >= cut and t == 1 for s, t in known) for cut in cuts_C]
 
 
+def test_equal_scores_gain_nothing_over_chance_whatever_the_order_of_the_rows():
+    targets_N = np.array([1, 1, 0, 0, 0, 0, 0, 0, 0, 0], np.uint8)
+    scores_N, shares = np.full(10, 0.3, np.float32), np.array([0.0, 0.1, 0.5, 1.0])
+    for order in (slice(None), slice(None, None, -1)):
+        assert Scored.of(scores_N, scores_N, targets_N[order]).gains(shares).tolist() == shares.tolist()
+    better_N = scores_N + targets_N.astype(np.float32) / 2
+    assert Scored.of(better_N, better_N, targets_N).gains(shares).tolist() == [0.0, 0.5, 1.0, 1.0]
+
+
 def test_parts_of_the_test_add_up_to_it(drawn):
     report, _, examples, _ = drawn
     test = examples.filter(pl.col("split") == "test")

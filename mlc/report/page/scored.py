@@ -46,10 +46,14 @@ class Scored:
         return int(self.targets_M.sum())
 
     def gains(self, shares: Matrix) -> Matrix:
-        """Return the share of positives among shares of the examples, highest scores first."""
-        counts = np.round(shares * len(self.targets_M)).astype(np.int64)
-        hits = np.concatenate([[0], np.cumsum(self.targets_M, dtype=np.int64)])
-        reached: Matrix = hits[counts] / max(1, self.positives)
+        """Return the share of positives among shares of the examples, highest scores first.
+
+        Examples with the same score count alike: their order says nothing.
+        """
+        counts = np.round(shares * len(self.targets_M))
+        ends = np.concatenate([[0], np.flatnonzero(np.diff(self.scores_M)) + 1, [len(self.targets_M)]])
+        hits = np.concatenate([[0], np.cumsum(self.targets_M, dtype=np.int64)])[ends]
+        reached: Matrix = np.interp(counts, ends, hits) / max(1, self.positives)
         return reached
 
     def tenths(self, *, raw: bool = False) -> list[tuple[float, float]]:
