@@ -63,7 +63,7 @@ def replacing(path: Path) -> Iterator[Path]:
         'whole'
     """
     if path.name in ("", ".."):
-        raise MlcError(f"{path}: must be written, however: it is a folder; add the name of a file")
+        raise MlcError(f"{path}: is a folder. Add the name of a file.")
     temporary = path.with_name(f".{path.stem}.{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def replacing(path: Path) -> Iterator[Path]:
         reason = refusal(error)
         if reason is None:
             raise
-        raise MlcError(f"{path}: must be written, however: {reason}; what was there is unchanged") from error
+        raise MlcError(f"{path}: cannot be written: {reason}. What was there is unchanged.") from error
     finally:
         _remove(temporary)
 

@@ -118,7 +118,7 @@ def locked(folder: Path, say: Callable[[str], None], waiting: str = "") -> Itera
     try:
         lock = _taken(lock_path(folder), say, waiting)
     except OSError as error:
-        raise MlcError(f"{folder}: must be written, however: {error.strerror}") from error
+        raise MlcError(f"{folder}: cannot be written: {error.strerror}") from error
     try:
         yield
     finally:

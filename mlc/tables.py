@@ -117,8 +117,8 @@ def check_predictions(predictions: pl.DataFrame, examples: pl.DataFrame) -> None
     missing = examples.join(predictions, on=keys, how="anti").height
     if doubled or missing or predictions.height != examples.height:
         raise DataError(
-            f"predictions must have each of the {examples.height} examples once, however: "
-            f"{predictions.height} rows, {doubled} doubled, {missing} missing"
+            f"{predictions.height} predictions for {examples.height} examples: "
+            f"{doubled} are doubled, {missing} are missing"
         )
     check_probabilities(scores_of(predictions))
 
@@ -131,7 +131,7 @@ def check_scores_of_labels(scores_NK: np.ndarray, targets_NK: np.ndarray, labels
     """
     if scores_NK.shape != targets_NK.shape or scores_NK.shape[1:] != (labels,):
         raise DataError(
-            f"scores and targets must have the shape (examples, {labels}), however: "
+            f"scores and targets must have the shape (examples, {labels}), not "
             f"{scores_NK.shape} and {targets_NK.shape}"
         )
     check_probabilities(scores_NK)
@@ -144,4 +144,4 @@ def check_probabilities(scores: np.ndarray) -> None:
         DataError: A score is NaN or outside [0, 1].
     """
     if not bool(np.all((scores >= 0.0) & (scores <= 1.0))):
-        raise DataError("scores must be probabilities in [0, 1], however: some are outside or NaN")
+        raise DataError("some scores are NaN or outside [0, 1]")

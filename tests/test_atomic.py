@@ -110,9 +110,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
 def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
     (tmp_path / "d.csv").mkdir()
     (tmp_path / "d.csv" / "precious").write_text("p")
-    with pytest.raises(
-        MlcError, match="must be written, however: Is a directory; what was there is unchanged"
-    ):
+    with pytest.raises(MlcError, match=r"cannot be written: Is a directory\. What was there is unchanged"):
         write_text(tmp_path / "d.csv", "scores")
     assert names(tmp_path) == ["d.csv"]
     assert names(tmp_path / "d.csv") == ["precious"]
@@ -127,7 +125,7 @@ def test_a_path_without_a_name_is_refused(tmp_path, monkeypatch, name):
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("before")
-    with pytest.raises(MlcError, match="must be written, however: "):
+    with pytest.raises(MlcError, match="cannot be written: "):
         write_text(tmp_path / "file" / "report.md", "text")
     assert (tmp_path / "file").read_text() == "before"
 
@@ -140,7 +138,7 @@ def test_an_error_that_no_disk_caused_is_left_as_it_is(tmp_path):
 def test_a_full_disk_is_seen_through_what_others_made_of_it(tmp_path):
     found = DataError("the rows are not as the first ones")
     found.__cause__ = pl.exceptions.ComputeError("parquet: underlying IO error: full (os error 28)")
-    told = "must be written, however: No space left on device"
+    told = "cannot be written: No space left on device"
     with pytest.raises(MlcError, match=told), replacing(tmp_path / "x"):
         raise found
 

@@ -79,7 +79,7 @@ def _end_by(error: BaseException, received: int | None) -> NoReturn:
         sys.exit(2)
     reason = refusal(error)
     if reason is not None:
-        _end(2, f"files must be readable and writable, however: {reason}{_file_of(error)}")
+        _end(2, f"cannot read or write a file: {reason}{_file_of(error)}")
     _end(3, f"internal error: {type(error).__name__}: {error}\n{_write_trace(error)}")
 
 

@@ -53,8 +53,8 @@ def _vectors_of(run: RunFolder) -> Callable[[Batch], torch.Tensor]:
     network = members_of(NetworkPart.load(run).network)[0]
     if network.embedding is None:
         raise RunError(
-            f"{run.folder} must be of mlc pretrain, or have a memory, however: it has none; "
-            "train with model.memory: true or with a model.foundation"
+            f"{run.folder}: no memory, which the vectors come from. Train with model.memory: true or with a "
+            "model.foundation, or name a run of mlc pretrain."
         )
     return network.embedding.eval().vectors
 

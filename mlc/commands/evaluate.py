@@ -100,8 +100,8 @@ def evaluate(run: RunFolder, say: Say, gates: GatesSection | None = None) -> Eva
     examples = task.prepare()
     if list(examples.class_names) != list(model.class_names):
         raise DataError(
-            f"{run.folder}: the labels must be those of the training, however: the tables have changed and "
-            f"{{top: K}} now gives others; write class_names out in the scenario"
+            f"{run.folder}: the tables have changed, and {{top: K}} gives other labels than in training. "
+            "Write class_names out in the scenario, and train again."
         )
     part_scores = model.part_scores(model.batches(task.inputs(examples)), baselines=True)
     report = make_report(task, examples, model, part_scores, gates)

@@ -53,7 +53,7 @@ def runs(folder: Path) -> list[ListedRun]:
         RunError: There is no such folder.
     """
     if not folder.is_dir():
-        raise RunError(f"{folder} must be a folder of runs, however: there is none; --runs-dir names another")
+        raise RunError(f"{folder}: no such folder of runs. Name another with --runs-dir.")
     marks = ("run.json", "report.json")
     places = [path for path in folder.iterdir() if any((path / mark).exists() for mark in marks)]
     found = [_listed(RunFolder(path)) for path in sorted(places)]

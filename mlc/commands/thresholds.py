@@ -9,7 +9,7 @@ import polars as pl
 
 from mlc.atomic import write_text
 from mlc.drawing.text_tables import one_line
-from mlc.errors import MlcError, Problem, did_you_mean
+from mlc.errors import MlcError, Problem, did_you_mean, sentences
 from mlc.evaluation.thresholds import Threshold
 from mlc.evaluation.validation import decide_on_validation
 from mlc.models import tasks
@@ -88,9 +88,9 @@ def _named(text: str, names: Sequence[str]) -> tuple[str, str]:
     found = [name for name in names if text.startswith(f"{name}=")]
     if not found:
         name = text.split("=", 1)[0]
-        rule = f"{name!r} must be a label, however: it is not; {did_you_mean(name, names)}"
+        rule = sentences(f"{name!r} is no label", did_you_mean(name, names))
         if "=" not in text:
-            rule = f"must be label=policy, however: {text!r}"
+            rule = f"must be label=policy, not {text!r}"
         raise MlcError(Problem(rule, "--per-label"))
     name = max(found, key=len)
     return name, policy_yaml(text.removeprefix(f"{name}="))

@@ -62,7 +62,7 @@ def write_demo(
     """
     for name, value, least in (("customers", customers, 1), ("seed", seed, 0)):
         if value < least:
-            raise RunError(f"{name} must be at least {least}, however: {value}")
+            raise RunError(f"{name} must be at least {least}, not {value}")
     scenarios = [folder / name for name in SCENARIOS]
     marker = {"customers": customers, "seed": seed, "version": _VERSION}
     if _is_there(folder, marker):

@@ -67,7 +67,7 @@ def mix_weights(
     if not blends(examples.scenario):
         return {NETWORK: 1.0}
     if boosted_NK is None:
-        rule = "boosting needs a known target in training, however: there is none; set it to none"
+        rule = "boosting needs a known target in training, and there is none. Set it to none."
         raise DataError(examples.scenario.problem("model.blend", rule))
     validation_N = in_split(examples.table, "validation")
     weight = choose_weight(

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torchmetrics import Metric, classification
 
-from mlc.errors import Problem, ScenarioError, did_you_mean
+from mlc.errors import Problem, ScenarioError, did_you_mean, sentences
 from mlc.report import MetricScore
 from mlc.tables import UNKNOWN
 
@@ -40,15 +40,17 @@ def check_metrics(wanted: Sequence[tuple[str, Mapping[str, Any]]], labels: int) 
         field = f"metrics.{place}"
         known = [found for found in dir(classification) if found.startswith(_PREFIX)]
         if name not in known:
-            rule = f"must be a multilabel class of torchmetrics, however: {name} is not"
-            problems.append(Problem(f"{rule}; {did_you_mean(name, known)}", field))
+            rule = f"{name} is no multilabel class of torchmetrics"
+            problems.append(Problem(sentences(rule, did_you_mean(name, known)), field))
             continue
         try:
             _value(name, options, even_NK * 0.8 + 0.1, even_NK, even_NK)
         except Exception as error:  # torchmetrics raises whatever it likes
-            problems.append(Problem(f"must fit torchmetrics, however: {name}: {error}", field))
+            problems.append(Problem(f"torchmetrics refuses {name}: {error}", field))
     if labels < 2 and wanted:
-        problems.append(Problem("needs two labels, as torchmetrics does, however: there is one", "metrics"))
+        problems.append(
+            Problem("torchmetrics needs two labels, and there is one. Leave metrics out.", "metrics")
+        )
     if problems:
         raise ScenarioError(problems)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mlc.errors import MlcError, Problem, RunError, did_you_mean
+from mlc.errors import MlcError, Problem, RunError, did_you_mean, sentences
 from mlc.evaluation.calibration import Calibrator, calibration_from_json
 from mlc.evaluation.thresholds import Threshold, replace_thresholds, thresholds_from_json
 from mlc.run import RunFolder
@@ -16,8 +16,8 @@ def stored_thresholds(run: RunFolder) -> list[Threshold]:
         RunError: The run is a foundation model, which has no labels.
     """
     if run.kind == "foundation":
-        rule = "must be a run of mlc train, however: it is a foundation model; name it in model.foundation"
-        raise RunError(f"{run.folder} {rule} of a scenario, and train that")
+        rule = "a foundation model, which has no labels. Name it in model.foundation of a scenario"
+        raise RunError(f"{run.folder}: {rule}, and train that.")
     thresholds: list[Threshold] = run.read_json("thresholds.json", thresholds_from_json)
     return thresholds
 
@@ -41,18 +41,16 @@ def thresholds_for(run: RunFolder, threshold: str) -> list[Threshold]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        rule = f"must be a file written by mlc thresholds, however: {error.strerror}"
+        rule = f"cannot be read: {error.strerror}. Write such a file with mlc thresholds."
         raise MlcError(Problem(rule, "--threshold", threshold)) from None
     section = with_thresholds(run, text, threshold).thresholds
-    unknown = [
-        Problem(
-            f"must be a label, however: it is not; {did_you_mean(name, [cut.name for cut in stored])}", name
-        )
-        for name in section.per_label
-        if name not in [cut.name for cut in stored]
-    ]
+    names = [threshold.name for threshold in stored]
+    unknown = [name for name in section.per_label if name not in names]
     if unknown:
-        raise MlcError(Problem(one.rule, one.field, threshold) for one in unknown)
+        raise MlcError(
+            Problem(sentences("no such label", did_you_mean(name, names)), name, threshold)
+            for name in unknown
+        )
     return [_given(cut, section, threshold) for cut in stored]
 
 

@@ -31,7 +31,7 @@ def stored_foundation(run: RunFolder) -> Start:
         RunError: The run has none, or its files do not belong together.
     """
     if run.kind != "foundation":
-        raise RunError(f"{run.folder} must be a run of mlc pretrain, however: it is one of mlc train")
+        raise RunError(f"{run.folder}: no foundation, but a run of mlc train. Name one of mlc pretrain.")
     facts = run.read_json("run.json", itemgetter("vocabulary", "fingerprint", "until"))
     for name, expected in zip(("vocabulary.json", "model.safetensors"), facts[:2], strict=True):
         with run.reading(name) as path:

@@ -125,7 +125,7 @@ def build_report(inputs: ReportInputs) -> Report:
         [LeftOut(name='Dress', why='only 1 entity has a positive example')]
     """
     if [threshold.name for threshold in inputs.thresholds] != list(inputs.class_names):
-        raise DataError("thresholds must be one a label, in order, however: they are of other labels")
+        raise DataError("the thresholds are of other labels, or in another order")
     parts = {name: _Part.of(inputs, name) for name in dict.fromkeys([*split_names(inputs.examples), JUDGED])}
     splits = {name: _split_report(inputs, name, part) for name, part in parts.items()}
     baselines = _baseline_reports(inputs, parts, inputs.baselines)

@@ -100,9 +100,7 @@ def check_names(names: Sequence[str]) -> None:
     counts = Counter([ENTITY_ID, CUTOFF, RUN, *names, *others])
     doubled = [name for name, count in counts.items() if count > 1]
     if doubled:
-        raise MlcError(
-            f"a label must not be called like another column, however: {', '.join(doubled)}; use --long"
-        )
+        raise MlcError(f"several columns would have the same name: {', '.join(doubled)}. Use --long.")
 
 
 def write_scores(table: pl.DataFrame, path: Path, names: Sequence[str]) -> None:

@@ -31,7 +31,7 @@ from typing import Any, Literal, cast, get_args
 
 from mlc import __version__
 from mlc.atomic import replacing, write_text
-from mlc.errors import MlcError, Problem, RunError, did_you_mean
+from mlc.errors import MlcError, Problem, RunError, did_you_mean, sentences
 from mlc.lock import HeldError, holder_of, locked
 from mlc.run.other_tables import OWN_TABLES, OtherTables
 from mlc.scenario import Scenario, load_scenario, portable_yaml, resolved
@@ -110,10 +110,9 @@ class RunFolder:
                 Problem(p.rule, p.field, p.location or str(path)) for p in error.problems
             ) from error
         except Exception as error:
-            found = "it is missing" if isinstance(error, FileNotFoundError) else f"{error!r}"
-            raise RunError(
-                f"{path}: must be as mlc train wrote it, however: {found}; restore it, or train again"
-            ) from error
+            missing = isinstance(error, FileNotFoundError)
+            rule = "no such file" if missing else f"not as mlc train wrote it: {error!r}"
+            raise RunError(f"{path}: {rule}. Restore it, or train again.") from error
 
     def read_json(self, name: str, parse: Callable[[Any], Any] | None = None) -> Any:
         """A JSON file of the run, and what `parse` makes of it; without one it must hold a mapping."""
@@ -158,8 +157,8 @@ class RunFolder:
         scenario = self.scenario()
         if not _has_a_table(scenario):
             rule = (
-                f"its tables must lie in {scenario.origin.base}, as when it was trained, however: none is "
-                "there. Name a YAML file with the data section of the scenario: --data data.yaml."
+                f"none of its tables is in {scenario.origin.base}, where they were in training. "
+                "Name a YAML file with the data section of the scenario: --data data.yaml."
             )
             raise RunError(Problem(rule, "", str(self.folder)))
 
@@ -213,47 +212,32 @@ def run_folder_for(runs: Path, scenario: Scenario, opening: Opening) -> RunFolde
     run = RunFolder(runs / scenario.name)
     exists = (run / "run.json").exists()
     if not exists and run.folder.exists() and not (run.folder.is_dir() and not any(run.folder.iterdir())):
-        found = "it holds other files" if run.folder.is_dir() else "it is a file"
-        raise RunError(
-            f"{run.folder} must be a run or not exist, however: {found}; --set name=… chooses another name"
-        )
+        rule = "holds files that are no run" if run.folder.is_dir() else "is a file, where a run has a folder"
+        raise RunError(f"{run.folder}: {rule}. Choose another name with --set name=….")
     if opening == "smoke":
         opening = "overwrite" if not exists or run.read_json("run.json").get("smoke") else "new"
     if opening == "overwrite" or (opening == "new" and not exists):
         return run
     if not exists:
-        raise RunError(f"{run.folder} must exist to be resumed, however: it does not; leave --resume out")
+        raise RunError(f"{run.folder}: no such run to resume. Leave --resume out.")
     changes = list(_changes(run, scenario, opening))
     if opening == "new":
         state = "a finished" if run.finished else "an unfinished"
-        mend = (
-            "--overwrite starts over"
-            if run.finished or changes
-            else "--resume goes on, --overwrite starts over"
-        )
+        resume = "" if run.finished or changes else "--resume to go on, "
         same = "another" if changes else "the same"
-        taken = Problem(
-            f"must not exist, however: {state} run of {same} scenario is there; "
-            f"{mend}, --set name=… makes another",
-            "",
-            str(run.folder),
+        rule = (
+            f"{state} run of {same} scenario is there already. "
+            f"Add {resume}--overwrite to start over, or --set name=… to make another."
         )
+        taken = Problem(rule, "", str(run.folder))
         raise RunError([taken, *(Problem(f"changed: {change}", "", str(run.folder)) for change in changes)])
     if changes:
         raise RunError(
-            [
-                Problem(
-                    f"must be as it was to resume, however: {change}; --overwrite starts over",
-                    "",
-                    str(run.folder),
-                )
-                for change in changes
-            ]
+            Problem(f"cannot be resumed: {change}. --overwrite starts over.", "", str(run.folder))
+            for change in changes
         )
     if run.finished:
-        raise RunError(
-            f"{run.folder} must be unfinished to be resumed, however: it is complete; --overwrite starts over"
-        )
+        raise RunError(f"{run.folder}: a finished run, which cannot be resumed. --overwrite starts over.")
     return run
 
 
@@ -369,12 +353,11 @@ def find_run(runs: Path, name: str) -> RunFolder:
                 rule = f"{run.holder} is still working on this run. Wait until it has ended."
                 raise RunError(Problem(rule, "", str(folder)))
             raise RunError(
-                f"{folder} must be a finished run, however: its training did not end; "
-                f"mlc {run.verb} with --resume goes on{_former(run)}"
+                f"{folder}: its training did not end. mlc {run.verb} with --resume goes on{_former(run)}"
             )
     known = [path.parent.name for path in runs.glob("*/report.json")] if runs.is_dir() else []
     hint = did_you_mean(name, known) if known else "mlc train makes one, --runs-dir names another folder"
-    raise RunError(f"{name} must be a run in {runs}, however: it is not; {hint}")
+    raise RunError(sentences(f"no run {name} in {runs}", hint))
 
 
 def _of_scenario(runs: Path, name: str) -> Iterator[Path]:

@@ -154,10 +154,10 @@ def check_ending(path: Path, *endings: str, option: str = "--out") -> None:
         MlcError: The ending is another, or a folder is there.
     """
     if path.suffix not in endings:
-        found = path.suffix or "it has no ending"
-        raise MlcError(f"{option} {path}: must end in {' or '.join(endings)}, however: {found}")
+        ending = f"not in {path.suffix}" if path.suffix else "and has no ending"
+        raise MlcError(f"{option} {path}: must end in {' or '.join(endings)}, {ending}")
     if path.is_dir():
-        raise MlcError(f"{option} {path}: must be a file, however: a folder is there; choose another name")
+        raise MlcError(f"{option} {path}: is a folder. Choose another name.")
 
 
 def check_outputs(inputs: Sequence[Input], outputs: Mapping[str, Output]) -> None:

@@ -28,11 +28,11 @@ def check_loggers(scenario: Scenario) -> None:
     for name in wanted:
         if name != "csv" and find_spec(name) is None:
             install = f"pip install 'mlc[{name}]'"
-            rules.append(f"{name} must be installed, however: it is not; {install}, or leave it out")
+            rules.append(f"{name} is not installed. Install it: {install}, or leave it out.")
     if "mlflow" in wanted and not os.environ.get(_MLFLOW_PLACE):
         rules.append(
-            f"mlflow must know where to write, however: the environment variable {_MLFLOW_PLACE} is not set; "
-            f"export {_MLFLOW_PLACE}=…"
+            f"mlflow does not know where to write: the environment variable {_MLFLOW_PLACE} is not set. "
+            f"Set it: export {_MLFLOW_PLACE}=…"
         )
     if rules:
         raise ScenarioError(scenario.problem("train.loggers", rule) for rule in rules)
@@ -55,7 +55,7 @@ def open_loggers(scenario: Scenario, run: RunFolder) -> list[Logger]:
             logger = _logger(name, scenario, run)
             logger.log_hyperparams({section: given[section] for section in _SECTIONS})
         except Exception as error:  # each service raises what it likes
-            rule = f"{name} must be able to write, however: {error}"
+            rule = f"{name} cannot write: {error}"
             raise ScenarioError(scenario.problem("train.loggers", rule)) from error
         loggers.append(logger)
     return loggers

@@ -147,7 +147,7 @@ def _prepare(
         say("warning: it sees the tables to their end, so no scenario on them can start from it; see --until")
     vocabulary = fit_vocabulary(store, plan.validation_from, attributes=False, memory=True)
     if not vocabulary.events.categories and not vocabulary.events.numbers:
-        rule = "an events table must have a column that a model can see, however: none has; check encoders"
+        rule = "no events table has a column that a model can see. Check encoders."
         raise DataError(scenario.problem("data.tables", rule))
     if first:
         beginning = beginning_of(scenario, store, vocabulary)
@@ -177,8 +177,8 @@ def plan_time(scenario: Scenario, store: EventStore) -> Plan:
     if not horizons:
         shortest = scenario.pretrain.horizons_days[0]
         rule = (
-            f"the shortest must be at most a third of the time, however: {shortest} days, and events are "
-            f"seen from {first:%Y-%m-%d} to {until:%Y-%m-%d}; shorten it, or choose a later pretrain.until"
+            f"the shortest, {shortest} days, is more than a third of the time from {first:%Y-%m-%d} to "
+            f"{until:%Y-%m-%d}. Shorten it, or choose a later pretrain.until."
         )
         raise DataError(scenario.problem("pretrain.horizons_days", rule))
     return Plan(until, until - timedelta(days=horizons[-1]), horizons, first)
@@ -244,7 +244,7 @@ class _FutureLoaders(ResumableLoaders):
         examples, world = len(self.learning.validation), self.trainer.world_size
         if examples < world:
             raise DataError(
-                f"validation must have an example for each of {world} devices, however: {examples}"
+                f"too few validation examples for {world} devices: {examples}. Use fewer devices."
             )
         batch_size = min(self.batch_size, examples // world)
         plan = BatchPlan(np.arange(examples), batch_size, None, self.trainer.global_rank, world)

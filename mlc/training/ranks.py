@@ -67,7 +67,7 @@ def shared_run(runs: Path, scenario: Scenario) -> RunFolder:
     run = RunFolder(runs / scenario.name)
     if not run.folder.exists():
         raise RunError(
-            f"{run.folder} must be on a file system that all nodes share, however: it is not there"
+            f"{run.folder}: not on this node. Choose a --runs-dir on a file system that all nodes share."
         )
     return run
 
@@ -83,7 +83,7 @@ def devices_and_nodes(train: TrainSection) -> tuple[int | str, int]:
     processes = int(os.environ["LOCAL_WORLD_SIZE"])
     if train.devices not in ("auto", processes):
         raise RunError(
-            f"train.devices must be the processes of a node, however: it is {train.devices}, and torchrun "
-            f"started {processes}; leave it out"
+            f"train.devices is {train.devices}, but torchrun started {processes} processes on this node. "
+            "Leave it out."
         )
     return processes, int(os.environ["WORLD_SIZE"]) // processes

@@ -57,7 +57,7 @@ def with_foundation(scenario: Scenario, runs: Path, opening: Opening, say: Say) 
 def _made(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> str | None:
     """The name of a new foundation of the scenario's tables; None where they are too short for one."""
     if by_torchrun():
-        rule = "must be there before torchrun starts, however: no run of mlc pretrain fits; make one first"
+        rule = "no run of mlc pretrain fits, and torchrun makes none. Run mlc pretrain first."
         raise RunError(scenario.problem("model.foundation", rule))
     hardware = scenario.train.model_copy(update={"devices": 1, "strategy": "auto"})
     name = f"{scenario.name}-foundation"
@@ -140,16 +140,16 @@ def open_foundation(
     field = "model.foundation"
     if until > fit_until:
         rule = (
-            f"must have seen nothing after the first validation cutoff, {fit_until:%Y-%m-%d %H:%M}, however: "
-            f"it has seen events up to {until:%Y-%m-%d %H:%M}; run mlc pretrain with "
-            f"--until {fit_until.isoformat()}"
+            f"it has seen events up to {until:%Y-%m-%d %H:%M}, after the first validation cutoff, "
+            f"{fit_until:%Y-%m-%d %H:%M}. Run mlc pretrain with --until {fit_until.isoformat()}."
         )
         raise DataError(scenario.problem(field, rule))
     known = set(start.events.names)
     here = {field.name for field in store.event_fields}
     if not known & here:
         rule = (
-            f"must know a field of the events, however: it knows {', '.join(sorted(known)[:6])}, none is here"
+            f"it knows no field of these events, only {', '.join(sorted(known)[:6])}. "
+            "Name a foundation of the same tables."
         )
         raise DataError(scenario.problem(field, rule))
     for name in sorted(here - known):

@@ -124,7 +124,7 @@ class Loaders(ResumableLoaders):
         world = self.trainer.world_size
         if len(positions) < world:
             raise DataError(
-                f"{split} must have an example for each of {world} devices, however: {len(positions)}"
+                f"too few {split} examples for {world} devices: {len(positions)}. Use fewer devices."
             )
         batch_size = min(batch_size, len(positions) // world)  # Lightning wants a batch for every rank
         return Loader(self.examples, BatchPlan(positions, batch_size, seed, self.trainer.global_rank, world))

@@ -276,8 +276,8 @@ def _check_labels(examples: Examples) -> None:
     label = names.index(scenario.train.monitored_label)
     positives, known = (int(counts[label]) for counts in target_counts(examples, "validation"))
     if not 0 < positives < known:
-        rule = f"needs positives and negatives in validation, however: {positives} of {known} are positive"
-        raise DataError(scenario.problem("train.monitor", f"{rule}; monitor macro_ap"))
+        rule = f"needs positives and negatives in validation: {positives} of {known} are positive"
+        raise DataError(scenario.problem("train.monitor", f"{rule}. Monitor macro_ap."))
 
 
 def _example_weights(examples: Examples, train: TrainSection) -> torch.Tensor | None:

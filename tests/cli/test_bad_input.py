@@ -86,12 +86,12 @@ def refused(mlc, shop):
             "trane: unknown field, did you mean train?",
         ),
         (["train", "shop.yaml", "--resume", "--overwrite"], "exclude each other"),
-        (["labels", "shop.yaml", "--out", "x.csv"], "--out x.csv: must end in .parquet, however: .csv"),
-        (["labels", "shop.yaml", "--out", "."], "--out .: must end in .parquet, however: it has no ending"),
-        (["labels", "shop.yaml", "--out", "sales.parquet/x.parquet"], "sales.parquet/x.parquet: must be"),
-        (["check", "shop.yaml", "--runs-dir", "sales.parquet"], "must be written, however: "),
+        (["labels", "shop.yaml", "--out", "x.csv"], "--out x.csv: must end in .parquet, not in .csv"),
+        (["labels", "shop.yaml", "--out", "."], "--out .: must end in .parquet, and has no ending"),
+        (["labels", "shop.yaml", "--out", "sales.parquet/x.parquet"], "sales.parquet/x.parquet: cannot be"),
+        (["check", "shop.yaml", "--runs-dir", "sales.parquet"], "cannot be written: "),
         (["demo", "sales.parquet"], "sales.parquet holds something that is not a demo"),
-        (["demo", "d", "--customers", "0"], "customers must be at least 1, however: 0"),
+        (["demo", "d", "--customers", "0"], "customers must be at least 1, not 0"),
     ],
 )
 def test_a_command_that_makes_no_sense_is_refused(refused, arguments, told):
@@ -103,9 +103,7 @@ def test_a_command_that_makes_no_sense_is_refused(refused, arguments, told):
 
 def test_a_run_of_the_same_scenario_is_not_overwritten_unasked(refused):
     told = refused("train", "shop.yaml", *QUICK)
-    assert told.startswith(
-        "runs/shop: must not exist, however: a finished run of the same scenario is there;"
-    )
+    assert told.startswith("runs/shop: a finished run of the same scenario is there already.")
     assert "--overwrite starts over, --set name=… makes another" in told
 
 
@@ -122,14 +120,14 @@ def test_a_run_of_another_scenario_is_refused_with_every_difference(refused, how
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--resume"], "runs/shop must be unfinished to be resumed, however: it is complete"),
-        (["--resume", "--set", "name=other"], "runs/other must exist to be resumed"),
+        (["--resume"], "runs/shop: a finished run, which cannot be resumed"),
+        (["--resume", "--set", "name=other"], "runs/other: no such run to resume"),
         (
             ["--overwrite", "--set", "target.class_names=[Drss]"],
             "'Drss' never occurs in items.kind. Did you mean Dress?",
         ),
-        (["--set", "name=data"], "runs/data must be a run or not exist, however: it holds other files"),
-        (["--set", "name=file"], "runs/file must be a run or not exist, however: it is a file"),
+        (["--set", "name=data"], "runs/data: holds files that are no run"),
+        (["--set", "name=file"], "runs/file: is a file, where a run has a folder"),
     ],
 )
 def test_a_run_folder_in_another_state_is_refused(refused, shop, flags, told):
@@ -142,9 +140,9 @@ def test_a_run_folder_in_another_state_is_refused(refused, shop, flags, told):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("shp", "shp must be a run in runs, however: it is not; did you mean shop?"),
-        ("other.yaml", "other.yaml must be a run in runs, however: it is not;"),
-        ("half", "runs/half must be a finished run, however: its training did not end; mlc train"),
+        ("shp", "no run shp in runs. Did you mean shop?"),
+        ("other.yaml", "no run other.yaml in runs."),
+        ("half", "runs/half: its training did not end. mlc train"),
     ],
 )
 def test_a_run_that_is_not_there_or_not_finished_is_refused(refused, shop, command, name, told):
@@ -171,7 +169,7 @@ def test_a_damaged_file_of_a_run_is_named(refused, shop, name, damage):
     for command in ("predict", "evaluate"):
         told = refused(command, "shop")
         assert f"runs/shop/{name}" in told or (
-            name == "run.json" and "runs/shop must be a finished run" in told
+            name == "run.json" and "runs/shop: its training did not end" in told
         )
 
 
@@ -209,9 +207,9 @@ def test_tables_that_are_gone_or_changed_are_told(refused, mlc, shop):
             "--threshold: '1.5' is no threshold. Write stored, never, a number in [0, 1], or",
         ),
         (["--threshold", "Drss=.4,Skirt=2"], "Did you mean Dress?\n--threshold: 'Skirt' needs a number"),
-        (["--out", "x.json"], "--out x.json: must end in .parquet or .csv, however: .json"),
-        (["--out", "folder.csv"], "--out folder.csv: must be a file, however: a folder is there"),
-        (["--out", "sales.parquet/x.csv"], "sales.parquet/x.csv: must be written, however: "),
+        (["--out", "x.json"], "--out x.json: must end in .parquet or .csv, not in .json"),
+        (["--out", "folder.csv"], "--out folder.csv: is a folder"),
+        (["--out", "sales.parquet/x.csv"], "sales.parquet/x.csv: cannot be written: "),
     ],
 )
 def test_a_prediction_that_makes_no_sense_is_refused(refused, shop, flags, told):
@@ -263,7 +261,7 @@ def test_one_label_and_odd_names_go_all_the_way(mlc, tmp_path):
     assert pl.read_parquet("scores.parquet")["Food, Fresh=1: decision"].dtype == pl.Boolean
     refused = mlc("predict", "odd")
     assert (refused.code, refused.out) == (2, "")
-    assert "a label must not be called like another column, however: cutoff; use --long" in refused.err
+    assert "several columns would have the same name: cutoff. Use --long." in refused.err
     assert mlc("predict", "odd", "--long", "--out", "long.csv").code == 0
     assert set(pl.read_csv("long.csv")["label"]) == set(odd)
 
@@ -278,7 +276,7 @@ def test_a_full_disk_while_labels_are_made_leaves_what_was_there(tmp_path, most)
     before = snapshot(tmp_path)
     result = on_a_full_disk(most, "labels", "shop.yaml", folder=tmp_path)
     assert (result.code, result.out) == (2, ""), result.err
-    assert "must be written, however: " in result.err
+    assert "cannot be written: " in result.err
     assert snapshot(tmp_path) == before
 
 
@@ -296,7 +294,7 @@ def test_a_full_disk_while_scores_are_written_leaves_the_former_ones(shop, mlc):
     before = snapshot(shop)
     result = on_a_full_disk(1_000, "predict", "shop", "--out", "scores.csv", folder=shop)
     assert (result.code, result.out) == (2, ""), result.err
-    assert "scores.csv: must be written, however: File too large; what was there is unchanged" in result.err
+    assert "scores.csv: cannot be written: File too large. What was there is unchanged." in result.err
     assert snapshot(shop) == before
 
 
@@ -339,7 +337,7 @@ def test_ctrl_c_in_a_training_leaves_the_former_run_and_can_be_resumed(shop, mlc
     assert snapshot(shop / "runs" / "shop.previous") == former
     unfinished = mlc(*arguments)
     assert "an unfinished run of the same scenario is there; --resume goes on, --overwrite" in unfinished.err
-    assert "must be a finished run" in mlc("predict", "shop").err
+    assert "its training did not end" in mlc("predict", "shop").err
     assert mlc("predict", "shop.previous", "--out", "former.csv").code == 0
     assert mlc(*arguments, "--resume").code == 0
     epochs = [json.loads(line)["epoch"] for line in (shop / "runs/shop/log.jsonl").read_text().splitlines()]
@@ -386,6 +384,4 @@ def test_a_bug_that_cannot_be_written_down_is_shown(shop, mlc, monkeypatch):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_runs_folder_that_cannot_be_written_is_told(shop, mlc):
     (shop / "closed").mkdir(mode=0o555)
-    assert (
-        "must be written, however: Permission denied" in mlc("check", "shop.yaml", "--runs-dir", "closed").err
-    )
+    assert "cannot be written: Permission denied" in mlc("check", "shop.yaml", "--runs-dir", "closed").err

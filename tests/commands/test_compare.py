@@ -150,7 +150,7 @@ def numbered(table):
         (
             {"predictions": lambda table: table.drop(SCORES)},
             None,
-            "predictions.parquet: must be as mlc train",
+            "predictions.parquet: not as mlc train",
         ),
     ],
 )

@@ -91,7 +91,7 @@ def test_a_file_that_exists_is_never_overwritten(mlc, tmp_path):
     (tmp_path / "scenario.yaml").write_text("mine")
     result = mlc("init", *write_tables(tmp_path / "data"))
     assert result.code == 2
-    assert "--out scenario.yaml: must not exist" in result.err
+    assert "--out scenario.yaml: is there already" in result.err
     assert (tmp_path / "scenario.yaml").read_text() == "mine"
 
 

@@ -52,7 +52,7 @@ def test_a_run_that_was_moved_without_its_project_asks_for_its_tables_and_takes_
     shutil.copytree(trained_shop / "runs" / "shop", tmp_path / "lone" / "copy")
     lost = mlc("predict", "lone/copy", "--out", "after.parquet")
     assert lost.code == 2
-    assert f"its tables must lie in {tmp_path.parent}" in lost.err
+    assert f"none of its tables is in {tmp_path.parent}" in lost.err
     assert "--data data.yaml" in lost.err
     for name in ("sales", "items", "customers"):
         shutil.copy(trained_shop / f"{name}.parquet", tmp_path)

@@ -69,7 +69,7 @@ def test_a_damaged_run_is_listed_as_such_and_the_others_are_shown(mlc, folder, f
     states = {run["name"]: (run["state"], run["note"]) for run in listed(mlc, folder)}
     assert states[NAME] == ("finished", None)
     assert states["broken"][0] == "damaged"
-    assert f"{file}: must be as mlc train wrote it" in states["broken"][1]
+    assert f"{file}: not as mlc train wrote it" in states["broken"][1]
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_an_empty_folder_has_no_runs_and_a_missing_one_is_an_error(mlc, tmp_path
     assert listed(mlc, tmp_path) == []
     missing = mlc("runs", "--runs-dir", tmp_path / "nowhere")
     assert missing.code == 2
-    assert "must be a folder of runs" in missing.err
+    assert "no such folder of runs" in missing.err
 
 
 def test_listing_loads_neither_torch_nor_polars():

@@ -124,7 +124,10 @@ def test_a_file_of_cuts_that_does_not_fit_is_refused(mlc, flags, tmp_path, text,
 
 def test_a_file_of_cuts_must_exist(mlc, flags):
     result = mlc("predict", NAME, *flags, "--threshold", "cuts.yaml")
-    assert (result.code, "must be a file written by mlc thresholds" in result.err) == (2, True)
+    assert (
+        result.code,
+        "Write such a file with mlc thresholds" in result.err,
+    ) == (2, True)
 
 
 def test_a_budget_picks_the_best_pairs_of_all_labels(mlc, flags, tmp_path):

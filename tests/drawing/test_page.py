@@ -173,7 +173,7 @@ def test_the_page_has_a_place_of_its_own(mlc, tmp_path):
     assert [found.name for found in (tmp_path / "a").iterdir()] == ["b.parquet"]
     result = mlc("labels", path, "--html", "page.txt")
     assert result.code == 2
-    assert "--html page.txt: must end in .html, however: .txt" in result.err
+    assert "--html page.txt: must end in .html, not in .txt" in result.err
 
 
 def test_a_label_that_no_training_example_has_leaves_its_row_empty(mlc, tmp_path):

@@ -155,7 +155,7 @@ def no_lightgbm(monkeypatch):
 def test_asked_for_by_name_and_not_installed_it_is_an_error_before_anything_is_trained(mlc, demo, command):
     result = mlc(command, demo / f"{NAME}.yaml", "--set", "baselines=[recency, boosting]")
     assert result.code == 2
-    assert "baselines: boosting needs the package lightgbm, however: it is not installed" in result.err
+    assert "baselines: boosting needs the package lightgbm, which is not installed" in result.err
     assert "pip install 'mlc[boost]'" in result.err
     assert "epoch" not in result.err
 

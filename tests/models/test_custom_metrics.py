@@ -51,8 +51,8 @@ def test_labels_without_both_classes_are_left_out_and_counted():
 @pytest.mark.parametrize(
     ("wanted", "labels", "said"),
     [
-        (("MultilabelHamming", {}), 3, "did you mean MultilabelHammingDistance"),
-        (("BinaryAUROC", {}), 3, "must be a multilabel class of torchmetrics"),
+        (("MultilabelHamming", {}), 3, "Did you mean MultilabelHammingDistance"),
+        (("BinaryAUROC", {}), 3, "BinaryAUROC is no multilabel class of torchmetrics"),
         (("MultilabelFBetaScore", {"bta": 2.0}), 3, "MultilabelFBetaScore"),
         (("MultilabelROC", {}), 3, "it gives curves or tables"),
         (("MultilabelAUROC", {}), 1, "needs two labels"),
@@ -89,8 +89,10 @@ def test_a_check_tells_every_metric_that_does_not_fit_with_its_line(mlc, tmp_pat
     told = mlc("check", path)
     first, second = told.err.splitlines()
     assert told.code == 2
-    assert first.startswith(f"{path}:{line}: metrics.0: must be a multilabel class of torchmetrics, however")
-    assert second.startswith(f"{path}:{line + 1}: metrics.1: must fit torchmetrics, however: MultilabelFBeta")
+    assert first.startswith(
+        f"{path}:{line}: metrics.0: MultilabelHamming is no multilabel class of torchmetrics"
+    )
+    assert second.startswith(f"{path}:{line + 1}: metrics.1: torchmetrics refuses MultilabelFBeta")
     sound = write_shop(tmp_path, SCENARIO + "metrics: [MultilabelHammingDistance]\n")
     assert mlc("check", sound).code == 0
 

@@ -191,7 +191,7 @@ def test_without_lightgbm_a_blend_is_an_error_before_anything_is_done(runs, demo
     given = (demo / f"{NAME}.yaml", "--set", "model.blend=boosting")
     result = mlc(command, *(("first", "--runs-dir", runs) if command in ("predict", "evaluate") else given))
     assert result.code == 2
-    assert "model.blend: boosting needs the package lightgbm, however: it is not installed" in result.err
+    assert "model.blend: boosting needs the package lightgbm, which is not installed" in result.err
     assert "pip install 'mlc[boost]'" in result.err
     assert "epoch" not in result.err
 

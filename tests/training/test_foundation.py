@@ -245,7 +245,7 @@ def test_a_foundation_is_made_where_none_fits_and_found_where_one_does(demo, mlc
     # One that has seen too much does not fit, and is not replaced either.
     refused = mlc("train", demo / f"{NAME}.yaml", *flags, "--set", "examples.validation_from=2025-07-09")
     assert refused.code == 2
-    assert f"runs/{made.name}: must not exist, however: a finished run of another scenario" in refused.err
+    assert f"runs/{made.name}: a finished run of another scenario" in refused.err
 
 
 def test_without_time_for_a_foundation_auto_trains_without_one_and_says_why(demo, mlc):
@@ -253,7 +253,7 @@ def test_without_time_for_a_foundation_auto_trains_without_one_and_says_why(demo
     result = mlc("train", demo / f"{NAME}.yaml", *flags)
     assert result.code == 0, result.err
     assert "trains without a foundation, for none can be made" in result.err
-    assert "the shortest must be at most a third of the time, however: 400 days" in result.err
+    assert "the shortest, 400 days, is more than a third of the time" in result.err
     assert [path.name for path in Path("runs").iterdir() if path.name != "store"] == [NAME]
 
 
@@ -266,7 +266,7 @@ def test_a_smoke_run_makes_no_foundation_by_the_way(demo, mlc):
 def test_a_foundation_that_is_not_there_is_told_with_its_line_before_tables_are_read(demo, mlc):
     result = mlc("train", demo / f"{NAME}.yaml", "--set", "model.foundation=gone")
     assert result.code == 2
-    assert "model.foundation: gone must be a run in runs, however: it is not" in result.err
+    assert "model.foundation: no run gone in runs. " in result.err
     assert "events" not in result.err
 
 
@@ -275,7 +275,7 @@ def test_torchrun_makes_no_foundation_by_the_way(demo, tmp_path, monkeypatch):
 
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     scenario = load_scenario(demo / f"{NAME}.yaml", ["model.foundation=auto"])
-    with pytest.raises(RunError, match=r"model\.foundation: must be there before torchrun starts"):
+    with pytest.raises(RunError, match=r"model\.foundation: no run of mlc pretrain fits"):
         with_foundation(scenario, tmp_path, "new", silent)
 
 
@@ -284,7 +284,7 @@ def test_a_foundation_that_has_seen_the_validation_is_refused(demo, mlc):
     flags = (*NANO, "--set", f"model.foundation={NAME}-foundation")
     result = mlc("train", demo / f"{NAME}.yaml", *flags)
     assert result.code == 2
-    assert "must have seen nothing after the first validation cutoff, 2025-08-06 00:00" in result.err
+    assert "after the first validation cutoff, 2025-08-06 00:00. Run mlc pretrain with --until " in result.err
     assert "it has seen events up to 2025-08-20 00:00; run mlc pretrain with --until 2025-08-06" in result.err
 
 
@@ -314,7 +314,7 @@ def test_options_that_make_no_sense_together_are_refused(demo, mlc, overrides, r
 
 def test_a_scenario_is_no_foundation_and_a_foundation_no_classifier(demo, runs, trained, mlc):
     flags = (*NANO, "--set", f"model.foundation={trained / NAME}")
-    assert "must be a run of mlc pretrain" in mlc("train", demo / f"{NAME}.yaml", *flags).err
+    assert "no foundation, but a run of mlc train" in mlc("train", demo / f"{NAME}.yaml", *flags).err
     for command in ("predict", "evaluate"):
         assert "it is a foundation model" in mlc(command, "base", "--runs-dir", runs).err
     result = mlc("embed", NAME, "--runs-dir", trained)

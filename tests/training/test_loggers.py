@@ -60,10 +60,7 @@ def test_a_logger_that_is_not_installed_is_refused_with_the_line_that_installs_i
     monkeypatch.setattr(step, "find_spec", lambda asked: None if asked == name else find_spec(asked))
     result = mlc("train", demo / "departments_28d.yaml", "--set", f"train.loggers=[csv, {name}]")
     assert result.code == 2
-    assert (
-        f"train.loggers: {name} must be installed, however: it is not; pip install 'mlc[{name}]'"
-        in result.err
-    )
+    assert f"train.loggers: {name} is not installed. Install it: pip install 'mlc[{name}]'" in result.err
 
 
 def test_mlflow_must_be_told_where_to_write(mlc, demo, monkeypatch):
@@ -76,5 +73,5 @@ def test_mlflow_must_be_told_where_to_write(mlc, demo, monkeypatch):
 
 def test_a_logger_that_cannot_write_is_an_error_of_the_scenario(tmp_path):
     (tmp_path / "logs").write_text("a file where the folder should be")
-    with pytest.raises(ScenarioError, match="csv must be able to write, however: "):
+    with pytest.raises(ScenarioError, match="csv cannot write: "):
         step.open_loggers(scenario(tmp_path, "[csv]"), RunFolder(tmp_path))

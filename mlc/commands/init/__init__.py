@@ -36,7 +36,7 @@ def init(tables: Sequence[Path], entity: str | None, out: Path) -> str:
         MlcError: The file exists, a table cannot be read, or the tables give nothing to predict.
     """
     if out.exists():
-        raise MlcError(f"--out {out}: must not exist, however: it does; choose another name, or remove it")
+        raise MlcError(f"--out {out}: is there already. Choose another name, or remove it.")
     seen = look_at(find_tables(tables))
     guess = guess_tables(seen, entity)
     proposals = propose(guess, seen, _data(guess, seen))

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from mlc.commands.init.texts import keep_matching, text_format, text_types
-from mlc.errors import DataError, MlcError, Problem, did_you_mean
+from mlc.errors import DataError, MlcError, Problem, did_you_mean, sentences
 from mlc.scenario import Scenario
 from mlc.sources import (
     Reading,
@@ -155,7 +155,7 @@ def look_at(paths: Sequence[Path]) -> dict[str, Seen]:
     for path in paths:
         name = _table_name(path)
         if name in named:
-            raise MlcError(f"tables must have different names, however: {named[name]} and {path} are {name}")
+            raise MlcError(f"two tables have the name {name}: {named[name]} and {path}. Rename one file.")
         named[name] = path
     raw: dict[str, dict[str, Any]] = {
         name: {"kind": "events", "path": str(path.absolute()), "time": "?"} for name, path in named.items()
@@ -273,8 +273,8 @@ def guess_tables(seen: Mapping[str, Seen], entity: str | None) -> Guess:
     if entity is None:
         if not candidates:
             raise MlcError(
-                "an events table must name each entity on several days, however: no column does; "
-                "name it: --entity COLUMN"
+                "no column of a table with times has the same entities on several days. "
+                "Name the one with the entities: --entity COLUMN."
             )
         entity = candidates[0].column
     others = [c for c in candidates if c.column != entity]
@@ -282,8 +282,8 @@ def guess_tables(seen: Mapping[str, Seen], entity: str | None) -> Guess:
     _choose_events(guess, timed)
     if not guess.events:
         known = {c for table in timed.values() for c in table.columns}
-        rule = f"a table with times must have a column {entity}, each value several times"
-        raise MlcError(f"--entity {entity}: {rule}, however: {did_you_mean(entity, known)}")
+        rule = "no table with times has such a column with each value several times"
+        raise MlcError(f"--entity {entity}: {sentences(rule, did_you_mean(entity, known))}")
     _choose_entities(guess, seen)
     _choose_joins(guess, seen)
     for name, table in seen.items():

@@ -121,8 +121,8 @@ def propose(guess: Guess, seen: Mapping[str, Seen], data: Mapping[str, Any]) -> 
     if not found:
         reason = "; ".join(short) or "all are numbers, identifiers, rare, or never change for an entity"
         raise MlcError(
-            "some column of an events table, or of one joined to it, must have values that entities have "
-            f"in one window and not in another, however: {reason}"
+            "no column of an events table, or of one joined to it, has values that entities have "
+            f"in one window and not in another: {reason}"
         )
     rows = {name: seen[name].rows for name in guess.events}
     largest = max(rows, key=lambda name: rows[name])
@@ -151,7 +151,7 @@ def _span(scenario: Scenario, name: str, table: Seen) -> Span:
     frame = scan_events(scenario, name, [])
     days = frame.group_by(pl.col(TIME).dt.date().alias("day")).len().sort("day").collect(engine="streaming")
     if not days.height:
-        raise MlcError(f"{table.path}: some row must have an entity and a time, however: none has")
+        raise MlcError(f"{table.path}: no row has both an entity and a time")
     first, last = days["day"][0], days["day"][-1]
     counts = np.zeros((last - first).days + 1, dtype=np.int64)
     counts[(days["day"] - first).dt.total_days().to_numpy()] = days["len"].to_numpy()

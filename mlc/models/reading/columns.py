@@ -38,8 +38,8 @@ class Columns:
             for name in names:
                 if name in fields and fields[name].kind != kind:
                     raise DataError(
-                        f"{name} must be a {kind}, as in training, however: it is a {fields[name].kind} now; "
-                        f"set encoders: {{{name.split('.', 1)[-1]}: {kind}}} of its table"
+                        f"{name} was a {kind} in training and is a {fields[name].kind} now. "
+                        f"Set encoders: {{{name.split('.', 1)[-1]}: {kind}}} in its table."
                     )
         self.categories = [
             (fields.get(name), code_rows(store, known, name) if name in fields else np.zeros(1, np.int64))
