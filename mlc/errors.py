@@ -1,4 +1,4 @@
-"""What can go wrong, and how it is said.
+"""What can go wrong, and the form of the message.
 
     MlcError            something the user can mend; the command exits with 2
     ├── ScenarioError   the YAML file breaks a rule; all problems of the file at once

@@ -81,6 +81,7 @@ FIELDS: Mapping[str, Sequence[str]] = {
     "members": ("ensemble", "n_models", "ensemble_size", "num_models"),
     "max_events": ("max_len", "max_length", "sequence_length", "seq_len"),
     "foundation": ("pretrained", "checkpoint", "base_model"),
+    "foundation_learning_rate": ("trunk_learning_rate", "backbone_learning_rate"),
     "thresholds": ("threshold", "cutoff_score", "decision_threshold"),
     "calibration": ("calibrate", "calibrator"),
     "precision_at_least": ("precision", "min_precision"),

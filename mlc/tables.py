@@ -124,7 +124,7 @@ def check_predictions(predictions: pl.DataFrame, examples: pl.DataFrame) -> None
 
 
 def check_scores_of_labels(scores_NK: np.ndarray, targets_NK: np.ndarray, labels: int) -> None:
-    """Scores and targets must have a row an example and a column a label, and scores be probabilities.
+    """Refuse scores that are no probabilities, or of another shape than (examples, labels).
 
     Raises:
         DataError: They have another shape, or a score is NaN or outside [0, 1].

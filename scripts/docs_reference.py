@@ -93,7 +93,7 @@ SCENARIO_PAGES: dict[str, tuple[str, dict[str, Members]]] = {
         "Scenario: model and training",
         {
             "`model`": {"ModelSection": ""},
-            "`model.tune`": {"TrunkRate": ""},
+            "`model.tune`": {"FoundationRate": ""},
             "`train`": {"TrainSection": ""},
             "`train.loss`": {"Bce": "bce", "Focal": "focal", "Asymmetric": "asymmetric"},
             "`pretrain`": {"PretrainSection": ""},

@@ -16,9 +16,6 @@ FOLDERS = ("mlc", "scripts", "tests")
 CROWDED = {"mlc/commands/init/__init__.py", "mlc/events/views/picture.py"}
 FULL = {"mlc/events", "mlc/models"}
 """What still exceeds the budgets; each of these sets may only shrink."""
-PLAIN = ("mlc/evaluation", "mlc/events", "mlc/scenario", "mlc/sources")
-"""Packages whose messages and docstrings say it in plain English."""
-RETIRED = ("so many", "let expect", ", however: ", "rivals", "row a label", "column a label", "however what")
 NAMED_ONCE = ("labels", "examples", "tables", "building")
 
 
@@ -91,15 +88,3 @@ def test_a_package_that_mlc_imports_belongs_to_the_folder_of_a_contract_or_to_al
     foreign = {name for tree in parsed("mlc").values() for name in imported(tree)}
     owned = {name for contract in contracts() for name in contract.get("protected_modules", ())}
     assert foreign - sys.stdlib_module_names - {"mlc"} == owned | ANYWHERE
-
-
-def test_the_texts_of_a_package_that_is_done_have_no_retired_words():
-    found = [
-        f"{path}:{node.lineno}: {word}"
-        for path, tree in parsed(*PLAIN).items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        for word in RETIRED
-        if word in node.value
-    ]
-    assert not found

@@ -1,4 +1,4 @@
-"""`mlc thresholds`: other cuts for a finished run, from its saved predictions; nothing is trained."""
+"""`mlc thresholds`: other thresholds for a finished run, from its saved predictions."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _HEAD = _MARK + "{name}: for mlc predict --threshold, or as the thresholds: of a
 
 
 def thresholds(run: RunFolder, policy: str | None, per_label: Sequence[str]) -> list[Threshold]:
-    """Choose the cuts of a run again.
+    """Choose the thresholds of a run again, without training.
 
     Args:
         run: A finished run.
@@ -69,18 +69,18 @@ def check_replaceable(path: Path) -> None:
 
 
 def write_thresholds(chosen: Sequence[Threshold], run: RunFolder, path: Path) -> None:
-    """Write cuts as YAML: for `mlc predict --threshold`, or for a scenario."""
+    """Write thresholds as YAML: for `mlc predict --threshold`, or for a scenario."""
     head = _HEAD.format(name=run.folder.name) + "".join(
-        f"# {one_line(f'{cut.name}: {cut.note}')}\n" for cut in chosen if cut.misses and cut.note
+        f"# {one_line(f'{one.name}: {one.note}')}\n" for one in chosen if one.misses and one.note
     )
-    fixed = {cut.name: _as_policy(cut) for cut in chosen}
+    fixed = {one.name: _as_policy(one) for one in chosen}
     write_text(path, head + thresholds_yaml(Thresholds(per_label=fixed)))
 
 
-def _as_policy(cut: Threshold) -> Policy:
-    if cut.top_k:
-        return TopK(kind="top_k", k=cut.top_k)
-    return Never() if cut.value is None else Fixed(kind="fixed", value=cut.value)
+def _as_policy(threshold: Threshold) -> Policy:
+    if threshold.top_k:
+        return TopK(kind="top_k", k=threshold.top_k)
+    return Never() if threshold.value is None else Fixed(kind="fixed", value=threshold.value)
 
 
 def _named(text: str, names: Sequence[str]) -> tuple[str, str]:

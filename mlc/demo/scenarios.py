@@ -8,7 +8,7 @@ _TABLES_YAML = """\
 data:
   entity: customer_id                # we predict for customers
   tables:
-    # what they did, one row an item bought; what the items are; who they are, as known since they joined
+    # what they did, one row per item bought; what the items are; who they are, as known since they joined
     transactions: {kind: events, path: data/transactions, time: bought_at, joins: {articles: article_id}}
     articles: {kind: dimension, path: data/articles.parquet, key: article_id}
     customers: {kind: entities, path: data/customers.parquet, key: customer_id}

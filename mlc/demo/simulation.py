@@ -327,7 +327,7 @@ def _customers_table(customers: Customers, ids: pl.Series, rng: np.random.Genera
 def _transactions(
     customers: Customers, world: World, ids: pl.Series, days: _Days, rng: np.random.Generator
 ) -> pl.DataFrame:
-    """One row an item, sorted by customer and time; the items of a visit share its time and channel."""
+    """One row per item, sorted by customer and time; the items of a visit share its time and channel."""
     row_V = np.concatenate([rows for rows, _ in days])
     day_V = np.repeat(np.arange(len(days)), [rows.size for rows, _ in days])
     second_V = rng.integers(8 * 3600, 22 * 3600, row_V.size)  # from 08:00:00 to 21:59:59

@@ -24,7 +24,7 @@ def element(name: str, /, *children: object, **attributes: object) -> Markup:
 
     Args:
         name: Its name.
-        children: What stands in it.
+        children: What it contains.
         attributes: `class_` is class, `stroke_width` is stroke-width; numbers have two digits.
 
     Examples:

@@ -1,4 +1,4 @@
-"""Scores that mean what they say: one monotone map a label, fitted on the validation examples.
+"""Scores that mean what they say: one monotone map per label, fitted on the validation examples.
 
 A map changes no order, so that AUROC and AP stay, except where isotonic regression makes scores equal. The
 maps are stored as numbers with the model and applied wherever scores are made.
@@ -78,7 +78,7 @@ def fit_calibration(
     targets_NK: Matrix,
     folds_N: Matrix,
 ) -> tuple[list[Calibrator], Matrix]:
-    """A map for each label, and the scores that maps fitted without their own fold give.
+    """Return one map per label, and the scores that maps fitted without their own fold give.
 
     `auto` takes, of the methods that the number of positives allows, the one with the lowest log-loss out of
     fold; where none is lower than before, the scores stay as they are.
@@ -91,7 +91,7 @@ def fit_calibration(
         folds_N: Of `entity_folds`.
 
     Returns:
-        One map a label; and the scores out of fold, float32, for whoever chooses thresholds on the same
+        One map per label; and the scores out of fold, float32, for whoever chooses thresholds on the same
         examples.
 
     Raises:
@@ -124,7 +124,7 @@ def calibrated(scores_NK: Matrix, calibrators: Sequence[Calibrator]) -> Matrix:
 
     Args:
         scores_NK: As the network gives them, in [0, 1], shape (N examples, K labels).
-        calibrators: One a label, in column order.
+        calibrators: One per label, in column order.
 
     Returns:
         float32, same shape, in [0, 1].

@@ -63,7 +63,7 @@ def _longest_wait(scenario: Scenario) -> timedelta:
 
 
 def rows_at(scenario: Scenario, store: EventStore, cutoff: datetime, say: Say) -> np.ndarray:
-    """Rows of the entities that are scored at a moment, int64; how many are not, and why, is said.
+    """Return the rows of the entities that are scored at a cutoff, int64; log how many are not, and why.
 
     Raises:
         DataError: None has history then.

@@ -1,4 +1,4 @@
-"""Rivals that only count, scored on the same examples from the same history.
+"""Baselines that only count, scored on the same examples from the same history.
 
 None is trained; the one that is lives in `boosting`. A model that does not beat them has learned nothing that
 counting does not know.

@@ -80,9 +80,9 @@ def _attribute(store: EventStore, name: str, rows: np.ndarray) -> pl.Series:
         places[0] = len(frequent) + 1
         return _enum(places[values_N], [*(names[code - 1] for code in frequent), _OTHERS, _MISSING])
     known = values_N[~np.isnan(values_N)]
-    cuts = np.unique(np.quantile(known, [0.25, 0.5, 0.75])) if len(known) else np.array([])
-    codes_N = np.where(np.isnan(values_N), len(cuts) + 1, np.searchsorted(cuts, values_N, side="left"))
-    ends = [f"{cut:.6g}" for cut in cuts.tolist()]
+    edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75])) if len(known) else np.array([])
+    codes_N = np.where(np.isnan(values_N), len(edges) + 1, np.searchsorted(edges, values_N, side="left"))
+    ends = [f"{edge:.6g}" for edge in edges.tolist()]
     between = [f"above {low}, to {high}" for low, high in pairwise(ends)]
     named = [f"to {ends[0]}", *between, f"above {ends[-1]}"] if ends else ["known"]
     return _enum(codes_N, [*named, _MISSING])

@@ -1,7 +1,7 @@
-"""The strong rival: LightGBM on the model's own history features, one model pooled over all labels.
+"""The strong baseline: LightGBM on the model's own history features, one model pooled over all labels.
 
 A row is an (example, label), the label a categorical feature. Features come from `history`, as the network's
-do, in the same batches. So the rival knows all that counting knows of a label and of the entity, and nothing
+do, in the same batches. So it knows all that counting knows of a label and of the entity, and nothing
 of attributes, calendar and other columns: what the model gains must come from there.
 """
 
@@ -46,7 +46,7 @@ _PARAMETERS = {
 
 @dataclass(frozen=True)
 class Boosting:
-    """A fitted rival.
+    """A fitted boosting baseline.
 
     Attributes:
         trees: LightGBM's text of the model.
@@ -112,7 +112,7 @@ class Boosting:
 
 
 def feature_rows(batch: Batch, labels: int) -> np.ndarray:
-    """What the rival sees of a batch.
+    """Return what boosting sees of a batch.
 
     Args:
         batch: B examples.
@@ -137,7 +137,7 @@ def fit_boosting(
     seed: int,
     most_rows: int = MOST_ROWS,
 ) -> Boosting | None:
-    """Train the rival; validation chooses leaves and trees by log-loss.
+    """Train boosting; validation chooses leaves and trees by log-loss.
 
     Unknown targets are left out. Where there are too many rows, a random sample of whole examples is used,
     so that scores stay calibrated. The same seed gives the same model, with any number of threads.
@@ -150,7 +150,7 @@ def fit_boosting(
         most_rows: (example, label) rows to train on at most.
 
     Returns:
-        The rival, or None where training has no known target.
+        The trained model, or None where training has no known target.
     """
     import lightgbm
 
@@ -185,7 +185,7 @@ def fit_boosting(
 
 
 def _sample(batches: ExampleBatches, positions: np.ndarray, most_rows: int, seed: int) -> np.ndarray:
-    """Positions of so many examples that they have at most `most_rows` rows, in order."""
+    """Return the positions of as many examples as have at most `most_rows` rows, in order."""
     most = max(1, most_rows // batches.builder.inputs.labels)
     if len(positions) <= most:
         return positions

@@ -1,7 +1,8 @@
-"""Metrics that a scenario names: any of torchmetrics' multilabel classes that gives a number, or one a label.
+"""Metrics that a scenario names: multilabel classes of torchmetrics.
 
-A class with a `threshold` gets the run's decisions, unless the scenario gives one; others get the scores,
-over the labels that have a positive and a negative: for the rest torchmetrics would count a zero.
+Each must give a number, or one per label. A class with a `threshold` gets the run's decisions, unless the
+scenario gives one; others get the scores, over the labels that have a positive and a negative: for the rest
+torchmetrics would count a zero.
 """
 
 import inspect
@@ -29,7 +30,7 @@ def check_metrics(wanted: Sequence[tuple[str, Mapping[str, Any]]], labels: int) 
         labels: How many the scenario has.
 
     Raises:
-        ScenarioError: A name or option does not exist, or what comes out is not a number or one a label.
+        ScenarioError: A name or option does not exist, or what comes out is not a number or one per label.
 
     Examples:
         >>> check_metrics([("MultilabelHammingDistance", {})], 12)
@@ -114,6 +115,6 @@ def _value(
         )
         result = metric.compute()
     if not isinstance(result, torch.Tensor) or result.ndim > 1:
-        raise TypeError("it gives curves or tables, not a number or one a label")
+        raise TypeError("it gives curves or tables, not a number or one per label")
     numbers = [value if math.isfinite(value) else None for value in result.reshape(-1).tolist()]
     return numbers if result.ndim else numbers[0]

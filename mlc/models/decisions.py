@@ -51,7 +51,7 @@ def thresholds_for(run: RunFolder, threshold: str) -> list[Threshold]:
             Problem(sentences("no such label", did_you_mean(name, names)), name, threshold)
             for name in unknown
         )
-    return [_given(cut, section, threshold) for cut in stored]
+    return [_given(one, section, threshold) for one in stored]
 
 
 def with_thresholds(run: RunFolder, text: str, place: str) -> Scenario:
@@ -62,16 +62,16 @@ def with_thresholds(run: RunFolder, text: str, place: str) -> Scenario:
         raise MlcError(Problem(one.rule, one.field, place) for one in error.problems) from None
 
 
-def _given(cut: Threshold, section: Thresholds, path: str) -> Threshold:
-    if cut.name not in section.per_label and not section.model_fields_set & {"default"}:
-        return cut
-    match section.per_label.get(cut.name, section.default):
+def _given(threshold: Threshold, section: Thresholds, path: str) -> Threshold:
+    if threshold.name not in section.per_label and not section.model_fields_set & {"default"}:
+        return threshold
+    match section.per_label.get(threshold.name, section.default):
         case Fixed(value=value):
-            return Threshold(cut.name, value, "given")
+            return Threshold(threshold.name, value, "given")
         case Never():
-            return Threshold(cut.name, None, "given")
+            return Threshold(threshold.name, None, "given")
         case TopK(k=k):
-            return Threshold(cut.name, 0.0, "given", top_k=k)
+            return Threshold(threshold.name, 0.0, "given", top_k=k)
         case other:
             rule = f"{other.kind} is no number, top_k or never. mlc thresholds --out turns it into a number."
-            raise MlcError(Problem(rule, cut.name, path))
+            raise MlcError(Problem(rule, threshold.name, path))

@@ -113,7 +113,7 @@ class CategoryEmbedding(nn.Module):
 
 
 class TextEmbedding(nn.Module):
-    """The sum of one vector a text field: the mean of the rows of the text's words and their parts.
+    """The sum of one vector per text field: the mean of the rows of the text's words and their parts.
 
     Each distinct text is embedded once, however many events have it.
 

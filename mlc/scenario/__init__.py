@@ -9,7 +9,7 @@ from mlc.scenario.database import (
 )
 from mlc.scenario.description import Description, describe, noun
 from mlc.scenario.fields import expand_environment, memory_bytes
-from mlc.scenario.foundation import AUTO, PretrainSection, TrunkRate, Tune
+from mlc.scenario.foundation import AUTO, FoundationRate, PretrainSection, Tune
 from mlc.scenario.gates import GatesSection
 from mlc.scenario.models import (
     MetricSection,
@@ -113,6 +113,7 @@ __all__ = [
     "Fixed",
     "Focal",
     "Format",
+    "FoundationRate",
     "FreeText",
     "GatesSection",
     "Iceberg",
@@ -151,7 +152,6 @@ __all__ = [
     "TopK",
     "TopN",
     "TrainSection",
-    "TrunkRate",
     "Tune",
     "database_file",
     "database_of",

@@ -19,25 +19,25 @@ AUTO = "auto"
 """As `model.foundation`: find one, or make it."""
 
 
-class TrunkRate(Section):
+class FoundationRate(Section):
     """A learning rate for the foundation."""
 
-    trunk_learning_rate: LearningRate
+    foundation_learning_rate: LearningRate
     """Highest learning rate of the foundation; `train.learning_rate` is that of everything else."""
 
 
 def _word_or_rate(value: object) -> str | None:
-    if isinstance(value, dict | TrunkRate):
+    if isinstance(value, dict | FoundationRate):
         return "rate"
     return "word" if value in ("all", "head") else None
 
 
 Tune = Annotated[
-    Annotated[Literal["all", "head"], Tag("word")] | Annotated[TrunkRate, Tag("rate")],
+    Annotated[Literal["all", "head"], Tag("word")] | Annotated[FoundationRate, Tag("rate")],
     Discriminator(
         _word_or_rate,
         custom_error_type="tune",
-        custom_error_message="must be all, head, or a mapping with trunk_learning_rate",
+        custom_error_message="must be all, head, or a mapping with foundation_learning_rate",
     ),
 ]
 
@@ -71,7 +71,7 @@ class PretrainSection(Section):
     patience: Count = 4
     """Stop after this many epochs without a better validation loss."""
     batch_size: Count = 256
-    """Examples in a step, on each device."""
+    """Examples per step, on each device."""
     learning_rate: LearningRate = 2.0e-3
     """Highest learning rate; it rises for a twentieth of the steps and falls along a cosine."""
     weight_decay: WeightDecay = 0.02

@@ -44,7 +44,7 @@ def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-_Rivals = Annotated[
+_Baselines = Annotated[
     list[Baseline],
     BeforeValidator(_one_or_many, json_schema_input_type=Baseline | list[Baseline]),
     AfterValidator(distinct),
@@ -58,14 +58,14 @@ class GatesSection(Section):
     """
 
     macro_ap: _ShareAtLeast | None = None
-    """Mean average precision of the labels at least: `">= 0.25"` or `0.25`."""
+    """The least mean average precision of the labels: `">= 0.25"` or `0.25`."""
     macro_auroc: _ShareAtLeast | None = None
-    """Mean AUROC of the labels at least."""
+    """The least mean AUROC of the labels."""
     macro_log_loss: _LossAtMost | None = None
-    """Mean log-loss of the labels at most: `"<= 0.3"` or `0.3`."""
+    """The most mean log-loss of the labels: `"<= 0.3"` or `0.3`."""
     label_auroc_min: _ShareAtLeast | None = None
     """AUROC of each label at least."""
-    beats: _Rivals = Field(default=[])
+    beats: _Baselines = Field(default=[])
     """Baselines to beat: the 95 % interval of model minus baseline in macro average precision must lie above
     0."""
 

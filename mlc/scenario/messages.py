@@ -23,7 +23,7 @@ _NUMBER_RULES = {
     "less_than": ("less than", "lt"),
 }
 _SURE = 0.8
-"""How alike a field here must be, to be thought of before another tool's name for one elsewhere."""
+"""How alike a field here must be, to be preferred to another tool's name for one elsewhere."""
 _KIND_RULES = {
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",

@@ -1,4 +1,4 @@
-"""The words of a scenario: one Pydantic model a section, one docstring a field.
+"""The words of a scenario: one Pydantic model per section, one docstring per field.
 
 The docstring under a field is at once the comment, the JSON schema's description and the entry in
 docs/reference. Families (`Rule`, `Format`, `Encoder`, `Loss`, `Policy`) are unions on `kind`; the code that
@@ -34,19 +34,19 @@ class ModelSection(Section):
     """What the model looks at and how large it is."""
 
     preset: Literal["nano", "small", "base", "large"] = "small"
-    """Width and depth: `nano` for smoke tests, `small` for most tables, `base` for many labels and
-    entities, `large` for millions of examples on a GPU."""
+    """Width and depth of the network. `nano` is for smoke tests, `small` for most tables, `base` for many
+    labels and entities, `large` for millions of examples on a GPU."""
     history: bool = True
-    """Per label: counts, decayed counts, recency and cadence of the entity's events."""
+    """Show the model counts, decayed counts, recency and cadence of the entity's events, per label."""
     attributes: bool = True
-    """Columns of the entities tables."""
+    """Show the model the columns of the entities tables."""
     calendar: bool = True
     """Day of the week and of the year at the cutoff. The day of the year counts only if the training cutoffs
     leave no 60 days of it out."""
     popularity: bool = False
     """Per label, among all entities at the cutoff: its share, its trend, and its season of a year ago."""
     memory: bool = False
-    """A decayed sum of embedded events, with learned half-lives: sees all columns of the events."""
+    """Show the model all columns of the events, in a decayed sum with learned half-lives."""
     context: Literal["none", "gru", "transformer"] = "none"
     """Read the events in order, all columns and the time between them: with a recurrent network (`gru`) or
     attention (`transformer`)."""
@@ -59,7 +59,7 @@ class ModelSection(Section):
     enough."""
     tune: Tune = "head"
     """How much of the foundation is trained: `head` nothing of it, `all` everything, or everything at its
-    own learning rate, `{trunk_learning_rate: 1.0e-4}`."""
+    own learning rate, `{foundation_learning_rate: 1.0e-4}`."""
     hedge: bool = True
     """Train an equal model without the foundation beside it, and let validation choose the weight of each,
     so that a foundation that misleads costs little."""
@@ -161,8 +161,8 @@ class Scenario(Section):
     stretch them (`platt`), or any increasing steps (`isotonic`). `auto` takes for each label the lowest
     log-loss on entities it was not fitted to."""
     thresholds: Annotated[Thresholds, ShortThresholds] = Thresholds()
-    """Where a score becomes a decision: `0.5`, `max_f1`, `{precision_at_least: 0.8}`, `{Dress: 0.4}`, or
-    `default` and `per_label`."""
+    """From which score on the decision is yes: `0.5`, `max_f1`, `{precision_at_least: 0.8}`, `{Dress: 0.4}`,
+    or `default` and `per_label`."""
     metrics: list[Metric] = Field(default=[])
     """More metrics for the report, multilabel classes of torchmetrics: `[MultilabelHammingDistance, {name:
     MultilabelFBetaScore, beta: 2}]`."""

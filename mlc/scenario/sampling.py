@@ -1,4 +1,4 @@
-"""Which entities at which moments are examples."""
+"""Which entities at which cutoffs are examples."""
 
 from typing import Annotated, Literal
 
@@ -45,28 +45,27 @@ class ExamplesSection(Section):
     every_days: Days | None = None
     """Days between two cutoffs. Default: half a window, at least one day."""
     cutoffs: Annotated[list[Moment], Field(min_length=1)] | None = None
-    """The cutoffs themselves, instead of a grid: `[2024-03-31, 2024-06-30]`. By default the last with a
-    complete window is the test's, the last whose window ends before it validation's."""
+    """The cutoffs themselves, instead of a grid: `[2024-03-31, 2024-06-30]`. The last with a complete window
+    is for the test, the last whose window ends before it for validation."""
     at: At | None = None
     """Cutoffs of their own for each entity, instead of a grid. By default the test has the last tenth of the
     time with complete windows, at least one window; validation as much before it. A cutoff whose window
     would reach into the next split is left out."""
     train_cutoffs: Count = 26
-    """At most this many training cutoffs (with `at`: of each entity), the newest ones: a year on the default
-    grid of a window of 28 days. Fewer make training shorter."""
+    """Train on at most this many cutoffs, the newest; with `at`, of each entity."""
     validation_from: Moment | None = None
-    """First validation cutoff. Default: the window before the test's."""
+    """First validation cutoff. Default: one window before the first test cutoff."""
     test_from: Moment | None = None
     """First test cutoff. Default: the start of the last complete window."""
     observed_until: Moment | None = None
-    """The tables are complete up to this moment: later events make no target. Default: the time of the
-    last event."""
+    """Until when the tables are complete; later events make no target. Default: the time of the last
+    event."""
     min_history_events: Count = 1
     """Fewest events up to the cutoff that make an entity an example."""
     active_within_days: Days | None = None
     """Only entities with an event in this many days up to the cutoff are examples. Default: no such limit."""
     holdout_entities: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Share of the entities that training never sees; validation and test then have only these."""
+    """Share of the entities that training never sees; validation and test then have only these: `0.2`."""
     max_entities: Count | None = None
     """Use a random sample of at most this many entities, for a quick trial."""
     drop_all_negative: bool = False

@@ -72,9 +72,10 @@ class Sql(Section):
 
     kind: Literal["sql"]
     uri: DatabaseUri
-    """`sqlite:///shop.db` and `duckdb:///shop.duckdb` (three slashes and a path relative to the YAML file,
-    or four and an absolute one), `postgresql://me:${PASSWORD}@host/shop`. `${NAME}` is taken from the
-    environment and written nowhere. DuckDB needs `pip install 'mlc[duckdb]'`, PostgreSQL `mlc[postgres]`."""
+    """The database: `sqlite:///shop.db`, `duckdb:///shop.duckdb`, `postgresql://me:${PASSWORD}@host/shop`.
+    Three slashes and a path relative to the YAML file, or four and an absolute one. `${NAME}` is taken from
+    the environment and written nowhere. DuckDB needs `pip install 'mlc[duckdb]'`, PostgreSQL
+    `mlc[postgres]`."""
     query: Text
     """One SELECT that touches nothing else: `SELECT customer_id, day, product FROM sales`."""
     timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
@@ -109,7 +110,7 @@ class NumberType(Section):
     thousands: Literal[",", ".", " ", "'"] | None = None
     """The thousands separator. Default: none."""
     unit: Text | None = None
-    """Text before or after the number that is left out, such as `$` or `%`. Default: none."""
+    """Text before or after the number to leave out, such as `$` or `%`. Default: none."""
 
     @model_validator(mode="after")
     def _is_unambiguous(self) -> "NumberType":
@@ -133,10 +134,10 @@ class DateType(Section):
 
 
 class DatetimeType(Section):
-    """A moment, from text such as 2024-03-31 18:30:00, or from a number of seconds since 1970.
+    """A point in time, from text such as 2024-03-31 18:30:00, or from a number of seconds since 1970.
 
-    Text may have `T` or a space, and seconds or none. Where it ends in an offset (`+02:00`, `+0200`, `Z` or
-    ` UTC`) it is read as that moment in UTC; all values of a column must then have one.
+    Text may have `T` or a space, and seconds or none. If it ends in an offset (`+02:00`, `+0200`, `Z` or
+    ` UTC`) it is turned into UTC; all values of a column must then have one.
     """
 
     kind: Literal["datetime"]
@@ -202,9 +203,9 @@ class Table(Section):
     """What every table has."""
 
     path: FilePath | None = None
-    """A file, a glob (`data/*.parquet`), a folder or a cloud URL; relative to the YAML file that names it.
-    `${NAME}` is taken from the environment. Folders below it such as `year=2024` become columns. Every table
-    has one, except those of `format: {kind: sql, …}`."""
+    """A file, a glob (`data/*.parquet`), a folder or a cloud URL, relative to the YAML file. `${NAME}` is
+    taken from the environment. Folders below it such as `year=2024` become columns. Only `format: {kind: sql,
+    …}` has none."""
     format: Annotated[Format | None, ShortFormat] = None
     """`parquet`, `csv`, `arrow` or `ndjson`, by default from the file's ending; `delta`, `iceberg`, or
     `{kind: sql, uri: …, query: …}`."""
@@ -216,13 +217,12 @@ class Table(Section):
     """Types that the file does not state: `{customer_id: text, day: {kind: date, format: "%d/%m/%Y"}}`. A
     value that cannot be converted is an error."""
     computed: dict[Text, RowSql] = Field(default={})
-    """New columns, each a SQL expression on the table's own columns and the computed ones before it: `{spend:
-    "quantity * unit_price"}`. It looks at one row at a time: `avg(price)` would see the future."""
+    """New columns by SQL expressions on one row: `{spend: "quantity * unit_price"}`. Each sees the table's
+    own columns and the computed ones before it; `avg(price)` is refused, since it would see the future."""
     where: RowSql | None = None
-    """Keep only the rows for which this SQL expression on the table's own and computed columns is true:
-    `quantity > 0`."""
+    """Keep only rows for which this SQL expression on own and computed columns is true: `quantity > 0`."""
     encoders: dict[Text, Annotated[Encoder, ShortEncoder]] = Field(default={})
-    """How a column enters the model: `{year: category, description: text, note: ignore}`. By default text,
+    """How a column enters the model: `{year: category, description: text, note: ignore}`. Default: text,
     booleans and whole numbers with few values are categories, other numbers are numbers; identifiers, dates
     and texts that hardly ever repeat are left out."""
 
@@ -263,7 +263,7 @@ class DimensionTable(Table):
 
     kind: Literal["dimension"]
     key: OneOrMany
-    """The column(s) that name a row; each key at most once."""
+    """The column(s) that identify a row; each key at most once."""
 
 
 class EntitiesTable(Table):

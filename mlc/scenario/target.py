@@ -67,7 +67,7 @@ class Lapsed(RuleSection):
 
     kind: Literal["lapsed"]
     active_within_days: Days
-    """Recent history is `(cutoff - active_within_days, cutoff]`."""
+    """Days of recent history: `(cutoff - active_within_days, cutoff]`."""
 
 
 Rule = Annotated[Exists | CountAtLeast | SumAtLeast | New | Lapsed, Discriminator("kind")]
@@ -77,7 +77,7 @@ class TopClasses(Section):
     """The most frequent values of the column in the training period."""
 
     top: Annotated[int, Field(ge=1, le=MOST_LABELS)]
-    """How many labels."""
+    """How many values become labels."""
     min_support: Count = 1
     """Leave out values with fewer events than this in the training period."""
 
@@ -195,20 +195,20 @@ class TargetSection(Section):
     """The column with the label's value; a joined one is `dimension.column`. A list if several columns can
     hold it. A column of lists gives each of its values."""
     separator: Text | None = None
-    """Splits a text that holds several values: `|` for `comedy|drama`."""
+    """The text between several values in one text: `|` for `comedy|drama`."""
     class_names: ClassNames
-    """The labels: a list of values; `{top: 25}` for the most frequent of the training period; or
-    `{Lingerie: [Casual Lingerie, Expressive Lingerie]}` for a label that stands for any of several values,
-    also as `{Lingerie: {pattern: Lingerie$, where: "price > 5", window_days: 7}}`."""
+    """The labels: a list of values, `{top: 25}` for the most frequent in training, or a mapping of label to
+    values. Examples: `{Lingerie: [Casual Lingerie, Expressive Lingerie]}`,
+    `{Lingerie: {pattern: Lingerie$, where: "price > 5", window_days: 7}}`."""
     window_days: Windows | None = None
-    """Length of the window in days. The window is `(cutoff + gap, cutoff + gap + window]`. Several lengths,
-    `[7, 21]`, give each label once for each: `Dress 7d`, `Dress 21d`."""
+    """Length of the window in days, which is `(cutoff + gap, cutoff + gap + window]`. Several lengths, `[7,
+    21]`, give each label once for each: `Dress 7d`, `Dress 21d`."""
     window: Calendar | None = None
     """A calendar period instead of `window_days`: the first week (Monday to Sunday) or month after the
     cutoff and the gap, in UTC if the tables have zones. The cutoffs are then the ends of such periods,
     unless `examples` states others."""
     gap_days: Annotated[int, Field(ge=0, le=36_500)] = 0
-    """Days between the cutoff and the window, for decisions that take time to carry out."""
+    """Days between the cutoff and the window, when decisions take time to carry out."""
     rule: Annotated[
         Rule, BeforeValidator(kind_from_text, json_schema_input_type=Rule | Literal["exists", "new"])
     ] = Exists()
@@ -216,8 +216,8 @@ class TargetSection(Section):
     allow_empty: bool = False
     """Allow labels without a positive example in training."""
     true_probabilities: FilePath | None = None
-    """Generated data only: Parquet with the entity, `cutoff` and a column per label of true probabilities.
-    The report then shows the best score that any model could reach."""
+    """For generated data: a Parquet file with entity, `cutoff` and one column of true probabilities per
+    label. The report then shows the best score that any model could reach."""
 
     @model_validator(mode="after")
     def _one_kind_of_window(self) -> "TargetSection":

@@ -180,7 +180,7 @@ class Thresholds(Section):
     default: Policy = Auto()
     """For every label that `per_label` does not name."""
     per_label: dict[Text, Policy] = Field(default={})
-    """Label → policy."""
+    """Label → policy: `{Dress: 0.4}`."""
 
 
 class ContactSection(Section):
@@ -194,7 +194,7 @@ class ContactSection(Section):
     total: _Count | None = None
     """At most this many pairs in all."""
     value: dict[Text, Annotated[float, Field(ge=0.0, le=1e12)]] = Field(default={})
-    """Label → what a hit is worth; 1 for a label that is not named. Pairs are picked by score times value."""
+    """Label → what a hit is worth, 1 for others: `{Dress: 3.0}`. Pairs are picked by score times value."""
 
 
 def _thresholds_short_form(value: object) -> object:

@@ -60,9 +60,7 @@ class Focal(Section):
 
 
 class Asymmetric(Section):
-    """Asymmetric loss: well-scored negatives weigh less than well-scored positives. The scores are no longer
-    calibrated.
-    """
+    """Asymmetric loss: well-scored negatives weigh less than positives. Scores are not calibrated."""
 
     kind: Literal["asymmetric"]
     gamma_negative: Exponent = 4.0
@@ -203,7 +201,7 @@ class TrainSection(Section):
         return self.criterion.removeprefix("label:") if self.criterion.startswith("label:") else None
 
     def labels_named(self) -> Iterator[tuple[Keys, str]]:
-        """Every label that stands in this section, with its place."""
+        """Return every label that this section names, with its place."""
         if self.monitored_label is not None:
             yield ("monitor",), self.monitored_label
         for name in self.label_weights:

@@ -102,7 +102,7 @@ class _Reading:
         return f"{self.file}:{bisect_left(self._line_ends, index) + 1}"
 
     def note(self, rule: str, keys: Keys, index: int) -> None:
-        """Remember a problem."""
+        """Add a problem to those of the file."""
         self.problems.append(Problem(rule, dotted(keys), self.place(index)))
 
     def build(self, node: yaml.Node, keys: Keys) -> object:

@@ -66,7 +66,7 @@ def _missing(name: str, expression: str, columns: Mapping[str, pl.DataType]) -> 
         return f"there is no column {name}, did you mean {joined[0]}?"
     hint = did_you_mean(name, columns)
     if f'"{name}"' in expression and not hint.startswith("did you mean"):
-        return f"there is no column {name}; text stands in single quotes: '{name}'"
+        return f"there is no column {name}; write text in single quotes: '{name}'"
     return f"there is no column {name}, {hint}"
 
 
@@ -91,4 +91,4 @@ def _unreadable(expression: str, first: str) -> str:
         return "leave the ; out"
     if "unable to parse" in first:
         first = "it cannot be read as SQL"
-    return f"{first}; names with spaces stand in double quotes, text in single quotes"
+    return f"{first}; write names with spaces in double quotes, text in single quotes"

@@ -44,7 +44,7 @@ def why_missing(scenario: Scenario, schemas: Schemas, name: str, column: str, *,
         schemas: Of all tables that could be read.
         name: The table.
         column: What was asked for.
-        joined: Whether the field may also name a column of a joined table, as `dimension.column`.
+        joined: Whether the field may also be a column of a joined table, as `dimension.column`.
     """
     own = schemas[name]
     if column in own.left_out:

@@ -20,7 +20,7 @@ from mlc.models.branches.foundation import FoundationBranch, FoundationBranchSpe
 from mlc.models.network import Network
 from mlc.models.starts import Start, stored_foundation
 from mlc.run import Opening, RunFolder, find_run
-from mlc.scenario import AUTO, Scenario, TrunkRate, expand_environment, resolved
+from mlc.scenario import AUTO, FoundationRate, Scenario, expand_environment, resolved
 from mlc.sources import check_tables, join_columns, observed_span, reading, scan_table
 from mlc.task import Say
 from mlc.training.pretraining import pretrain
@@ -195,7 +195,7 @@ def begin_from(network: Network, start: Start, scenario: Scenario, labels: Label
         # Untrained, the rest adds nothing to what is predicted.
         nn.init.zeros_(cast(nn.Linear, network.out[-1]).weight)
     match scenario.model.tune:
-        case TrunkRate(trunk_learning_rate=rate):
+        case FoundationRate(foundation_learning_rate=rate):
             branch.learning_rate = rate
         case "head":
             for parameter in branch.pretrained():

@@ -141,7 +141,7 @@ def _at_least_one(limit: int | float, batches: int) -> int | float:
 
 
 class EpochLines(Callback):
-    """One line an epoch: on the screen, and as JSON in `log.jsonl`.
+    """One line per epoch: on the screen, and as JSON in `log.jsonl`.
 
     Args:
         path: The log.

@@ -51,7 +51,7 @@ STARTS = {
     "memory": ["model.foundation=null", "model.memory=true"],
     "hedge": ["model.foundation=base"],
     "head": ["model.foundation=base", "model.hedge=false"],
-    "rate": ["model.foundation=base", "model.hedge=false", "model.tune={trunk_learning_rate: 1.0e-4}"],
+    "rate": ["model.foundation=base", "model.hedge=false", "model.tune={foundation_learning_rate: 1.0e-4}"],
     "all": ["model.foundation=base", "model.hedge=false", "model.tune=all"],
 }
 TARGETS = {

@@ -8,30 +8,13 @@ import pytest
 
 from scripts import docs_results
 from tests.support.places import ROOT
+from tests.support.words import retired
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 BY_HAND = [page for page in PAGES if "<!-- Made by scripts/" not in page.read_text(encoding="utf-8")]
 DECISIONS = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
 IDS = {page: str(page.relative_to(ROOT)) for page in PAGES}
-
-RETIRED = {
-    r"\brivals?\b|\bcompetitors?\b": "baselines",
-    r"\bso (many|bad|few)\b": "this many, N, this severe",
-    r"\bof before\b": "from earlier versions",
-    r"\bforesee\w*": "predict",
-    r"\blets? expect\b": "expected",
-    r"\bstands? in\b": "is in",
-    r"\bis said\b": "is stated",
-    r"\bhowever:": "what is wrong, and what to do",
-    r"\bbug of ours\b": "internal error",
-    r"\btrunk\b(?!_)": "foundation",
-    r"\bremembered\b": "cached",
-    r"\b(rooms|floors)\b|\bflat house\b": "modules, layers",
-    r"\b(the|a|each|other|best|of) cuts?\b|\bcuts\.yaml\b": "threshold",
-    r"\bline of time\b": "timeline",
-    r"\b(row|column|line|file|bin|step|chunk|string) an? (label|entity|example|cutoff|set|field)\b": "per",
-}
 
 
 def prose(text: str) -> str:
@@ -58,16 +41,12 @@ def test_paragraphs_have_at_most_five_lines(page):
 @pytest.mark.parametrize("page", PAGES, ids=IDS.get)
 def test_a_page_has_none_of_the_retired_words(page):
     text = page.read_text(encoding="utf-8").replace("rival` (number)", "")  # a key of report.json
-    found = {
-        match[0]: instead for word, instead in RETIRED.items() for match in re.finditer(word, text, re.I)
-    }
-    assert found == {}
+    assert list(retired(text)) == []
 
 
 def test_configs_have_none_of_the_retired_words():
     for path in (ROOT / "configs").rglob("*.*"):
-        text = path.read_text(encoding="utf-8")
-        assert not [word for word in RETIRED if re.search(word, text, re.I)], path
+        assert list(retired(path.read_text(encoding="utf-8"))) == [], path
 
 
 def test_the_readme_is_read_in_two_minutes():

@@ -62,7 +62,7 @@ REQUIRED: dict[str, Any] = {
     "amount": 1.0,
     "active_within_days": 7,
     "top": 2,
-    "trunk_learning_rate": 1e-3,
+    "foundation_learning_rate": 1e-3,
     "value": 0.5,
     "beta": 1.0,
     "precision": 0.5,

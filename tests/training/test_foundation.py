@@ -143,7 +143,7 @@ def test_a_batch_with_what_is_cached_has_no_events_and_the_same_logits(runs, tun
         torch.testing.assert_close(network(batch), plain, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("tune", ["all", "{trunk_learning_rate: 1.0e-4}"])
+@pytest.mark.parametrize("tune", ["all", "{foundation_learning_rate: 1.0e-4}"])
 def test_training_all_changes_the_foundation(demo, runs, mlc, tune):
     flags = (
         *NANO,
@@ -302,7 +302,8 @@ def test_a_foundation_whose_vocabulary_is_another_is_refused(demo, runs, mlc, tm
     ("overrides", "rule"),
     [
         (("model.foundation=base", "model.memory=true"), "memory has no effect"),
-        (("model.tune=some",), "must be all, head, or a mapping with trunk_learning_rate"),
+        (("model.tune={trunk_learning_rate: 1.0e-4}",), "did you mean foundation_learning_rate?"),
+        (("model.tune=some",), "must be all, head, or a mapping with foundation_learning_rate"),
     ],
 )
 def test_options_that_make_no_sense_together_are_refused(demo, mlc, overrides, rule):
@@ -316,7 +317,7 @@ def test_a_scenario_is_no_foundation_and_a_foundation_no_classifier(demo, runs, 
     flags = (*NANO, "--set", f"model.foundation={trained / NAME}")
     assert "no foundation, but a run of mlc train" in mlc("train", demo / f"{NAME}.yaml", *flags).err
     for command in ("predict", "evaluate"):
-        assert "it is a foundation model" in mlc(command, "base", "--runs-dir", runs).err
+        assert "a foundation model, which has no labels" in mlc(command, "base", "--runs-dir", runs).err
     result = mlc("embed", NAME, "--runs-dir", trained)
     assert result.code == 2
-    assert "train with model.memory: true or with a model.foundation" in result.err
+    assert "Train with model.memory: true or with a model.foundation" in result.err

@@ -205,7 +205,7 @@ def mean_influence(parts: "list[Influence]", weights: "list[float]") -> Influenc
     """A weighted mean over labels, with the influence of each entity on it.
 
     Args:
-        parts: One a label, over the same entities.
+        parts: One per label, over the same entities.
         weights: Of the labels, fixed; they need not add up to 1.
 
     Source: degrees of freedom by Satterthwaite (1946), An approximate distribution of estimates of variance
@@ -274,7 +274,7 @@ def mean_interval(parts: "list[Influence]", intervals: "list[Interval]", weights
     interval so makes that of the mean lopsided, where a single variance would make it too narrow.
 
     Args:
-        parts: One a label, over the same entities.
+        parts: One per label, over the same entities.
         intervals: Of these labels. One without is taken as certain, such as constant scores.
         weights: Of the labels, fixed; they need not add up to 1.
 
@@ -326,7 +326,7 @@ def logit_interval(center: float, each_E: Floats, freedom: float) -> Interval:
 
 
 def difference_interval(
-    model: Influence, rival: Influence, freedom: float, *, skewed: bool
+    model: Influence, baseline: Influence, freedom: float, *, skewed: bool
 ) -> tuple[float, float]:
     """The 95 % interval of model minus baseline, paired by entity.
 
@@ -335,25 +335,25 @@ def difference_interval(
 
     Args:
         model: The model's figure.
-        rival: The baseline's, over the same entities.
+        baseline: The baseline's, over the same entities.
         freedom: Degrees of freedom of Student's t, as of `freedom_of`.
         skewed: Whether to compare logits, as for average precision.
 
     Examples:
         >>> each_E = np.array([0.1, -0.1, 0.1, -0.1])
-        >>> model, rival = Influence(0.6, 0.0, each_E, 3), Influence(0.5, 0.0, -each_E, 3)
-        >>> [round(end, 2) for end in difference_interval(model, rival, 3, skewed=False)]
+        >>> model, baseline = Influence(0.6, 0.0, each_E, 3), Influence(0.5, 0.0, -each_E, 3)
+        >>> [round(end, 2) for end in difference_interval(model, baseline, 3, skewed=False)]
         [-1.17, 1.37]
     """
-    centers = model.value - model.bias, rival.value - rival.bias
-    center, each_E = centers[0] - centers[1], model.each_E - rival.each_E
+    centers = model.value - model.bias, baseline.value - baseline.bias
+    center, each_E = centers[0] - centers[1], model.each_E - baseline.each_E
     if skewed and np.any(each_E) and all(0.0 < one < 1.0 for one in centers):
         rates = [one * (1.0 - one) for one in centers]
         logits = float(logit(centers[0]) - logit(centers[1]))
         slope = center / logits if abs(logits) > _NO_SPREAD else rates[0]
-        each_E = slope * (model.each_E / rates[0] - rival.each_E / rates[1])
+        each_E = slope * (model.each_E / rates[0] - baseline.each_E / rates[1])
     reach = float(stdtrit(freedom, _TAIL)) * float(np.sqrt(np.sum(each_E**2)))
-    return around(model.value - rival.value, (center - reach, center + reach))
+    return around(model.value - baseline.value, (center - reach, center + reach))
 
 
 def freedom_of(variance_E: Floats) -> float:

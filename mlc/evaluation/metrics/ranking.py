@@ -125,7 +125,7 @@ def score_labels(
         entities_N: The entity of each example, for the intervals. Default: each example is one.
 
     Returns:
-        One entry a label, in order. Tied scores count half in AUROC and are one step of average precision.
+        One entry per label, in order. Tied scores count half in AUROC and are one step of average precision.
 
     Raises:
         DataError: Shapes differ, a score is NaN or outside [0, 1] (logits given by mistake), or a target is

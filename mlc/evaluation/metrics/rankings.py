@@ -49,7 +49,7 @@ def score_examples(scores_NK: Matrix, targets_NK: Matrix) -> ExampleScore:
         targets_NK: 0, 1 or 255 (unknown, left out), uint8, same shape.
 
     Returns:
-        Means. Where a depth cuts through tied labels, each counts with its chance to be above the cut.
+        Means. Where a depth splits tied labels, each counts with its chance to be above it.
 
     Examples:
         >>> score_examples(np.array([[0.9, 0.2, 0.4]]), np.array([[1, 0, 1]], np.uint8)).lrap
@@ -74,7 +74,7 @@ def score_examples(scores_NK: Matrix, targets_NK: Matrix) -> ExampleScore:
 
 
 def _each(scores_BK: Matrix, targets_BK: Matrix, depths: list[int]) -> Matrix:
-    """A row a metric, a column an example; NaN where undefined."""
+    """Return one row per metric and one column per example; NaN where undefined."""
     # Unknown labels go below all known ones, where they change nothing.
     scores_BK = np.where(targets_BK == UNKNOWN, -1.0, scores_BK)
     order_BK = np.argsort(-scores_BK, axis=1, kind="stable")

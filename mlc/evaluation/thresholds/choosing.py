@@ -50,8 +50,8 @@ def choose_thresholds(
     Examples:
         >>> from mlc.scenario import MaxF1
         >>> scores, targets = np.array([[0.75], [0.5], [0.1]]), np.array([[1], [0], [0]], np.uint8)
-        >>> cut = choose_thresholds(Thresholds(default=MaxF1()), ["Dress"], scores, targets)[0]
-        >>> cut.value, cut.policy, cut.note
+        >>> threshold = choose_thresholds(Thresholds(default=MaxF1()), ["Dress"], scores, targets)[0]
+        >>> threshold.value, threshold.policy, threshold.note
         (0.625, 'max_f1', 'only 1 positive validation example')
     """
     check_scores_of_labels(scores_NK, targets_NK, len(class_names))
@@ -62,16 +62,18 @@ def choose_thresholds(
     policies = [thresholds.per_label.get(name, thresholds.default) for name in class_names]
     columns = _with_floors(_columns(policies, scores_NK, targets_NK, entities_N, cutoffs), policies)
     choices = [choose(policy, column) for policy, column in zip(policies, columns, strict=True)]
-    cuts = [
+    chosen = [
         Threshold(
             name, choice.value, policy.kind, choice.note, policy.k if isinstance(policy, TopK) else None
         )
         for name, policy, choice in zip(class_names, policies, choices, strict=True)
     ]
-    changes = drifts(cuts, windows) if windows else [Drift()] * len(cuts)
+    changes = drifts(chosen, windows) if windows else [Drift()] * len(chosen)
     return [
-        judged(cut, policy, column, reached=choice.reached, drift=drift)
-        for cut, policy, column, choice, drift in zip(cuts, policies, columns, choices, changes, strict=True)
+        judged(threshold, policy, column, reached=choice.reached, drift=drift)
+        for threshold, policy, column, choice, drift in zip(
+            chosen, policies, columns, choices, changes, strict=True
+        )
     ]
 
 
@@ -99,7 +101,7 @@ def _columns(
 
 
 def _with_floors(columns: Sequence[Column], policies: Sequence[Policy]) -> list[Column]:
-    """The columns of `auto` know the lowest cut that all labels of the same `auto` may have."""
+    """Return the columns, those of `auto` with the lowest threshold that labels of this `auto` may have."""
     members: dict[float, list[int]] = {}
     for label, policy in enumerate(policies):
         if isinstance(policy, Auto):

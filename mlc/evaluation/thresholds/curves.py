@@ -26,7 +26,7 @@ class Column:
         folds_M: The fold of each.
         places_M: How many labels of the example score higher, where a policy asks for that.
         cutoffs: How many cutoffs they are of.
-        floors: No cut of `auto` is lower: fold left out → cut; -1 where none is.
+        floors: No threshold of `auto` is lower: fold left out → threshold; -1 where none is.
         left_out: The fold that is left out, -1 for none.
     """
 
@@ -61,7 +61,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Curve:
-    """What a cut after each group of tied scores gives, from the highest score down.
+    """What a threshold after each group of tied scores gives, from the highest score down.
 
     Attributes:
         scores_M: Sorted.
@@ -92,10 +92,10 @@ class Curve:
         return int(self.hits_G[-1])
 
     def weighed(self) -> Matrix:
-        """Positives above each cut: seen, and expected by the scores; the more positives, the more as seen.
+        """Return the positives above each threshold, a mean of those seen and those that the scores expect.
 
-        What the scores expect is scaled to the number of positives seen, one added to both: scores of rare
-        labels are often too high.
+        The more positives, the more those seen count. What the scores expect is scaled to the number of
+        positives seen, one added to both: scores of rare labels are often too high.
         """
         seen = self.positives
         scale = (seen + 1.0) / (float(self.expected_G[-1]) + 1.0)
@@ -103,12 +103,12 @@ class Curve:
         weighed_G: Matrix = weight * self.hits_G + (1.0 - weight) * scale * self.expected_G
         return weighed_G
 
-    def cut_after(self, group: int) -> float:
+    def threshold_after(self, group: int) -> float:
         """Midway between the last score that is a yes and the next lower one."""
         last = self.last_G[group]
         lower = self.scores_M[last + 1] if last + 1 < len(self.scores_M) else np.float32(0)
-        cut = np.float32((float(self.scores_M[last]) + float(lower)) / 2)
-        if cut <= lower:  # neighbouring floats have nothing between them
-            cut = self.scores_M[last]
-        # The shortest decimal that is this float32: 0.3, where float(cut) would be 0.30000001192092896.
-        return float(str(cut))
+        threshold = np.float32((float(self.scores_M[last]) + float(lower)) / 2)
+        if threshold <= lower:  # neighbouring floats have nothing between them
+            threshold = self.scores_M[last]
+        # The shortest decimal that is this float32: 0.3, where float(threshold) would be 0.30000001192092896.
+        return float(str(threshold))

@@ -1,4 +1,4 @@
-"""A cut, what to expect of it, and how it is applied, replaced and stored."""
+"""A threshold, what to expect of it, and how it is applied, replaced and stored."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ NEVER = "never"
 
 @dataclass(frozen=True)
 class Expected:
-    """A figure that a cut is expected to give on new examples, as many as there were to choose it.
+    """A figure that a threshold is expected to give on new examples, as many as there were to choose it.
 
     Attributes:
         value: On the validation examples, each decided by a threshold chosen without its entity.
@@ -34,7 +34,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a cut is expected to give, None where undefined; `yes` is the share of examples decided yes."""
+    """What a threshold is expected to give; None where undefined. `yes` is the share of decisions for yes."""
 
     precision: Expected | None
     recall: Expected | None
@@ -44,7 +44,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Threshold:
-    """The cut of one label.
+    """The threshold of one label.
 
     Attributes:
         name: The label.
@@ -99,7 +99,7 @@ def replace_thresholds(text: str, stored: Sequence[Threshold]) -> list[Threshold
         stored: The run's thresholds, one per label.
 
     Returns:
-        One entry a label, in the order of `stored`.
+        One entry per label, in the order of `stored`.
 
     Raises:
         MlcError: Labels do not exist or are named twice, values are no numbers in [0, 1]; all at once.
@@ -133,7 +133,7 @@ def decide(scores_NK: Matrix, thresholds: Sequence[Threshold]) -> npt.NDArray[np
 
     Args:
         scores_NK: Probabilities in [0, 1], shape (N examples, K labels).
-        thresholds: One a label, in column order.
+        thresholds: One per label, in column order.
 
     Returns:
         The decisions, same shape. A score equal to its threshold is a yes.
@@ -147,9 +147,9 @@ def decide(scores_NK: Matrix, thresholds: Sequence[Threshold]) -> npt.NDArray[np
     """
     if scores_NK.ndim != 2 or scores_NK.shape[1] != len(thresholds):
         raise DataError(f"scores of shape {scores_NK.shape} for {len(thresholds)} labels")
-    cuts_K = np.array([threshold_value(threshold.value) for threshold in thresholds], np.float32)
+    thresholds_K = np.array([threshold_value(threshold.value) for threshold in thresholds], np.float32)
     scores_NK = scores_NK.astype(np.float32, copy=False)
-    yes_NK = scores_NK >= cuts_K
+    yes_NK = scores_NK >= thresholds_K
     tops = [threshold.top_k for threshold in thresholds]
     if any(tops):
         yes_NK &= places(scores_NK) < np.array([top or len(tops) for top in tops])
@@ -219,7 +219,7 @@ def thresholds_from_json(stored: dict[str, Any]) -> list[Threshold]:
             Threshold(**{**entry, "estimate": _estimate_from_json(entry["estimate"])})
             for entry in stored["thresholds"]
         ]
-        if all(cut.value is None or 0.0 <= cut.value <= 1.0 for cut in thresholds):
+        if all(threshold.value is None or 0.0 <= threshold.value <= 1.0 for threshold in thresholds):
             return thresholds
     except (KeyError, TypeError) as error:
         raise RunError(f"thresholds.json was changed by hand: {error!r}. Train the run again.") from error

@@ -1,4 +1,4 @@
-"""How much the figures of cuts change from one window to the next, beyond chance.
+"""How much the figures of thresholds change from one window to the next, beyond chance.
 
 A range that knows chance alone is too narrow where there are many examples: the next window has another
 season, other prices, other customers. The windows of training and validation show how large such changes are.
@@ -83,26 +83,27 @@ class Counts:
         }
 
 
-def drifts(cuts: Sequence[Threshold], windows: Windows) -> list[Drift]:
-    """What the figures of each cut did from window to window.
+def drifts(thresholds: Sequence[Threshold], windows: Windows) -> list[Drift]:
+    """Return how the figures of each threshold changed from window to window.
 
     Each pair of periods that lie a window apart gives a change of the figure's log-odds and its variance by
     chance, from the same entities in both. The variance beyond chance is that with which the changes are as
     large as they should be; that of a label is averaged with that of all labels, which is steadier.
 
     Args:
-        cuts: One a label.
+        thresholds: One per label.
         windows: What they decide.
 
     Returns:
-        One a label, in order; zeros where no two periods lie a window apart.
+        One per label, in order; zeros where no two periods lie a window apart.
 
     Source: Paule and Mandel (1982), Consensus values and weighting factors.
     """
     entities, codes_N = np.unique(windows.entities_N, return_inverse=True)
-    decided_NK = decide(windows.scores_NK, cuts) == 1
+    decided_NK = decide(windows.scores_NK, thresholds) == 1
     pairs: dict[str, list[Floats]] = {figure.name: [] for figure in fields(Drift)}
-    for label in range(len(cuts)):
+    labels = range(len(thresholds))
+    for label in labels:
         known_N = windows.targets_NK[:, label] != UNKNOWN
         yes_M, positive_M = decided_NK[known_N, label], windows.targets_NK[known_N, label] == 1
         codes_M, periods_M = codes_N[known_N], windows.periods_N[known_N]
@@ -110,7 +111,7 @@ def drifts(cuts: Sequence[Threshold], windows: Windows) -> list[Drift]:
         for name, found in pairs.items():
             found.append(np.array([pair for figure, *pair in changes if figure == name]).reshape(-1, 2))
     variances = {name: _shrunk(found) for name, found in pairs.items()}
-    return [Drift(**{name: found[label] for name, found in variances.items()}) for label in range(len(cuts))]
+    return [Drift(**{name: values[label] for name, values in variances.items()}) for label in labels]
 
 
 def _changes(

@@ -1,8 +1,8 @@
-"""The lowest cut that `auto` may choose: a share of the best single cut for all its labels together.
+"""The lowest threshold that `auto` may choose.
 
-The best cut of a label whose scores say little lies so low that its false decisions spoil those of all labels
-together. Half of the best single cut keeps micro-F1 near that of the single cut; the share comes from
-scripts/bench/rare_labels.py.
+It is a share of the best single threshold for all labels of `auto` together. The best threshold of a label
+whose scores say little is so low that its false decisions spoil those of all labels. Half of the best single
+threshold keeps micro-F1 near that of the single threshold; the share comes from scripts/bench/rare_labels.py.
 """
 
 from collections.abc import Iterable
@@ -20,10 +20,10 @@ _BINS = (int(np.float32(1.0).view(np.int32)) >> _SHIFT) + 1
 
 
 def floors_of(columns: Iterable[tuple[Matrix, Matrix, Matrix]], beta: float) -> dict[int, float]:
-    """Return the lowest cut for the examples of all folds but one, by the fold left out.
+    """Return the lowest threshold for the examples of all folds but one, by the fold left out.
 
     Scores are counted by their upper 16 bits, so that no sorting of all labels together is needed: the single
-    cut is one of 16,257, each within 1 % of the next. The key `ALL_FOLDS` leaves out no fold.
+    threshold is one of 16,257, each within 1 % of the next. The key `ALL_FOLDS` leaves out no fold.
 
     Args:
         columns: Float32 scores in [0, 1], targets (0 or 1) and folds of the examples of each label.

@@ -14,20 +14,20 @@ from mlc.scenario import Cost, Fixed, Never, Policy, PrecisionAtLeast, RecallAtL
 _FEW_POSITIVES = 20  # with fewer, the F1 that a threshold promises on validation is rarely kept
 
 
-def judged(cut: Threshold, policy: Policy, column: Column, *, reached: bool, drift: Drift) -> Threshold:
-    """A cut with its estimate; without decisions where it misses a goal that must be reached."""
-    if cut.value is None:
-        return replace(cut, estimate=_estimate_of_never(column))
-    estimate = _estimate(policy, column, cut.value, drift)
+def judged(threshold: Threshold, policy: Policy, column: Column, *, reached: bool, drift: Drift) -> Threshold:
+    """Return a threshold with its estimate; without decisions where it misses a goal that must be reached."""
+    if threshold.value is None:
+        return replace(threshold, estimate=_estimate_of_never(column))
+    estimate = _estimate(policy, column, threshold.value, drift)
     if not isinstance(policy, PrecisionAtLeast | RecallAtLeast):
-        return replace(cut, note=cut.note or _few(policy, column), estimate=estimate)
+        return replace(threshold, note=threshold.note or _few(policy, column), estimate=estimate)
     missed = _missed(policy, column, estimate, reached=reached)
     if missed is None:
-        return replace(cut, note=_few(policy, column), estimate=estimate)
+        return replace(threshold, note=_few(policy, column), estimate=estimate)
     if policy.when_unreachable == "best":
-        return replace(cut, note=f"{missed}; used all the same", estimate=estimate, reachable=False)
+        return replace(threshold, note=f"{missed}; used all the same", estimate=estimate, reachable=False)
     return replace(
-        cut,
+        threshold,
         value=None,
         note=f"{missed}; no decisions",
         estimate=_estimate_of_never(column),
@@ -36,7 +36,7 @@ def judged(cut: Threshold, policy: Policy, column: Column, *, reached: bool, dri
 
 
 def _few(policy: Policy, column: Column) -> str | None:
-    """Whether the cut rests on too few positives."""
+    """Return a note if the threshold rests on too few positives."""
     positives = column.positives
     if isinstance(policy, Fixed | Never | Cost | TopK | TopN) or positives >= _FEW_POSITIVES:
         return None
@@ -48,8 +48,8 @@ def _missed(
 ) -> str | None:
     """Why a goal counts as not reached, or None.
 
-    It is reached where its cut, judged on entities without part in the choice, gives at least the goal; or
-    where the scores expect the goal and the range of that judgement does not exclude it.
+    It is reached where its threshold, judged on entities without part in the choice, gives at least the goal;
+    or where the scores expect the goal and the range of that judgement does not exclude it.
     """
     name = "precision" if isinstance(policy, PrecisionAtLeast) else "recall"
     share = getattr(policy, name)
@@ -77,16 +77,16 @@ def _estimate_of_never(column: Column) -> Estimate | None:
 
 
 def _estimate(policy: Policy, column: Column, value: float, drift: Drift) -> Estimate | None:
-    """What the cut gives where each fold is decided by the cut of the others."""
+    """What the threshold gives where each fold is decided by the threshold of the others."""
     if not len(column.scores_M):
         return None
     yes_M = np.zeros(len(column.scores_M), bool)
     fitted = not isinstance(policy, Fixed | Cost | TopK)
     for fold in np.unique(column.folds_M) if fitted else ():
         others = column.without(fold)
-        cut = choose(policy, others).value if len(others.scores_M) else value
+        threshold = choose(policy, others).value if len(others.scores_M) else value
         in_fold = column.folds_M == fold
-        yes_M[in_fold] = column.scores_M[in_fold] >= np.float32(threshold_value(cut))
+        yes_M[in_fold] = column.scores_M[in_fold] >= np.float32(threshold_value(threshold))
     if not fitted:
         yes_M = column.scores_M >= np.float32(value)
     if isinstance(policy, TopK):

@@ -70,7 +70,7 @@ def choose(policy: Policy, column: Column) -> Choice:
             return _at_precision(curve, goal)
         case RecallAtLeast(recall=goal):
             reached_G = curve.expected_G >= goal * curve.expected_G[-1]
-            return Choice(curve.cut_after(int(np.argmax(reached_G))))
+            return Choice(curve.threshold_after(int(np.argmax(reached_G))))
         case TopN(n=n):
             return _at_volume(curve, n, column.cutoffs)
         case _:
@@ -78,7 +78,7 @@ def choose(policy: Policy, column: Column) -> Choice:
 
 
 def _best_f(hits_G: Matrix, curve: Curve, beta: float) -> Choice:
-    """The cut of the highest F-beta among those that a label with so few positives can afford.
+    """Return the threshold of the highest F-beta among those that a label with few positives can afford.
 
     Without a limit the best F-beta of a rare label may lie at hundreds of examples for each positive, and the
     decisions of all labels together are then mostly wrong. See docs/results/many-labels.md.
@@ -95,7 +95,7 @@ def _best_f(hits_G: Matrix, curve: Curve, beta: float) -> Choice:
         affordable = 1
     # Equal fractions are equal floats; argmax takes the first.
     f_G = (1 + beta**2) * hits_G[:affordable] / (curve.yes_G[:affordable] + beta**2 * hits_G[-1])
-    return Choice(curve.cut_after(int(np.argmax(f_G))))
+    return Choice(curve.threshold_after(int(np.argmax(f_G))))
 
 
 def _seen_f(curve: Curve, beta: float) -> Choice:
@@ -108,19 +108,20 @@ def _seen_f(curve: Curve, beta: float) -> Choice:
 
 
 def _at_precision(curve: Curve, goal: float) -> Choice:
-    """The lowest cut of this expected precision; it falls with the cut, since scores do."""
+    """Return the lowest threshold of this expected precision, which falls as scores do."""
     precision_G = curve.expected_G / curve.yes_G
     enough = int(np.argmax(curve.yes_G >= min(_FEWEST_YES, curve.yes_G[-1])))
     reached = np.flatnonzero(precision_G >= goal)
     if len(reached) and reached[-1] >= enough:
-        return Choice(curve.cut_after(int(reached[-1])))
-    return Choice(curve.cut_after(enough), reached=False)
+        return Choice(curve.threshold_after(int(reached[-1])))
+    return Choice(curve.threshold_after(enough), reached=False)
 
 
 def _at_volume(curve: Curve, n: int, cutoffs: float) -> Choice:
     inside = np.flatnonzero(curve.yes_G <= n * cutoffs)
     if not len(inside):
-        return Choice(curve.cut_after(0), f"{int(curve.yes_G[0]):,} examples have the same highest score")
+        note = f"{int(curve.yes_G[0]):,} examples have the same highest score"
+        return Choice(curve.threshold_after(0), note)
     every = int(curve.yes_G[-1])
     note = f"there are only {every:,} examples" if every < n * cutoffs else None
-    return Choice(curve.cut_after(int(inside[-1])), note)
+    return Choice(curve.threshold_after(int(inside[-1])), note)

@@ -20,7 +20,7 @@ _RARELY_BELOW = (0.001, 0.2)  # a larger share of negative numbers is how that q
 
 
 def table_findings(scenario: Scenario) -> Iterator[Finding]:
-    """Rows that are left out or doubled, and columns without any value; one pass a table."""
+    """Rows that are left out or doubled, and columns without any value; one pass per table."""
     say = Subject(scenario, "tables")
     for name in scenario.data.tables:
         nulls = _null_counts(scenario, name)

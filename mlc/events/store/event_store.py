@@ -1,4 +1,4 @@
-"""The store as the rest of the house sees it: opened, not deserialised."""
+"""The store as other packages see it: opened, not deserialised."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -14,8 +14,8 @@ from mlc.tables import TIME
 _MOST_VALUES = 50_000
 _FEW_VALUES = 50
 _ROWS = "mlc:rows"  # no column of a table is called so
-_BYTES_OF_A_VALUE = 100  # what it takes to remember one, with its place in a hash table
-_SHARE = 4  # of the memory limit: values that are remembered at one time
+_BYTES_OF_A_VALUE = 100  # memory for one cached value, with its place in a hash table
+_SHARE = 4  # of the memory limit: values that are cached at one time
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def spark(values: Sequence[float]) -> str:
 
 
 def spark_lines(examples: Examples) -> Iterator[str]:
-    """A line a label: prevalence over the cutoffs, its least and its most."""
+    """Write one line per label: prevalence over the cutoffs, its least and its most."""
     points = sorted(prevalence_points(examples.table), key=lambda point: point.cutoff)
     prevalence_CK = np.stack([point.prevalence for point in points])
     cutoffs = examples.table[CUTOFF].unique().sort()

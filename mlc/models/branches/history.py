@@ -208,7 +208,7 @@ def entity_features(history: HistoryInputs, labels: int) -> torch.Tensor:
 
 def _cadence(group_T: torch.Tensor, age_T: torch.Tensor, first_T: torch.Tensor, groups: int) -> torch.Tensor:
     """The cadence features of each group of events, shape (groups, `len(CADENCE_FEATURES)`)."""
-    # One scatter-add of all sums at once: a row an event, a column a sum.
+    # One scatter-add of all sums at once: one row per event, one column per sum.
     windows = torch.tensor(WINDOWS_DAYS, device=age_T.device)
     rates = torch.tensor([1.0 / half_life for half_life in HALF_LIVES_DAYS], device=age_T.device)
     within_TW = (age_T[:, None] < windows).to(age_T.dtype)

@@ -310,7 +310,7 @@ def _in_blocks(
 
 
 def _block(lengths_b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where each token stands in a padded block, flat; and which places of the block are taken, (b, L)."""
+    """Return the flat place of each token in a padded block, and which places are taken, (b, L)."""
     place_L = torch.arange(int(lengths_b.max()), device=lengths_b.device)
     taken_bL = place_L < lengths_b[:, None]
     return torch.nonzero(taken_bL.flatten()).flatten(), taken_bL
@@ -323,6 +323,6 @@ def _padded(token_XHE: torch.Tensor, place_X: torch.Tensor, taken_bL: torch.Tens
 
 
 def _inverse(permutation: torch.Tensor) -> torch.Tensor:
-    """Where each number stands in a permutation of 0, 1, 2, …"""
+    """Return the place of each number in a permutation of 0, 1, 2, …"""
     places = torch.arange(len(permutation), device=permutation.device)
     return torch.empty_like(permutation).index_copy_(0, permutation, places)

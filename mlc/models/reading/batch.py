@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar, cast
 import torch
 
 BUCKETS = 4096
-"""Of each text field, so many rows for its hashed parts."""
+"""Rows for the hashed parts of each text field."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Texts(Packed):
 
 @dataclass
 class Fields(Packed):
-    """What stands in the fields of some rows: entities, or events.
+    """The values of the fields of some rows: entities, or events.
 
     Attributes:
         categories_XF: Vocabulary row of each category, int64.

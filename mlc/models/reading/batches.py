@@ -190,7 +190,7 @@ def example_batches(prepared: Prepared, vocabulary: Vocabulary) -> ExampleBatche
 
 
 class BatchPlan:
-    """Which examples stand in which batch; the same list on every rank, of which each takes every world-th.
+    """Which examples are in which batch; the same list on every rank, of which each takes every world-th.
 
     In training the order is new in each epoch, from (seed, epoch); every rank has equally many batches, all
     examples are used, and batches are of nearly one size. Without `seed` the order is that of the table,
@@ -236,7 +236,7 @@ class BatchPlan:
 
 
 class Plan(Protocol):
-    """Which examples stand in which batch of an epoch."""
+    """Return which examples are in which batch of an epoch."""
 
     epoch: int
 
@@ -260,7 +260,7 @@ class Loader:
 
     Args:
         examples: Build the batches.
-        plan: Which examples stand in which batch.
+        plan: Which examples are in which batch.
 
     Attributes:
         sampler: The plan; Lightning tells it the epoch.

@@ -312,7 +312,7 @@ class _Bags:
 
 
 def _narrowest(values: int) -> np.dtype:
-    """The narrowest type that holds so many values from 0 on and that torch can gather from."""
+    """Return the narrowest type that torch can gather from and that holds this many values from 0 on."""
     return np.dtype(np.uint8 if values <= 1 << 8 else np.int16 if values <= 1 << 15 else np.int32)
 
 

@@ -86,7 +86,7 @@ def _faulty_record(row: list[str], header: list[str], message: str, line: int) -
             return FaultyLine(line, what, f"Mend the line, or write types: {{{column}: text}}")
     if "malformed" in message and any('"' in value for value in row):
         column = next(name for name, value in zip(header, row, strict=False) if '"' in value)
-        what = f"{column} holds a quote but does not stand in quotes"
+        what = f"{column} holds a quote but is not quoted"
         return FaultyLine(line, what, 'Write it in quotes, and its own quotes twice: "say ""hi"""')
     return None
 

@@ -23,7 +23,7 @@ from mlc.sources.files.shapes import (
 def scan_texts(files: Sequence[Path], csv: Csv, texts: Sequence[str], of: Sequence[Path]) -> pl.LazyFrame:
     """Return all rows of some CSV files of a table, with the columns and types of the whole table.
 
-    Files without rows add nothing. Columns may stand in another order in each file.
+    Files without rows add nothing. The columns may have another order in each file.
 
     Args:
         files: The files to read.
@@ -49,7 +49,7 @@ def scan_texts(files: Sequence[Path], csv: Csv, texts: Sequence[str], of: Sequen
 def read_csv(
     files: Sequence[Path] | Sequence[str], csv: Csv, types: Mapping[str, pl.DataType]
 ) -> pl.LazyFrame:
-    """Return the rows of CSV files whose columns stand in one order, as a query.
+    """Return the rows of CSV files whose columns have one order, as a query.
 
     Args:
         files: Paths or one URL.
@@ -172,7 +172,7 @@ def _shape(
 
 
 def first_row(files: Sequence[Path], csv: Csv, column: str, value: str) -> tuple[Path, int] | None:
-    """Return the file and the row where a text first stands in a column; row 1 is below the header."""
+    """Return the file and the row where a text first occurs in a column; row 1 is below the header."""
     for file in files:
         if peek(file).has_rows:
             frame = read_csv([file], csv, {column: pl.String()})
