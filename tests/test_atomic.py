@@ -119,7 +119,7 @@ def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
 @pytest.mark.parametrize("name", ["", ".", "..", "/"])
 def test_a_path_without_a_name_is_refused(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(MlcError, match="add the name of a file"):
+    with pytest.raises(MlcError, match="Add the name of a file"):
         write_text(tmp_path.__class__(name), "scores")
 
 

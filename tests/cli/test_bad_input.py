@@ -104,7 +104,7 @@ def test_a_command_that_makes_no_sense_is_refused(refused, arguments, told):
 def test_a_run_of_the_same_scenario_is_not_overwritten_unasked(refused):
     told = refused("train", "shop.yaml", *QUICK)
     assert told.startswith("runs/shop: a finished run of the same scenario is there already.")
-    assert "--overwrite starts over, --set name=… makes another" in told
+    assert "Add --overwrite to start over, or --set name=… to make another." in told
 
 
 @pytest.mark.parametrize("how", [[], ["--resume"]])
@@ -114,7 +114,7 @@ def test_a_run_of_another_scenario_is_refused_with_every_difference(refused, how
     )
     assert "target.window_days was 21 and is 20" in told
     assert "train.seed was 7 and is 8" in told
-    assert "--overwrite starts over" in told
+    assert "Add --overwrite to start over" in told
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_run_that_is_not_there_or_not_finished_is_refused(refused, shop, comma
 
 
 def test_where_there_is_no_run_at_all_the_way_to_one_is_told(mlc):
-    assert "mlc train makes one" in mlc("predict", "shop").err
+    assert "Train with mlc train" in mlc("predict", "shop").err
 
 
 FILES = ["thresholds.json", "model.json", "vocabulary.json", "run.json", "resolved.yaml", "model.safetensors"]
@@ -180,7 +180,7 @@ def test_tables_that_are_gone_or_changed_are_told(refused, mlc, shop):
         assert "no such file: sales.parquet" in refused(command, "shop")
     sales.drop("item").write_parquet("sales.parquet")
     for command in ("evaluate", "predict"):
-        assert "sales must have a column item" in refused(command, "shop")
+        assert "sales has no column item" in refused(command, "shop")
     sales.write_parquet("sales.parquet")
     customers = shop_tables()["customers"]
     customers.with_columns(pl.lit(0.5).alias("region")).write_parquet("customers.parquet")
@@ -336,7 +336,7 @@ def test_ctrl_c_in_a_training_leaves_the_former_run_and_can_be_resumed(shop, mlc
     assert "stopped\nruns/shop is unfinished: mlc train with --resume goes on; the former run is in" in errors
     assert snapshot(shop / "runs" / "shop.previous") == former
     unfinished = mlc(*arguments)
-    assert "an unfinished run of the same scenario is there; --resume goes on, --overwrite" in unfinished.err
+    assert "an unfinished run of the same scenario is there already. Add --resume to go on" in unfinished.err
     assert "its training did not end" in mlc("predict", "shop").err
     assert mlc("predict", "shop.previous", "--out", "former.csv").code == 0
     assert mlc(*arguments, "--resume").code == 0

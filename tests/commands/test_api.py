@@ -124,12 +124,12 @@ def test_columns_that_are_missing_or_new_are_warned_of(run, caplog):
 
 
 def test_a_model_without_memory_does_not_embed(run):
-    with pytest.raises(mlc.MlcError, match="have a memory"):
+    with pytest.raises(mlc.MlcError, match="no memory, which the vectors come from"):
         run.embed()
 
 
 def test_a_run_that_does_not_exist_is_an_error_of_mlc(project):
-    with pytest.raises(mlc.MlcError, match="did you mean shop"):
+    with pytest.raises(mlc.MlcError, match="Did you mean shop"):
         mlc.open_run("shup", project / "runs")
 
 

@@ -78,7 +78,7 @@ def test_warnings_are_told_beside_errors(mlc, tmp_path):
     path = write_shop(tmp_path, changed("[Dress", "[Drss"), sales=sales)
     result = mlc("check", path)
     assert (result.code, result.out) == (2, "")
-    assert "'Drss' never does" in result.err.splitlines()[0]
+    assert "'Drss' never occurs" in result.err.splitlines()[0]
     assert "warning: empty of sales has no value in any row; mend the source" in result.err
     told = json.loads(mlc("check", path, "--json").out)
     assert (told["ok"], len(told["problems"])) == (False, 1)

@@ -137,7 +137,7 @@ def test_the_entity_can_be_named(mlc, tmp_path):
 def test_an_entity_that_is_no_column_is_told_with_the_nearest(mlc, tmp_path):
     result = mlc("init", *write_tables(tmp_path / "data"), "--entity", "custmer")
     assert result.code == 2
-    assert "did you mean customer?" in result.err
+    assert "Did you mean customer?" in result.err
     assert not (tmp_path / "scenario.yaml").exists()
 
 

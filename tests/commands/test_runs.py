@@ -69,7 +69,8 @@ def test_a_damaged_run_is_listed_as_such_and_the_others_are_shown(mlc, folder, f
     states = {run["name"]: (run["state"], run["note"]) for run in listed(mlc, folder)}
     assert states[NAME] == ("finished", None)
     assert states["broken"][0] == "damaged"
-    assert f"{file}: not as mlc train wrote it" in states["broken"][1]
+    rule = "no such file" if content is None else "not as mlc train wrote it"
+    assert f"{file}: {rule}" in states["broken"][1]
 
 
 @pytest.fixture

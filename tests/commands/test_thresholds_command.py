@@ -106,7 +106,7 @@ def test_what_cannot_be_chosen_is_said(mlc, flags, options, said):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{Bookz: 0.4}", "thresholds.Bookz: must be one of class_names"),
+        ("{Bookz: 0.4}", "thresholds.Bookz: Bookz is none of class_names"),
         (
             "{Books: max_f1}",
             "max_f1 is no number, top_k or never. mlc thresholds --out turns it into a number.",

@@ -435,7 +435,7 @@ CONDITION_MISTAKES = [
     ("!price", "! is not read here; write NOT"),
     ("department_name = 'x'", "there is no column department_name, did you mean articles.department_name?"),
     ("prize > 1", "there is no column prize, did you mean price?"),
-    ('articles.department_name = "Skirt"', "there is no column Skirt; text stands in single quotes: 'Skirt'"),
+    ('articles.department_name = "Skirt"', "there is no column Skirt; write text in single quotes: 'Skirt'"),
     ("price > 1,5", "write decimals with a point: 1.5"),
     ("price", "it gives a number, not true or false"),
     ("price in [1,2]", "write in (…) with round brackets"),
