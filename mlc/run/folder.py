@@ -356,7 +356,7 @@ def find_run(runs: Path, name: str) -> RunFolder:
                 f"{folder}: its training did not end. mlc {run.verb} with --resume goes on{_former(run)}"
             )
     known = [path.parent.name for path in runs.glob("*/report.json")] if runs.is_dir() else []
-    hint = did_you_mean(name, known) if known else "train with mlc train, or name another folder with --runs-dir"
+    hint = did_you_mean(name, known) if known else "train first, or name another folder: --runs-dir"
     raise RunError(sentences(f"no run {name} in {runs}", hint))
 
 

@@ -58,11 +58,10 @@ class ModelSection(Section):
     name. `auto` finds one of the same tables in the runs folder, or makes it first if the tables are long
     enough."""
     tune: Tune = "head"
-    """How much of the foundation is trained: `head` nothing of it, `all` everything, or everything at its
+    """How much of the foundation is trained: nothing (`head`) or everything (`all`). Everything at its
     own learning rate, `{foundation_learning_rate: 1.0e-4}`."""
     hedge: bool = True
-    """Train an equal model without the foundation beside it, and let validation choose the weight of each,
-    so that a foundation that misleads costs little."""
+    """Train an equal model without the foundation too, and let validation choose the weight of each."""
     members: Annotated[int, Field(ge=1, le=100)] = 1
     """How many networks are trained side by side; the score is their mean. Training and scoring take as many
     times longer."""
@@ -157,8 +156,8 @@ class Scenario(Section):
     pretrain: PretrainSection = PretrainSection()
     """How `mlc pretrain` makes a foundation model; `mlc train` ignores it."""
     calibration: Literal["auto", "none", "bias", "platt", "isotonic"] = "auto"
-    """How scores become probabilities, on the validation examples: shift their log-odds (`bias`), also
-    stretch them (`platt`), or any increasing steps (`isotonic`). `auto` takes for each label the lowest
+    """How scores become probabilities, on the validation examples. `bias` shifts their log-odds, `platt` also
+    stretches them, `isotonic` fits increasing steps. `auto` takes for each label the lowest
     log-loss on entities it was not fitted to."""
     thresholds: Annotated[Thresholds, ShortThresholds] = Thresholds()
     """From which score on the decision is yes: `0.5`, `max_f1`, `{precision_at_least: 0.8}`, `{Dress: 0.4}`,

@@ -204,8 +204,8 @@ class TargetSection(Section):
     """Length of the window in days, which is `(cutoff + gap, cutoff + gap + window]`. Several lengths, `[7,
     21]`, give each label once for each: `Dress 7d`, `Dress 21d`."""
     window: Calendar | None = None
-    """A calendar period instead of `window_days`: the first week (Monday to Sunday) or month after the
-    cutoff and the gap, in UTC if the tables have zones. The cutoffs are then the ends of such periods,
+    """A calendar period instead of `window_days`: the first week (from Monday) or month after the
+    cutoff and the gap. The cutoffs are then the ends of such periods,
     unless `examples` states others."""
     gap_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     """Days between the cutoff and the window, when decisions take time to carry out."""

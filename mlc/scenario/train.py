@@ -47,7 +47,7 @@ class Bce(Section):
 
     kind: Literal["bce"] = "bce"
     pos_weight: PosWeight = 1.0
-    """How much more a positive target counts than a negative one: a number, `balanced` (as much as all
+    """How much more a positive target counts than a negative one. A number, `balanced` (as much as all
     negatives of its label together), or `{Dress: 3}`, others 1. Scores are then too high by design."""
 
 
@@ -175,7 +175,7 @@ class TrainSection(Section):
     checkpoint_minutes: Factor = 10.0
     """Minutes between two checkpoints within an epoch, the most that is trained again after a kill."""
     loggers: Annotated[list[LoggerName], AfterValidator(distinct)] = Field(default=["csv"])
-    """Where the curves go besides `log.jsonl`: `csv` and `tensorboard` into `logs/` of the run, `mlflow` and
+    """Where the curves go besides `log.jsonl`. `csv` and `tensorboard` into `logs/` of the run, `mlflow` and
     `wandb` to where their environment variables point. All but csv are extras: `pip install
     'mlc[tensorboard]'`."""
     seed: Seed = 7

@@ -152,7 +152,7 @@ def test_a_run_that_is_not_there_or_not_finished_is_refused(refused, shop, comma
 
 
 def test_where_there_is_no_run_at_all_the_way_to_one_is_told(mlc):
-    assert "Train with mlc train" in mlc("predict", "shop").err
+    assert "Train first, or name another folder: --runs-dir" in mlc("predict", "shop").err
 
 
 FILES = ["thresholds.json", "model.json", "vocabulary.json", "run.json", "resolved.yaml", "model.safetensors"]
