@@ -159,7 +159,7 @@ def test_keys_of_two_types_are_an_error_that_says_what_matches_as_text(mlc, tmp_
     tables = with_text_items(pl.col("item"), pl.when(SOME).then(ITEM).otherwise("0" + ITEM))
     told = mlc("check", write_shop(tmp_path, SCENARIO, **tables)).err
     assert "are of two types, Int64 and String" in told
-    assert "as text (types: {item: text} in sales) " in told
+    assert "As text (types: {item: text} in sales) " in told
     assert "of 6,000 events match; " in told
     assert "of the others would match but for leading zeros" in told
 

@@ -120,8 +120,8 @@ def _at_precision(curve: Curve, goal: float) -> Choice:
 def _at_volume(curve: Curve, n: int, cutoffs: float) -> Choice:
     inside = np.flatnonzero(curve.yes_G <= n * cutoffs)
     if not len(inside):
-        note = f"{int(curve.yes_G[0]):,} examples have the same highest score"
-        return Choice(curve.threshold_after(0), note)
+        tied = int(curve.yes_G[0])
+        return Choice(curve.threshold_after(0), f"{tied:,} examples have the same highest score")
     every = int(curve.yes_G[-1])
     note = f"there are only {every:,} examples" if every < n * cutoffs else None
     return Choice(curve.threshold_after(int(inside[-1])), note)

@@ -59,8 +59,8 @@ def _hint(scenario: Scenario, problem: Problem) -> str:
     match problem.field.split("."):
         case ["data", "tables", table, "time"] if "not a date or datetime" in problem.rule:
             return time_hint(scenario, table)
-        case ["data", "tables", table, "joins", dimension] if "must have one type" in problem.rule:
-            return f"; {type_hint(scenario, table, dimension)}"
+        case ["data", "tables", table, "joins", dimension] if "are of two types" in problem.rule:
+            return f" {type_hint(scenario, table, dimension)}."
         case _:
             return ""
 

@@ -172,7 +172,7 @@ def type_hint(scenario: Scenario, table: str, dimension: str) -> str:
         for column in frame.columns
         if not isinstance(frame[column].dtype, pl.String | pl.Categorical | pl.Enum)
     ]
-    hint = f"as text ({', '.join(types)}) {matched:,} of {total:,} events match"
+    hint = f"As text ({', '.join(types)}) {matched:,} of {total:,} events match"
     return f"{hint}; {cause.found.replace('of these', 'of the others')}" if cause else hint
 
 
