@@ -108,9 +108,9 @@ def test_a_label_with_only_positives_enters_neither_macro_mean():
 @pytest.mark.parametrize("wrong", [np.nan, -0.1, 1.1, np.inf])
 def test_scores_that_are_no_probabilities_are_refused(wrong):
     targets = np.array([[1], [0]], np.uint8)
-    with pytest.raises(DataError, match=r"NaN or outside \[0, 1\]"):
+    with pytest.raises(DataError, match="NaN or outside"):
         score_labels(np.array([[0.5], [wrong]]), targets, ["a"])
-    with pytest.raises(DataError, match="probabilities"):
+    with pytest.raises(DataError, match="NaN or outside"):
         macro_differences(np.array([[0.5], [0.5]]), {"x": np.array([[0.5], [wrong]])}, targets, np.arange(2))
 
 
