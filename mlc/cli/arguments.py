@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -85,8 +86,33 @@ def show(text: object, *, end: str = "\n", error: bool = False) -> None:
 def say(line: str) -> None:
     """Progress goes to standard error: standard output holds results alone. Only the first rank speaks."""
     sys.stdout.flush()  # what was printed before comes before, also where both go to one file
-    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
+    if _speaks():
         print(visible(line), file=sys.stderr, flush=True)
+
+
+def _speaks() -> bool:
+    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
+
+
+@contextmanager
+def working(*, quiet: bool = False) -> Iterator[None]:
+    """Show the stages of the work in the block, on a terminal; results must be printed after it.
+
+    Pipes, CI, `NO_COLOR` and terminals that cannot move the cursor get the messages alone.
+
+    Args:
+        quiet: Show nothing.
+    """
+    plain = os.environ.get("NO_COLOR") or os.environ.get("CI") or os.environ.get("TERM") == "dumb"
+    if quiet or plain or not _speaks() or not sys.stderr.isatty():
+        yield
+        return
+    first = "loading"
+    print(first, end="\r", file=sys.stderr, flush=True)  # at once; Rich draws over it
+    from mlc.cli.display import on_terminal
+
+    with on_terminal(first):
+        yield
 
 
 def load(path: Path, overrides: list[str] | None) -> "Scenario":

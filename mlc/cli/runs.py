@@ -1,7 +1,6 @@
 """Commands that make runs, and those on runs that there are."""
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -30,6 +29,7 @@ from mlc.cli.arguments import (
     say,
     show,
     trace_folders,
+    working,
 )
 from mlc.cli.endings import finish, set_again
 from mlc.commands.moments import given_moment
@@ -65,13 +65,14 @@ def pretrain(
     Any scenario on the same tables can start from it: `model.foundation` names it.
     """
     opening = _opening(resume, overwrite)
-    from mlc.commands import pretrain as command
+    with working():
+        from mlc.commands import pretrain as command
 
-    overrides = [*(override or []), *([f"train.devices={devices}"] if devices else [])]
-    overrides += [f"pretrain.until={until}"] if until else []
-    loaded = command.foundation_scenario(scenario, overrides)
-    trace_folders.append(runs_dir / loaded.name)
-    report = command.pretrain(loaded, runs_dir, say, opening)
+        overrides = [*(override or []), *([f"train.devices={devices}"] if devices else [])]
+        overrides += [f"pretrain.until={until}"] if until else []
+        loaded = command.foundation_scenario(scenario, overrides)
+        trace_folders.append(runs_dir / loaded.name)
+        report = command.pretrain(loaded, runs_dir, say, opening)
     if report is not None:
         from mlc.report import foundation_markdown
 
@@ -108,17 +109,17 @@ def train(
     The report compares it with simple baselines, label by label.
     """
     opening = _opening(resume, overwrite)
-    from mlc.commands import train as command
+    with working(quiet=quiet):
+        from mlc.commands import train as command
 
-    overrides = [*(override or []), *([f"train.devices={devices}"] if devices else [])]
-    if smoke:
-        loaded = command.smoke_scenario(scenario, overrides)
-        opening = "smoke" if opening == "new" else opening
-    else:
-        loaded = load(scenario, overrides)
-    trace_folders.append(runs_dir / loaded.name)
-    progress, interactive = (_silent, False) if quiet else (say, sys.stdout.isatty())
-    report = command.train(loaded, runs_dir, progress, opening, interactive=interactive)
+        overrides = [*(override or []), *([f"train.devices={devices}"] if devices else [])]
+        if smoke:
+            loaded = command.smoke_scenario(scenario, overrides)
+            opening = "smoke" if opening == "new" else opening
+        else:
+            loaded = load(scenario, overrides)
+        trace_folders.append(runs_dir / loaded.name)
+        report = command.train(loaded, runs_dir, _silent if quiet else say, opening)
     if report is None:
         return
     page = runs_dir / loaded.name / "report.html"
@@ -185,11 +186,12 @@ def evaluate(
 
     It prints the report of the run; gates and other tables can be given.
     """
-    opened = open_run(run, runs_dir, tables=other_tables(data, override))
-    from mlc.commands import evaluate as command
-
     gated = gated or gates is not None
-    evaluation = command.evaluate(opened, say, command.given_gates(opened, gates) if gated else None)
+    with working():
+        opened = open_run(run, runs_dir, tables=other_tables(data, override))
+        from mlc.commands import evaluate as command
+
+        evaluation = command.evaluate(opened, say, command.given_gates(opened, gates) if gated else None)
     if as_json:
         show(json.dumps(evaluation.report.to_json(), indent=1, ensure_ascii=False))
     else:
@@ -220,13 +222,14 @@ def compare(
     """
     if markdown and as_json:
         raise MlcError("--md and --json exclude each other: choose one")
-    from mlc.run import find_run
+    with working():
+        from mlc.run import find_run
 
-    both = find_run(runs_dir, first), find_run(runs_dir, second)
-    from mlc.commands.compare import compare as compare_runs
-    from mlc.report.comparison import comparison_markdown, comparison_sections
+        both = find_run(runs_dir, first), find_run(runs_dir, second)
+        from mlc.commands.compare import compare as compare_runs
+        from mlc.report.comparison import comparison_markdown, comparison_sections
 
-    compared = compare_runs(*both)
+        compared = compare_runs(*both)
     if as_json:
         show(json.dumps(compared, indent=1, ensure_ascii=False, allow_nan=False))
     elif markdown:
@@ -281,13 +284,14 @@ def thresholds(
 
     It shows what to expect of them, without training.
     """
-    opened = open_run(run, runs_dir, out, (".yaml", ".yml"))
-    from mlc.commands import thresholds as command
-    from mlc.evaluation.thresholds import threshold_lines
+    with working():
+        opened = open_run(run, runs_dir, out, (".yaml", ".yml"))
+        from mlc.commands import thresholds as command
+        from mlc.evaluation.thresholds import threshold_lines
 
-    if out is not None:
-        command.check_replaceable(out)
-    chosen = command.thresholds(opened, policy, per_label or [])
+        if out is not None:
+            command.check_replaceable(out)
+        chosen = command.thresholds(opened, policy, per_label or [])
     for line in threshold_lines(chosen):
         show(line)
     if out is not None:
@@ -343,15 +347,16 @@ def predict(
     Every entity with history gets them; with a budget, also whom to contact for what.
     """
     moment = given_moment(as_of)
-    opened = open_run(run, runs_dir, out, (".parquet", ".csv"), other_tables(data, override))
-    from mlc.commands.predict import Request
-    from mlc.commands.predict import predict as score
-    from mlc.evaluation.thresholds import contact_lines, volume_lines
-    from mlc.report.score_tables import formula_warnings, write_scores
+    with working():
+        opened = open_run(run, runs_dir, out, (".parquet", ".csv"), other_tables(data, override))
+        from mlc.commands.predict import Request
+        from mlc.commands.predict import predict as score
+        from mlc.evaluation.thresholds import contact_lines, volume_lines
+        from mlc.report.score_tables import formula_warnings, write_scores
 
-    scored = score(opened, Request(moment, threshold, contact, wide=not long), say)
-    table = scored.long() if long else scored.wide()
-    write_scores(table, out, scored.names)
+        scored = score(opened, Request(moment, threshold, contact, wide=not long), say)
+        table = scored.long() if long else scored.wide()
+        write_scores(table, out, scored.names)
     lines = [*formula_warnings(table, out), *volume_lines(scored.thresholds, scored.decisions_NK)]
     if scored.contacts_NK is not None:
         lines += contact_lines(scored.thresholds, scored.contacts_NK)
@@ -376,8 +381,9 @@ def embed(
     It comes from a foundation model or from the memory of a trained one, for other uses.
     """
     moment = given_moment(as_of)
-    opened = open_run(run, runs_dir, out, (".parquet",), other_tables(data, override))
-    from mlc.commands import embed as command
+    with working():
+        opened = open_run(run, runs_dir, out, (".parquet",), other_tables(data, override))
+        from mlc.commands import embed as command
 
-    command.write_vectors(opened, command.embed(opened, moment, say), out)
+        command.write_vectors(opened, command.embed(opened, moment, say), out)
     finish("embed, foundation" if opened.kind == "foundation" else "embed", [out], runs_dir=runs_dir, run=run)

@@ -16,6 +16,7 @@ from mlc.cli.arguments import (
     load,
     say,
     show,
+    working,
 )
 from mlc.cli.endings import finish, set_again
 from mlc.commands.moments import given_moment
@@ -32,9 +33,10 @@ def demo(
 
     The true probabilities are known, so that the report says how much of what is possible a model reaches.
     """
-    from mlc.commands.demo import demo as write_demo
+    with working():
+        from mlc.commands.demo import demo as write_demo
 
-    scenarios = write_demo(folder, customers, seed, say)
+        scenarios = write_demo(folder, customers, seed, say)
     finish("demo", scenarios, scenario=scenarios[0])
 
 
@@ -53,11 +55,13 @@ def init(
 
     It guesses entity, time, joins, target and labels; comments in the file give the reasons.
     """
-    from mlc.commands.init import init as propose
-    from mlc.run.outputs import check_ending
+    with working():
+        from mlc.commands.init import init as propose
+        from mlc.run.outputs import check_ending
 
-    check_ending(out, ".yaml", ".yml")
-    show(propose(tables, entity, out), end="")
+        check_ending(out, ".yaml", ".yml")
+        text = propose(tables, entity, out)
+    show(text, end="")
     say(f"{out} is written")
     finish("init", scenario=out)
 
@@ -74,15 +78,16 @@ def check(
 
     It lists everything at once that would stop a training or cost days, each with what to do.
     """
-    from mlc.commands import check as command
-    from mlc.run.outputs import check_files, inputs_of
+    with working():
+        from mlc.commands import check as command
+        from mlc.run.outputs import check_files, inputs_of
 
-    try:
-        loaded = load(scenario, override)
-        check_files([*inputs_of(loaded, runs_dir)], runs_dir)
-        checked = command.check(loaded, runs_dir)
-    except MlcError as error:
-        checked = command.Checked(error.problems)
+        try:
+            loaded = load(scenario, override)
+            check_files([*inputs_of(loaded, runs_dir)], runs_dir)
+            checked = command.check(loaded, runs_dir)
+        except MlcError as error:
+            checked = command.Checked(error.problems)
     if as_json:
         show(json.dumps(checked.as_json(), indent=1, ensure_ascii=False, default=str))
     elif checked.problems:
@@ -111,9 +116,11 @@ def compile(
 
     Nothing is built: it takes seconds, whatever the size of the tables.
     """
-    from mlc.commands.compile import compile as compiled
+    with working():
+        from mlc.commands.compile import compile as compiled
 
-    show(compiled(load(scenario, override), full=full))
+        text = compiled(load(scenario, override), full=full)
+    show(text)
     finish("compile", options=set_again(override), scenario=scenario)
 
 
@@ -141,25 +148,29 @@ def labels(
 
     It shows what was left out, how frequent each label is over time, and examples.
     """
-    from mlc.commands.labels import Files, trace_entity, write_labels
-    from mlc.run.outputs import check_ending, check_files, inputs_of
-
     if long and wide:
         raise MlcError("--long and --wide exclude each other: one row per label, or one column per label")
     if trace is None and cutoff is not None:
         raise MlcError("--cutoff needs --trace ENTITY: it says when to look at the entity")
     moment = given_moment(cutoff, "--cutoff")
-    check_ending(out, ".parquet")
     html = html or out.with_suffix(".html")
-    check_ending(html, ".html", option="--html")
-    loaded = load(scenario, override)
+    outputs = {"out": out, "html": html} if trace is None else {}
+    with working():
+        from mlc.commands.labels import Files, trace_entity, write_labels
+        from mlc.run.outputs import check_ending, check_files, inputs_of
+
+        check_ending(out, ".parquet")
+        check_ending(html, ".html", option="--html")
+        loaded = load(scenario, override)
+        check_files([*inputs_of(loaded, runs_dir)], runs_dir, **outputs)
+        if trace is not None:
+            text = trace_entity(loaded, runs_dir, trace, moment)
+        else:
+            files = Files(out, html, "long" if long else "wide" if wide else "arrays")
+            written = write_labels(loaded, runs_dir, files, examples)
     if trace is not None:
-        check_files([*inputs_of(loaded, runs_dir)], runs_dir)
-        show(trace_entity(loaded, runs_dir, trace, moment))
+        show(text)
         return
-    check_files([*inputs_of(loaded, runs_dir)], runs_dir, out=out, html=html)
-    files = Files(out, html, "long" if long else "wide" if wide else "arrays")
-    written = write_labels(loaded, runs_dir, files, examples)
     for line in written.warnings:
         say(f"warning: {line}")
     for line in written.lines:

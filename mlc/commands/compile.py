@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from mlc.events.cutoffs import Cutoffs, choose_cutoffs
 from mlc.events.label_names import Labels, label_query, resolve_labels, value_counts, value_query
 from mlc.events.views.picture import task_picture
+from mlc.progress import stage
 from mlc.scenario import Scenario
 from mlc.sources import check_tables, observed_span, reading, scan_events, scan_table
 from mlc.tables import ENTITY_ID
@@ -20,6 +21,7 @@ def compile(scenario: Scenario, *, full: bool) -> str:
     Raises:
         DataError: The tables do not fit the scenario.
     """
+    stage("reading tables")
     check_tables(scenario)
     with reading(scenario):
         cutoffs = choose_cutoffs(scenario, *observed_span(scenario))

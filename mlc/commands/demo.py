@@ -6,6 +6,7 @@ from pathlib import Path
 from mlc.atomic import write_text
 from mlc.commands.schema import schema
 from mlc.demo import write_demo
+from mlc.progress import stage
 
 
 def demo(folder: Path, customers: int, seed: int, say: Callable[[str], None]) -> list[Path]:
@@ -20,6 +21,7 @@ def demo(folder: Path, customers: int, seed: int, say: Callable[[str], None]) ->
     Returns:
         The scenarios.
     """
+    stage("simulating customers")
     paths = list(write_demo(folder, customers, seed, say))
     write_text(folder / "schema.json", schema())
     return paths

@@ -15,6 +15,7 @@ from mlc.models.ensemble import members_of
 from mlc.models.part import NetworkPart
 from mlc.models.reading.batch import Batch
 from mlc.models.starts import stored_foundation
+from mlc.progress import stage
 from mlc.run import RunFolder
 from mlc.tables import array_column
 from mlc.task import Say
@@ -41,6 +42,7 @@ def embed(run: RunFolder, as_of: datetime | None, say: Say) -> pl.DataFrame:
     vectors_of = _vectors_of(run)
     keys, inputs = tasks.trained_task(run, say).inputs_at(as_of)
     batches = tasks.reader_of(run).batches(inputs)
+    stage("scoring")
     with torch.inference_mode():
         vectors = torch.cat([vectors_of(batch) for batch in batches.in_order()])
     return keys.with_columns(array_column(VECTOR, vectors.numpy()))

@@ -13,6 +13,7 @@ from mlc.models import tasks
 from mlc.models.decisions import stored_thresholds
 from mlc.models.model import Model
 from mlc.models.reporting import make_report
+from mlc.progress import stage
 from mlc.report import Report
 from mlc.run import RunFolder
 from mlc.scenario import GatesSection, with_gates
@@ -103,7 +104,9 @@ def evaluate(run: RunFolder, say: Say, gates: GatesSection | None = None) -> Eva
             f"{run.folder}: the tables have changed, and {{top: K}} gives other labels than in training. "
             "Write class_names out in the scenario, and train again."
         )
+    stage("scoring")
     part_scores = model.part_scores(model.batches(task.inputs(examples)), baselines=True)
+    stage("report")
     report = make_report(task, examples, model, part_scores, gates)
     same = _same({**report.to_json(), "gates": None}, {**before, "gates": None})
     return Evaluation(report, tables_changed(run, task.scenario), same, model.thresholds)

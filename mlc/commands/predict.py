@@ -13,6 +13,7 @@ from mlc.evaluation.thresholds import Threshold, decide, pick_pairs
 from mlc.events.baselines import check_boosting
 from mlc.models import tasks
 from mlc.models.decisions import thresholds_for
+from mlc.progress import stage
 from mlc.report.score_tables import Scored, check_names
 from mlc.run import RunFolder
 from mlc.scenario import ContactSection
@@ -64,6 +65,7 @@ def predict(run: RunFolder, request: Request, say: Say) -> Scored:
     model = Model.load(run, refit=refit)
     keys, inputs = tasks.trained_task(run, say, model.class_names).inputs_at(request.as_of)
     wanted_N = _wanted(keys, request.entities)
+    stage("scoring")
     scores_NK = model.score(model.batches(inputs))[wanted_N]
     if refit:
         say("scores are of the refitted weights; report, calibration and thresholds are of the first ones")

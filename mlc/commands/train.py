@@ -39,8 +39,6 @@ def train(
     runs: Path,
     say: Callable[[str], None],
     opening: Opening = "new",
-    *,
-    interactive: bool = False,
 ) -> "Report | None":
     """Train a scenario and write its run folder.
 
@@ -49,7 +47,6 @@ def train(
         runs: Folder of all runs.
         say: Receives progress in lines.
         opening: Start anew, go on, or start over.
-        interactive: Whether a progress bar makes sense.
 
     Returns:
         The report, or None on any rank but the first.
@@ -63,4 +60,4 @@ def train(
     from mlc.training.supervised import train as fit
 
     with one_for_all():
-        return fit(scenario, Setting(runs, opening, interactive), say)
+        return fit(scenario, Setting(runs, opening), say)

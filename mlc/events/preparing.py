@@ -14,6 +14,7 @@ from mlc.events.label_names import LABEL, Labels, label_line, resolve_labels, va
 from mlc.events.popularity import Popularity
 from mlc.events.store import EventStore, open_store
 from mlc.events.timeline import Timeline
+from mlc.progress import stage
 from mlc.scenario import Scenario
 from mlc.sources import check_tables, observed_span, reading
 from mlc.tables import CUTOFF, SPLIT, SPLIT_TYPE, SPLITS, UNKNOWN, targets_of, with_class_names
@@ -71,9 +72,11 @@ def prepare(scenario: Scenario, runs: Path, say: Say, class_names: Sequence[str]
     Raises:
         DataError: The tables do not fit the scenario.
     """
+    stage("reading tables")
     check_tables(scenario)
     with reading(scenario):
         store = open_store(scenario, runs, say)
+        stage("labels")
         cutoffs = choose_cutoffs(scenario, *target_span(scenario, store))
         counts = value_counts(scenario, cutoffs.fit_until, store)
         labels = resolve_labels(scenario, counts, class_names)

@@ -26,6 +26,7 @@ from mlc.events.preparing import Prepared, label_popularity, prepare
 from mlc.events.slices import slices_of
 from mlc.events.store import EventStore, open_store
 from mlc.events.timeline import Timeline
+from mlc.progress import stage
 from mlc.scenario import Scenario, TopClasses
 from mlc.sources import join_rates, lost_texts, reading
 from mlc.tables import CUTOFF, MICROSECONDS_PER_DAY, TARGETS, array_column, microseconds, targets_of
@@ -117,6 +118,7 @@ class EventTask:
         Raises:
             DataError: The tables do not reach the moment, or no entity has history at it.
         """
+        stage("reading tables")
         store, scenario = self.store, self.scenario
         cutoff = cutoff_at(scenario, store, moment, self.say)
         nothing = np.zeros(0, dtype=np.int64)

@@ -24,6 +24,7 @@ from mlc.models.reading.batches import BatchPlan, ExampleBatches
 from mlc.models.reading.columns import field_sizes
 from mlc.models.reading.events import EventReader
 from mlc.models.starts import Start
+from mlc.progress import stage
 from mlc.run import Opening, RunFolder
 from mlc.scenario import Scenario
 from mlc.tables import in_split
@@ -120,6 +121,7 @@ class EventLearner:
 def fitted_boosting(prepared: Prepared, batches: ExampleBatches, say: Say) -> Boosting | None:
     """Train boosting; None where training has no known target."""
     train, validation = (np.flatnonzero(in_split(prepared.table, split)) for split in ("train", "validation"))
+    stage("boosting")
     boosting = fit_boosting(batches, train, validation, prepared.scenario.train.seed)
     if boosting is not None:
         say(boosting.described())

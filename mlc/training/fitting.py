@@ -8,16 +8,30 @@ from typing import Any
 
 import pytorch_lightning
 import torch
-from pytorch_lightning import LightningDataModule, Trainer
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, Strategy
 from torch.nn.parallel import DistributedDataParallel
 
 from mlc.errors import Problem, RunError, Terminated
+from mlc.progress import advance
 from mlc.scenario import TrainSection
 from mlc.training.module import Stoppable
 from mlc.training.ranks import devices_and_nodes
 from mlc.training.stopping import Stopping
+
+
+class _StepsDone(Callback):
+    """Reports each step to whoever shows the progress."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count from the first epoch to the last, which early stopping may never reach."""
+        del pl_module, outputs, batch
+        steps, epoch, epochs = int(trainer.num_training_batches), trainer.current_epoch, trainer.max_epochs
+        assert epochs is not None
+        advance(epoch * steps + batch_idx + 1, epochs * steps, f"epoch {epoch + 1} of {epochs}")
 
 
 def make_trainer(hardware: TrainSection, callbacks: list[Callback], **options: Any) -> Trainer:
@@ -44,11 +58,12 @@ def make_trainer(hardware: TrainSection, callbacks: list[Callback], **options: A
         devices=devices,
         num_nodes=nodes,
         strategy=strategy,
-        callbacks=callbacks,
+        callbacks=[*callbacks, _StepsDone()],
         logger=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         enable_model_summary=False,
+        enable_progress_bar=False,
         **options,
     )
 

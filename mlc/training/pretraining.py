@@ -23,6 +23,7 @@ from mlc.models.futures import FixedFutures, FutureBatches, Outputs, RandomCutof
 from mlc.models.reading.batch import FutureBatch
 from mlc.models.reading.batches import BatchPlan, Loader
 from mlc.models.reading.columns import field_sizes
+from mlc.progress import stage
 from mlc.report import foundation_markdown
 from mlc.run import Opening, RunFolder, fingerprint_of, finish_run, run_folder_for, start_run
 from mlc.scenario import PretrainSection, Scenario
@@ -108,6 +109,7 @@ def _pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dic
     trainer = _fit(foundation, learning, scenario, run, opening, say)
     if not trainer.is_global_zero:
         return None
+    stage("report")
     save_foundation(foundation, run.folder)
     report = _report(scenario, plan, vocabulary, foundation, learning, trainer.current_epoch)
     write_text(run / "report.md", foundation_markdown(report))
@@ -138,6 +140,7 @@ def _prepare(
     resumed = first and opening == "resume"
     if resumed:
         check_tables_of(run, scenario)
+    stage("reading tables")
     check_tables(scenario)
     with reading(scenario):
         store = open_store(scenario, runs, say)
@@ -273,8 +276,8 @@ def _fit(
         ],
         max_epochs=section.epochs,
         gradient_clip_val=1.0,
-        enable_progress_bar=False,
     )
+    stage("pre-training")
     loaders = _FutureLoaders(learning, section.batch_size)
     run_trainer(trainer, pretrainer, loaders, stopping, run.last_checkpoint if opening == "resume" else None)
     best = read_checkpoint(checkpoints.best_model_path or checkpoints.last_model_path)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytorch_lightning
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from mlc.atomic import replacing
 from mlc.errors import DataError, Terminated
@@ -29,6 +29,7 @@ from mlc.models.losses import Objective, positive_weights
 from mlc.models.model import Model
 from mlc.models.part import NETWORK, NetworkPart, Part
 from mlc.models.reporting import wanted_metrics, write_page, write_report
+from mlc.progress import stage
 from mlc.report import Report
 from mlc.run import Opening, RunFolder, fingerprint_of, finish_run, run_folder_for, start_run
 from mlc.scenario import Bce, Scenario, TrainSection
@@ -70,12 +71,10 @@ class Setting:
     Attributes:
         runs: Folder of all runs.
         opening: Start anew, go on, or start over.
-        interactive: Whether a progress bar makes sense.
     """
 
     runs: Path
     opening: Opening = "new"
-    interactive: bool = False
 
 
 def train(scenario: Scenario, setting: Setting, say: Say) -> Report | None:
@@ -110,14 +109,16 @@ def _train(scenario: Scenario, setting: Setting, say: Say) -> Report | None:
     train, examples, batches = learner.task.scenario.train, learner.examples, learner.batches
     classifier = _classifier(examples, train, learner.network(examples))
     trainer, network, epochs = _fit(learner, classifier, run, setting, say)
+    stage("scoring")
     network_NK = _predict_all(learner, trainer, network, run)
     batches.resident = None  # what follows is not done on the device
     if train.refit:  # now, while all ranks are here
-        _refit(learner, network, epochs, run, setting, say)
+        _refit(learner, network, epochs, run, say)
     if network_NK is None:
         return None
     (run / _CACHED).unlink(missing_ok=True)  # what is mapped stays readable
     model, part_scores = _model(learner, network, network_NK)
+    stage("report")
     model.save_parts(run)
     report = write_report(run, learner.task, examples, model, part_scores)
     finish_run(
@@ -191,11 +192,10 @@ def _fit(
         EventsOnDevice(batches, say),  # first, since a frozen foundation is given such batches
         FrozenFoundation(batches, run / _CACHED),
     ]
-    if setting.interactive:
-        callbacks.append(TQDMProgressBar(refresh_rate=5))
-    trainer = _trainer(scenario.train, callbacks, setting)
+    trainer = _trainer(scenario.train, callbacks)
     trainer.loggers = open_loggers(scenario, run)
     loaders = Loaders(batches, examples.table[SPLIT].to_numpy(), scenario.train)
+    stage("training")
     checkpoint = run.last_checkpoint if setting.opening == "resume" else None
     run_trainer(trainer, classifier, loaders, stopping, checkpoint)
     state = read_checkpoint(best.best_model_path or best.last_model_path)
@@ -217,11 +217,10 @@ def _judged_network(classifier: Classifier, checkpoint: dict[str, Any]) -> AnyNe
     return network
 
 
-def _refit(
-    learner: Learner, trained: AnyNetwork, epochs: list[int], run: RunFolder, setting: Setting, say: Say
-) -> None:
+def _refit(learner: Learner, trained: AnyNetwork, epochs: list[int], run: RunFolder, say: Say) -> None:
     """Train the same once more, on all examples, for as many epochs as were best; stopped, it starts over."""
     batches, examples = learner.batches, learner.examples.for_refit()
+    stage("training again")
     say(f"refit: {max(epochs)} epoch{'' if max(epochs) == 1 else 's'} on all {len(batches):,} examples")
     network = learner.network(examples)
     keep_hedge(network, trained)
@@ -233,7 +232,6 @@ def _refit(
     trainer = _trainer(
         train,
         [EventsOnDevice(batches, say), UpTo(epochs, path), stopping],
-        setting,
         limit_val_batches=0,
         enable_checkpointing=False,
     )
@@ -291,9 +289,7 @@ def _example_weights(examples: Examples, train: TrainSection) -> torch.Tensor | 
     return torch.from_numpy(np.exp2(-age_N / train.half_life_days).astype(np.float32))
 
 
-def _trainer(
-    train: TrainSection, callbacks: list[Callback], setting: Setting, **more: Any
-) -> pytorch_lightning.Trainer:
+def _trainer(train: TrainSection, callbacks: list[Callback], **more: Any) -> pytorch_lightning.Trainer:
     return make_trainer(
         train,
         callbacks,
@@ -302,7 +298,6 @@ def _trainer(
         gradient_clip_val=train.gradient_clip_val,
         accumulate_grad_batches=train.accumulate_grad_batches,
         limit_train_batches=train.limit_train_batches,
-        enable_progress_bar=setting.interactive,
         **{"limit_val_batches": train.limit_val_batches, **more},
     )
 

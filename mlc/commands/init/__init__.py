@@ -15,6 +15,7 @@ from mlc.commands.init.guess import Guess, Seen, guess_tables, look_at
 from mlc.commands.init.propose import Proposal, propose
 from mlc.commands.init.texts import text_lines
 from mlc.errors import MlcError
+from mlc.progress import stage
 from mlc.scenario import default_name, load_scenario
 
 _MOST_LABELS = 12
@@ -37,6 +38,7 @@ def init(tables: Sequence[Path], entity: str | None, out: Path) -> str:
     """
     if out.exists():
         raise MlcError(f"--out {out}: is there already. Choose another name, or remove it.")
+    stage("reading tables")
     seen = look_at(find_tables(tables))
     guess = guess_tables(seen, entity)
     proposals = propose(guess, seen, _data(guess, seen))
