@@ -23,8 +23,9 @@ def foundation_markdown(report: Mapping[str, Any]) -> str:
         f"that moment cannot start from this foundation. Validation from {report['validation_from']} on, "
         f"{report['validation_examples']:,} examples, {report['epochs']} epochs.",
         "",
-        "Losses in nats an example, those of a set added up over its values; the baseline gives each value "
-        "its frequency in training.",
+        "Each loss says how far the predictions are off; below 1, the last column says by how much they beat "
+        "the baseline, which gives each value its frequency in training. Losses are in nats per example, "
+        "those of a set added up over its values.",
         "",
         "| field | what | loss | baseline | loss / baseline |",
         "|---|---|---:|---:|---:|",

@@ -277,8 +277,9 @@ def all_labels(entry: SplitReport, title: str) -> Section:
     ]
     notes.append(
         f"decisions: Hamming loss {score_text(decided.hamming)}, subset accuracy "
-        f"{score_text(decided.subset_accuracy)}, yes an example {score_text(decided.labels_predicted)} "
-        f"where {score_text(decided.labels_true)} are positive, without a yes {score_text(decided.empty)}"
+        f"{score_text(decided.subset_accuracy)}, yes per example {score_text(decided.labels_predicted)} "
+        f"where {score_text(decided.labels_true)} are positive, share without a yes "
+        f"{score_text(decided.empty)}"
     )
     notes += map(_metric_sentence, entry.metrics or ())
     return Section(f"{title}: all labels together", content=[Notes(notes)])

@@ -54,8 +54,8 @@ class OverallDecision:
         weighted: Labels count by their support.
         hamming: Share of known cells that are decided wrong.
         subset_accuracy: Share of examples without a wrong cell.
-        labels_predicted: Mean number of yes an example.
-        labels_true: Mean number of positives an example.
+        labels_predicted: Mean number of yes per example.
+        labels_true: Mean number of positives per example.
         empty: Share of examples without a yes.
     """
 
