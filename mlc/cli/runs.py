@@ -59,6 +59,7 @@ def pretrain(
     resume: Resume = False,
     overwrite: Overwrite = False,
     devices: Devices = None,
+    full: Annotated[bool, typer.Option("--full", help="Also print every loss.")] = False,
 ) -> None:
     """Train a foundation on the tables alone.
 
@@ -74,9 +75,10 @@ def pretrain(
         trace_folders.append(runs_dir / loaded.name)
         report = command.pretrain(loaded, runs_dir, say, opening)
     if report is not None:
-        from mlc.report import foundation_markdown
+        from mlc.cli.terminal import print_sections
+        from mlc.report import foundation_sections
 
-        show(foundation_markdown(report))
+        print_sections(foundation_sections(report, full=full))
         startable = loaded.has_target and loaded.pretrain.until is None
         finish(
             "pretrain" if startable else "pretrain, tables alone",

@@ -6,7 +6,7 @@ Markdown, terminal and model card show those. Undefined is None, never NaN and n
 
 from mlc.report.assembling import ReportInputs, build_report
 from mlc.report.contents import MetricScore, Report
-from mlc.report.foundation import foundation_markdown
+from mlc.report.foundation import foundation_markdown, foundation_sections
 from mlc.report.json_form import Json, schema_of
 from mlc.report.page import PageInputs, report_page
 from mlc.report.sections import report_sections
@@ -21,6 +21,7 @@ __all__ = [
     "build_report",
     "description_of",
     "foundation_markdown",
+    "foundation_sections",
     "report_markdown",
     "report_page",
     "report_schema",
