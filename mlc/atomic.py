@@ -18,9 +18,10 @@ _CODE = re.compile(r"\(os error (\d+)\)")
 
 
 def refusal(error: BaseException | None) -> str | None:
-    """What the operating system refused, if that is what lies behind an error: a full disk, permissions.
+    """What the operating system refused, if that is what lies behind an error.
 
-    Polars and safetensors tell it in their text only, and whoever caught it may have raised another from it.
+    A full disk, permissions. Polars and safetensors tell it in their text only, and whoever caught it may
+    have raised another from it.
 
     Examples:
         >>> refusal(OSError(28, "No space left on device"))
@@ -42,7 +43,7 @@ def refusal(error: BaseException | None) -> str | None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends without an error.
+    """Yield a temporary path that replaces `path` if the block ends without an error.
 
     The temporary path keeps the file's ending, and its mode follows the umask. Whatever stood at `path`
     stays as it was until the rename, and for good when the block fails. A file never takes the place of a
@@ -104,7 +105,10 @@ def _is_running(process: int) -> bool:
 
 
 def _follow_umask(written: Path) -> None:
-    """Give a file, or every file of a folder, the mode of a new file: some libraries write for one user."""
+    """Give a file, or every file of a folder, the mode of a new file.
+
+    Some libraries write for one user.
+    """
     umask = os.umask(0o077)  # it cannot be read without being set; meanwhile no file may be too open
     os.umask(umask)
     for file in written.rglob("*") if written.is_dir() else (written,):

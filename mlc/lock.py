@@ -1,4 +1,4 @@
-"""A lock that one process holds while it works, and that nobody holds once that process has ended.
+"""A lock that one process holds, and nobody once that process has ended.
 
 The holder keeps an exclusive `flock` on the file, which the kernel drops however the process ends, and
 writes into the file who it is. On one machine that decides, on any file system. Some network file systems
@@ -201,7 +201,10 @@ def _take(path: Path, say: Callable[[str], None]) -> Lock:
 
 
 def _opened(path: Path) -> tuple[int, bool]:
-    """The open file, and whether it was made just now: one process makes it, also over a network."""
+    """The open file, and whether it was made just now.
+
+    One process makes it, also over a network.
+    """
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         for flags in (os.O_CREAT | os.O_EXCL, 0):
@@ -249,7 +252,9 @@ def _alive(holder: _Holder, path: Path, alone: bool, say: Callable[[str], None])
 
 
 def _lives_here(holder: _Holder, alone: bool) -> bool | None:
-    """Whether a process of this machine still works; None where that cannot be told from here.
+    """Whether a process of this machine still works.
+
+    It is None where that cannot be told from here.
 
     Args:
         holder: The process.
@@ -275,7 +280,10 @@ def _this_process() -> _Holder:
 
 
 def _birth(pid: int) -> str | None:
-    """When a process began; None where there is none, empty where the system does not tell."""
+    """Return when a process began.
+
+    It is None if there is none, and empty if the system does not tell.
+    """
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
@@ -319,7 +327,10 @@ def _lies_at(file: int, path: Path) -> bool:
 
 
 def _time_of(path: Path) -> int | None:
-    """When the file was last renewed; opened, since a network file system may otherwise tell an old time."""
+    """When the file was last renewed.
+
+    Opened, since a network file system may otherwise tell an old time.
+    """
     try:
         with path.open("rb") as stream:
             return os.fstat(stream.fileno()).st_mtime_ns

@@ -1,4 +1,4 @@
-"""The nearest of several names, where a name is misspelt or is what another tool calls the same thing."""
+"""The nearest of several names, for slips and for the names of other tools."""
 
 import difflib
 import json
@@ -122,7 +122,10 @@ def synonym_of(wrong: str, known: Iterable[str]) -> str | None:
 
 
 def nearest(wrong: str, known: Iterable[str]) -> list[str]:
-    """The nearest of the known names, several only where they are equally near; none where none is near."""
+    """The nearest of the known names, several only where they are equally near.
+
+    It is None where none is near.
+    """
     names = sorted(set(known))
     scores = {name: similarity(wrong, name) for name in names}
     best = max(scores.values(), default=0.0)
@@ -132,7 +135,10 @@ def nearest(wrong: str, known: Iterable[str]) -> list[str]:
 
 
 def similarity(first: str, second: str) -> float:
-    """How alike two names are, from 0 to 1; swapped letters count little, words of one meaning nothing."""
+    """How alike two names are, from 0 to 1.
+
+    Swapped letters count little, words of one meaning nothing.
+    """
     one, two = first.lower(), second.lower()
     if one == two:
         return 1.0
@@ -163,7 +169,7 @@ def looks_like(left: str, right: str) -> bool:
 
 
 def spelled_out(text: str) -> str:
-    r"""Return a text in double quotes, as YAML reads it, with escapes for all but ASCII.
+    r"""Return a text in double quotes for YAML, with escapes for all but ASCII.
 
     Examples:
         >>> print(spelled_out("cafe\u0301 \U0001f600"))

@@ -1,4 +1,4 @@
-"""What a command is working on: its stages, and how far it is, for whoever shows them.
+"""What a command is working on: its stages, and how far it is.
 
 The work reports here and does not know who listens; without a listener nothing happens, as with logging.
 """

@@ -1,9 +1,9 @@
-"""The four tables that everything passes through: names, dtypes and meaning, in one place.
+"""The four tables that everything passes through.
 
-events       one row per event                    `entity_id`, `time`, columns
-examples     one row per example                  key, `split`, `targets`
-predictions  one row per example                  key, `split`, `scores`, `raw_scores`
-scorecard    one row per split and label          support, prevalence, AUROC, …
+Names, dtypes and meaning, in one place. events       one row per event                    `entity_id`,
+`time`, columns examples     one row per example                  key, `split`, `targets` predictions  one row
+per example                  key, `split`, `scores`, `raw_scores` scorecard    one row per split and label
+support, prevalence, AUROC, …
 
 A key identifies an example: `entity_id` and, where the task has one, `cutoff`. A table without cutoffs has
 no such column, and never a null in it: Polars does not join on nulls.
@@ -53,7 +53,9 @@ def microseconds(moment: datetime) -> int:
 
 
 def key_columns(table: pl.DataFrame) -> list[str]:
-    """Return the columns that identify an example: the entity and, where the task has one, the cutoff.
+    """Return the columns that identify an example.
+
+    The entity and, where the task has one, the cutoff.
 
     Examples:
         >>> key_columns(pl.DataFrame({"split": ["test"], "entity_id": [1]}))
@@ -63,7 +65,7 @@ def key_columns(table: pl.DataFrame) -> list[str]:
 
 
 def split_names(table: pl.DataFrame) -> list[str]:
-    """Return the splits of a table: those its column declares, else those that occur, in their order.
+    """Return the splits of a table: those its column declares, else those it has.
 
     Examples:
         >>> split_names(pl.DataFrame({"split": ["fit", "fit", "judge"]}))
@@ -81,12 +83,18 @@ def in_split(table: pl.DataFrame, split: str) -> np.ndarray:
 
 
 def entity_codes(table: pl.DataFrame) -> np.ndarray:
-    """Return a number for the entity of each example, shape (N): the same for all examples of one entity."""
+    """Return a number for the entity of each example, shape (N).
+
+    The same for all examples of one entity.
+    """
     return table[ENTITY_ID].rank("dense").to_numpy()
 
 
 def targets_of(examples: pl.DataFrame) -> np.ndarray:
-    """The targets as a matrix, uint8, shape (N examples, K labels): 0, 1 or 255 (unknown)."""
+    """The targets as a matrix, uint8, shape (N examples, K labels).
+
+    0, 1 or 255 (unknown).
+    """
     return examples[TARGETS].to_numpy()
 
 
@@ -107,7 +115,7 @@ def with_class_names(class_names: Sequence[str], **more: str) -> dict[str, str]:
 
 
 def check_predictions(predictions: pl.DataFrame, examples: pl.DataFrame) -> None:
-    """Each example must have exactly one prediction, and each score must be a probability.
+    """Refuse predictions that are not one per example, or are no probabilities.
 
     Raises:
         DataError: Rows are missing, doubled or foreign; a score is NaN or outside [0, 1].
@@ -124,7 +132,7 @@ def check_predictions(predictions: pl.DataFrame, examples: pl.DataFrame) -> None
 
 
 def check_scores_of_labels(scores_NK: np.ndarray, targets_NK: np.ndarray, labels: int) -> None:
-    """Refuse scores that are no probabilities, or of another shape than (examples, labels).
+    """Refuse scores that are no probabilities or not of shape (examples, labels).
 
     Raises:
         DataError: They have another shape, or a score is NaN or outside [0, 1].

@@ -1,4 +1,4 @@
-"""A task: what an example is, and where its inputs, targets and baselines come from.
+"""A task: what an example is, and where inputs, targets and baselines come from.
 
 Report, metrics, thresholds, calibration, model card, comparison and run folder know a task through this
 protocol alone. The tasks that exist are listed in `mlc.models.tasks`.
@@ -81,7 +81,7 @@ _WORST_FIRST: tuple[Severity, ...] = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a task has to say about its tables, how severe it is, and what to do.
+    """One finding of a task on its tables: what, how severe, and what to do.
 
     Attributes:
         severity: How severe.
@@ -116,7 +116,7 @@ def error_of(problem: Problem) -> Finding:
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Sort errors before warnings before notes, otherwise in the order given, each once."""
+    """Sort errors before warnings before notes, stably, each once."""
     return sorted(dict.fromkeys(findings), key=lambda finding: _WORST_FIRST.index(finding.severity))
 
 
@@ -155,7 +155,7 @@ class Task(Protocol[E, I_co]):
         """
 
     def actuals(self, keys: pl.DataFrame) -> pl.DataFrame:
-        """Return the keys with the `targets` that became of them, as far as the tables know them by now.
+        """Return the keys with their `targets`, as far as the tables know them by now.
 
         Args:
             keys: Keys of predictions that were made earlier, in any order.
@@ -174,13 +174,22 @@ class Task(Protocol[E, I_co]):
         """
 
     def slices(self, examples: E) -> Mapping[str, pl.Series]:
-        """Return by what the report tells examples apart, and the value of each, Enum in order."""
+        """Return what the report tells examples apart by, and the value of each.
+
+        Values are Enum, in order.
+        """
 
     def oracle(self, examples: E) -> pl.DataFrame | None:
-        """Return the true probabilities of generated tables as predictions; None for real ones."""
+        """Return the true probabilities of generated tables as predictions.
+
+        None for real ones.
+        """
 
     def periods(self, keys: pl.DataFrame) -> np.ndarray | None:
-        """Return how many half windows each example lies before the newest; None where there is no time."""
+        """Return how many half windows each example lies before the newest.
+
+        It is None where there is no time.
+        """
 
     def facts(self, examples: E) -> Mapping[str, Any]:
         """Return what `run.json` records of the examples, as JSON."""

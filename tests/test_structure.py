@@ -56,6 +56,16 @@ def test_no_function_is_longer_than_60_lines():
     assert not {name: lines for name, lines in lengths.items() if lines > 60}
 
 
+def test_the_first_line_of_a_docstring_has_at_most_80_characters():
+    first_lines = {
+        f"{path}: {getattr(node, 'name', 'module')}": (ast.get_docstring(node) or "").partition("\n")[0]
+        for path, tree in parsed("mlc").items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert not {name: line for name, line in first_lines.items() if len(line) > 80}
+
+
 def test_a_module_has_at_most_8_private_helpers_for_each_public_name():
     crowded = set()
     for path, tree in parsed("mlc").items():

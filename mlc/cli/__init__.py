@@ -1,4 +1,4 @@
-"""The door: parses the command line, calls one step, prints, and gives the exit code.
+"""The door: parses the command line, calls one step, prints, sets the exit code.
 
 Exit codes: 0 done · 1 a check or a gate failed · 2 something the user can mend · 3 an internal error, with a
 trace in the run folder · 130 stopped by Ctrl-C · 143 by SIGTERM. Nothing heavy is imported before a command
@@ -84,7 +84,7 @@ def _end_by(error: BaseException, received: int | None) -> NoReturn:
 
 
 def _end(code: int, message: str, *, stopped: bool = True) -> NoReturn:
-    """Say why a command ends, and what a training that was stopped on its way has left."""
+    """Say why a command ends, and what a stopped training has left."""
     try:
         message = _with_what_is_left(message, stopped)
     except Exception:

@@ -1,4 +1,4 @@
-"""What the commands share: the application, its arguments, progress, and where a trace goes."""
+"""What the commands share: the application, arguments, progress, traces."""
 
 import os
 import sys
@@ -84,7 +84,7 @@ def show(text: object, *, end: str = "\n", error: bool = False) -> None:
 
 
 def say(line: str) -> None:
-    """Progress goes to standard error: standard output holds results alone. Only the first rank speaks."""
+    """Print progress of the first rank to standard error, apart from the results."""
     sys.stdout.flush()  # what was printed before comes before, also where both go to one file
     if _speaks():
         print(visible(line), file=sys.stderr, flush=True)
@@ -96,7 +96,7 @@ def _speaks() -> bool:
 
 @contextmanager
 def working(*, quiet: bool = False) -> Iterator[None]:
-    """Show the stages of the work in the block, on a terminal; results must be printed after it.
+    """Show the stages of the block on a terminal; print results after it.
 
     Pipes, CI, `NO_COLOR` and terminals that cannot move the cursor get the messages alone.
 
@@ -136,7 +136,7 @@ def open_run(
     endings: "Sequence[str]" = (),
     tables: "OtherTables | None" = None,
 ) -> "RunFolder":
-    """Find a run for a command, and refuse a result file that cannot be or lies where the command reads.
+    """Find a run for a command, and refuse a result file where the command reads.
 
     Args:
         name: The run's name, its folder, or its scenario file.

@@ -1,4 +1,4 @@
-"""The progress of a command on a terminal: one line at the bottom, below all messages."""
+"""The progress of a command on a terminal: one line below all messages."""
 
 import time
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ class BottomLine:
 
 @contextmanager
 def on_terminal(stage: str) -> Iterator[None]:
-    """Show the stages of the work in the block; what is written to standard error stands above them."""
+    """Show the stages of the block, below what it writes to standard error."""
     line = BottomLine(stage)
     console = Console(stderr=True)
     live = Live(line, console=console, refresh_per_second=_PER_SECOND, transient=True, redirect_stdout=False)

@@ -1,4 +1,4 @@
-"""How a command ends: the paths that it wrote, then one command that goes on from there."""
+"""How a command ends: the paths that it wrote, then one command to go on with."""
 
 import shlex
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ def finish(
     runs_dir: Path = RUNS,
     **names: object,
 ) -> None:
-    """Print the paths that a command wrote for scripts, and the next command for people.
+    """Print the paths that a command wrote, and the next command for people.
 
     Args:
         ending: A key of `NEXT`.

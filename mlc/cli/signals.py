@@ -12,7 +12,7 @@ _SOON = 0.05  # seconds
 
 
 class Signals:
-    """Turns signals into exceptions, so that half-written files are removed on the way out.
+    """Turn signals into exceptions, so that half-written files are removed.
 
     A context: afterwards the former handlers are back. An exception that Python ignores, since it was raised
     while an object was deleted, is raised again a moment later.

@@ -1,4 +1,4 @@
-"""Results on a terminal: sections that fit its width, coloured where a colour means something.
+"""Results on a terminal: sections that fit its width, with few colours.
 
 Pipes, CI and `NO_COLOR` get plain lines without control characters.
 """
@@ -69,7 +69,7 @@ def _coloured(sentence: str) -> Text:
 
 
 def _grid(table: Table, width: int) -> Grid:
-    """The table without as many of its optional columns as it is too wide for; then texts are shortened."""
+    """Leave out optional columns until a table fits, then shorten texts."""
     cells = [[_coloured(cell) for cell in row] for row in [table.header, *table.rows]]
     lengths = [max(len(row[at]) for row in cells) for at in range(len(table.header))]
     columns = list(range(len(lengths)))

@@ -1,1 +1,4 @@
-"""The commands: one file each, plain arguments in, plain results out; nothing is printed."""
+"""The commands: one file each, plain arguments in, plain results out.
+
+Nothing is printed.
+"""

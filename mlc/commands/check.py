@@ -1,4 +1,4 @@
-"""`mlc check`: what a scenario and its tables would give, before anything is trained."""
+"""`mlc check`: what a scenario and its tables would give, without training."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -57,7 +57,10 @@ class Checked:
         return sum(finding.severity == severity for finding in self.findings)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain lists and mappings; `ok` is that nothing would stop a training. Problems are findings too."""
+        """Plain lists and mappings; `ok` is that nothing would stop a training.
+
+        Problems are findings too.
+        """
         value: dict[str, Any] = {"ok": not self.problems}
         if self.problems:
             value["problems"] = [
@@ -80,7 +83,10 @@ def problem_lines(checked: Checked) -> Iterator[str]:
 
 
 def lines(checked: Checked, path: Path) -> Iterator[str]:
-    """Write what a training of the scenario at `path` would have; there must be no problems."""
+    """Write what a training of the scenario at `path` would have.
+
+    There must be no problems.
+    """
     expected = checked.expected
     assert expected is not None  # there are no problems
     yield f"{path}: no errors, {_number(checked, 'warning')}, {_number(checked, 'note')}"

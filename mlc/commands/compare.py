@@ -1,4 +1,7 @@
-"""`mlc compare`: two runs on the test examples that they share, label by label; nothing is trained."""
+"""`mlc compare`: two runs on the test examples that they share, label by label.
+
+Nothing is trained.
+"""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""`mlc compile`: the task as a picture in words, and the plan of each query that makes it."""
+"""`mlc compile`: the task as a picture in words, and the plan of each query."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""`mlc demo`: generated tables whose true probabilities are known, and scenarios that use them."""
+"""`mlc demo`: generated tables with known true probabilities, and scenarios."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""`mlc embed`: a vector of every entity with history, from a foundation model or a trained memory."""
+"""`mlc embed`: a vector of every entity with history.
+
+It comes from a foundation model or a trained memory.
+"""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -24,7 +27,9 @@ VECTOR = "vector"
 
 
 def embed(run: RunFolder, as_of: datetime | None, say: Say) -> pl.DataFrame:
-    """Return a vector of every entity with history; of several networks, that of the first.
+    """Return a vector of every entity with history.
+
+    Of several networks, that of the first.
 
     Args:
         run: A finished run of `mlc pretrain`, or of `mlc train` with a memory.

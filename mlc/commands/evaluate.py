@@ -113,7 +113,10 @@ def evaluate(run: RunFolder, say: Say, gates: GatesSection | None = None) -> Eva
 
 
 def notes(evaluation: Evaluation, *, gated: bool) -> Iterator[str]:
-    """Write whether the numbers are those of the training, and with `gated` how each gate was judged."""
+    """Write whether the numbers are those of the training.
+
+    With `gated`, also how each gate was judged.
+    """
     if evaluation.tables_changed:
         yield "the tables have changed since the training: these numbers are of the new ones"
     elif evaluation.same:

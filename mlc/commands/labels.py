@@ -1,4 +1,4 @@
-"""`mlc labels`: the examples with their targets, or what set the targets of one entity."""
+"""`mlc labels`: the examples with their targets, or why one entity has its own."""
 
 from dataclasses import dataclass
 from datetime import datetime

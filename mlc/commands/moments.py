@@ -6,7 +6,9 @@ from mlc.errors import MlcError
 
 
 def given_moment(text: str | None, option: str = "--as-of") -> datetime | None:
-    """Return a date or datetime of the command line; `today` is the midnight at which today began.
+    """Return a date or datetime of the command line.
+
+    `today` is the midnight at which today began.
 
     Raises:
         MlcError: It is none of these.

@@ -1,4 +1,4 @@
-"""`mlc predict`: scores and decisions for every entity with history, at any moment that the tables reach."""
+"""`mlc predict`: scores and decisions for every entity with history at a cutoff."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -106,6 +106,9 @@ def _budget(run: RunFolder, given: str | None) -> ContactSection | None:
 
 
 def _picked(budget: ContactSection, scores_NK: np.ndarray, thresholds: list[Threshold]) -> np.ndarray:
-    """Return the pairs that a budget picks, bool, shape (N, K); none of labels without decisions."""
+    """Return the pairs that a budget picks, bool, shape (N, K).
+
+    None of labels without decisions.
+    """
     values_K = np.array([0.0 if one.value is None else budget.value.get(one.name, 1.0) for one in thresholds])
     return pick_pairs(scores_NK, values_K, per_entity=budget.per_entity, total=budget.total)

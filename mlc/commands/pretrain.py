@@ -10,7 +10,7 @@ from mlc.scenario import Scenario, load_scenario
 
 
 def foundation_scenario(path: Path, overrides: list[str]) -> Scenario:
-    """Load the tables of a scenario, under the name of their foundation unless one is given.
+    """Load the tables of a scenario, under the name of their foundation by default.
 
     Raises:
         ScenarioError: All problems of the file at once.

@@ -1,4 +1,7 @@
-"""`mlc runs`: every run of a folder with its headline numbers. Loads neither torch nor Polars."""
+"""`mlc runs`: every run of a folder with its headline numbers.
+
+Loads neither torch nor Polars.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""`mlc thresholds`: other thresholds for a finished run, from its saved predictions."""
+"""`mlc thresholds`: other thresholds for a finished run, without training."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ def thresholds(run: RunFolder, policy: str | None, per_label: Sequence[str]) -> 
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuse to write thresholds over a YAML file that holds anything else, such as the scenario.
+    """Refuse to write thresholds over a YAML file that holds anything else.
 
     Raises:
         MlcError: Another file is there.

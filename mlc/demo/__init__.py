@@ -1,4 +1,7 @@
-"""Generated shop data whose true probabilities are known: `simulation` is the shop, `writing` its folder."""
+"""Generated shop data whose true probabilities are known.
+
+`simulation` is the shop, `writing` its folder.
+"""
 
 from mlc.demo.writing import write_demo
 

@@ -1,7 +1,7 @@
-"""Generated shop data with known true probabilities: customers who visit, have tastes and needs, and leave.
+"""Generated shop data with known true probabilities.
 
-Each day a customer who is still there may leave for good; one who stays may visit; a visitor decides for each
-department on its own whether to buy:
+Customers who visit, have tastes and needs, and leave. Each day a customer who is still there may leave for
+good; one who stays may visit; a visitor decides for each department on its own whether to buy:
 
     P(visit)       = rate of the customer x their weekday pattern
     P(buy | visit) = odds / (1 + odds),   odds = taste x season of the department in the region x need
@@ -84,7 +84,10 @@ _ARTICLES_PER_CATEGORY = 24
 
 @dataclass(frozen=True)
 class World:
-    """What all customers share. Articles are sorted by category, then by the day that they are introduced."""
+    """What all customers share.
+
+    Articles are sorted by category, then by the day that they are introduced.
+    """
 
     taste_FD: np.ndarray  # how the latent factors of a customer shift the log odds of the departments
     taste_RD: np.ndarray  # how the region does
@@ -178,7 +181,10 @@ def _articles_table(band_A: np.ndarray, rng: np.random.Generator) -> pl.DataFram
 
 
 def draw_customers(world: World, rng: np.random.Generator) -> Customers:
-    """A block of customers. What a table shows of them never depends on what they do later."""
+    """A block of customers.
+
+    What a table shows of them never depends on what they do later.
+    """
     n, departments = BLOCK, len(DEPARTMENTS)
     age_C = np.clip(np.where(rng.random(n) < 0.6, rng.normal(36, 11, n), rng.normal(62, 10, n)), 16, 92)
     region_C = rng.choice(len(_REGIONS), n, p=[0.15, 0.2, 0.15, 0.2, 0.1, 0.2])
@@ -245,7 +251,9 @@ def _purchase_probability(
 def live_one_day(
     customers: Customers, state: State, world: World, day: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Let `day` happen: some leave, some of the others visit, some visitors buy. Changes `state`.
+    """Let `day` happen: some leave, some of the others visit, some visitors buy.
+
+    Changes `state`.
 
     Returns:
         Rows of the visitors, shape (V,), and what they bought from, bool, shape (V, D).
@@ -261,7 +269,7 @@ def live_one_day(
 
 
 def true_probabilities(customers: Customers, state: State, world: World, cutoff_day: int) -> np.ndarray:
-    """P(at least one purchase in the 28 days from `cutoff_day` on), given the state at its midnight.
+    """Return P(a purchase in the 28 days from `cutoff_day` on), given the state then.
 
     Until the first purchase in a department, its need depends on the last purchase before the cutoff alone:
     one walk over the days is enough. With S_0 = 1 for those still there and else 0, q = P(leaving), and
@@ -287,7 +295,10 @@ def true_probabilities(customers: Customers, state: State, world: World, cutoff_
 
 
 def simulate_block(seed: int, world: World, first: int, end: int) -> dict[str, pl.DataFrame]:
-    """Two years of the block of customer number `first`: the tables of those before `end`."""
+    """Two years of the block of customer number `first`.
+
+    The tables of those before `end`.
+    """
     rng = np.random.default_rng([seed, 1, first // BLOCK])
     hidden = draw_customers(world, rng)
     state = first_state(hidden, rng)
@@ -327,7 +338,10 @@ def _customers_table(customers: Customers, ids: pl.Series, rng: np.random.Genera
 def _transactions(
     customers: Customers, world: World, ids: pl.Series, days: _Days, rng: np.random.Generator
 ) -> pl.DataFrame:
-    """One row per item, sorted by customer and time; the items of a visit share its time and channel."""
+    """One row per item, sorted by customer and time.
+
+    The items of a visit share its time and channel.
+    """
     row_V = np.concatenate([rows for rows, _ in days])
     day_V = np.repeat(np.arange(len(days)), [rows.size for rows, _ in days])
     second_V = rng.integers(8 * 3600, 22 * 3600, row_V.size)  # from 08:00:00 to 21:59:59
@@ -355,7 +369,10 @@ def _transactions(
 def _choose_articles(
     customers: Customers, world: World, bought_3E: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Articles sold on the day: half from the favourite category, new ones and the price band preferred."""
+    """Draw the articles sold on the day.
+
+    Half are from the favourite category; new ones and the preferred price band are likelier.
+    """
     row_E, day_E, department_E = bought_3E
     popular_E = (rng.random((row_E.size, 1)) >= world.category_TDJ[day_E, department_E]).sum(1)
     favourite_E = customers.favourite_CD[row_E, department_E]

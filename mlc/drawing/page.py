@@ -1,4 +1,4 @@
-"""Pages for people: one HTML file that opens from disk, by day and by night, on a wide screen and a phone.
+"""Pages for people: HTML files that open from disk, on wide and narrow screens.
 
 A page loads nothing, and runs nothing but the one script it was given, if any: its Content-Security-Policy
 forbids the rest. Text becomes a page only through `element`, which escapes it, so that a label called `<b>`
@@ -58,7 +58,7 @@ def _short(value: object) -> object:
 
 
 def html_table(table: Table) -> Markup:
-    """Return a table that scrolls sideways below its first column where it is too wide."""
+    """Return a table that scrolls sideways beside its first column if too wide."""
 
     def cells(kind: str, values: Iterable[object], **attributes: object) -> Markup:
         return joined(

@@ -1,4 +1,4 @@
-"""Prevalence over time: how many examples of each split and cutoff have a label, and the drawing of it."""
+"""Prevalence over time: examples with a label by split and cutoff, and a drawing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
-"""What a report is made of, whoever shows it: sections of tables, notes and drawings.
+"""What a report is made of, whoever shows it.
 
-A page shows all of it; Markdown and a terminal leave the drawings out.
+Sections of tables, notes and drawings. A page shows all of it; Markdown and a terminal leave the drawings
+out.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

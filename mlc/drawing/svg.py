@@ -1,4 +1,4 @@
-"""Drawings for a page: axes with round ticks, curves, heat maps, an entity's timeline.
+"""Drawings for a page: axes, curves, heat maps, an entity's timeline.
 
 Colours come from the page's style sheet (classes `colour-0`, `colour-1`, …), so that a drawing is right by
 day and by night. Hovering shows the exact values; sizes are in pixels of a drawing scaled to its place.
@@ -87,7 +87,9 @@ def odds_axis(low: float, high: float) -> Axis:
 
 
 def time_axis(first: datetime, last: datetime) -> Axis:
-    """Return an axis of at least a day, with at most five ticks at days, months or years.
+    """Return an axis of at least a day, with up to five ticks.
+
+    They are at days, months or years.
 
     Examples:
         >>> [text for _, text in time_axis(datetime(2024, 1, 20), datetime(2024, 5, 2)).ticks]
@@ -257,7 +259,9 @@ def timeline(
     window: tuple[float, float],
     rows: Sequence[tuple[str, Sequence[float]]],
 ) -> Markup:
-    """Return events as dots around a cutoff, the window as an area, the first row in colour.
+    """Return events as dots around a cutoff, the window as an area.
+
+    The first row is in colour.
 
     Args:
         title: What is drawn, for those who do not see it.

@@ -1,7 +1,8 @@
-"""Scores that mean what they say: one monotone map per label, fitted on the validation examples.
+"""Scores that mean what they say.
 
-A map changes no order, so that AUROC and AP stay, except where isotonic regression makes scores equal. The
-maps are stored as numbers with the model and applied wherever scores are made.
+One monotone map per label, fitted on the validation examples. A map changes no order, so that AUROC and AP
+stay, except where isotonic regression makes scores equal. The maps are stored as numbers with the model and
+applied wherever scores are made.
 """
 
 from collections.abc import Sequence
@@ -78,7 +79,7 @@ def fit_calibration(
     targets_NK: Matrix,
     folds_N: Matrix,
 ) -> tuple[list[Calibrator], Matrix]:
-    """Return one map per label, and the scores that maps fitted without their own fold give.
+    """Return one map per label, and the scores of maps fitted without their own fold.
 
     `auto` takes, of the methods that the number of positives allows, the one with the lowest log-loss out of
     fold; where none is lower than before, the scores stay as they are.

@@ -1,4 +1,7 @@
-"""Two models on the examples that both have scored: which labels the second one wins or loses."""
+"""Two models on the examples that both have scored.
+
+Which labels the second one wins or loses.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -104,7 +107,10 @@ def compare_sides(a: Side, b: Side) -> dict[str, Any]:
 
 
 def _common_examples(a: Side, b: Side) -> tuple[pl.DataFrame, list[str]]:
-    """A row a test example of both, what the second says under `_right`; and how many are not shared."""
+    """Return one row per test example of both, and how many are not shared.
+
+    What the second says is under `_right`.
+    """
     if a.table.schema[ENTITY_ID] != b.table.schema[ENTITY_ID]:
         types = " and ".join(f"{side.table.schema[ENTITY_ID]} in {side.name}" for side in (a, b))
         raise RunError(f"the entities of the runs are of two types: {types}")
@@ -136,7 +142,10 @@ def _moments(side: Side) -> str:
 
 
 def _common_labels(a: Side, b: Side, common: pl.DataFrame) -> tuple[list[str], list[str]]:
-    """Labels of one name and one meaning in both, in the order of the first; and why others are left out."""
+    """Return labels of one name and meaning in both, and why others are left out.
+
+    They are in the order of the first.
+    """
     left_out = [
         f"label {name}: only in {side.name}"
         for side, other in ((a, b), (b, a))

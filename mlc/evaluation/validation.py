@@ -1,4 +1,7 @@
-"""What a model learns from the validation examples after its training: calibration and thresholds."""
+"""What a model learns from the validation examples after its training.
+
+Calibration and thresholds.
+"""
 
 from collections.abc import Callable, Sequence
 

@@ -1,1 +1,4 @@
-"""The event task: from tables of events to examples with targets. Never loads torch."""
+"""The event task: from tables of events to examples with targets.
+
+Never loads torch.
+"""

@@ -17,7 +17,7 @@ from mlc.tables import CUTOFF, ENTITY_ID, UNKNOWN
 def targets_at(
     scenario: Scenario, store: EventStore, labels: Labels, line: Timeline, keys: pl.DataFrame
 ) -> np.ndarray:
-    """Return the targets of pairs of an entity and a cutoff, as far as the tables know them.
+    """Return the targets of pairs of entity and cutoff, as far as they are known.
 
     Args:
         scenario: Gives rule, gap, window and `examples.observed_until`.

@@ -1,4 +1,7 @@
-"""Any moment that the tables reach: which one is asked for, and which entities have history then."""
+"""Any moment that the tables reach.
+
+Which one is asked for, and which entities have history then.
+"""
 
 from datetime import datetime, timedelta
 
@@ -63,7 +66,9 @@ def _longest_wait(scenario: Scenario) -> timedelta:
 
 
 def rows_at(scenario: Scenario, store: EventStore, cutoff: datetime, say: Say) -> np.ndarray:
-    """Return the rows of the entities that are scored at a cutoff, int64; log how many are not, and why.
+    """Return the rows of the entities that are scored at a cutoff, int64.
+
+    Log how many are not, and why.
 
     Raises:
         DataError: None has history then.

@@ -50,7 +50,7 @@ def blends(scenario: Scenario) -> bool:
 
 
 def missing_boosting(scenario: Scenario, parts: Collection[str]) -> list[str]:
-    """Return why boosting is missing among the parts of a model, where the scenario wants it; or nothing."""
+    """Return why boosting is missing from a model that wants it, or nothing."""
     wanted = scenario.baselines is None or BOOSTING in scenario.baselines
     if not wanted or BOOSTING in parts:
         return []
@@ -91,7 +91,9 @@ def baseline_predictions(
 
 
 def day_counts(examples: Examples, label_line: Timeline) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct days with each label up to the cutoff, plain and decayed with a half-life of 60 days.
+    """Return distinct days with each label up to the cutoff, plain and decayed.
+
+    The half-life is 60 days.
 
     Returns:
         Two float64 matrices of shape (N examples, K labels).

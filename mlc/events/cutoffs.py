@@ -42,7 +42,10 @@ class Cutoffs:
 
     @property
     def fit_until(self) -> datetime:
-        """Vocabularies, bins and class lists see events up to here only: the first validation cutoff."""
+        """Vocabularies, bins and class lists see events up to here only.
+
+        The first validation cutoff.
+        """
         return min(self.spans["validation"][0], self.spans["test"][0])
 
     @property
@@ -106,7 +109,9 @@ def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime, dates_on
 
 
 def observed_until(scenario: Scenario, last: datetime, dates_only: bool = False) -> datetime:
-    """Return up to when the tables are complete: as the scenario says, else up to the last event.
+    """Return up to when the tables are complete.
+
+    As the scenario says, else up to the last event.
 
     Args:
         scenario: Checked scenario.
@@ -167,7 +172,10 @@ def _given_splits(scenario: Scenario, given: Sequence[datetime], until: datetime
 
 
 def _complete(scenario: Scenario, found: _Found, first: datetime, last: datetime, until: datetime) -> Cutoffs:
-    """Leave out test cutoffs whose window is not complete; complain of splits without a cutoff."""
+    """Leave out test cutoffs whose window is not complete.
+
+    Complain of splits without a cutoff.
+    """
     tests = found.splits["test"]
     shortest = scenario.target.shortest_days
     complete = [cutoff for cutoff in tests if _end(scenario, cutoff, shortest) <= until]
@@ -243,7 +251,10 @@ def _end(scenario: Scenario, cutoff: datetime, days: int | None = None) -> datet
 
 
 def _latest(scenario: Scenario, until: datetime, days: int | None = None) -> datetime:
-    """The latest cutoff whose longest window, or one of this many days, ends by a moment."""
+    """Return the latest cutoff whose window ends by a time.
+
+    The window is the longest, or one of this many days.
+    """
     if scenario.target.window is None:
         return until - timedelta(days=scenario.target.gap_days + (days or scenario.target.longest_days))
     # A period's window is that of all cutoffs since the one before began.

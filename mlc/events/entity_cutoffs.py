@@ -37,7 +37,9 @@ class EntityCutoffs:
 
 
 def entity_cutoffs(scenario: Scenario, store: EventStore, cutoffs: Cutoffs) -> EntityCutoffs:
-    """The cutoffs that `examples.at` asks for, those of training the newest `train_cutoffs` of each entity.
+    """Return the cutoffs that `examples.at` asks for.
+
+    Those of training are the newest `train_cutoffs` of each entity.
 
     Args:
         scenario: With `examples.at`.
@@ -71,7 +73,10 @@ def entity_cutoffs(scenario: Scenario, store: EventStore, cutoffs: Cutoffs) -> E
 
 
 def _newest(rows: np.ndarray, split: np.ndarray, most: int) -> np.ndarray:
-    """Which training cutoffs are among the newest of their entity; all of the other splits. In time order."""
+    """Which training cutoffs are among the newest of their entity.
+
+    All of the other splits. In time order.
+    """
     kept = np.ones(len(rows), dtype=bool)
     train = np.flatnonzero(split == SPLITS.index("train"))
     by_entity = train[np.argsort(rows[train], kind="stable")]
@@ -92,7 +97,10 @@ def _event_times(scenario: Scenario, at: EachEvent, store: EventStore) -> pl.Dat
 
 
 def _random_days(at: RandomDays, store: EventStore, cutoffs: Cutoffs) -> pl.DataFrame:
-    """`row` and `time`: days of each entity after its first event, drawn with replacement, each pair once."""
+    """Return `row` and `time` of random days of each entity, each pair once.
+
+    They are drawn with replacement from the days after its first event.
+    """
     keys = entity_keys(store.entity_ids, at.seed)
     born = store.events.time[store.events.offsets[:-1]]
     rows, times = [], []
@@ -113,7 +121,7 @@ def _random_days(at: RandomDays, store: EventStore, cutoffs: Cutoffs) -> pl.Data
 
 
 def entity_keys(ids: pl.Series, seed: int) -> np.ndarray:
-    """A random number for each id, which depends on the id and the seed alone, not on the other ids.
+    """Return a random number for each id, which depends on id and seed alone.
 
     Returns:
         uint64, one for each id.

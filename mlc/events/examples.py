@@ -1,4 +1,4 @@
-"""Examples: which entities at which cutoffs, with their targets, and what was left out on the way."""
+"""Examples: entities at cutoffs with their targets, and what was left out."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -103,7 +103,7 @@ def build_examples(
 def mark_unknown(
     scenario: Scenario, labels: Labels, cutoffs_N: np.ndarray, until: datetime, targets_NK: np.ndarray
 ) -> None:
-    """Set the targets to unknown where the label's own window passes the observed time."""
+    """Set targets to unknown where the label's own window passes the observed time."""
     windows_K = np.asarray(labels.windows_days)
     for days in np.unique(windows_K).tolist():
         incomplete_N = closes(scenario.target, cutoffs_N, days) > microseconds(until)
@@ -113,7 +113,10 @@ def mark_unknown(
 
 @dataclass(frozen=True)
 class _Moments:
-    """Candidates for examples of one split: entity rows, cutoffs, and the positive pairs of those kept."""
+    """Candidates for examples of one split.
+
+    Entity rows, cutoffs, and the positive pairs of those kept.
+    """
 
     split: Split
     rows: np.ndarray
@@ -170,7 +173,10 @@ def _part(
 
 
 def target_matrix(pairs: pl.DataFrame, examples: int, labels: int) -> np.ndarray:
-    """Return targets 0 and 1, uint8, shape (N examples, K labels), from the positive pairs."""
+    """Return targets 0 and 1, uint8, shape (N examples, K labels).
+
+    The positive pairs become 1.
+    """
     targets_NK = np.zeros((examples, labels), dtype=np.uint8)
     targets_NK[pairs[ROW].to_numpy(), pairs[LABEL].to_numpy()] = 1
     return targets_NK
@@ -191,7 +197,9 @@ def eligible(
     cutoffs: np.ndarray,
     removed: Callable[[str, int], None],
 ) -> npt.NDArray[np.bool_]:
-    """Which pairs of an entity and a cutoff are an example: enough history, recent enough.
+    """Which pairs of an entity and a cutoff are an example.
+
+    Enough history, recent enough.
 
     Args:
         scenario: Gives `min_history_events` and `active_within_days`.
@@ -225,7 +233,9 @@ def eligible(
 
 
 def held_out_entities(ids: pl.Series, share: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Which entities training never sees; depends on id and seed alone, not on the other entities.
+    """Which entities training never sees.
+
+    Depends on id and seed alone, not on the other entities.
 
     Returns:
         bool, one for each id.

@@ -47,13 +47,16 @@ class Labels:
 
 
 def value_query(scenario: Scenario, fit_until: datetime) -> pl.LazyFrame:
-    """Values of the target column: `value`, `events` in all, `fitted` events up to `fit_until`."""
+    """Return `value`, `events` in all and `fitted` events up to `fit_until`."""
     fitted = (pl.col(TIME) <= fit_until).sum().alias("fitted")
     return _valued(scenario).group_by(VALUE).agg(pl.len().alias(EVENTS), fitted)
 
 
 def value_counts(scenario: Scenario, fit_until: datetime, store: EventStore | None = None) -> pl.DataFrame:
-    """The result of `value_query`; from the codes of the store where these tell, without reading a file."""
+    """The result of `value_query`.
+
+    From the codes of the store where these tell, without reading a file.
+    """
     field = store and _stored_field(scenario, store)
     if not store or not field:
         return value_query(scenario, fit_until).collect(engine="streaming")
@@ -68,7 +71,7 @@ def value_counts(scenario: Scenario, fit_until: datetime, store: EventStore | No
 
 
 def resolve_labels(scenario: Scenario, counts: pl.DataFrame, trained: Sequence[str] | None = None) -> Labels:
-    """The labels of a scenario: as listed, as grouped, or the most frequent in the training period.
+    """The labels of a scenario: listed, grouped, or the most frequent in training.
 
     Args:
         scenario: Checked scenario.
@@ -125,7 +128,7 @@ def _frequent(
 
 
 def _values_of(spec: LabelSpec, known: Sequence[str]) -> list[str]:
-    """The values of a label: those listed, and those of the tables in which its pattern is found."""
+    """Return the values of a label: those listed, and those that fit its pattern."""
     found = [value for value in known if spec.pattern is not None and re.search(spec.pattern, value)]
     return list(dict.fromkeys([*(spec.values or ()), *sorted(found)]))
 
@@ -151,7 +154,7 @@ def _unknown_values(
 
 
 def _pattern_hint(value: str, known: Sequence[str]) -> str:
-    """Advice where a value that never occurs is a regular expression that some value matches."""
+    """Return advice on values that never occur but match as regular expressions."""
     if re.escape(value) == value:
         return ""
     try:
@@ -169,9 +172,10 @@ def _pattern_hint(value: str, known: Sequence[str]) -> str:
 
 
 def label_query(scenario: Scenario, labels: Labels) -> pl.LazyFrame:
-    """The events that count: `entity_id`, `time`, `label`, and `amount` where the rule adds one up.
+    """Select the events that count: `entity_id`, `time`, `label`, maybe `amount`.
 
-    An event gives one row for each label that one of its values belongs to, and no more.
+    There is an `amount` if the rule adds one up. An event gives one row for each label that one of its values
+    belongs to, and no more.
     """
     frame = _valued(scenario).join(labels.values.lazy(), on=VALUE, how="inner", maintain_order="left")
     for label, where in labels.conditions.items():
@@ -187,9 +191,9 @@ def label_query(scenario: Scenario, labels: Labels) -> pl.LazyFrame:
 
 
 def _valued(scenario: Scenario) -> pl.LazyFrame:
-    """The events that count, a row for each value of the target's columns; events without one are left out.
+    """The events that count, a row for each value of the target's columns.
 
-    All joined columns are there; Polars reads only those that are used.
+    Events without one are left out. All joined columns are there; Polars reads only those that are used.
     """
     frame = scan_events(scenario, scenario.target.table)
     where = scenario.target.rule.where
@@ -223,7 +227,10 @@ def _several_values(scenario: Scenario) -> bool:
 
 
 def label_line(scenario: Scenario, labels: Labels, store: EventStore) -> Timeline:
-    """The label events by entity, by time: column `label` UInt16, and `amount` where the rule needs it."""
+    """The label events by entity, by time.
+
+    Column `label` UInt16, and `amount` where the rule needs it.
+    """
     stored = _stored_line(scenario, labels, store)
     if stored is not None:
         return stored
@@ -235,9 +242,10 @@ def label_line(scenario: Scenario, labels: Labels, store: EventStore) -> Timelin
 
 
 def _stored_field(scenario: Scenario, store: EventStore) -> Field | None:
-    """The category of the store that holds the values of the events that count; None where none does.
+    """The category of the store that holds the values of the events that count.
 
-    One does when every event of its table counts, has one value, and no other table has rows of it.
+    It is None where none does. One does when every event of its table counts, has one value, and no other
+    table has rows of it.
     """
     target = scenario.target
     if target.rule.where is not None or _several_values(scenario):
@@ -251,9 +259,10 @@ def _stored_field(scenario: Scenario, store: EventStore) -> Field | None:
 
 
 def _stored_line(scenario: Scenario, labels: Labels, store: EventStore) -> Timeline | None:
-    """The same from the codes of the event store, without reading a file; None where these do not tell.
+    """The same from the codes of the event store, without reading a file.
 
-    They tell when each value has one label, and nothing but the value decides.
+    It is None where these do not tell. They tell when each value has one label, and nothing but the value
+    decides.
     """
     field = _stored_field(scenario, store)
     several = labels.values[VALUE].is_duplicated().any()

@@ -13,7 +13,9 @@ from mlc.tables import CUTOFF, ENTITY_ID, SCORES, TARGETS, array_column
 def oracle_predictions(
     scenario: Scenario, examples: pl.DataFrame, names: Sequence[str]
 ) -> pl.DataFrame | None:
-    """Return the true probabilities of generated tables as predictions; None for real ones.
+    """Return the true probabilities of generated tables as predictions.
+
+    None for real ones.
 
     Raises:
         DataError: The table lacks a label, a cutoff or an entity.

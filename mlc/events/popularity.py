@@ -1,9 +1,9 @@
-"""How popular each label is at a moment, among all entities: its share, where it is heading, its season.
+"""How popular each label is at a moment, among all entities.
 
-Counted in whole days from the label events of all entities. An event is known from the first midnight at or
-after it, and a cutoff sees what is known at the last midnight at or before it: a day's delay at most, and
-however many cutoffs there are, only this many days have to be looked at. All are ratios, so that a table that
-grows moves none of them.
+Its share, where it is heading, its season. Counted in whole days from the label events of all entities. An
+event is known from the first midnight at or after it, and a cutoff sees what is known at the last midnight at
+or before it: a day's delay at most, and however many cutoffs there are, only this many days have to be looked
+at. All are ratios, so that a table that grows moves none of them.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""`mlc labels`: from a checked scenario to its examples; every other step begins here."""
+"""`mlc labels`: from a checked scenario to its examples.
+
+Every other step begins here.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -94,7 +97,7 @@ def label_popularity(scenario: Scenario, labels: Labels, line: Timeline) -> Popu
 
 
 def target_span(scenario: Scenario, store: EventStore) -> tuple[datetime, datetime, bool]:
-    """Return what `observed_span` says, without reading the table again where the store knows it."""
+    """Return what `observed_span` does, from the store if it knows it."""
     counts = store.counts[scenario.target.table]
     if scenario.target.window is not None:  # it matters whether the times are dates
         return observed_span(scenario)
@@ -164,7 +167,10 @@ def split_counts(prepared: Prepared) -> list[SplitCounts]:
 def write_examples(
     examples: Examples, path: Path, fingerprint: str, table: pl.DataFrame | None = None
 ) -> None:
-    """Write the examples, its class names in the metadata; `table` where they shall have another form."""
+    """Write the examples, its class names in the metadata.
+
+    `table` where they shall have another form.
+    """
     with replacing(path) as temporary:
         metadata = with_class_names(examples.labels.names, store=fingerprint)
         (examples.table if table is None else table).write_parquet(temporary, metadata=metadata)

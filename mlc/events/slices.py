@@ -1,4 +1,7 @@
-"""What the test examples are told apart by in the report: history, cold start, attributes of the scenario."""
+"""What the test examples are told apart by in the report.
+
+History, cold start, attributes of the scenario.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise

@@ -61,7 +61,10 @@ def _past_days(rule: Rule) -> float:
 
 
 def _past_from(rule: Rule, cutoffs_N: np.ndarray) -> np.ndarray:
-    """The history that the rule looks at lies in `(past_from, cutoff]`; microseconds, int64, shape (N)."""
+    """Return where the history that the rule looks at lies, `(past_from, cutoff]`.
+
+    Both are microseconds, int64, shape (N).
+    """
     days = _past_days(rule)
     if np.isinf(days):
         return np.full_like(cutoffs_N, np.iinfo(np.int64).min)
@@ -69,7 +72,9 @@ def _past_from(rule: Rule, cutoffs_N: np.ndarray) -> np.ndarray:
 
 
 def by_time(scenario: Scenario, line: Timeline, cutoffs_C: np.ndarray) -> pl.DataFrame:
-    """The label events that matter for some shared cutoffs, by time: `row`, `time` and the line's columns.
+    """The label events that matter for some shared cutoffs, by time.
+
+    `row`, `time` and the line's columns.
 
     Args:
         scenario: Gives rule, gap and window.
@@ -140,7 +145,10 @@ def own_pairs(
 
 
 def _between(line: Timeline, rows_N: np.ndarray, after_N: np.ndarray, until_N: np.ndarray) -> pl.DataFrame:
-    """The label events of each example in `(after, until]`: `row` (its position), `time`, all columns."""
+    """Return the label events of each example in `(after, until]`.
+
+    They have `row` (the position of the example), `time` and all columns.
+    """
     example_T, index_T = packed(line.ends(rows_N, after_N), line.ends(rows_N, until_N))
     columns = {name: column[index_T] for name, column in line.columns.items()}
     return pl.DataFrame({ROW: example_T, TIME: line.time[index_T], **columns})

@@ -133,7 +133,7 @@ class EventTask:
         return entities_at(store, rows_N, cutoff), inputs
 
     def actuals(self, keys: pl.DataFrame) -> pl.DataFrame:
-        """Return keys with the targets that became of them, as far as the tables know them by now.
+        """Return keys with their targets, as far as the tables know them by now.
 
         Args:
             keys: `entity_id` and `cutoff` (naive; UTC where the tables have a zone), in any order.
@@ -160,21 +160,27 @@ class EventTask:
         return Baselines(predictions, NO_PROBABILITIES, missing_boosting(self.scenario, parts))
 
     def slices(self, examples: Prepared) -> Mapping[str, pl.Series]:
-        """Return history length, cold start and the attributes that the scenario names, per example."""
+        """Return history length, cold start and the named attributes of each example."""
         return slices_of(examples)
 
     def oracle(self, examples: Prepared) -> pl.DataFrame | None:
-        """Return the true probabilities of generated tables as predictions; None for real ones."""
+        """Return the true probabilities of generated tables as predictions.
+
+        None for real ones.
+        """
         return oracle_predictions(self.scenario, examples.table, examples.class_names)
 
     def periods(self, keys: pl.DataFrame) -> np.ndarray:
-        """Return how many half windows each cutoff lies before the newest, int64, shape (N)."""
+        """Return how many half windows each cutoff lies before the newest.
+
+        They are int64, of shape (N).
+        """
         cutoffs_N = keys[CUTOFF].cast(pl.Int64).to_numpy()
         period = self.scenario.target.longest_days * MICROSECONDS_PER_DAY // PERIODS_A_WINDOW
         return np.asarray((cutoffs_N.max(initial=0) - cutoffs_N) // period)
 
     def facts(self, examples: Prepared) -> Mapping[str, Any]:
-        """Return store, first validation cutoff and observed time, as `run.json` records them."""
+        """Return store, first validation cutoff and observed time, as in `run.json`."""
         return {
             "store": examples.store.fingerprint,
             "fit_until": examples.cutoffs.fit_until.isoformat(),

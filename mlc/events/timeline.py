@@ -17,7 +17,9 @@ from mlc.tables import MICROSECONDS_PER_DAY
 
 @dataclass(frozen=True)
 class Timeline:
-    """Moments of many entities, packed: those of entity e are `[offsets[e], offsets[e + 1])`, by time.
+    """Moments of many entities, packed.
+
+    Those of entity e are `[offsets[e], offsets[e + 1])`, by time.
 
     Attributes:
         offsets: int64, shape (E + 1).
@@ -35,9 +37,10 @@ class Timeline:
         return len(self.offsets) - 1
 
     def ends(self, rows_B: np.ndarray, cutoffs_B: np.ndarray) -> np.ndarray:
-        """Where the history of each example ends: the first moment of the entity with `time > cutoff`.
+        """Where the history of each example ends.
 
-        A bisection over all examples at once: log2 of the longest history steps, each one gather.
+        The first moment of the entity with `time > cutoff`. A bisection over all examples at once: log2 of
+        the longest history steps, each one gather.
 
         Args:
             rows_B: Entity rows, int64, shape (B).
@@ -104,7 +107,7 @@ def packed(starts_B: np.ndarray, ends_B: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def bisect(low_B: np.ndarray, high_B: np.ndarray, passes: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """The first position of each range `[low, high)` that does not pass; `high` where all do.
+    """Return the first position of each `[low, high)` that fails; else `high`.
 
     Args:
         low_B: int64, shape (B).
@@ -148,7 +151,7 @@ def pack(
 
 
 def first_of_day(timeline: Timeline, group: np.ndarray | None = None) -> np.ndarray:
-    """Which moments are the first of their (entity, day), or of their (entity, day, group).
+    """Return which events are the first of (entity, day) or (entity, day, group).
 
     A count of these up to a cutoff is the number of distinct days up to that cutoff, also in the middle of a
     day.
@@ -191,7 +194,7 @@ def column_path(folder: Path, name: str) -> Path:
 
 
 class ColumnFile:
-    """A `.npy` file that is written from front to back, so that its values need never be in memory together.
+    """A `.npy` file written from front to back, never whole in memory.
 
     Args:
         path: The file.
@@ -221,7 +224,10 @@ def read_columns(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _mapped(file: Path) -> np.ndarray:
-    """A read-only view of a file; as a plain array, since NumPy's memmap class slows each gather."""
+    """A read-only view of a file.
+
+    As a plain array, since NumPy's memmap class slows each gather.
+    """
     large = file.stat().st_size > 1 << 16
     try:  # without pickles, which could run code
         return np.asarray(np.load(file, mmap_mode="r" if large else None, allow_pickle=False))

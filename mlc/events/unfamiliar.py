@@ -1,4 +1,4 @@
-"""What has changed in the tables since a training, so that the model does not know it."""
+"""What has changed in the tables since a training and is new to the model."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ _FEWEST = 20
 
 
 def unfamiliar_values(store: EventStore, vocabulary: Vocabulary) -> Iterator[str]:
-    """Describe columns none of whose values the model knows, in all rows or in the newest.
+    """Describe columns of which the model knows no value, in all or the newest rows.
 
     Args:
         store: The event store.
@@ -58,7 +58,9 @@ def _unfamiliar_field(
 
 
 def new_fields(store: EventStore, vocabulary: Vocabulary) -> Iterator[str]:
-    """Describe columns that were not there in the training; a model that reads no columns misses none.
+    """Describe columns that were not there in the training.
+
+    A model that reads no columns misses none.
 
     Args:
         store: The event store.

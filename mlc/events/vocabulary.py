@@ -1,9 +1,10 @@
-"""Which values of a category have an embedding row of their own; fitted on the training period.
+"""Which values of a category have an embedding row of their own.
 
-Row 0 is missing, row 1 is every other value, also one never seen before; the frequent values follow. Rarer
-ones can share some rows by a hash of their text: those seen at least twice, since what was seen once is most
-like what was never seen, and trains row 1. Stored by value, not by code: a model meets new tables with
-new codes and still knows what it learned; of the rarer ones only hashes, as they may be names of people.
+Fitted on the training period. Row 0 is missing, row 1 is every other value, also one never seen before; the
+frequent values follow. Rarer ones can share some rows by a hash of their text: those seen at least twice,
+since what was seen once is most like what was never seen, and trains row 1. Stored by value, not by code: a
+model meets new tables with new codes and still knows what it learned; of the rarer ones only hashes, as they
+may be names of people.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,9 @@
-"""Where the window of a cutoff begins and ends: this many days, or a week or month of the calendar.
+"""Where the window of a cutoff begins and ends.
 
-A window is open on the left and closed on the right, `(opens, closes]`. A calendar period contains its first
-moment and not the next period's, so its window begins a microsecond before it and ends a microsecond before
-the next: `2024-04-01` is in April's window, as a date and as a moment.
+This many days, or a week or month of the calendar. A window is open on the left and closed on the right,
+`(opens, closes]`. A calendar period contains its first moment and not the next period's, so its window begins
+a microsecond before it and ends a microsecond before the next: `2024-04-01` is in April's window, as a date
+and as a moment.
 """
 
 from datetime import datetime, timedelta
@@ -64,7 +65,9 @@ def window_of(target: TargetSection, cutoff: datetime, days: int) -> tuple[datet
 
 
 def eves(target: TargetSection, first: datetime, last: datetime) -> list[datetime]:
-    """The cutoffs from which the next calendar period begins at once: the last moments before it and the gap.
+    """The cutoffs from which the next calendar period begins at once.
+
+    The last moments before it and the gap.
 
     Args:
         target: With a calendar window.

@@ -1,4 +1,4 @@
-"""The baselines of a report: what the task scores without training, and the parts that have no say alone."""
+"""The baselines of a report: those of the task, and single parts of the model."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,9 @@ from mlc.task import AnyTask, Baselines, Examples
 def all_baselines(
     task: AnyTask, examples: Examples, model: Model, part_scores: Mapping[str, np.ndarray]
 ) -> Baselines:
-    """Return every baseline that the scenario wants: those of the task, and each part but the network.
+    """Return every baseline that the scenario wants.
+
+    Those of the task, and each part but the network.
 
     Args:
         task: The task.
@@ -35,7 +37,7 @@ def all_baselines(
 
 
 def _calibrated(examples: Examples, scores_NK: np.ndarray) -> np.ndarray:
-    """Calibrate scores on validation as the model's are, so that log-losses compare on equal terms."""
+    """Calibrate scores like the model's, so that log-losses compare on equal terms."""
     validation_N = in_split(examples.table, "validation")
     part = examples.table.filter(validation_N)
     calibrators, _ = fit_calibration(

@@ -1,4 +1,4 @@
-"""`model.blend`: the network and boosting as one model, their scores averaged in logits."""
+"""`model.blend`: network and boosting as one model, averaged in logits."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from mlc.task import Examples
 def choose_weight(
     names: Sequence[str], validation: pl.DataFrame, network_NK: np.ndarray, boosted_NK: np.ndarray
 ) -> float:
-    """The weight of the network that has the lowest log-loss on the validation examples.
+    """Return the weight of the network with the lowest log-loss on validation.
 
     Each side's logits are first shifted label by label to fit, out of fold: a loss that makes one side too
     high by design says nothing about what it knows. The log-loss has one minimum, since it is convex in the
@@ -54,7 +54,9 @@ def choose_weight(
 def mix_weights(
     examples: Examples, network_NK: np.ndarray, boosted_NK: np.ndarray | None
 ) -> dict[str, float]:
-    """Return the weight of each part that has a say: of the network alone, or of the network and boosting.
+    """Return the weight of each part that has a say.
+
+    Of the network alone, or of the network and boosting.
 
     Args:
         examples: The examples.

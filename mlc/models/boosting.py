@@ -1,8 +1,9 @@
-"""The strong baseline: LightGBM on the model's own history features, one model pooled over all labels.
+"""The strong baseline: LightGBM on the model's history features.
 
-A row is an (example, label), the label a categorical feature. Features come from `history`, as the network's
-do, in the same batches. So it knows all that counting knows of a label and of the entity, and nothing
-of attributes, calendar and other columns: what the model gains must come from there.
+One model is pooled over all labels. A row is an (example, label), the label a categorical feature. Features
+come from `history`, as the network's do, in the same batches. So it knows all that counting knows of a label
+and of the entity, and nothing of attributes, calendar and other columns: what the model gains must come from
+there.
 """
 
 from collections.abc import Sequence
@@ -185,7 +186,7 @@ def fit_boosting(
 
 
 def _sample(batches: ExampleBatches, positions: np.ndarray, most_rows: int, seed: int) -> np.ndarray:
-    """Return the positions of as many examples as have at most `most_rows` rows, in order."""
+    """Return the positions of examples with at most `most_rows` rows, in order."""
     most = max(1, most_rows // batches.builder.inputs.labels)
     if len(positions) <= most:
         return positions
@@ -193,7 +194,10 @@ def _sample(batches: ExampleBatches, positions: np.ndarray, most_rows: int, seed
 
 
 def _rows(batches: ExampleBatches, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Features and targets of the rows with a known target: float32 (R, `COLUMNS`), uint8 (R)."""
+    """Features and targets of the rows with a known target.
+
+    float32 (R, `COLUMNS`), uint8 (R).
+    """
     assert batches.targets_NK is not None
     targets_NK = batches.targets_NK[positions]
     known_R = (targets_NK != UNKNOWN).ravel()

@@ -1,4 +1,7 @@
-"""Calibration and thresholds as a run stores them, or as replaced by hand; never torch."""
+"""Calibration and thresholds as a run stores them or a person gives them.
+
+It never loads torch.
+"""
 
 from pathlib import Path
 
@@ -29,7 +32,9 @@ def stored_calibration(run: RunFolder) -> list[Calibrator]:
 
 
 def thresholds_for(run: RunFolder, threshold: str) -> list[Threshold]:
-    """The stored thresholds, or those of `--threshold`: a number, `label=number` texts, or a YAML file.
+    """The stored thresholds, or those of `--threshold`.
+
+    A number, `label=number` texts, or a YAML file.
 
     Raises:
         MlcError: `--threshold` makes no sense for these labels.
@@ -55,7 +60,10 @@ def thresholds_for(run: RunFolder, threshold: str) -> list[Threshold]:
 
 
 def with_thresholds(run: RunFolder, text: str, place: str) -> Scenario:
-    """Return the run's scenario with another `thresholds` section, its problems said of `place`."""
+    """Return the run's scenario with another `thresholds` section.
+
+    Its problems are reported at `place`.
+    """
     try:
         return run.scenario([f"thresholds={text}"])
     except RunError as error:

@@ -1,4 +1,4 @@
-"""How columns become vectors: piecewise-linear quantile bins for numbers, embedding rows for categories.
+"""How columns become vectors: quantile bins for numbers, rows for categories.
 
 To add an encoder: a config class in `mlc.scenario`, one `case` in `mlc.events.store.fields`, its module here,
 and one test.
@@ -16,7 +16,7 @@ BINS = 16
 
 
 def quantile_edges(values_NF: torch.Tensor, bins: int = BINS) -> torch.Tensor:
-    """Bin edges of each feature: quantiles of its values, those that are neither zero nor missing.
+    """Return the bin edges of each feature, quantiles of its non-zero values.
 
     Zero ("never", "none") and missing have a bin of their own, so they do not use up edges. Where values
     repeat, edges fall together; such a bin is empty and its weight unused.
@@ -75,7 +75,10 @@ class PiecewiseLinear(nn.Module):
 
     @torch.no_grad()
     def encode(self, values: torch.Tensor) -> torch.Tensor:
-        """The encodings themselves, shape (..., F * (bins + 2)); no gradient flows to the values."""
+        """The encodings themselves, shape (..., F * (bins + 2)).
+
+        No gradient flows to the values.
+        """
         low, high = self.edges[:, :-1], self.edges[:, 1:]
         missing, zero = torch.isnan(values), values == 0
         below = values.masked_fill(missing | zero, -torch.inf)[..., None]
@@ -113,9 +116,10 @@ class CategoryEmbedding(nn.Module):
 
 
 class TextEmbedding(nn.Module):
-    """The sum of one vector per text field: the mean of the rows of the text's words and their parts.
+    """The sum of one vector per text field.
 
-    Each distinct text is embedded once, however many events have it.
+    The mean of the rows of the text's words and their parts. Each distinct text is embedded once, however
+    many events have it.
 
     Args:
         fields: Number of text fields, at least one.

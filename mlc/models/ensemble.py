@@ -1,4 +1,7 @@
-"""One network, or several that are trained side by side; how they are scored, stored and loaded."""
+"""One network, or several that are trained side by side.
+
+How they are scored, stored and loaded.
+"""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -23,7 +26,9 @@ SCHEMA = "mlc/model/5"
 
 
 class Ensemble(nn.Module):
-    """Networks of one spec that begin, and drop out, differently; the score is the mean of their scores.
+    """Networks of one spec that begin, and drop out, differently.
+
+    The score is the mean of their scores.
 
     Args:
         spec: Sizes of each.
@@ -47,7 +52,9 @@ class Ensemble(nn.Module):
 
 
 class Hedge(nn.Module):
-    """Networks that start from a foundation, and as many that do not see it; both are scored as one.
+    """Networks that start from a foundation, and as many that do not see it.
+
+    Both are scored as one.
 
     Args:
         spec: Sizes of those with the foundation.
@@ -178,7 +185,7 @@ def save_weights(network: nn.Module, path: Path) -> None:
 
 
 def described_network(described: dict[str, Any]) -> tuple[AnyNetwork, list[str]]:
-    """What `model.json` says: the network, whose weights are not there yet, and the class names.
+    """Return what `model.json` says: the network without weights, and class names.
 
     Raises:
         ValueError: Another version wrote it.
@@ -190,7 +197,7 @@ def described_network(described: dict[str, Any]) -> tuple[AnyNetwork, list[str]]
 
 
 def load_network(folder: Path, weights: str = WEIGHTS) -> tuple[AnyNetwork, list[str]]:
-    """The network of a run with its weights, of the file of that name, and its class names."""
+    """Return the network of a run with its weights, and its class names."""
     described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     network, names = described_network(described)
     load_weights(network, folder / weights)
@@ -198,7 +205,7 @@ def load_network(folder: Path, weights: str = WEIGHTS) -> tuple[AnyNetwork, list
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Load weights from safetensors: of the names, shapes and types of the network, and finite.
+    """Load weights from safetensors, finite and as the network names and shapes them.
 
     Raises:
         ValueError: They are not.

@@ -1,4 +1,4 @@
-"""The foundation model: what the events of an entity say about all that it does next, no target needed.
+"""The foundation model: what an entity's events say about all it does next.
 
 From the history up to a random cutoff it predicts, directly: which values each category field takes within
 several horizons, the fields of the events of the next moment, and the time to that moment. What it hands on
@@ -118,7 +118,7 @@ class Foundation(nn.Module):
         return cast(torch.Tensor, self.encoder(batch))
 
     def forward(self, batch: FutureBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sums of the losses of a batch and how often each counts, both of shape (L), in nats."""
+        """Sums of the losses of a batch and their counts, both of shape (L), in nats."""
         history = batch.history
         logits_BO = self.prior + self.heads(self.dropout(self.vectors(history)))
         if self.cadence is not None:
@@ -139,9 +139,9 @@ class Foundation(nn.Module):
         return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
     def objective(self, sums_L: torch.Tensor, counts_L: torch.Tensor) -> torch.Tensor:
-        """One number: each loss over that of the marginal frequencies; half for the sets, half for the rest.
+        """One number: each loss over that of the marginal frequencies.
 
-        1 is what one can do without looking.
+        Half for the sets, half for the rest. 1 is what one can do without looking.
         """
         kinds = [task.kind for task in self.tasks]
         relative_L = sums_L / counts_L.clamp_min(1) / self.baseline_L.clamp_min(_SMALL)
@@ -153,7 +153,7 @@ class Foundation(nn.Module):
         return (relative_L * weight_L).sum() / weight_L.sum().clamp_min(1e-9)
 
     def set_targets(self, batch: FutureBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Which values come within each horizon, (B, H, V), and which horizons are complete, (B, H)."""
+        """Return values within each horizon, (B, H, V), and complete horizons, (B, H)."""
         days_H = batch.seen_B.new_tensor([float(days) for days in self.spec.horizons_days])
         return batch.first_BV[:, None, :] <= days_H[:, None], batch.seen_B[:, None] >= days_H
 
@@ -208,7 +208,7 @@ class Foundation(nn.Module):
         return torch.where(values == 0, 0, bins), ~torch.isnan(numbers_XN)
 
     def _time_loss(self, batch: FutureBatch, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Discrete hazards: whether the next moment comes in an interval that is reached and seen."""
+        """Return discrete hazards: whether the next event is in a reached, seen interval."""
         ends = logits.new_tensor(TIMES_DAYS)
         starts = torch.cat([ends.new_zeros(1), ends[:-1]])
         next_B1, seen_B1 = batch.next_B[:, None], batch.seen_B[:, None]
@@ -219,7 +219,9 @@ class Foundation(nn.Module):
 
     @torch.no_grad()
     def fit(self, output_R: torch.Tensor, field_V: torch.Tensor, batches: Sequence[FutureBatch]) -> None:
-        """Set what is counted, not learned: bins, marginal frequencies, and the losses that they give.
+        """Set what is counted, not learned.
+
+        Bins, marginal frequencies, and the losses that they give.
 
         Args:
             output_R: Output of each vocabulary row.

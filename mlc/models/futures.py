@@ -1,4 +1,4 @@
-"""Batches for pre-training: histories up to random cutoffs, and what the entities did next."""
+"""Batches for pre-training: histories up to random cutoffs, and what came next."""
 
 from collections.abc import Iterable, Iterator
 from copy import copy
@@ -22,7 +22,7 @@ _SHARED_OUTPUTS = 32
 
 @dataclass(frozen=True)
 class Outputs:
-    """Which values of the category fields are predicted, all fields in one row of outputs.
+    """Which values of the category fields are predicted, in one row of outputs.
 
     Attributes:
         output_R: Output of each vocabulary row, those of all fields end to end, int64; -1 for missing.
@@ -34,7 +34,7 @@ class Outputs:
 
 
 def choose_outputs(store: EventStore, known: FieldRows, until: int, most: int) -> Outputs:
-    """The most frequent values of each field have an output each, the others share some.
+    """Choose the most frequent values of each field; the others share outputs.
 
     Args:
         store: The event store.
@@ -170,7 +170,7 @@ class FixedFutures:
 
 
 def _ranges(starts_B: np.ndarray, lengths_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`[start, start + length)` of each example, end to end: its example, and its positions."""
+    """Return example and position of each `[start, start + length)`, end to end."""
     lengths_B = np.maximum(lengths_B, 0)
     example = np.repeat(np.arange(len(starts_B)), lengths_B)
     firsts = np.cumsum(lengths_B) - lengths_B
@@ -201,7 +201,9 @@ def random_midnights(first_E: np.ndarray, last: int, generator: np.random.Genera
 
 
 class RandomCutoffs:
-    """Batches of (entity rows, cutoffs), int64 of shape (2, B): random days of every entity, new each epoch.
+    """Batches of (entity rows, cutoffs), int64 of shape (2, B).
+
+    Random days of every entity, new each epoch.
 
     Args:
         store: The event store.

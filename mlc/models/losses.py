@@ -16,7 +16,7 @@ _TINY = 1e-12
 
 
 class Objective(nn.Module):
-    """A weighted sum of losses over the known (example, label) cells, and the sum of the weights.
+    """A weighted sum of losses over the known cells, and the sum of the weights.
 
     The mean is their quotient, over as many batches and ranks as one likes: in a mean of the batches' means
     a cell would count more where fewer are known.

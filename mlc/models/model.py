@@ -1,4 +1,7 @@
-"""A model: its parts and the weight of each, calibration, thresholds; from inputs to scores and decisions."""
+"""A model: its parts and the weight of each, calibration, thresholds.
+
+From inputs to scores and decisions.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -105,16 +108,22 @@ class Model:
         return mix(part_scores, self.weights)
 
     def score(self, batches: ExampleBatches) -> np.ndarray:
-        """Return calibrated probabilities, float32, shape (N examples, K labels), in order."""
+        """Return calibrated probabilities, float32, shape (N, K), in order."""
         return calibrated(self.mixed(self.part_scores(batches)), self.calibrators)
 
     def decide(self, scores_NK: np.ndarray, thresholds: Sequence[Threshold] | None = None) -> np.ndarray:
-        """Return decisions, bool, same shape; by other thresholds than the model's own where given."""
+        """Return decisions, bool, same shape.
+
+        By other thresholds than the model's own where given.
+        """
         return decide(scores_NK, self.thresholds if thresholds is None else thresholds).astype(bool)
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the report should know of the model: what it is, and how its parts are mixed."""
+        """What a reader of the report should know of the model.
+
+        What it is, and how its parts are mixed.
+        """
         notes = list(self.parts[NETWORK].notes())
         if len(self.weights) > 1:
             shares = [
@@ -125,7 +134,9 @@ class Model:
 
 
 def mix(part_scores: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> np.ndarray:
-    """Return the weighted mean of the parts in log-odds; the scores of a single part as they are.
+    """Return the weighted mean of the parts in log-odds.
+
+    The scores of a single part as they are.
 
     Args:
         part_scores: Name → probabilities, shape (N examples, K labels).

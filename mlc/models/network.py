@@ -1,4 +1,4 @@
-"""The network: branches, each of which sees an example in its own way, and what all labels share.
+"""The network: branches that each see an example, and what all labels share.
 
 Logit of label k = prior log-odds + shared multilayer perceptron over (what the branches say of the label,
 label embedding, entity vector) + ⟨entity vector, label vector⟩ + what branches add directly. Whatever is off
@@ -53,7 +53,7 @@ class NetworkSpec:
         events: FieldSizes,
         foundation: BranchSpec | None = None,
     ) -> "NetworkSpec":
-        """Return the network of a scenario, given the fields of the entities and of the events."""
+        """Return the network of a scenario for the fields of entities and events."""
         width, depth, dropout = _SIZES[model.preset]
         known = Known(model, dropout, attributes, events, foundation)
         specs = {branch.name: branch.spec_of(known) for branch in BRANCHES}
@@ -155,7 +155,10 @@ class Network(nn.Module):
 
     @property
     def embedding(self) -> MemoryBranch | FoundationBranch | None:
-        """The branch whose vectors stand for the entities; None where none sees all their events."""
+        """The branch whose vectors stand for the entities.
+
+        It is None where none sees all their events.
+        """
         return self.branch(FoundationBranch) or self.branch(MemoryBranch)
 
     def pretrained(self) -> list[nn.Parameter]:

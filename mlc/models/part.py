@@ -26,7 +26,7 @@ class Part(Protocol):
     """Turns examples into scores; a model mixes those of its parts."""
 
     def scores(self, batches: ExampleBatches) -> np.ndarray:
-        """Return uncalibrated probabilities, float32, shape (N, K), in the order of the examples."""
+        """Return uncalibrated probabilities, float32, shape (N, K), in order."""
 
     def save(self, run: RunFolder) -> None:
         """Write it into a run; no pickled code."""

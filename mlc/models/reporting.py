@@ -1,4 +1,7 @@
-"""From scores to calibration, thresholds and the report; the same for `mlc train` and `mlc evaluate`."""
+"""From scores to calibration, thresholds and the report.
+
+The same for `mlc train` and `mlc evaluate`.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -45,7 +48,9 @@ from mlc.task import AnyTask, Examples
 def write_report(
     run: RunFolder, task: AnyTask, examples: Examples, model: Model, part_scores: Mapping[str, np.ndarray]
 ) -> Report:
-    """Calibrate and choose thresholds on validation; write predictions, maps, thresholds and report.
+    """Calibrate and choose thresholds on validation.
+
+    Write predictions, maps, thresholds and report.
 
     Args:
         run: Where to.
@@ -95,7 +100,10 @@ def write_page(run: RunFolder) -> None:
 def model_predictions(
     examples: pl.DataFrame, model: Model, part_scores: Mapping[str, np.ndarray]
 ) -> pl.DataFrame:
-    """Return the predictions of a model: calibrated `scores`, and `raw_scores` as the parts give them."""
+    """Return the predictions of a model.
+
+    Calibrated `scores`, and `raw_scores` as the parts give them.
+    """
     raw_NK = model.mixed(part_scores)
     scores_NK = calibrated(raw_NK, model.calibrators)
     return examples.drop(TARGETS).with_columns(

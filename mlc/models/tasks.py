@@ -22,7 +22,10 @@ I_contra = TypeVar("I_contra", contravariant=True)
 
 
 class Reader(Protocol[I_contra]):
-    """Makes of a task's inputs what the parts of a model read; what it knows was learned in training."""
+    """Makes of a task's inputs what the parts of a model read.
+
+    What it knows was learned in training.
+    """
 
     def batches(self, inputs: I_contra) -> "ExampleBatches":
         """Return the batches of some inputs."""

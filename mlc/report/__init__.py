@@ -1,4 +1,4 @@
-"""The report: every number of a run, and the pages and texts that are written from it.
+"""The report: every number of a run, and its pages and texts.
 
 `Report` holds the numbers and is `report.json`; `sections` lays them out once, as tables and lists; page,
 Markdown, terminal and model card show those. Undefined is None, never NaN and never 0.

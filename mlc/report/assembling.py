@@ -195,7 +195,7 @@ def _scores(
 
 
 def _split_report(inputs: ReportInputs, name: str, part: _Part) -> SplitReport:
-    """One split of the model: how many examples, means over the labels, and each label at its threshold."""
+    """Return one split of the model: counts, means, and each label at its threshold."""
     labels, means = part.scored(part.scores_NK, inputs.class_names)
     decisions_NK = decide(part.scores_NK, inputs.thresholds)
     decided = score_decisions(decisions_NK, part.targets_NK, inputs.class_names)
@@ -239,7 +239,10 @@ def _label_report(
 
 
 def _calibrations(inputs: ReportInputs, part: _Part) -> list[dict[str, Any]]:
-    """For each label, how its scores were calibrated and how good they were before; nothing if none was."""
+    """For each label, how its scores were calibrated and how good they were before.
+
+    There is nothing if none was.
+    """
     if not inputs.calibrators:
         return [{} for _ in inputs.class_names]
     raw_NK = _scores("predictions", inputs.predictions, part.examples, part.name, RAW_SCORES)
@@ -261,7 +264,10 @@ def _calibrations(inputs: ReportInputs, part: _Part) -> list[dict[str, Any]]:
 def _baseline_reports(
     inputs: ReportInputs, parts: Mapping[str, _Part], tables: Mapping[str, pl.DataFrame]
 ) -> dict[str, dict[str, BaselineReport]]:
-    """Baseline → split → scores; those of the test split with the difference of the model."""
+    """Baseline → split → scores.
+
+    Those of the test split with the difference of the model.
+    """
     reports: dict[str, dict[str, BaselineReport]] = {name: {} for name in tables}
     for split, part in parts.items():
         scores = {name: _scores(name, table, part.examples, split) for name, table in tables.items()}

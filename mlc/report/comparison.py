@@ -1,4 +1,7 @@
-"""The comparison of two runs as texts: for a terminal, and Markdown for a pull request."""
+"""The comparison of two runs as texts.
+
+For a terminal, and Markdown for a pull request.
+"""
 
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -48,7 +51,10 @@ def _counted(compared: Mapping[str, Any]) -> dict[Outcome, list[str]]:
 
 
 def comparison_sections(compared: Mapping[str, Any]) -> list[Section]:
-    """Return the comparison for a terminal: the verdict, and the labels with what to know of them."""
+    """Return the comparison for a terminal.
+
+    The verdict, and the labels with what to know of them.
+    """
     return [Section("", content=[Notes([verdict(compared)])]), _labels(compared)]
 
 
@@ -58,7 +64,10 @@ def comparison_markdown(compared: Mapping[str, Any]) -> str:
 
 
 def _labels(compared: Mapping[str, Any]) -> Section:
-    """Winners first, then losers, then the rest; each by the size of its difference in AP."""
+    """Winners first, then losers, then the rest.
+
+    Each by the size of its difference in AP.
+    """
     rows: list[Row] = []
     order = list(_counted(compared))
     for label in sorted(

@@ -22,7 +22,9 @@ JUDGED = "test"
 
 @dataclass(frozen=True)
 class Compared:
-    """The model against the best baseline in one score, over the judged labels of the test split.
+    """The model against the best baseline in one score, over the judged labels.
+
+    The split is the test.
 
     Attributes:
         outcome: What the interval of the difference shows.
@@ -77,7 +79,7 @@ class Trust:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelReport(LabelScore):
-    """One label of a split: its scores, its threshold, and the decisions that this gives.
+    """One label of a split: scores, threshold, and the decisions it gives.
 
     Attributes:
         threshold: In [0, 1]; null: no decisions for this label.

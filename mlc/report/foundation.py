@@ -1,4 +1,4 @@
-"""The report of a pre-training: what is predicted, and how much better than by frequencies alone."""
+"""The report of a pre-training: how much better than frequencies alone it is."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -26,7 +26,7 @@ def key(name: str) -> dict[str, str]:
 
 
 def absent_without(name: str) -> dict[str, str]:
-    """Return the metadata of a field that JSON leaves out where the field `name` is None."""
+    """Return metadata that drops a field from JSON if the field `name` is None."""
     return {_ABSENT: name}
 
 
@@ -153,7 +153,7 @@ def _object(properties: Json, required: Iterable[str] | None = None) -> Json:
 
 
 def _sentences(kind: type) -> dict[str, str]:
-    """Field → what the docstrings of a dataclass and of those that it extends say under `Attributes:`."""
+    """Return the texts on the attributes of a dataclass and those it extends."""
     sentences: dict[str, str] = {}
     for one in reversed(kind.__mro__):
         text = dedent((one.__doc__ or "").partition("Attributes:\n")[2]).strip()

@@ -41,7 +41,7 @@ class Scored:
         return [threshold.name for threshold in self.thresholds]
 
     def wide(self) -> pl.DataFrame:
-        """Return one row per entity: the score of each label, then each decision, then each contact.
+        """Return one row per entity: its scores, then decisions, then contacts.
 
         The decision is null for a label without decisions.
         """
@@ -113,7 +113,9 @@ def write_scores(table: pl.DataFrame, path: Path, names: Sequence[str]) -> None:
 
 
 def formula_warnings(table: pl.DataFrame, path: Path) -> list[str]:
-    """Warn of a CSV file whose texts a spreadsheet would take for formulas; they are written as they are.
+    """Warn of a CSV file whose texts a spreadsheet would take for formulas.
+
+    They are written as they are.
 
     Args:
         table: What was written.

@@ -1,4 +1,4 @@
-"""The sections of a report: every table and list, laid out once for page, terminal, Markdown and card."""
+"""The sections of a report, laid out once for page, terminal, Markdown and card."""
 
 from collections.abc import Sequence
 
@@ -293,7 +293,7 @@ def _metric_sentence(metric: MetricScore) -> str:
 
 
 def _macro_sentences(entry: SplitReport) -> list[str]:
-    """The macro means over the judged labels, and over all defined labels where those are more."""
+    """Return the macro means over judged labels, and over all defined ones if more."""
     mean, macro = entry.headline, entry.macro
     sentences = [
         f"macro AP {macro_text(mean.ap, mean.ap_interval)}, "

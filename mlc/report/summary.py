@@ -1,4 +1,4 @@
-"""A report on one screen: who is better, the baselines, one row per label, and one line of warnings."""
+"""A report on one screen: verdict, baselines, one row per label, warnings."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Which labels can be trusted: by their support and intervals on the test split, and a rule one can read."""
+"""Which labels can be trusted, by support and intervals on the test split."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,7 @@
-"""The verdict of a report: the model against the best baseline, over the labels that allow to judge."""
+"""The verdict of a report: the model against the best baseline.
+
+It is over the labels that allow to judge.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

@@ -101,7 +101,10 @@ class RunFolder:
 
     @contextmanager
     def reading(self, name: str) -> Iterator[Path]:
-        """The path of a file of the run; whatever goes wrong in the block is a `RunError` that names it."""
+        """The path of a file of the run.
+
+        Whatever goes wrong in the block is a `RunError` that names it.
+        """
         path = self.folder / name
         try:
             yield path
@@ -115,7 +118,10 @@ class RunFolder:
             raise RunError(f"{path}: {rule}. Restore it, or train again.") from error
 
     def read_json(self, name: str, parse: Callable[[Any], Any] | None = None) -> Any:
-        """A JSON file of the run, and what `parse` makes of it; without one it must hold a mapping."""
+        """A JSON file of the run, and what `parse` makes of it.
+
+        Without one it must hold a mapping.
+        """
         with self.reading(name) as path:
             value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
             if parse is not None:
@@ -149,7 +155,7 @@ class RunFolder:
             return load_scenario(path, overrides, tables_suffice=True, base=base)
 
     def check_place(self) -> None:
-        """Refuse a run none of whose tables lies where it looks for them, since it was moved alone.
+        """Refuse a run that was moved without its tables.
 
         Raises:
             RunError: No table is there.
@@ -163,7 +169,7 @@ class RunFolder:
             raise RunError(Problem(rule, "", str(self.folder)))
 
     def changed_environment(self) -> list[str]:
-        """Return the environment variables in paths of tables that have changed since the training."""
+        """Return the environment variables in paths that changed since the training."""
         before = self.read_json("run.json").get(_ENVIRONMENT, {})
         now = _environment(self.scenario())
         return [name for name, digest in before.items() if now.get(name, digest) != digest]
@@ -244,9 +250,10 @@ def run_folder_for(runs: Path, scenario: Scenario, opening: Opening) -> RunFolde
 def start_run(
     run: RunFolder, scenario: Scenario, opening: Opening, beginning: dict[str, Any], kind: Kind = "model"
 ) -> None:
-    """Write the first files; `overwrite` sets the former run aside until the new one is complete.
+    """Write the first files of a run.
 
-    It then lies in `<name>.previous`. A resumed run only learns where its tables are now.
+    `overwrite` sets the former run aside until the new one is complete. It then lies in `<name>.previous`. A
+    resumed run only learns where its tables are now.
 
     Args:
         run: The run.
@@ -287,7 +294,10 @@ def start_run(
 
 
 def _set_aside(run: RunFolder) -> None:
-    """Move a former run to `<name>.previous`, unless it is unfinished and a better one lies there."""
+    """Move a former run to `<name>.previous`.
+
+    An unfinished one does not replace a better one there.
+    """
     previous = _previous(run)
     if (run / "report.json").exists() or not previous.exists():
         shutil.rmtree(previous, ignore_errors=True)
@@ -295,7 +305,10 @@ def _set_aside(run: RunFolder) -> None:
 
 
 def what_is_left(run: RunFolder) -> str:
-    """What a training that was stopped has left, and how to go on; empty where it left nothing."""
+    """What a training that was stopped has left, and how to go on.
+
+    It is empty where it left nothing.
+    """
     if not (run / "run.json").exists() or (run / "report.json").exists() or run.holder:
         return ""
     return f"{run.folder} is unfinished: mlc {run.verb} with --resume goes on{_former(run)}"
@@ -329,7 +342,10 @@ def finish_run(run: RunFolder, facts: dict[str, Any]) -> None:
 
 
 def _command() -> list[str]:
-    """Return the words after `mlc` on the command line; none where another program trains."""
+    """Return the words after `mlc` on the command line.
+
+    It is None where another program trains.
+    """
     program = Path(sys.argv[0])
     return sys.argv[1:] if program.name == "mlc" or program.parts[-2:] == ("mlc", "__main__.py") else []
 
@@ -339,7 +355,7 @@ def _previous(run: RunFolder) -> Path:
 
 
 def find_run(runs: Path, name: str) -> RunFolder:
-    """A finished run: by its name in the runs folder, by its path, or by its scenario file.
+    """Find a finished run by its name in the runs folder, its path or its scenario.
 
     Raises:
         RunError: There is no such run, or it is not finished.
@@ -384,7 +400,10 @@ def _kind(value: Any) -> Kind:
 
 
 def _environment(scenario: Scenario) -> dict[str, str]:
-    """Return a digest of each environment variable in the path of a table: a change shows, no value does."""
+    """Return a digest of each environment variable in the path of a table.
+
+    A change shows, no value does.
+    """
     paths = [table.path for table in scenario.data.tables.values() if table.path and "://" not in table.path]
     names = sorted({name for path in paths for name in re.findall(r"\$\{(\w+)\}", path)})
     return {name: hashlib.sha256(os.environ[name].encode()).hexdigest()[:12] for name in names}

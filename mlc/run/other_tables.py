@@ -1,4 +1,7 @@
-"""Tables that a run is used on in place of its own: what `--data` and `--set data.…` say."""
+"""Tables that a run is used on in place of its own.
+
+What `--data` and `--set data.…` say.
+"""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +14,9 @@ from mlc.scenario import without_passwords
 
 @dataclass(frozen=True)
 class OtherTables:
-    """What replaces the `data` section of a run's scenario, or fields of it; the columns stay the same.
+    """What replaces the `data` section of a run's scenario, or fields of it.
+
+    The columns stay the same.
 
     Attributes:
         file: A YAML file with a data section; its paths are relative to its own folder.

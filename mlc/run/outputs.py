@@ -68,7 +68,10 @@ class Output:
 
     @property
     def places(self) -> Iterator[Path]:
-        """The path, its links resolved but for the last one; then with that one resolved too."""
+        """The path, its links resolved but for the last one.
+
+        Then with that one resolved too.
+        """
         parent = Path(os.path.realpath(self.path.absolute().parent))
         yield (
             parent / self.path.name if self.path.name not in ("", "..") else Path(os.path.realpath(self.path))
@@ -106,7 +109,7 @@ def inputs_of(scenario: Scenario, runs: Path) -> Iterator[Input]:
 
 
 def inputs_of_run(run: RunFolder, runs: Path) -> Iterator[Input]:
-    """Everything that a command on a run reads, with the lines of the scenario as it was given."""
+    """Yield everything that a command on a run reads, with the scenario's lines."""
     try:
         given = load_scenario(run / "scenario.yaml", tables_suffice=True).origin.places
     except MlcError:  # it was given with --set, or with a data section beside it
@@ -148,7 +151,7 @@ def _pattern_or_path(scenario: Scenario, text: str) -> tuple[Path, bool]:
 
 
 def check_ending(path: Path, *endings: str, option: str = "--out") -> None:
-    """Refuse a result file whose ending does not say what it holds, before anything is computed.
+    """Refuse a result file whose ending does not say what it holds, before any work.
 
     Raises:
         MlcError: The ending is another, or a folder is there.
@@ -180,7 +183,9 @@ def check_outputs(inputs: Sequence[Input], outputs: Mapping[str, Output]) -> Non
 
 
 def check_files(inputs: Sequence[Input], runs: Path, **options: Path) -> None:
-    """Refuse result files and a store that lie where a command reads; see `check_outputs`.
+    """Refuse result files and a store that lie where a command reads.
+
+    See `check_outputs`.
 
     Args:
         inputs: Everything that is read.
@@ -198,7 +203,10 @@ def check_files(inputs: Sequence[Input], runs: Path, **options: Path) -> None:
 
 
 def check_run_folder(scenario: Scenario, runs: Path) -> None:
-    """Refuse a training whose run, or store, would lie where it reads; see `check_outputs`."""
+    """Refuse a training whose run, or store, would lie where it reads.
+
+    See `check_outputs`.
+    """
     folder = runs / scenario.name
     inputs = [
         one
@@ -241,7 +249,10 @@ def _files(output: Output) -> Iterator[Path]:
 
 
 def _is_file_of(path: Path, one: Input) -> bool:
-    """Whether a file that is there is read as a part of an input, perhaps by another name."""
+    """Return whether an existing file is read as part of an input.
+
+    It may have another name there.
+    """
     if not path.is_file():
         return False
     if one.pattern:
@@ -269,7 +280,10 @@ def _lies_in(path: Path, folder: Path) -> bool:
 
 
 def _ignores_case(folder: Path) -> bool:
-    """Whether names in a folder that differ in case alone are one; judged by its own path."""
+    """Whether names in a folder that differ in case alone are one.
+
+    Judged by its own path.
+    """
     while not folder.exists():
         folder = folder.parent
     swapped = Path(str(folder).swapcase())
@@ -277,7 +291,10 @@ def _ignores_case(folder: Path) -> bool:
 
 
 def _fits(path: Path, pattern: str) -> bool:
-    """Whether a resolved path, which need not exist, is one of those that a pattern stands for."""
+    """Return whether a resolved path is one of those that a pattern stands for.
+
+    The path need not exist.
+    """
     parts = Path(pattern).parts
     letters = [glob.escape(_unescaped(part)) == part for part in parts[:-1]]
     fixed = letters.index(False) if False in letters else len(letters)

@@ -1,4 +1,4 @@
-"""The scenario: what a data scientist writes, checked as a whole before anything runs."""
+"""The scenario: what a data scientist writes, checked before anything runs."""
 
 from mlc.scenario.database import (
     database_file,

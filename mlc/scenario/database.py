@@ -1,4 +1,7 @@
-"""The address of a database: checked, expanded only when it is used, and never shown with its secrets."""
+"""The address of a database, checked, and never shown with its secrets.
+
+It is expanded only when it is used.
+"""
 
 import os
 import re
@@ -21,7 +24,10 @@ _PLAIN = re.compile(r"(://[^/?#\s]*?:|[?&](?:ssl)?password=)(?!\$\{)[^/?#&\s\"']
 
 
 def _checked(uri: str) -> str:
-    """The address as it is written: `${NAME}` is not replaced, since what is loaded is also saved."""
+    """Return the address as written: `${NAME}` is not replaced.
+
+    What is loaded is also saved.
+    """
     ADDRESSES.add(uri)
     expanded = expand_environment(uri)
     scheme, separator, rest = expanded.partition("://")
@@ -65,7 +71,10 @@ def database_file(uri: str, base: Path) -> Path:
 
 
 def absolute_uri(uri: str, base: Path) -> str:
-    """The address with an absolute path, `${NAME}` as it is written: it means the same from anywhere."""
+    """The address with an absolute path, `${NAME}` as it is written.
+
+    It means the same from anywhere.
+    """
     scheme, separator, path = uri.partition(":///")
     expanded = expand_environment(uri).partition(":///")[2]
     if not separator or scheme not in _FILES or expanded.startswith("/"):
@@ -74,7 +83,7 @@ def absolute_uri(uri: str, base: Path) -> str:
 
 
 def without_secrets(message: str, uri: str) -> str:
-    """A message of a driver in which whatever came from the environment is written `${NAME}` again."""
+    """Return a driver's message with `${NAME}` in place of its value again."""
     for name in re.findall(r"\$\{(\w+)\}", uri):
         value = os.environ.get(name, "")
         for secret in sorted({value, unquote(value), *_passwords(value), *map(unquote, _passwords(value))}):
@@ -84,7 +93,7 @@ def without_secrets(message: str, uri: str) -> str:
 
 
 def without_any_secrets(text: str) -> str:
-    """Return a text in which the values of `${NAME}` in the addresses are written so again."""
+    """Return a text with `${NAME}` in place of the values in addresses again."""
     for address in ADDRESSES:
         text = without_secrets(text, address)
     return without_passwords(text)

@@ -86,7 +86,7 @@ def _dates(first: str | None, last: str | None) -> str:
 
 
 def date_text(moment: str) -> str:
-    """Return a moment in ISO 8601 as people write it, without the time where that is midnight.
+    """Return a time in ISO 8601 as people write it, without midnight.
 
     Examples:
         >>> date_text("2020-09-01T00:00:00"), date_text("2020-09-01T14:30:00")

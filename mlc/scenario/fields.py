@@ -1,4 +1,7 @@
-"""What the fields of a scenario are made of: text, paths, days, moments, and short forms of families."""
+"""What the fields of a scenario are made of.
+
+Text, paths, days, moments, and short forms of families.
+"""
 
 import os
 import re
@@ -10,7 +13,10 @@ from pydantic_core import PydanticCustomError
 
 
 class Section(BaseModel):
-    """A mapping of the scenario file. Unknown keys and values of the wrong type are errors."""
+    """A mapping of the scenario file.
+
+    Unknown keys and values of the wrong type are errors.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -150,7 +156,7 @@ _LONGEST_NAME = 200
 
 
 def _run_name(name: str) -> str:
-    """Refuse names that mean something else in the folder of the runs, upper or lower case."""
+    """Return a run's name, refusing one that means something else in the runs folder."""
     lower, reason = name.lower(), None
     if lower == "store":
         reason = f"{name} is the folder of the event stores"

@@ -52,9 +52,10 @@ _Baselines = Annotated[
 
 
 class GatesSection(Section):
-    """What the test split must reach, over labels that at least 10 entities have and 10 do not have there.
+    """What the test split must reach.
 
-    A number that is undefined does not pass.
+    Means are over labels that at least 10 entities have and 10 do not have there. A number that is undefined
+    does not pass.
     """
 
     macro_ap: _ShareAtLeast | None = None

@@ -1,4 +1,7 @@
-"""What a wrong value probably meant, and what to write instead: advice for messages about a scenario."""
+"""What a wrong value probably meant, and what to write instead.
+
+Advice for messages about a scenario.
+"""
 
 import re
 
@@ -16,7 +19,9 @@ _BY_FIELD = {
 
 
 def hint(kind: str, given: object, field: str, *, share: bool = False) -> str:
-    """What to write instead of a value that a field does not take; empty where nobody knows.
+    """What to write instead of a value that a field does not take.
+
+    It is empty where nobody knows.
 
     Args:
         kind: What Pydantic found, such as `int_type`.
@@ -70,7 +75,7 @@ def _boolean(given: object) -> str:
 
 
 def _number(kind: str, given: object) -> str:
-    """A number in quotes, a duration, a percentage, a decimal comma, or thousands with separators."""
+    """Read numbers in quotes, durations, percentages, decimal commas, thousands."""
     if isinstance(given, list) and len(given) == 1:
         return f"write it without brackets: {given[0]}"
     if not isinstance(given, str):

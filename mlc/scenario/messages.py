@@ -120,7 +120,7 @@ def _near_word(given: object, context: dict[str, Any]) -> str:
 
 
 def _without_kind(given: object, known: Sequence[str]) -> str:
-    """A family without `kind`: the short form of a kind that does not exist, or none at all."""
+    """Return the problem of a family without `kind`: an unknown short form, or none."""
     if isinstance(given, dict) and len(given) == 1:
         (name,) = map(str, given)
         hint_ = did_you_mean(name, known)
@@ -152,7 +152,10 @@ def _unknown_field(name: str, keys: Keys, shape: object) -> str:
 
 
 def _elsewhere(name: str, keys: Keys) -> str:
-    """The sections that have a field of this name, those near `keys` first; empty where none has."""
+    """The sections that have a field of this name, those near `keys` first.
+
+    It is empty where none has.
+    """
     owners = [path[:-1] for path in _PATHS if path[-1] == name and path[:-1] != keys]
     if not owners:
         return ""
@@ -167,7 +170,7 @@ def _elsewhere(name: str, keys: Keys) -> str:
 
 
 def _paths(model: type[BaseModel], keys: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Every field of a scenario with the sections around it, `…` for a name that is free."""
+    """Yield every field of a scenario with its sections, `…` for a free name."""
     for name, field in model.model_fields.items():
         if name != "kind":
             yield (*keys, name)

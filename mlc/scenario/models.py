@@ -1,4 +1,4 @@
-"""The words of a scenario: one Pydantic model per section, one docstring per field.
+"""The words of a scenario: one model per section, one docstring per field.
 
 The docstring under a field is at once the comment, the JSON schema's description and the entry in
 docs/reference. Families (`Rule`, `Format`, `Encoder`, `Loss`, `Policy`) are unions on `kind`; the code that
@@ -119,7 +119,10 @@ class MetricSection(Section):
 
 
 def _metric_short_form(value: object) -> object:
-    """`Name` and `{name: Name, beta: 2}` are short for `{name: Name, options: {beta: 2}}`."""
+    """Expand `Name` and `{name: Name, beta: 2}` to a name with options.
+
+    The long form is `{name: Name, options: {beta: 2}}`.
+    """
     if isinstance(value, str):
         return {"name": value}
     if isinstance(value, dict) and "name" in value and "options" not in value:
@@ -200,7 +203,10 @@ class Scenario(Section):
         return Problem(rule, dotted(field), self._origin.place(field))
 
     def path(self, text: str) -> Path:
-        """Return a path of the scenario, absolute and with its variables replaced; a cloud URL as it is."""
+        """Return a path of the scenario, absolute and with its variables replaced.
+
+        A cloud URL as it is.
+        """
         if "://" in text:
             return Path(text)
         path = self._origin.base / expand_environment(text)
@@ -208,7 +214,10 @@ class Scenario(Section):
         return path.parent.resolve() / path.name
 
     def pattern(self, text: str) -> str:
-        """Return a path of the scenario as a pattern; brackets and stars of its folder are letters."""
+        """Return a path of the scenario as a pattern.
+
+        Brackets and stars of its folder are letters.
+        """
         return os.path.join(glob.escape(str(self._origin.base)), expand_environment(text))  # noqa: PTH118
 
     def contradictions(self) -> Iterator[Problem]:
@@ -322,7 +331,10 @@ class Scenario(Section):
             yield self.problem("examples.at.table", rule)
 
     def _moments_contradictions(self) -> Iterator[Problem]:
-        """The window of a validation cutoff ends before the test, that of a test cutoff before the end."""
+        """Refuse cutoffs whose window ends too late.
+
+        A validation window ends before the test, a test window before the end.
+        """
         words = ("validation_from", "test_from", "observed_until")
         moments = {word: moment for word in words if (moment := getattr(self.examples, word))}
         if len({moment.tzinfo is None for moment in moments.values()}) > 1:

@@ -20,7 +20,7 @@ def policy_yaml(text: str) -> str:
 
 
 def _check_kind(text: str) -> None:
-    """Refuse `kind=value` where there is no such kind, or where it takes something else."""
+    """Refuse `kind=value` if the kind does not exist or takes something else."""
     place = f"--policy {text}"
     kind, _, value = (part.strip() for part in re.split(r",[^,=]*=", text)[0].partition("="))
     if kind == "cost":

@@ -1,4 +1,7 @@
-"""From a YAML file to a `Scenario`: every problem of the file at once, each with its line."""
+"""From a YAML file to a `Scenario`.
+
+Every problem of the file at once, each with its line.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,7 +49,9 @@ def load_scenario(
 
 
 def scenario_of(value: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
-    """Check a scenario that is given as a mapping; its paths are relative to the working folder.
+    """Check a scenario that is given as a mapping.
+
+    Its paths are relative to the working folder.
 
     Args:
         value: Sections and fields, as in a scenario file.
@@ -157,7 +162,7 @@ def scenario_yaml(scenario: Scenario) -> str:
 
 
 def portable_yaml(scenario: Scenario) -> str:
-    """The scenario as YAML with every default written out, and its paths as they were given."""
+    """Return the scenario as YAML with every default, and its paths as given."""
     return dump_yaml(scenario.model_dump(exclude=None if scenario.has_target else {"target"}))
 
 
@@ -181,7 +186,10 @@ def _absolute(scenario: Scenario, text: str) -> str:
 
 
 def _check(value: object, origin: Origin, tables_suffice: bool) -> tuple[Scenario | None, list[Problem]]:
-    """The scenario, if its fields are right; and what is wrong with them, alone and together."""
+    """Return the scenario if its fields are right, and what is wrong with them.
+
+    They are checked alone and together.
+    """
     try:
         scenario = Scenario.model_validate(value)
         problems: list[Problem] = []
@@ -200,7 +208,7 @@ def _check(value: object, origin: Origin, tables_suffice: bool) -> tuple[Scenari
 
 
 def _sound_sections(value: dict[str, object], failed: set[str]) -> Scenario:
-    """The sections that are right alone, so that they can be checked against each other all the same."""
+    """Return the sections that are right alone, to check them against each other."""
     sections: dict[str, Any] = {
         name: TypeAdapter[object](field.rebuild_annotation()).validate_python(value[name])
         for name, field in Scenario.model_fields.items()

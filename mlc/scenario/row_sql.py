@@ -1,7 +1,8 @@
-"""SQL expressions of a scenario look at one row at a time: other rows may be of the future.
+"""SQL expressions of a scenario look at one row at a time.
 
-`price > avg(price)` compares an event with all events, those after the cutoff included. Hence only functions
-that are known to look at one row are allowed, no window (`OVER`) and no query (`SELECT`).
+Other rows may be of the future. `price > avg(price)` compares an event with all events, those after the
+cutoff included. Hence only functions that are known to look at one row are allowed, no window (`OVER`) and no
+query (`SELECT`).
 """
 
 import re
@@ -46,7 +47,7 @@ _CLAUSES = re.compile(r'"[^"]*"|\b(over|select)\b', re.IGNORECASE)
 
 
 def row_sql(text: str) -> str:
-    """Refuse a SQL expression that looks at other rows than the one it is computed for.
+    """Return a SQL expression, refusing one that looks at other rows than its own.
 
     Examples:
         >>> row_sql("quantity * round(unit_price, 1)")

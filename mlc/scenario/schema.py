@@ -1,4 +1,4 @@
-"""The JSON schema of a scenario file, for editors that complete and check YAML while one writes.
+"""The JSON schema of a scenario file, for editors that complete and check YAML.
 
 Draft 07, since that is what the YAML language server understands.
 """
@@ -13,7 +13,9 @@ _SCHEMAS = ("items", "additionalProperties", "propertyNames", "not")
 
 
 def scenario_schema() -> dict[str, Any]:
-    """The JSON schema of a scenario file, short forms and the path under `data` included.
+    """Return the JSON schema of a scenario file, short forms included.
+
+    So is the path under `data`.
 
     Returns:
         A schema that accepts every file that `load_scenario` accepts. Contradictions between fields are

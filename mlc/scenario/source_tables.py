@@ -1,4 +1,4 @@
-"""The tables of a scenario: where they lie, what they are, how their columns enter the model."""
+"""The tables of a scenario: where and what they are, and their columns."""
 
 from typing import Annotated, Literal
 
@@ -59,16 +59,19 @@ class Delta(Section):
 
 
 class Iceberg(Section):
-    """An Iceberg table: `path` is a `metadata/*.metadata.json`, or its folder where that has a version hint.
+    """An Iceberg table: `path` is a `metadata/*.metadata.json`, or its folder.
 
-    Needs `pip install 'mlc[iceberg]'`.
+    The folder needs a version hint. Needs `pip install 'mlc[iceberg]'`.
     """
 
     kind: Literal["iceberg"] = "iceberg"
 
 
 class Sql(Section):
-    """The result of a query on a database, instead of a `path`. It is read once, into memory."""
+    """The result of a query on a database, instead of a `path`.
+
+    It is read once, into memory.
+    """
 
     kind: Literal["sql"]
     uri: DatabaseUri
@@ -102,7 +105,10 @@ class IntegerType(Section):
 
 
 class NumberType(Section):
-    """A number; `{kind: number, decimal: ",", thousands: ".", unit: "€"}` reads `1.234,50 €`."""
+    """A number.
+
+    `{kind: number, decimal: ",", thousands: ".", unit: "€"}` reads `1.234,50 €`.
+    """
 
     kind: Literal["number"]
     decimal: Literal[".", ","] = "."
@@ -120,7 +126,10 @@ class NumberType(Section):
 
 
 class BooleanType(Section):
-    """Yes or no; from text `true`, `yes`, `t`, `y`, `1` and their opposites, from numbers 1 and 0."""
+    """Yes or no.
+
+    In text `true`, `yes`, `t`, `y`, `1` and their opposites, in numbers 1 and 0.
+    """
 
     kind: Literal["boolean"]
 
@@ -134,10 +143,11 @@ class DateType(Section):
 
 
 class DatetimeType(Section):
-    """A point in time, from text such as 2024-03-31 18:30:00, or from a number of seconds since 1970.
+    """A point in time, from text such as 2024-03-31 18:30:00 or from a number.
 
-    Text may have `T` or a space, and seconds or none. If it ends in an offset (`+02:00`, `+0200`, `Z` or
-    ` UTC`) it is turned into UTC; all values of a column must then have one.
+    The number counts seconds since 1970. Text may have `T` or a space, and seconds or none. If it ends in an
+    offset (`+02:00`, `+0200`, `Z` or ` UTC`) it is turned into UTC; all values of a column must then have
+    one.
     """
 
     kind: Literal["datetime"]
@@ -165,13 +175,16 @@ ShortType = BeforeValidator(
 
 
 class Number(Section):
-    """A quantity: quantile bins with interpolation, and a bin of its own for a missing value."""
+    """A quantity: quantile bins, and a bin of its own for a missing value."""
 
     kind: Literal["number"] = "number"
 
 
 class Category(Section):
-    """One of several values: an embedding row for each frequent one; the others share one row, or several."""
+    """One of several values: an embedding row for each frequent one.
+
+    The others share one row, or several.
+    """
 
     kind: Literal["category"] = "category"
     min_count: Count = 20
@@ -259,7 +272,10 @@ class EventsTable(Table):
 
 
 class DimensionTable(Table):
-    """Attributes of what the events are about, joined to them by key: articles, merchants, airports."""
+    """Attributes of what the events are about, joined to them by key.
+
+    Examples are articles, merchants and airports.
+    """
 
     kind: Literal["dimension"]
     key: OneOrMany
@@ -278,7 +294,10 @@ AnyTable = Annotated[EventsTable | DimensionTable | EntitiesTable, Discriminator
 
 
 class Tables(Section):
-    """The tables of a scenario; several scenarios can share one such section in a YAML file of its own."""
+    """The tables of a scenario.
+
+    Several scenarios can share one such section in a YAML file of its own.
+    """
 
     entity: Text
     """The column that names whom you predict for, in every events table."""

@@ -47,7 +47,7 @@ class CountAtLeast(RuleSection):
 
 
 class SumAtLeast(RuleSection):
-    """The target is 1 when the events with the label in the window add up to at least `amount`."""
+    """The target is 1 when the label's events in the window add up to `amount`."""
 
     kind: Literal["sum_at_least"]
     column: Text
@@ -57,13 +57,13 @@ class SumAtLeast(RuleSection):
 
 
 class New(RuleSection):
-    """The target is 1 when an event with the label lies in the window and none in the whole history."""
+    """The target is 1 when the label is in the window and not in the history."""
 
     kind: Literal["new"]
 
 
 class Lapsed(RuleSection):
-    """The target is 1 when the label was in the recent history and does not come back in the window."""
+    """The target is 1 when the label was in recent history and is not in the window."""
 
     kind: Literal["lapsed"]
     active_within_days: Days
@@ -103,7 +103,7 @@ def _pattern(text: str) -> str:
 
 
 class LabelSpec(Section):
-    """One label that stands for several values, or has a condition or a window of its own."""
+    """One label with several values, or a condition or window of its own."""
 
     values: OneOrMany | None = None
     """The values of the column that count as this label."""
@@ -128,7 +128,10 @@ def _label_short_form(value: object) -> object:
 
 
 def _class_names_shape(value: object) -> str | None:
-    """Which of the three forms is meant; a label may be called `top`, its values are then texts."""
+    """Which of the three forms is meant.
+
+    A label may be called `top`, its values are then texts.
+    """
     if isinstance(value, list):
         return "list"
     if isinstance(value, TopClasses):
@@ -239,7 +242,10 @@ class TargetSection(Section):
 
     @property
     def windows(self) -> list[int]:
-        """Window lengths in days, of labels that have none of their own; of a calendar period at most."""
+        """Window lengths in days, of labels that have none of their own.
+
+        Of a calendar period at most.
+        """
         match self.window_days:
             case None:
                 return [_LONGEST[str(self.window)]]

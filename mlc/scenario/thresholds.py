@@ -1,4 +1,7 @@
-"""Where a score becomes a decision: the policies, and the section that deals them out to the labels."""
+"""Where a score becomes a decision.
+
+The policies, and the section that deals them out to the labels.
+"""
 
 from typing import Annotated, Literal, TypeGuard
 
@@ -15,7 +18,10 @@ _WhenUnreachable = Literal["none", "best"]
 
 
 class Auto(Section):
-    """The highest expected F-beta with few decisions for rare labels: 1 + beta² per positive, plus 3."""
+    """The highest expected F-beta with few decisions for rare labels.
+
+    It allows at most 1 + beta² per positive, plus 3.
+    """
 
     kind: Literal["auto"] = "auto"
     beta: _Beta = 1.0
@@ -37,13 +43,13 @@ class Never(Section):
 
 
 class MaxF1(Section):
-    """The highest F1 on the validation examples, with at most as many decisions as `auto` allows."""
+    """The highest F1 on validation, with at most the decisions `auto` allows."""
 
     kind: Literal["max_f1"] = "max_f1"
 
 
 class MaxFBeta(Section):
-    """The highest F-beta on the validation examples, with at most as many decisions as `auto` allows."""
+    """The highest F-beta on validation, with at most the decisions `auto` allows."""
 
     kind: Literal["max_fbeta"]
     beta: _Beta
@@ -133,7 +139,7 @@ def _is_goal_with_choice(value: object) -> TypeGuard[dict[str, object]]:
 
 
 def _policy_short_form(value: object) -> object:
-    """`0.4`, `max_f1` and `{precision_at_least: 0.8}` are short for mappings with a kind."""
+    """Expand `0.4`, `max_f1` and `{precision_at_least: 0.8}` to mappings with a kind."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return {"kind": "fixed", "value": value}
     if _is_goal_with_choice(value):
@@ -184,7 +190,7 @@ class Thresholds(Section):
 
 
 class ContactSection(Section):
-    """Which pairs of entity and label `mlc predict` picks if there is not room for all.
+    """Which pairs of entity and label `mlc predict` picks within a budget.
 
     Labels without decisions (an unreachable goal, or `never`) are left out.
     """
@@ -198,7 +204,10 @@ class ContactSection(Section):
 
 
 def _thresholds_short_form(value: object) -> object:
-    """`0.5`, `max_f1` and `{top_n: 500}` are the default's; a mapping of labels is `per_label`."""
+    """`0.5`, `max_f1` and `{top_n: 500}` are the default's.
+
+    A mapping of labels is `per_label`.
+    """
     if isinstance(value, str | int | float) or (isinstance(value, dict) and "kind" in value):
         return {"default": value}
     if _is_goal_with_choice(value):

@@ -52,7 +52,10 @@ class Bce(Section):
 
 
 class Focal(Section):
-    """Focal loss: well-scored examples weigh less. The scores are no longer calibrated."""
+    """Focal loss: well-scored examples weigh less.
+
+    The scores are no longer calibrated.
+    """
 
     kind: Literal["focal"]
     gamma: Exponent = 2.0
@@ -60,7 +63,10 @@ class Focal(Section):
 
 
 class Asymmetric(Section):
-    """Asymmetric loss: well-scored negatives weigh less than positives. Scores are not calibrated."""
+    """Asymmetric loss: well-scored negatives weigh less than positives.
+
+    Scores are not calibrated.
+    """
 
     kind: Literal["asymmetric"]
     gamma_negative: Exponent = 4.0
@@ -190,7 +196,10 @@ class TrainSection(Section):
 
     @property
     def criterion(self) -> str:
-        """What `monitor` names; without it, what the loss allows: scores that it shifts have no log-loss."""
+        """What `monitor` names; without it, what the loss allows.
+
+        Scores that it shifts have no log-loss.
+        """
         if self.monitor is not None:
             return self.monitor
         return "log_loss" if self.loss == Bce() else "macro_ap"

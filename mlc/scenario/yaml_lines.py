@@ -38,7 +38,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """SafeDumper that quotes what any of YAML 1.1, YAML 1.2 and `_Loader` would not read as text."""
+    """SafeDumper that quotes what some YAML reader would not take for text."""
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -48,7 +48,10 @@ for _kind, _pattern, _first in _SCALARS:
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    """Text, its line breaks escaped: outside double quotes PyYAML folds U+0085 and its like to a space."""
+    """Text with escaped line breaks.
+
+    Outside double quotes PyYAML folds U+0085 and its like to a space.
+    """
     style = '"' if text.splitlines() != [text] else None
     return dumper.represent_scalar(_TAG + "str", text, style=style)
 
@@ -152,7 +155,10 @@ class _Reading:
         return mapping
 
     def _build_scalar(self, node: yaml.ScalarNode, keys: Keys) -> object:
-        """A tag written by hand (`!!int`) must say what the text is anyway, or that it is text."""
+        """Build a scalar, refusing a tag such as `!!int` that changes what the text is.
+
+        It may say that the value is text.
+        """
         plain = self._resolver.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
         tags = (_TAG + "str", plain)
         if node.style in ("|", ">") and not node.value.strip():
@@ -175,7 +181,7 @@ class _Reading:
 
 
 def _characters(text: str) -> str:
-    """Pairs of escapes that stand for one character, as JSON writes them, put together."""
+    """Join pairs of escapes that stand for one character, as JSON writes them."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -220,5 +226,5 @@ def parse_yaml(text: str, file: str, keys: Keys, places: Places) -> tuple[object
 
 
 def dump_yaml(value: Mapping[str, object]) -> str:
-    """A value as YAML that `parse_yaml` and every other reader of YAML understand alike."""
+    """Return a value as YAML that every reader of YAML understands alike."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)

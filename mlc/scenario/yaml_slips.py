@@ -1,4 +1,4 @@
-"""Common slips in YAML: what to write, where a parser would only say which character it did not expect."""
+"""Common slips in YAML, and what to write instead."""
 
 import re
 
@@ -8,7 +8,9 @@ _SPECIAL = re.compile(r"(?:^|[:,\[{-] )\s*([@`%*&!|>][^\s,\]}]*)")
 
 
 def slip(text: str, begun: int, index: int, reason: str) -> tuple[int, str] | None:
-    """Where a mistake is and what to write instead; None where it is none of the common ones.
+    """Where a mistake is and what to write instead.
+
+    It is None where it is none of the common ones.
 
     Args:
         text: The whole file.

@@ -1,4 +1,7 @@
-"""Tables of a scenario as Polars queries: found, checked as a whole, filtered, joined."""
+"""Tables of a scenario as Polars queries.
+
+Found, checked as a whole, filtered, joined.
+"""
 
 from mlc.sources.checks import check_tables
 from mlc.sources.columns import converted_expr, offsets_of

@@ -1,4 +1,7 @@
-"""The columns of a table as the scenario wants them: converted to their types, new ones computed."""
+"""The columns of a table as the scenario wants them.
+
+Converted to their types, new ones computed.
+"""
 
 from typing import assert_never
 
@@ -33,7 +36,10 @@ def converted(table: AnyTable, frame: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def offsets_of(frame: pl.LazyFrame, column: str, kind: ColumnType) -> bool:
-    """Return whether a column is ISO text that names offsets from UTC; reads the first value of such text."""
+    """Return whether a column is ISO text that names offsets from UTC.
+
+    Reads the first value of such text.
+    """
     if not isinstance(kind, DatetimeType) or kind.format is not None or kind.unit is not None:
         return False
     text = isinstance(frame.collect_schema()[column], pl.String | pl.Categorical | pl.Enum)
@@ -41,7 +47,9 @@ def offsets_of(frame: pl.LazyFrame, column: str, kind: ColumnType) -> bool:
 
 
 def converted_expr(column: str, dtype: pl.DataType, kind: ColumnType, offsets: bool = False) -> pl.Expr:
-    """A column in another type; null where a value cannot be converted, never a rounded or a guessed one.
+    """A column in another type.
+
+    It is null where a value cannot be converted, never a rounded or a guessed one.
 
     Args:
         column: Its name.

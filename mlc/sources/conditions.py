@@ -60,7 +60,10 @@ def _kind(dtype: str) -> str:
 
 
 def _missing(name: str, expression: str, columns: Mapping[str, pl.DataType]) -> str:
-    """A name that is no column: misspelt, of a joined table, or text in the wrong quotes."""
+    """Return advice on a name that is no column.
+
+    It is misspelt, of a joined table, or text in the wrong quotes.
+    """
     joined = sorted(column for column in columns if column.rpartition(".")[2] == name and column != name)
     if joined:
         return f"there is no column {name}, did you mean {joined[0]}?"

@@ -1,4 +1,4 @@
-"""Counts of rows: joins that match, doubled keys, missing entities and times, values that do not convert."""
+"""Counts of rows: joins that match, doubled keys, missing and unreadable values."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class JoinRate:
 
 
 def join_rates(scenario: Scenario) -> list[JoinRate]:
-    """Match rate of every join, with up to five keys that do not match, the most frequent first."""
+    """Return the match rate of every join, with up to five keys that do not match."""
     rates = []
     for name, table in scenario.data.events.items():
         for dimension in table.joins:
@@ -69,7 +69,10 @@ def duplicate_keys(scenario: Scenario) -> Iterator[Problem]:
 
 
 def null_counts(scenario: Scenario, name: str, files: Sequence[Path] | None = None) -> tuple[int, int, int]:
-    """Rows of an events table, or of some of its files; rows without an entity, rows without a time."""
+    """Rows of an events table, or of some of its files.
+
+    Rows without an entity, rows without a time.
+    """
     table = scenario.data.events[name]
     entity = table.entity or scenario.data.entity
     frame = scan_table(scenario, name, files)
@@ -90,7 +93,9 @@ def null_counts(scenario: Scenario, name: str, files: Sequence[Path] | None = No
 def conversion_problems(
     scenario: Scenario, files: Mapping[str, Sequence[Path]] | None = None
 ) -> Iterator[Problem]:
-    """Values of `types` that cannot be converted: how many, and the first three different ones.
+    """Values of `types` that cannot be converted.
+
+    How many, and the first three different ones.
 
     Args:
         scenario: Checked scenario.

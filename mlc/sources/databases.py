@@ -1,4 +1,7 @@
-"""Queries on databases: run once a process and kept in memory, so that all of it sees the same rows."""
+"""Queries on databases, run once per process and kept in memory.
+
+So all of it sees the same rows.
+"""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager

@@ -64,7 +64,7 @@ def scan_events(
 
 
 def observed_span(scenario: Scenario) -> tuple[datetime, datetime, bool]:
-    """First and last time of the target's events, and whether all of them are midnights.
+    """Return first and last time of the target's events, and if all are midnights.
 
     Raises:
         DataError: The table has no event.
@@ -81,7 +81,7 @@ def observed_span(scenario: Scenario) -> tuple[datetime, datetime, bool]:
 
 
 def key_expr(key: str, dtype: pl.DataType) -> pl.Expr:
-    """A key of a dimension in the type of the events' column, null where that type cannot hold it.
+    """Return a dimension's key in the type of the events' column, else null.
 
     So a key of another integer width, or Categorical beside text, still matches.
     """
@@ -104,7 +104,7 @@ def entity_type(scenario: Scenario, name: str, dtype: pl.DataType) -> pl.DataTyp
 
 
 def rule_expr(scenario: Scenario, where: str) -> pl.Expr:
-    """A SQL expression on events, in which a joined column may be written with or without quotes.
+    """Return a SQL expression on events with its joined columns in quotes.
 
     Examples:
         `articles.price > 5` and `"articles.price" > 5` mean the same.
@@ -123,7 +123,7 @@ def _one_name(found: re.Match[str]) -> str:
 
 
 def conditions(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """Yield the field of each SQL expression on events, its events table, and the expression."""
+    """Yield the field, events table and text of each SQL expression on events."""
     table, at = scenario.target.table, scenario.examples.at
     if scenario.target.rule.where is not None:
         yield ("target", "rule", "where"), table, scenario.target.rule.where

@@ -1,4 +1,4 @@
-"""What libraries raise while user data is read, turned into one error that names field, file and mend.
+"""What libraries raise while user data is read, turned into one clear error.
 
 Queries are lazy: a damaged file shows up wherever its rows are first collected. `reading` surrounds that
 work. After a failure it runs each table in stages and names the first stage and file that fail.
@@ -32,7 +32,7 @@ _DISK_FULL = {strerror(code) for code in (ENOSPC, EDQUOT, EFBIG)}
 
 @dataclass(frozen=True)
 class _Stage:
-    """A step on the way from a file to the rows that are used, and the field that decides it."""
+    """A step from a file to the rows in use, and the field that decides it."""
 
     field: Keys
     what: str
@@ -41,7 +41,7 @@ class _Stage:
 
 @contextmanager
 def reading(scenario: Scenario, *tables: str) -> Iterator[None]:
-    """Turn what fails while the tables are read into one error that names field, file and mend.
+    """Turn a failure while tables are read into one error with field and file.
 
     Args:
         scenario: Checked scenario.
@@ -73,7 +73,7 @@ def reading(scenario: Scenario, *tables: str) -> Iterator[None]:
 
 
 def file_problems(scenario: Scenario, name: str) -> list[Problem]:
-    """Find files of a table that cannot be in its format, by their names and first bytes.
+    """Find files of a table that cannot be in its format, by name and first bytes.
 
     Args:
         scenario: Checked scenario.
@@ -100,7 +100,10 @@ def file_problems(scenario: Scenario, name: str) -> list[Problem]:
 
 
 def _table_problems(scenario: Scenario, name: str, began: float) -> Iterator[Problem]:
-    """What is wrong with a table: the first of its stages that fails; or that its files have changed."""
+    """Yield what is wrong with a table, or that its files have changed.
+
+    It is the first of its stages that fails.
+    """
     try:
         files = files_of(scenario, name)
         for stage in _stages(scenario, name):

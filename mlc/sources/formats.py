@@ -1,4 +1,4 @@
-"""The `types:` line that reads moments written as text or as a number, found by trying."""
+"""The `types:` line that reads times written as text or numbers, by trying."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -73,7 +73,9 @@ class Reading:
 
 
 def readings(values: pl.Series) -> list[Reading]:
-    """Return the types that read most of the values as plausible moments; the same moments once.
+    """Return the types that read most of the values as plausible moments.
+
+    The same moments once.
 
     Args:
         values: Text or numbers, without nulls.
@@ -114,7 +116,7 @@ def _kinds(values: pl.Series) -> Iterator[DateType | DatetimeType]:
 
 
 def _read(values: pl.Series, kind: DateType | DatetimeType) -> pl.Series:
-    """The moments that a type makes of values, null where it reads none or one that is not plausible."""
+    """Return the times that a type makes of values, null if not plausible."""
     frame = values.alias("value").to_frame()
     try:
         offsets = isinstance(kind, DatetimeType) and names_offsets(frame.lazy(), "value")
@@ -132,7 +134,10 @@ def _share(moments: pl.Series) -> float:
 
 
 def read_time(frame: pl.LazyFrame, column: str) -> list[Reading]:
-    """Return the types that read all values of a column as moments; they read a sample in different ways."""
+    """Return the types that read all values of a column as moments.
+
+    They read a sample in different ways.
+    """
     sample = frame.select(pl.col(column).drop_nulls().unique(maintain_order=True).head(_SAMPLE)).collect()
     found = readings(sample[column])
     return [one for one in found if not lost_values(frame, column, one.kind)[0]]
@@ -159,7 +164,9 @@ def lost_values(frame: pl.LazyFrame, column: str, kind: ColumnType) -> tuple[int
 
 
 def names_mend(scenario: Scenario, name: str, column: str) -> str:
-    """Say which type turns a column into names: whole numbers or text, tried on all its values.
+    """Say which type turns a column into names.
+
+    Whole numbers or text, tried on all its values.
 
     Args:
         scenario: With the table.
@@ -181,7 +188,10 @@ def names_mend(scenario: Scenario, name: str, column: str) -> str:
 
 
 def conversion_mend(frame: pl.LazyFrame, column: str, kind: ColumnType, examples: Sequence[object]) -> str:
-    """Say what to do about values that a type cannot hold; the examples are from `lost_values`."""
+    """Say what to do about values that a type cannot hold.
+
+    The examples are from `lost_values`.
+    """
     if isinstance(kind, IntegerType) and all(re.fullmatch(r"\s*-?\d+\s*", str(one)) for one in examples):
         return f"they are beyond 64 bits: write types: {{{column}: text}}"
     if isinstance(kind, NumberType | IntegerType):

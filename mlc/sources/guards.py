@@ -1,4 +1,7 @@
-"""Connections that can only read: one SELECT, no other file, no extension, a time limit, a memory limit."""
+"""Connections that can only read.
+
+One SELECT, no other file, no extension, a time limit, a memory limit.
+"""
 
 import os
 import re
@@ -48,7 +51,7 @@ def open_sqlite(file: Path) -> Any:
 
 
 def open_duckdb(file: Path) -> Any:
-    """Open a DuckDB file without any way to another file, the network, an extension or a Python variable."""
+    """Open a DuckDB file without a way to other files, the network or extensions."""
     import duckdb
 
     connection = duckdb.connect(
@@ -69,7 +72,10 @@ def open_duckdb(file: Path) -> Any:
 
 
 def open_postgres(uri: str, seconds: int) -> Any:
-    """Connect to PostgreSQL for one transaction that can only read, as a user that cannot read files."""
+    """Connect to PostgreSQL for one transaction that can only read.
+
+    The user cannot read files.
+    """
     import psycopg
 
     connection = psycopg.connect(uri, connect_timeout=_PATIENCE)
@@ -105,7 +111,7 @@ def check_duckdb(connection: Any, query: str) -> None:
 
 
 def check_postgres(connection: Any, query: str) -> None:
-    """Refuse names of functions that may do more than read, as the catalog of the server describes them.
+    """Refuse functions that may do more than read, as the server's catalog says.
 
     Any word of the query counts, wherever it stands: nothing then depends on reading SQL as the server does.
 

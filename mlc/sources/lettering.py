@@ -1,4 +1,7 @@
-"""Names that lose letters when a CSV file is read as numbers: `007` becomes 7, and two ids become one."""
+"""Names that lose letters when a CSV file is read as numbers.
+
+`007` becomes 7, and two ids become one.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ _ZERO_FIRST = r"^[-+]?0[0-9]"
 
 @dataclass(frozen=True)
 class LostText:
-    """A column of names in CSV files that is read as numbers, and whose texts are not those numbers.
+    """A column of names in CSV files that is read as numbers, unlike its texts.
 
     Attributes:
         table: Its table.
@@ -42,7 +45,7 @@ class LostText:
 
 
 def lost_texts(scenario: Scenario) -> list[LostText]:
-    """Find ids, keys and labels of CSV files that are changed by reading them as numbers.
+    """Find ids, keys and labels of CSV files that reading as numbers changes.
 
     Reads whole columns, letter for letter. Columns in `types` are as the scenario wants them.
     """
@@ -75,7 +78,7 @@ def lost_text_problems(scenario: Scenario, found: Sequence[LostText] | None = No
 
 
 def types_advice(scenario: Scenario, lost: LostText) -> str:
-    """Return the `types` that keep the texts, in this table and in those that are matched with it.
+    """Return the `types` that keep the texts, here and in matched tables.
 
     Examples:
         `types: {cust: text} to sales, and types: {id: text} to customers`
@@ -93,7 +96,10 @@ def types_advice(scenario: Scenario, lost: LostText) -> str:
 
 
 def linked_columns(scenario: Scenario) -> list[list[tuple[str, str]]]:
-    """Group the columns whose values are matched with each other: entities, each key with its columns."""
+    """Group the columns whose values are matched with each other.
+
+    Entities, each key with its columns.
+    """
     data = scenario.data
     groups = [
         [
@@ -115,7 +121,10 @@ def linked_columns(scenario: Scenario) -> list[list[tuple[str, str]]]:
 
 
 def named_columns(scenario: Scenario) -> dict[str, dict[str, str]]:
-    """Return the columns of each table that hold names: table → column → what they are."""
+    """Return the columns of each table that hold names.
+
+    Table → column → what they are.
+    """
     found: dict[str, dict[str, str]] = {}
     for name, table in scenario.data.tables.items():
         columns = found.setdefault(name, {})
@@ -177,7 +186,7 @@ def _lost_in_table(scenario: Scenario, name: str, columns: Mapping[str, str]) ->
 
 
 def odd_file_hint(scenario: Scenario, name: str, column: str) -> str:
-    """Return which CSV file of a table makes a column what it is, as the end of a message; else nothing.
+    """Return which CSV file makes a column what it is, to end a message, or nothing.
 
     Examples:
         `; it is text in c.csv, a datetime in a.csv`
@@ -226,7 +235,10 @@ def _read_as(column: str, dtype: pl.DataType) -> pl.Expr:
 
 
 def _changes(column: str, dtype: pl.DataType) -> pl.Expr:
-    """Whether a text is lost by reading it as a number; of other numbers than whole ones only zeros are."""
+    """Whether a text is lost by reading it as a number.
+
+    Of other numbers than whole ones only zeros are.
+    """
     text = pl.col(column)
     if not dtype.is_integer():
         return text.str.contains(_ZERO_FIRST)

@@ -1,4 +1,7 @@
-"""Why a column is not there, and where it is: misspelt, left out by the scenario, or in another table."""
+"""Why a column is not there, and where it is.
+
+Misspelt, left out by the scenario, or in another table.
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ _NEAR = "did you mean"
 
 @dataclass(frozen=True)
 class TableSchema:
-    """Columns and dtypes of a table: those of its source that the scenario wants, then the computed ones.
+    """Columns and dtypes of a table: those wanted, then the computed ones.
 
     Attributes:
         name: The table.

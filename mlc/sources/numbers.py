@@ -1,4 +1,4 @@
-"""Numbers written as text: with a decimal comma, thousands apart, a currency or a percent sign."""
+"""Numbers in text with decimal comma, thousands, currency or percent sign."""
 
 import re
 import unicodedata
@@ -34,7 +34,9 @@ _NO_VALUE = re.compile(
 
 
 def written_number(text: pl.Expr, kind: NumberType) -> pl.Expr:
-    """Read text as a number as `kind` says it is written; null where it is not written so.
+    """Read text as a number as `kind` says it is written.
+
+    It is null where it is not written so.
 
     Args:
         text: The text.
@@ -77,7 +79,7 @@ class NumberText:
 
     @property
     def plain(self) -> bool:
-        """Whether the numbers are written as usual, and only other values make the column text."""
+        """Return whether only other values than numbers make the column text."""
         return self.kinds[0] == NumberType(kind="number")
 
     @property
@@ -108,7 +110,9 @@ class NumberText:
 
 
 def number_text(values: pl.Series) -> NumberText | None:
-    """Find out how the numbers of a text column are written; None where the values are no numbers.
+    """Find out how the numbers of a text column are written.
+
+    It is None where the values are no numbers.
 
     Args:
         values: Different values of the column, or a sample of them.

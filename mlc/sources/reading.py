@@ -1,6 +1,7 @@
-"""A table of the scenario as a Polars query: files found, format read, columns as the scenario wants them.
+"""A table of the scenario as a Polars query.
 
-To add a source: a config class in `mlc.scenario`, a `case` in `_scan`, `_require`, `source_state`, a test.
+Files found, format read, columns as the scenario wants them. To add a source: a config class in
+`mlc.scenario`, a `case` in `_scan`, `_require`, `source_state`, a test.
 """
 
 import glob
@@ -51,7 +52,9 @@ POLARS_ERRORS = (pl.exceptions.PolarsError, OSError)
 
 
 def files_of(scenario: Scenario, name: str) -> list[Path]:
-    """The files of a table, sorted; a cloud URL and the folder of a lake table are returned as they are.
+    """The files of a table, sorted.
+
+    A cloud URL and the folder of a lake table are returned as they are.
 
     Returns:
         Nothing for a table that a database holds.
@@ -83,7 +86,10 @@ def files_of(scenario: Scenario, name: str) -> list[Path]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """The files of a folder that have an ending of ours; a link counts even where it leads nowhere."""
+    """The files of a folder that have an ending of ours.
+
+    A link counts even where it leads nowhere.
+    """
     for path in folder.rglob("*"):
         if path.suffix.lower() in _ENDINGS and not path.is_dir() and not _hidden(path, folder):
             yield path
@@ -107,7 +113,7 @@ def _hidden(path: Path, folder: Path) -> bool:
 
 
 def format_of(table: AnyTable, files: list[Path]) -> Format:
-    """The format that the scenario names, or else the one that the first file's ending tells."""
+    """Return the format that the scenario names, or that of the first file's ending."""
     if table.format is not None:
         return table.format
     path = str(table.path)
@@ -120,7 +126,7 @@ def format_of(table: AnyTable, files: list[Path]) -> Format:
 
 
 def source_state(scenario: Scenario, name: str) -> Iterator[str]:
-    """Texts that change when the rows of a table may have changed, one for each of its files.
+    """Yield texts that change when the rows of a table may have, one per file.
 
     Files: name, size and time of each, in the order of `files_of`. Lake tables: the version that their log
     tells. A query: its rows, in whatever order they come. Of other cloud URLs only the name is known.
@@ -157,7 +163,9 @@ def _location(table: AnyTable, files: list[Path]) -> str:
 
 
 def scan_table(scenario: Scenario, name: str, files: Sequence[Path] | None = None) -> pl.LazyFrame:
-    """The rows of a table for which its `where` is true, with the table's own and computed columns.
+    """Return the rows of a table for which its `where` is true.
+
+    They have the table's own and computed columns.
 
     Args:
         scenario: Checked scenario.
@@ -173,13 +181,16 @@ def scan_table(scenario: Scenario, name: str, files: Sequence[Path] | None = Non
 
 
 def scan_typed(scenario: Scenario, name: str, files: Sequence[Path] | None = None) -> pl.LazyFrame:
-    """All rows of a table, its columns chosen and converted; null where a value cannot be converted."""
+    """All rows of a table, its columns chosen and converted.
+
+    It is null where a value cannot be converted.
+    """
     table = scenario.data.tables[name]
     return converted(table, chosen(table, scan_source(scenario, name, files)))
 
 
 def chosen(table: AnyTable, frame: pl.LazyFrame) -> pl.LazyFrame:
-    """The columns that the scenario wants, of those that are there, in the order of the file."""
+    """Return the existing columns that the scenario wants, in the file's order."""
     if table.columns is not None:
         return frame.select(column for column in frame.collect_schema() if column in table.columns)
     return frame if table.leave_out is None else frame.drop(table.leave_out, strict=False)
@@ -220,7 +231,10 @@ def scan_source(scenario: Scenario, name: str, files: Sequence[Path] | None = No
 
 
 def _scan_folders(scenario: Scenario, name: str, kind: Format, files: list[Path]) -> pl.LazyFrame:
-    """The rows of some files, with the columns that their folders hold; a column of the file goes first."""
+    """The rows of some files, with the columns that their folders hold.
+
+    A column of the file goes first.
+    """
     table, of = scenario.data.tables[name], files_of(scenario, name)
     if table.path is None or "://" in table.path or isinstance(kind, Delta | Iceberg):
         return _scan(scenario, name, kind, files, of)

@@ -15,7 +15,10 @@ _MOST = 2**63 - 1
 
 
 def names_offsets(frame: pl.LazyFrame, column: str) -> bool:
-    """Return whether the first text of a column names an offset from UTC: `+02:00`, `Z` or `UTC`."""
+    """Return whether the first text of a column names an offset from UTC.
+
+    `+02:00`, `Z` or `UTC`.
+    """
     first = frame.select(pl.col(column).drop_nulls().head(1)).collect(engine="streaming")
     return bool(first.height) and bool(first[column].cast(pl.String).str.contains(_OFFSET).item())
 

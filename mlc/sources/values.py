@@ -1,4 +1,4 @@
-"""The rules for single values: which numbers, texts, ids and times of the tables mean nothing.
+"""The rules for single values: which numbers, texts, ids and times mean nothing.
 
 Every reader of the tables asks here, so that training, prediction and `mlc check` agree.
 """
@@ -37,18 +37,24 @@ def may_be_unusable(dtype: pl.DataType) -> bool:
 
 
 def text_expr(text: pl.Expr) -> pl.Expr:
-    """Return a value as text, or null where that is empty or has only blank and invisible characters."""
+    """Return a value as text, or null if it has no visible character."""
     text = text.cast(pl.String)
     return pl.when(~text.str.contains(_BLANK)).then(text)
 
 
 def is_blank(text: pl.Expr) -> pl.Expr:
-    """Return whether a text is empty or has only blank and invisible characters; null stays null."""
+    """Return whether a text is empty or has only blank and invisible characters.
+
+    Null stays null.
+    """
     return text.cast(pl.String).str.contains(_BLANK)
 
 
 def visible_expr(text: pl.Expr) -> pl.Expr:
-    """Return what of a text is seen, in one Unicode form: texts that look the same give the same."""
+    """Return what of a text is seen, in one Unicode form.
+
+    Texts that look the same give the same.
+    """
     return text.str.normalize("NFKC").str.replace_all(INVISIBLE, "").str.strip_chars()
 
 
@@ -81,9 +87,9 @@ def id_expr(column: str, wanted: pl.DataType) -> pl.Expr:
 
 
 def moment_expr(column: str, dtype: pl.DataType) -> pl.Expr:
-    """Return a time column as naive datetime in microseconds, null outside the years 1678 to 2261.
+    """Return a time column as naive datetime in microseconds.
 
-    A date is its midnight, a zone is converted to UTC.
+    It is null outside the years 1678 to 2261. A date is its midnight, a zone is converted to UTC.
     """
     moment = pl.col(column)
     if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:

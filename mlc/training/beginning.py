@@ -1,4 +1,7 @@
-"""What a training began with, kept in its run: `--resume` goes on with the same, or not at all."""
+"""What a training began with, kept in its run.
+
+`--resume` goes on with the same, or not at all.
+"""
 
 import json
 import os
@@ -66,7 +69,9 @@ def beginning_of(
 
 
 def check_tables_of(run: RunFolder, scenario: Scenario) -> None:
-    """Refuse to resume a run whose tables, or libraries, have changed; before anything is built of them.
+    """Refuse to resume a run whose tables, or libraries, have changed.
+
+    Before anything is built of them.
 
     Raises:
         RunError: They have; every difference is named.
@@ -78,12 +83,15 @@ def check_tables_of(run: RunFolder, scenario: Scenario) -> None:
 
 
 def tables_changed(run: RunFolder, scenario: Scenario) -> bool:
-    """Whether the tables hold other rows than when the training began, wherever they lie now."""
+    """Return whether the tables hold other rows than when the training began.
+
+    Where they lie does not matter.
+    """
     return any(_tables_changed(_kept(run), scenario))
 
 
 def check_beginning(run: RunFolder, now: Beginning) -> None:
-    """Refuse to resume a run that would go on with other labels, examples, vocabulary or foundation.
+    """Refuse to resume with other labels, examples, vocabulary or foundation.
 
     Raises:
         RunError: It would; every difference is named.
@@ -134,7 +142,10 @@ def _tables_changed(then: Beginning, scenario: Scenario) -> Iterator[str]:
 
 
 def _relative(source: Source, base: Path) -> Source:
-    """Write the path of a file as it is seen from the scenario's folder: the project may be moved."""
+    """Write the path of a file as it is seen from the scenario's folder.
+
+    The project may be moved.
+    """
     if not Path(source.name).is_absolute():
         return source
     name = os.path.relpath(source.name, base)
@@ -174,7 +185,7 @@ def _short(names: Sequence[str]) -> Mapping[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the version of `mlc`, and those of libraries as far as the next one may change results."""
+    """Return the versions of `mlc` and of libraries that may change results."""
     libraries = {name: ".".join(version(name).split(".")[:2]) for name in _LIBRARIES}
     return {"mlc": __version__, **libraries}
 
@@ -188,7 +199,7 @@ def _versions_changed(then: Beginning) -> Iterator[str]:
 
 
 def _digest(prepared: Prepared) -> str:
-    """Changes with entities, cutoffs, splits and targets of the examples, and with their order."""
+    """Return a digest of entities, cutoffs, splits and targets, in their order."""
     examples, digest = prepared.examples, blake2b(digest_size=10)
     table = examples.table
     splits = table[SPLIT].to_physical().to_numpy()

@@ -1,4 +1,4 @@
-"""Whether the devices that a scenario asks for are there, found out before any work begins."""
+"""Whether the devices that a scenario asks for exist, before any work."""
 
 import os
 from collections.abc import Iterator
@@ -39,7 +39,10 @@ def _missing(train: TrainSection) -> Iterator[tuple[str, str]]:
 
 
 def _available(asked: str) -> dict[str, int]:
-    """Kind of device → how many there are; of kinds that are there, the one that would be used first."""
+    """Kind of device → how many there are.
+
+    Of kinds that are there, the one that would be used first.
+    """
     kinds = ("tpu", "gpu") if asked == "auto" else (asked,)
     for kind in kinds:
         for accelerator in _ACCELERATORS.get(kind, ()):

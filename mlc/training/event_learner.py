@@ -1,4 +1,4 @@
-"""How a training on tables of events begins, and what it trains beside the network."""
+"""How a training on events begins, and what it trains beside the network."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -131,7 +131,7 @@ def fitted_boosting(prepared: Prepared, batches: ExampleBatches, say: Say) -> Bo
 def fitted_network(
     prepared: Prepared, vocabulary: Vocabulary, examples: ExampleBatches, start: Start | None = None
 ) -> AnyNetwork:
-    """Return the network before its training, with bins and priors from the training examples.
+    """Return the untrained network, with bins and priors from training examples.
 
     With `start`, its memory is that of a foundation model. Its first weights depend on the seed alone, and
     those of the first of several members are those of a network alone.

@@ -1,4 +1,4 @@
-"""The trainer of both trainings, that of a scenario and that of a foundation, and how it ends."""
+"""The trainer of scenarios and foundations, and how it ends."""
 
 import inspect
 import logging
@@ -102,7 +102,9 @@ def run_trainer(
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
-    """Read a checkpoint, on the CPU; code that someone may have pickled into it is never run.
+    """Read a checkpoint, on the CPU.
+
+    Code that someone may have pickled into it is never run.
 
     Raises:
         RunError: It is damaged, or holds anything but numbers, texts and tensors.

@@ -1,4 +1,7 @@
-"""A frozen foundation makes the same of an example in every epoch: it is computed once and cached."""
+"""A frozen foundation makes the same of an example in every epoch.
+
+It is computed once and cached.
+"""
 
 from copy import deepcopy
 from pathlib import Path
@@ -14,10 +17,11 @@ from mlc.training.module import Classifier
 
 
 class FrozenFoundation(Callback):
-    """Before the training, computes what a frozen foundation makes of all examples; batches then carry that.
+    """Before the training, computes what a frozen foundation makes of all examples.
 
-    Each rank computes its share, in the batches of an evaluation, so that scores do not depend on it. The
-    file is memory-mapped: it needs no memory of its own, and may be removed when all is scored.
+    Batches then carry that. Each rank computes its share, in the batches of an evaluation, so that scores do
+    not depend on it. The file is memory-mapped: it needs no memory of its own, and may be removed when all is
+    scored.
 
     Args:
         examples: All examples of the training.

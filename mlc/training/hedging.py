@@ -1,4 +1,4 @@
-"""`model.hedge`: how much of a score comes from the networks that start from a foundation."""
+"""`model.hedge`: the share of networks that start from a foundation in a score."""
 
 from typing import cast
 
@@ -23,10 +23,11 @@ def choose_hedge(
     trainer: pytorch_lightning.Trainer,
     say: Say,
 ) -> None:
-    """Set the weight of a hedge to that of the lowest loss, in steps of .05; each rank looks at its share.
+    """Set the weight of a hedge to that of the lowest loss, in steps of .05.
 
-    The loss is that of the training: both kinds of networks were trained by it, so that one that shifts all
-    scores favours none. It has one minimum where it is convex in the logits, as the default is.
+    Each rank looks at its share. The loss is that of the training: both kinds of networks were trained by it,
+    so that one that shifts all scores favours none. It has one minimum where it is convex in the logits, as
+    the default is.
 
     Args:
         network: On the trainer's device; left as it is where it is no hedge.

@@ -1,4 +1,7 @@
-"""What a training is told by the kind of its task: examples, batches, the untrained network, other parts."""
+"""What a training is told by the kind of its task.
+
+Examples, batches, the untrained network, other parts.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,13 +45,19 @@ class Learner(Protocol):
         """The batches of all examples."""
 
     def beginning(self) -> Mapping[str, Any]:
-        """Return what `--resume` must find unchanged, as JSON; see `mlc.training.beginning`."""
+        """Return what `--resume` must find unchanged, as JSON.
+
+        See `mlc.training.beginning`.
+        """
 
     def begin(self, run: RunFolder) -> None:
         """Write the examples and what the reader knows into a new run."""
 
     def network(self, examples: Examples) -> AnyNetwork:
-        """Return the network before its training, fitted to examples: those of `examples`, or their refit."""
+        """Return the network before its training, fitted to examples.
+
+        Those of `examples`, or their refit.
+        """
 
     def other_parts(self) -> Mapping[str, Part]:
         """Train the parts beside the network; none where the scenario wants none."""
@@ -65,7 +74,9 @@ class Learner(Protocol):
 
 
 def learner_of(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> Learner:
-    """Return the learner for the task that a scenario describes; see `mlc.models.tasks`.
+    """Return the learner for the task that a scenario describes.
+
+    See `mlc.models.tasks`.
 
     Args:
         scenario: Checked scenario.

@@ -1,4 +1,7 @@
-"""Where a training writes its curves beside `log.jsonl`: Lightning's own loggers, imported when wanted."""
+"""Where a training writes its curves beside `log.jsonl`.
+
+Lightning's own loggers, imported when wanted.
+"""
 
 import os
 from collections.abc import Sequence
@@ -83,7 +86,7 @@ def _logger(name: LoggerName, scenario: Scenario, run: RunFolder) -> Logger:
 
 
 def log_scores(loggers: Sequence[Logger], macro: MeanScore, steps: int) -> None:
-    """Write the headline numbers of the test split, so that runs can be sorted by them.
+    """Write the headline numbers of the test split, to sort runs by.
 
     Args:
         loggers: Of the training.

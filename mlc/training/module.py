@@ -1,4 +1,4 @@
-"""How a network is trained: loss, optimiser, and what validation says after each epoch."""
+"""How a network is trained: loss, optimiser, and validation after each epoch."""
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -26,7 +26,7 @@ PROGRESS = "best_of_both"
 
 
 class DefinedMeans(Metric):
-    """AUROC and average precision, averaged over the labels that have a positive and a negative example.
+    """AUROC and average precision, averaged over the labels with both classes.
 
     torchmetrics' own multilabel averages count a label without positives as 0.
 
@@ -45,12 +45,18 @@ class DefinedMeans(Metric):
         self.add_state("targets", default=[], dist_reduce_fx="cat")
 
     def update(self, scores_BK: torch.Tensor, targets_BK: torch.Tensor) -> None:
-        """Add probabilities, never logits: torchmetrics guesses which they are, batch by batch."""
+        """Add probabilities, never logits.
+
+        Torchmetrics guesses which they are, batch by batch.
+        """
         self.scores.append(scores_BK)
         self.targets.append(targets_BK)
 
     def compute(self) -> dict[str, torch.Tensor]:
-        """`macro_auroc`, `macro_ap` (NaN when no label is defined), `labels_defined`, perhaps `label_ap`."""
+        """Return `macro_auroc`, `macro_ap`, `labels_defined`, and maybe `label_ap`.
+
+        The means are NaN when no label is defined.
+        """
         scores_NK, targets_NK = _joined(self.scores), _joined(self.targets)
         nothing = scores_NK.new_tensor(float("nan"))
         aurocs, precisions = [], []
@@ -75,7 +81,9 @@ def _joined(parts: list[torch.Tensor] | torch.Tensor) -> torch.Tensor:
 
 
 class Validated(nn.Module):
-    """What validation says of some scores, over all ranks: `DefinedMeans`, `loss` and `log_loss`.
+    """What validation says of some scores, over all ranks.
+
+    `DefinedMeans`, `loss` and `log_loss`.
 
     Args:
         objective: Gives `loss`.
@@ -107,14 +115,14 @@ class Validated(nn.Module):
 
 
 def monitored(train: TrainSection) -> tuple[str, Literal["min", "max"]]:
-    """Which logged value tells the best epoch, and whether its lowest or highest is best."""
+    """The logged value that chooses the best epoch, and its direction."""
     if train.criterion == "log_loss":
         return "validation_log_loss", "min"
     return f"validation_{'label_ap' if train.monitored_label else train.criterion}", "max"
 
 
 class Stoppable(pytorch_lightning.LightningModule):
-    """A training that ends on all ranks after the same step, and goes on as if it had not been stopped.
+    """A training that ends on all ranks after the same step, and can be resumed.
 
     Attributes:
         votes: Whether this rank wants the training to stop, and to save; set before a step.
@@ -155,7 +163,9 @@ class Stoppable(pytorch_lightning.LightningModule):
             self.undefined += (~torch.isfinite(output)).sum()
 
     def check_finite(self) -> None:
-        """Refuse weights or outputs that are not finite; once per epoch, on all ranks together.
+        """Refuse weights or outputs that are not finite.
+
+        Once per epoch, on all ranks together.
 
         Raises:
             DivergedError: There are such weights or outputs, on this rank or another.
@@ -167,7 +177,7 @@ class Stoppable(pytorch_lightning.LightningModule):
             raise DivergedError(self.current_epoch + 1)
 
     def over_ranks(self, values: torch.Tensor) -> torch.Tensor:
-        """Their sums over all ranks, which tell each other their votes on the way; once a step."""
+        """Return the sums over all ranks, which also share their votes; once per step."""
         votes = values.new_tensor([float(vote) for vote in self.votes])
         reduced = self.trainer.strategy.reduce(torch.cat([values, votes]), reduce_op="sum")
         sums = cast(torch.Tensor, reduced)
@@ -246,14 +256,20 @@ class Classifier(Stoppable):
         return self.network if self.averaged is None else self.averaged.module
 
     def judged_weights(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The weights of the judged network in a state of this module; of a hedge, those that were kept."""
+        """The weights of the judged network in a state of this module.
+
+        Of a hedge, those that were kept.
+        """
         prefix = "network." if self.averaged is None else "averaged.module."
         if self.kept is not None:
             prefix = "kept."
         return {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        """The sum of the losses of one batch, up to a constant: `on_before_optimizer_step` divides it."""
+        """The sum of the losses of one batch, up to a constant.
+
+        `on_before_optimizer_step` divides it.
+        """
         self.seed_step(self.train_section.seed, batch_idx)
         weights_B = None if self.weights_N is None else self.weights_N[batch.index_B]
         losses = [self.objective(member(batch), batch.targets_BK, weights_B) for member in self.members]
@@ -267,7 +283,10 @@ class Classifier(Stoppable):
         return self.train_section.batch_size * self.network.spec.labels
 
     def on_before_optimizer_step(self, _: torch.optim.Optimizer) -> None:
-        """Divide the gradients by the weight of all cells; ask the other ranks for their votes."""
+        """Divide the gradients by the weight of all cells.
+
+        Ask the other ranks for their votes.
+        """
         trainer, sums = self.trainer, self.over_ranks(self.step_sums)
         # Lightning divided by the number of batches, DDP by that of ranks.
         summed = self._scale * trainer.accumulate_grad_batches * trainer.world_size
@@ -313,7 +332,7 @@ class Classifier(Stoppable):
 
     @property
     def progress(self) -> tuple[str, Literal["min", "max"]]:
-        """Which logged value tells the epoch whose weights count, and whether its lowest or highest does."""
+        """Return the logged value that chooses the weights, and its direction."""
         return monitored(self.train_section) if self.kept is None else (PROGRESS, "max")
 
     def keep(self, kind: str) -> None:
@@ -342,7 +361,7 @@ class Classifier(Stoppable):
         self.epoch_sums.zero_()
 
     def configure_optimizers(self) -> Any:
-        """AdamW with decay on matrices only, and a learning rate that rises and falls step by step."""
+        """Return AdamW with decay on matrices, and a rate that rises and falls by step."""
         train = self.train_section
         pretrained = {id(parameter) for member in self.members for parameter in member.pretrained()}
         parted = (
@@ -383,7 +402,9 @@ def _moving_average(decay: float) -> Callable[..., None]:
 def parameter_groups(
     parameters: Iterable[nn.Parameter], decay: float, matrices: Collection[int]
 ) -> list[dict[str, Any]]:
-    """Two groups for an optimiser: matrices, which decay, and vectors, which do not; without frozen ones.
+    """Two groups for an optimiser: matrices, which decay, and vectors, which do not.
+
+    Without frozen ones.
 
     Args:
         parameters: All of them.
@@ -398,7 +419,10 @@ def parameter_groups(
 
 
 def matrices_of(module: nn.Module) -> set[int]:
-    """The `id` of each parameter with more than one axis; to be asked before weights are sharded."""
+    """The `id` of each parameter with more than one axis.
+
+    To be asked before weights are sharded.
+    """
     return {id(parameter) for parameter in module.parameters() if parameter.ndim > 1}
 
 

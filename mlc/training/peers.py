@@ -32,7 +32,7 @@ _EVERY = 0.25
 
 @contextmanager
 def one_for_all() -> Iterator[None]:
-    """Turn the death of another process of the training into one error, here and in every process left.
+    """Turn the death of another training process into one error, in every process.
 
     A process that cannot notice, since it waits for the dead one, ends a few seconds later. Lightning would
     kill rank zero without a word.

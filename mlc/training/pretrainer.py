@@ -14,7 +14,9 @@ MONITOR = "validation_loss"
 
 
 class Pretrainer(Stoppable):
-    """Trains a `Foundation`. The gradient of a step is that of the objective over the batches of all ranks.
+    """Trains a `Foundation`.
+
+    The gradient of a step is that of the objective over the batches of all ranks.
 
     Args:
         foundation: Fitted foundation.

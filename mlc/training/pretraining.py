@@ -1,4 +1,4 @@
-"""`mlc pretrain`: a foundation model from the tables alone, in a run folder of its own."""
+"""`mlc pretrain`: a foundation model from the tables alone, in its own folder."""
 
 import time
 from dataclasses import dataclass
@@ -190,7 +190,10 @@ def plan_time(scenario: Scenario, store: EventStore) -> Plan:
 def _learning(
     store: EventStore, vocabulary: Vocabulary, outputs: Outputs, plan: Plan, section: PretrainSection
 ) -> Learning:
-    """Cutoffs leave room for the shortest horizon; longer ones count where they are complete."""
+    """Cutoffs leave room for the shortest horizon.
+
+    Longer ones count where they are complete.
+    """
     longest, shortest = plan.horizons_days[-1], timedelta(days=plan.horizons_days[0])
     start, middle, end = (microseconds(moment) for moment in (plan.first, plan.validation_from, plan.until))
     cutoffs = RandomCutoffs(
@@ -219,7 +222,7 @@ def _learning(
 def _fitted(
     vocabulary: Vocabulary, outputs: Outputs, plan: Plan, section: PretrainSection, learning: Learning
 ) -> Foundation:
-    """The untrained foundation, with bins and marginal frequencies from training batches."""
+    """Return the untrained foundation, with bins and frequencies from training."""
     sizes = field_sizes(vocabulary.events)
     spec = FoundationSpec.of(section, sizes, plan.horizons_days, len(outputs.field_V))
     foundation = Foundation(spec)
@@ -295,7 +298,7 @@ def _report(
     learning: Learning,
     epochs: int,
 ) -> dict[str, Any]:
-    """The loss of each field and horizon on validation, next to that of the marginal frequencies."""
+    """Return the validation loss of each field and horizon, and that of frequencies."""
     foundation.cpu().eval()
     order = BatchPlan(np.arange(len(learning.validation)), scenario.pretrain.batch_size)
     batches: list[FutureBatch] = list(learning.validation.planned(order))

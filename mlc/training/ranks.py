@@ -46,7 +46,9 @@ def rank_zero_first() -> Iterator[None]:
 
 @contextmanager
 def own_run(runs: Path, scenario: Scenario, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold the run of a scenario for the length of the block; rank zero does that for all ranks.
+    """Hold the run of a scenario for the length of the block.
+
+    Rank zero does that for all ranks.
 
     Raises:
         RunError: Another process works on it.
@@ -73,7 +75,9 @@ def shared_run(runs: Path, scenario: Scenario) -> RunFolder:
 
 
 def devices_and_nodes(train: TrainSection) -> tuple[int | str, int]:
-    """Devices a node, and number of nodes: torchrun knows both, otherwise there is one node.
+    """Devices a node, and number of nodes.
+
+    Torchrun knows both, otherwise there is one node.
 
     Raises:
         RunError: The scenario wants another number of devices than torchrun has started processes.

@@ -1,4 +1,4 @@
-"""`train.refit`: the weights that `mlc predict` uses, trained once more on all examples.
+"""`train.refit`: weights for `mlc predict`, trained once more on all examples.
 
 The report is of the first weights: for these ones no example is left to judge them on.
 """
@@ -14,7 +14,7 @@ from mlc.training.module import Classifier
 
 
 class UpTo(Callback):
-    """Stops after a number of epochs, on the schedule of the first training, and saves the weights.
+    """Callback that stops after some epochs, as scheduled, and saves the weights.
 
     Args:
         epochs: How many; of a hedge, how many each kind.

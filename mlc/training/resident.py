@@ -1,4 +1,4 @@
-"""On a GPU that has room for them, events and labels lie in its memory, and batches are built there."""
+"""Events and labels in the memory of a GPU with room, where batches are built."""
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
@@ -10,7 +10,7 @@ from mlc.task import Say
 
 
 class EventsOnDevice(Callback):
-    """Before the training, copies all that batches are made of to the device that trains, where it fits.
+    """Callback that copies what batches are made of to the device, if it fits.
 
     Each rank has its own copy. It stays there until `ExampleBatches.resident` is None again: scoring uses it
     too.

@@ -55,7 +55,10 @@ def with_foundation(scenario: Scenario, runs: Path, opening: Opening, say: Say) 
 
 
 def _made(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> str | None:
-    """The name of a new foundation of the scenario's tables; None where they are too short for one."""
+    """The name of a new foundation of the scenario's tables.
+
+    It is None where they are too short for one.
+    """
     if by_torchrun():
         rule = "no run of mlc pretrain fits, and torchrun makes none. Run mlc pretrain first."
         raise RunError(scenario.problem("model.foundation", rule))
@@ -170,7 +173,7 @@ def branch_spec(start: Start, scenario: Scenario, labels: Labels) -> FoundationB
 
 @torch.no_grad()
 def begin_from(network: Network, start: Start, scenario: Scenario, labels: Labels) -> None:
-    """Give a new network, where it sees the foundation, its weights, and fix what shall stay as it is."""
+    """Give a network the weights of the foundation, and fix what shall not change."""
     branch = network.branch(FoundationBranch)
     if branch is None:
         return
@@ -205,7 +208,7 @@ def begin_from(network: Network, start: Start, scenario: Scenario, labels: Label
 
 
 def _predicted(start: Start, scenario: Scenario, labels: Labels) -> list[tuple[int, int]]:
-    """(label, output of the foundation) for each value of a label that is predicted by itself."""
+    """Return (label, output of the foundation) for values predicted one by one."""
     names, sizes = list(start.events.categories), start.events.sizes
     output_R = start.model.output_R.numpy()
     shared_V = np.bincount(output_R[output_R >= 0], minlength=start.model.spec.outputs) > 1
@@ -224,9 +227,10 @@ def _predicted(start: Start, scenario: Scenario, labels: Labels) -> list[tuple[i
 def _fields_of(
     scenario: Scenario, column: str, labels: Labels, names: Sequence[str]
 ) -> Iterator[tuple[str, pl.DataFrame]]:
-    """The fields that tell a label's values, and what stands there for each: `value`, `label`.
+    """The fields that tell a label's values, and what stands there for each.
 
-    A column of a dimension that has a value of its own in each row is no field; its key then tells the same.
+    `value`, `label`. A column of a dimension that has a value of its own in each row is no field; its key
+    then tells the same.
     """
     table = scenario.target.table
     field = column if column in names else f"{table}.{column}"

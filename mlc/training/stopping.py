@@ -25,7 +25,7 @@ from mlc.training.module import Stoppable
 
 
 class BestEpoch(ModelCheckpoint):
-    """Keeps the weights of the best and of the last epoch of a run, wherever its folder lies.
+    """Callback that keeps the weights of the best and last epoch, wherever the run is.
 
     Lightning forgets which epoch was best where the folder of a stopped training has been moved.
 
@@ -131,7 +131,9 @@ class Loaders(ResumableLoaders):
 
 
 def _at_least_one(limit: int | float, batches: int) -> int | float:
-    """A share of the batches as their number: Lightning refuses a share that rounds to none.
+    """A share of the batches as their number.
+
+    Lightning refuses a share that rounds to none.
 
     Examples:
         >>> _at_least_one(0.01, 7), _at_least_one(0.5, 7), _at_least_one(1.0, 7), _at_least_one(0, 7)
@@ -185,7 +187,7 @@ class EpochLines(Callback):
 
 
 class Stopping(Callback):
-    """Checkpoints within an epoch, and a clean end when the system asks for it (SIGTERM).
+    """Checkpoints within an epoch, and a clean end at SIGTERM.
 
     All ranks save and stop after the same step, since each tells the others with the sums of the step.
     Lightning's own handler talks to the other ranks from within the signal, in the middle of anything.
@@ -228,7 +230,10 @@ class Stopping(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Do what one rank wanted; the last step of an epoch is saved after the validation."""
+        """Do what one rank wanted.
+
+        The last step of an epoch is saved after the validation.
+        """
         del outputs, batch
         assert isinstance(pl_module, Stoppable)
         stop, save = pl_module.agreed
@@ -239,7 +244,10 @@ class Stopping(Callback):
                 self._stop()
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """A validation is not saved halfway: a resumed training trains again from the last checkpoint."""
+        """A validation is not saved halfway.
+
+        A resumed training trains again from the last checkpoint.
+        """
         assert isinstance(pl_module, Stoppable)
         if pl_module.agreed[0] or (self.terminated and trainer.world_size == 1):
             self._stop()

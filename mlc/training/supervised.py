@@ -1,4 +1,7 @@
-"""`mlc train`: prepare, fit, predict every split, report; every rank runs all of it, rank zero writes."""
+"""`mlc train`: prepare, fit, predict every split, report.
+
+Every rank runs all of it, rank zero writes.
+"""
 
 import math
 import time
@@ -177,7 +180,7 @@ def _begin(learner: Learner, setting: Setting) -> RunFolder:
 def _fit(
     learner: Learner, classifier: Classifier, run: RunFolder, setting: Setting, say: Say
 ) -> tuple[pytorch_lightning.Trainer, AnyNetwork, list[int]]:
-    """Train, and return the network with the best weights, and after how many epochs each kind had them."""
+    """Train, and return the best network and the epochs of each kind."""
     scenario, examples, batches = learner.task.scenario, learner.examples, learner.batches
     monitor, mode = classifier.progress
     best = BestEpoch(run / "checkpoints", monitor, mode)
@@ -218,7 +221,10 @@ def _judged_network(classifier: Classifier, checkpoint: dict[str, Any]) -> AnyNe
 
 
 def _refit(learner: Learner, trained: AnyNetwork, epochs: list[int], run: RunFolder, say: Say) -> None:
-    """Train the same once more, on all examples, for as many epochs as were best; stopped, it starts over."""
+    """Train the same once more, on all examples, for as many epochs as were best.
+
+    Stopped, it starts over.
+    """
     batches, examples = learner.batches, learner.examples.for_refit()
     stage("training again")
     say(f"refit: {max(epochs)} epoch{'' if max(epochs) == 1 else 's'} on all {len(batches):,} examples")
@@ -260,7 +266,7 @@ def _classifier(examples: Examples, train: TrainSection, network: AnyNetwork) ->
 
 
 def _check_labels(examples: Examples) -> None:
-    """Refuse labels of the `train` section that do not exist, or that validation cannot judge.
+    """Refuse labels of `train` that do not exist or that validation cannot judge.
 
     Raises:
         DataError: There is such a label.
@@ -279,7 +285,10 @@ def _check_labels(examples: Examples) -> None:
 
 
 def _example_weights(examples: Examples, train: TrainSection) -> torch.Tensor | None:
-    """Halved for each half-life before the newest training cutoff; None where all count alike."""
+    """Halved for each half-life before the newest training cutoff.
+
+    It is None where all count alike.
+    """
     if train.half_life_days is None:
         return None
     table = examples.table
@@ -318,7 +327,10 @@ def _shown(train: TrainSection) -> dict[str, str]:
 def _predict_all(
     learner: Learner, trainer: pytorch_lightning.Trainer, network: AnyNetwork, run: RunFolder
 ) -> np.ndarray | None:
-    """Score every example once: each rank its share, merged and counted by rank zero; None on the others."""
+    """Score every example once: each rank its share, merged and counted by rank zero.
+
+    None on the others.
+    """
     table = learner.examples.table
     rank, world = trainer.global_rank, trainer.world_size
     keys = table.drop(TARGETS)

@@ -1,6 +1,7 @@
-"""The Python API: what the commands do, with tables in and tables out; `import mlc` offers all of it.
+"""The Python API: what the commands do, with tables in and tables out.
 
-Progress goes to the logger `mlc` at level INFO, warnings at level WARNING, which Python shows by default.
+`import mlc` offers all of it. Progress goes to the logger `mlc` at level INFO, warnings at level WARNING,
+which Python shows by default.
 """
 
 import json
@@ -43,7 +44,9 @@ def load_scenario(
 
 
 def check(scenario: Scenario, runs: str | Path = "runs") -> "Checked":
-    """Check the tables of a scenario: what would stop a training, and what may surprise.
+    """Check the tables of a scenario.
+
+    The findings are what would stop a training, and what may surprise.
 
     Args:
         scenario: Of `load_scenario`.

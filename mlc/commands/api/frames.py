@@ -1,4 +1,7 @@
-"""Frames in place of the tables of a run, of Polars or pandas; pandas is never loaded from here."""
+"""Frames in place of the tables of a run, of Polars or pandas.
+
+Pandas is never loaded from here.
+"""
 
 import json
 import os
@@ -31,7 +34,10 @@ def is_pandas(table: object) -> bool:
 
 
 def as_polars(table: Any) -> pl.DataFrame:
-    """Return a frame of pandas as one of Polars, without pyarrow; missing values become null."""
+    """Return a frame of pandas as one of Polars, without pyarrow.
+
+    Missing values become null.
+    """
     if isinstance(table, pl.DataFrame):
         return table
     return pl.DataFrame([_column(str(name), table[name]) for name in table.columns])
@@ -81,7 +87,7 @@ def _written(frame: pl.DataFrame, name: str, folder: Path) -> Path:
 
 @contextmanager
 def with_tables(run: RunFolder, tables: Mapping[str, Any]) -> Iterator[RunFolder]:
-    """Put frames or files in the place of tables of a run, for the length of the block.
+    """Put frames or files in the place of a run's tables while the block runs.
 
     A frame lies beside the run as a Parquet file named by its content, always with the same time: the event
     store of the same frame is found again.

@@ -101,7 +101,9 @@ class Run:
             return kind(predict(run, request, log).wide())
 
     def embed(self, as_of: str | date | None = None, *, tables: Mapping[str, Any] | None = None) -> Any:
-        """Return a vector of every entity with history, from a foundation model or a trained memory.
+        """Return a vector of every entity with history.
+
+        It comes from a foundation model or a trained memory.
 
         Args:
             as_of: The cutoff; by default the last observed time.

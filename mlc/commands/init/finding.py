@@ -1,4 +1,7 @@
-"""Which tables lie in folders and globs: one per file, or per family of files of one shape."""
+"""Which tables lie in folders and globs.
+
+One per file, or per family of files of one shape.
+"""
 
 import glob
 import re
@@ -17,7 +20,9 @@ _RUNNING = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+")
 
 
 def find_tables(paths: Iterable[Path]) -> list[Path]:
-    """Return the path of each table: a file, a folder or a glob, all of whose files have the same columns.
+    """Return the path of each table: a file, a folder or a glob.
+
+    All files of a folder or a glob have the same columns.
 
     Args:
         paths: Files, folders and globs, of one table or of several.
@@ -50,7 +55,10 @@ def _tables_at(path: Path) -> list[Path]:
 
 
 def _tables_in(folder: Path, shapes: Mapping[Path, Columns]) -> Iterator[Path]:
-    """A folder all of whose files have one shape is one table, at whatever depth they lie."""
+    """Yield the tables of a folder, one if all of its files have one shape.
+
+    They may lie at any depth.
+    """
     if len(set(shapes.values())) == 1:
         yield folder
         return
@@ -69,7 +77,10 @@ def _files(path: Path) -> list[Path]:
 
 
 def _columns(file: Path) -> Columns:
-    """The names of a file's columns, or its own name where it cannot be read: that is told later."""
+    """The names of a file's columns, or its own name where it cannot be read.
+
+    That is told later.
+    """
     raw = {"found": {"kind": "events", "path": str(file.absolute()), "time": "?"}}
     opened = scenario_of({"entity": "?", "tables": raw}, "found", "?", 1)
     try:
@@ -89,7 +100,10 @@ def _families(shapes: Mapping[Path, Columns]) -> Iterator[Path]:
 
 
 def _one_path(files: Sequence[Path]) -> Path | None:
-    """The file, or the glob that stands for exactly these files of a folder; None where there is none."""
+    """The file, or the glob that stands for exactly these files of a folder.
+
+    It is None where there is none.
+    """
     if len(files) == 1:
         return files[0]
     names = [file.name for file in files]

@@ -96,7 +96,7 @@ class Seen:
 
     @property
     def time(self) -> str | None:
-        """The column that most looks like the moment of an event: few nulls, datetimes before dates."""
+        """The likeliest time of an event: few nulls, datetimes before dates."""
         times = [c for c in self.columns.values() if c.is_time and c.nulls * 2 <= self.rows]
         ranked = sorted(times, key=_time_rank)
         return ranked[0].name if ranked else None
@@ -184,7 +184,7 @@ def look_at(paths: Sequence[Path]) -> dict[str, Seen]:
 
 
 def _table_name(path: Path) -> str:
-    """The name of a folder or file; of files with running numbers what they have in common."""
+    """Return the name of a folder or file, or what numbered files have in common."""
     stem = path.name if path.is_dir() else path.name.split(".")[0]
     if "*" in stem:
         start = stem.split("*")[0].rstrip("0123456789_-. ")
@@ -203,7 +203,7 @@ def scenario_of(data: Mapping[str, Any], table: str, column: str, window_days: i
 
 
 def _with_written(table: Seen, written: dict[str, Any]) -> Seen:
-    """The table with what its files need: format and types, those of its times among them."""
+    """Return the table with the format and types that its files need."""
     types = dict(written.get("types", {}))
     for column, found in table.times.items():
         kind = found[0].kind.model_dump(exclude_none=True)
@@ -235,7 +235,7 @@ def _profile(name: str, path: Path, frame: pl.LazyFrame) -> Seen:
 
 
 def _written_times(frame: pl.LazyFrame) -> Iterator[tuple[str, list[Reading]]]:
-    """Columns of text or numbers that hold moments, of a table without a column of dates or datetimes."""
+    """Yield the columns of text or numbers that hold times."""
     schema = frame.collect_schema()
     if any(isinstance(dtype, pl.Date | pl.Datetime) for dtype in schema.dtypes()):
         return
@@ -330,7 +330,10 @@ def _days_each(table: Seen, column: str) -> float:
 
 
 def _choose_events(guess: Guess, timed: Mapping[str, Seen]) -> None:
-    """Tables with a time in which the entity stands more than once; the largest sets type and zone."""
+    """Tables with a time in which the entity stands more than once.
+
+    The largest sets type and zone.
+    """
     having = [table for table in timed.values() if guess.entity in table.columns]
     having = [table for table in having if not table.is_key(guess.entity)]
     first: Seen | None = None
@@ -409,7 +412,10 @@ def _choose_joins(guess: Guess, seen: Mapping[str, Seen]) -> None:
 
 
 def _possible_joins(events: Seen, dimension: Seen, entity: str) -> Iterator[tuple[Join, int]]:
-    """Joins of two tables with how many values match: by name, else by values of text that are no numbers."""
+    """Joins of two tables with how many values match.
+
+    By name, else by values of text that are no numbers.
+    """
     keys = [key for key in dimension.columns if dimension.is_key(key)]
     columns = [c for c in events.columns.values() if c.names_things and c.name not in (entity, events.time)]
     pairs = [(c, k) for c in columns for k in keys if c.family == dimension.columns[k].family]

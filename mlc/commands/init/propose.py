@@ -1,4 +1,7 @@
-"""What could be predicted, for `mlc init`: complete until when, window, column, labels."""
+"""What could be predicted, for `mlc init`.
+
+Complete until when, window, column, labels.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +66,10 @@ class Span:
 
 @dataclass(frozen=True)
 class Label:
-    """A value that could be a label: events before validation, entities with it in the last window."""
+    """A value that could be a label.
+
+    It has its events before validation, and the entities with it in the last window.
+    """
 
     name: str
     events: int
@@ -165,7 +171,7 @@ def _span(scenario: Scenario, name: str, table: Seen) -> Span:
 
 
 def _holes(counts: np.ndarray) -> tuple[list[tuple[int, int]], int]:
-    """Runs of at least a week with hardly an event, and the last day that does not look partial."""
+    """Return runs of a week or more with hardly an event, and the last whole day."""
     busy = np.sort(counts[counts > 0])
     typical = float(np.median(busy))
     total = np.cumsum(counts)
@@ -213,7 +219,10 @@ def _proposals(
 def _evaluate(
     scenario: Scenario, name: str, column: str, dimensions: list[str], when: tuple[Span, int]
 ) -> Proposal | None:
-    """Count the values of a column; None where they say who an entity is, or where they are too rare."""
+    """Count the values of a column.
+
+    It is None where they say who an entity is, or where they are too rare.
+    """
     span, days = when
     window = timedelta(days=days)
     test = (span.until - window).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,4 +1,4 @@
-"""How the CSV files of a table are written, for `mlc init`: separator, ids with zeros, decimal commas."""
+"""How the CSV files of a table are written, for `mlc init`."""
 
 import json
 import re
@@ -25,7 +25,7 @@ _WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 
 
 def text_format(scenario: Scenario, name: str) -> dict[str, Any]:
-    """Return the `format` of a table of CSV files whose separator is not the one of their ending."""
+    """Return the `format` of CSV tables with another separator than their ending has."""
     try:
         files = files_of(scenario, name)
         csv = format_of(scenario.data.tables[name], files)
@@ -39,7 +39,7 @@ def text_format(scenario: Scenario, name: str) -> dict[str, Any]:
 
 
 def text_types(scenario: Scenario, name: str) -> dict[str, Any]:
-    """Return the `types` of columns whose text says more than what it would be read as."""
+    """Return the `types` of columns whose text says more than it would be read as."""
     try:
         if not isinstance(format_of(scenario.data.tables[name], files_of(scenario, name)), Csv):
             return {}
@@ -63,7 +63,7 @@ def text_types(scenario: Scenario, name: str) -> dict[str, Any]:
 
 
 def keep_matching(tables: dict[str, dict[str, Any]], scenario: Scenario) -> None:
-    """Leave a column a number where another table has it as one, so that the two still match.
+    """Leave a column a number if another table has it as one, so that they match.
 
     Args:
         tables: Name → table as YAML; its `types` are changed.

@@ -1,7 +1,8 @@
-"""How good scores and decisions are, from saved tables: by label, by example, overall, by difference.
+"""How good scores and decisions are, from saved tables.
 
-Shape suffixes: N examples, K labels, E entities, M known examples of one label, P positives among them,
-G groups of tied scores. Undefined is None (NaN inside arrays), never 0.
+By label, by example, overall, by difference. Shape suffixes: N examples, K labels, E entities, M known
+examples of one label, P positives among them, G groups of tied scores. Undefined is None (NaN inside arrays),
+never 0.
 """
 
 from mlc.evaluation.metrics.decisions import (

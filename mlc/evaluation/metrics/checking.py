@@ -15,7 +15,7 @@ _SMALLEST = float(np.finfo(np.float32).eps)  # the log-loss keeps scores so far 
 
 
 def check_scores(values_NK: Matrix, targets_NK: Matrix, names: Sequence[object] | None = None) -> None:
-    """Refuse matrices of different shapes, values outside [0, 1], or another number of names than columns."""
+    """Refuse unequal shapes, values outside [0, 1], or too few or many names."""
     if values_NK.ndim != 2 or values_NK.shape != targets_NK.shape:
         raise DataError(
             "scores and targets must have one shape (examples, labels), not "

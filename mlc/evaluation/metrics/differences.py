@@ -1,4 +1,4 @@
-"""The model minus a baseline, for each label and for the mean over labels, paired by entity."""
+"""The model minus a baseline, for each label and their mean, paired by entity."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,9 @@ _SCORES = ("auroc", "ap", "log_loss")
 
 @dataclass(frozen=True)
 class Difference:
-    """Model minus baseline in one score, of a label or of a mean over labels, and its 95 % interval.
+    """Model minus baseline in one score, with its 95 % interval.
+
+    The score is of one label or a mean over labels.
 
     Attributes:
         value: On the examples themselves; None where undefined.
@@ -49,7 +51,7 @@ class Difference:
 def macro_differences(
     scores_NK: Matrix, baselines: Mapping[str, Matrix], targets_NK: Matrix, entities_N: Matrix
 ) -> dict[str, dict[str, Difference]]:
-    """Model minus each baseline in macro AUROC, average precision and log-loss, with 95 % intervals.
+    """Return model minus each baseline in the macro scores, with 95 % intervals.
 
     Value and interval are over the same labels: those with enough entities with and without a positive
     (`Support.enough`). The other labels are left out of both, because one or two positives say nothing of how
@@ -93,7 +95,7 @@ def macro_differences(
 def label_differences(
     scores_NK: Matrix, baseline_NK: Matrix, targets_NK: Matrix, entities_N: Matrix
 ) -> list[dict[str, Difference]]:
-    """Model minus baseline in AUROC, average precision and log-loss of each label, with 95 % intervals.
+    """Return model minus baseline in the scores of each label, with 95 % intervals.
 
     Over many labels, one in twenty intervals is expected to leave out a difference of 0 by chance.
 
@@ -171,7 +173,7 @@ class _Known:
 
 
 class _Total:
-    """One score of model and baseline, summed over labels, with what each entity adds to both."""
+    """One score of model and baseline, summed over labels, by entity."""
 
     def __init__(self, score: str, entities: int) -> None:
         self._skewed = score == "ap"

@@ -1,10 +1,11 @@
-"""How far a figure may be from what endless data would give: from the influence of each entity, in one sort.
+"""How far a figure may be from what endless data would give.
 
-The influence of an example is the derivative of the figure by that example's weight. Summed over an entity's
-examples and squared, the influences give the variance (infinitesimal jackknife), which respects that an
-entity counts with several cutoffs. The interval is built on the logit scale, where it stays within 0 and 1,
-with Student's t for few positives. For AUROC with one example an entity this is DeLong's variance. A
-bootstrap comes to the same intervals at a hundred times the cost; `scripts/bench/coverage.py` measures them.
+From the influence of each entity, in one sort. The influence of an example is the derivative of the figure by
+that example's weight. Summed over an entity's examples and squared, the influences give the variance
+(infinitesimal jackknife), which respects that an entity counts with several cutoffs. The interval is built on
+the logit scale, where it stays within 0 and 1, with Student's t for few positives. For AUROC with one example
+an entity this is DeLong's variance. A bootstrap comes to the same intervals at a hundred times the cost;
+`scripts/bench/coverage.py` measures them.
 """
 
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ _NO_SPREAD = 1e-12
 
 @dataclass(frozen=True)
 class TieGroups:
-    """Known examples of one label from the highest score down, in groups of equal scores.
+    """Known examples of one label, from the highest score down, grouped by score.
 
     Attributes:
         group_M: The group of each example, in the order of the examples.
@@ -66,7 +67,10 @@ class TieGroups:
         return cls(group_M, hits_G, sizes_G)
 
     def hits_among_first(self, count: int) -> float:
-        """Positives among this many highest scores; what is expected where a tie is cut through."""
+        """Return the positives among this many highest scores.
+
+        Where ties are split, it is the number expected.
+        """
         ends_G = np.cumsum(self.sizes_G)
         whole = int(np.searchsorted(ends_G, count, side="right"))
         hits = float(np.sum(self.positives_G[:whole]))
@@ -94,7 +98,10 @@ class Influence:
     freedom: float
 
     def plus(self, other: "Influence") -> "Influence":
-        """The sum of two figures over the same entities; it keeps the degrees of freedom of the first."""
+        """The sum of two figures over the same entities.
+
+        It keeps the degrees of freedom of the first.
+        """
         each_E = self.each_E + other.each_E
         return Influence(self.value + other.value, self.bias + other.bias, each_E, self.freedom)
 
@@ -103,16 +110,19 @@ class Influence:
         return Influence(self.value * factor, self.bias * factor, self.each_E * factor, self.freedom)
 
     def interval(self) -> Interval:
-        """The 95 % interval; None with a single entity, positive or negative, or where all is separated."""
+        """Return the 95 % interval, or None if it cannot be estimated.
+
+        That is with a single entity, positive or negative, or if all is separated.
+        """
         ends = logit_interval(self.value - self.bias, self.each_E, self.freedom)
         return None if ends is None else around(self.value, ends)
 
 
 def around(value: float, ends: tuple[float, float]) -> tuple[float, float]:
-    """Widen an interval to its estimate, which bias correction or rounding may have left outside.
+    """Widen an interval to its estimate.
 
-    Every interval of the package passes through here. It only ever becomes wider, so that it holds the truth
-    at least as often as before.
+    Bias correction or rounding may have left the estimate outside. Every interval of the package passes
+    through here. It only ever becomes wider, so that it holds the truth at least as often as before.
 
     Examples:
         >>> around(0.0, (5.6e-17, 0.4))
@@ -147,10 +157,11 @@ def auroc_influence(ties: TieGroups, targets_M: Matrix, codes_M: Integers, entit
 
 
 def ap_influence(ties: TieGroups, targets_M: Matrix, codes_M: Integers, entities: int) -> Influence:
-    """Average precision and the influence of each entity on it; arguments as for `auroc_influence`.
+    """Average precision and the influence of each entity on it.
 
-    Each positive counts itself among the positives down to its score, so that the average is too high where
-    positives are rare; `bias` is that part, and the interval is around the value without it.
+    Arguments as for `auroc_influence`. Each positive counts itself among the positives down to its score, so
+    that the average is too high where positives are rare; `bias` is that part, and the interval is around the
+    value without it.
 
     Source: the derivative of the weighted average precision of scikit-learn by the weights; Efron (1982),
     The jackknife, the bootstrap and other resampling plans, chapter 6.
@@ -169,10 +180,10 @@ def ap_influence(ties: TieGroups, targets_M: Matrix, codes_M: Integers, entities
 
 
 def ap_jackknife(ties: TieGroups, targets_M: Matrix, codes_M: Integers, entities: int) -> Influence:
-    """Average precision, and what it loses without each example instead of the derivative.
+    """Return average precision, and what it loses without each example.
 
-    Arguments and bias as for `ap_influence`. For paired differences of frequent labels the derivative makes
-    the variance a little too small, this one does not.
+    The loss replaces the derivative. Arguments and bias as for `ap_influence`. For paired differences of
+    frequent labels the derivative makes the variance a little too small, this one does not.
 
     Source: Efron (1982), The jackknife, the bootstrap and other resampling plans, chapter 3.
     """
@@ -195,7 +206,10 @@ def ap_jackknife(ties: TieGroups, targets_M: Matrix, codes_M: Integers, entities
 
 
 def loss_influence(losses_M: Floats, codes_M: Integers, entities: int) -> Influence:
-    """Mean loss and the influence of each entity on it; arguments as for `auroc_influence`."""
+    """Mean loss and the influence of each entity on it.
+
+    Arguments as for `auroc_influence`.
+    """
     value = float(np.mean(losses_M))
     each_E = _by_entity((losses_M - value) / len(losses_M), codes_M, entities)
     return Influence(value, 0.0, each_E, len(losses_M) - 1)
@@ -228,7 +242,9 @@ def mean_influence(parts: "list[Influence]", weights: "list[float]") -> Influenc
 
 
 def auroc_interval(auroc: Influence, positives: int, negatives: int) -> Interval:
-    """The 95 % interval of AUROC, also for few positives and for positives that all stand above all
+    """Return the 95 % interval of AUROC, also for few positives.
+
+    It holds too for positives that are all above all
     negatives.
 
     Args:
@@ -357,7 +373,9 @@ def difference_interval(
 
 
 def freedom_of(variance_E: Floats) -> float:
-    """Degrees of freedom of a sum of squared influences: one less than the entities that matter.
+    """Degrees of freedom of a sum of squared influences.
+
+    One less than the entities that matter.
 
     Args:
         variance_E: What the square of each influence is expected to be, up to a factor: the mean over
@@ -377,7 +395,9 @@ def freedom_of(variance_E: Floats) -> float:
 def ratio_interval(
     parts_E: Matrix, wholes_E: Matrix, *, new_as_well: bool = False, drift: float = 0.0
 ) -> Interval:
-    """The 95 % interval of a share, `sum(parts) / sum(wholes)`, where an entity may add several to both.
+    """Return the 95 % interval of a share, `sum(parts) / sum(wholes)`.
+
+    An entity may add several to both.
 
     Args:
         parts_E: What each entity adds to the part: right decisions, for precision.

@@ -1,4 +1,4 @@
-"""How well the scores of each label tell positives from negatives, and means over labels."""
+"""How well the scores of each label rank positives before negatives, and means."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -80,7 +80,10 @@ class LabelScore:
 
 @dataclass(frozen=True)
 class MeanScore:
-    """Means over `labels_defined` of the K labels, None where that is none; intervals as for one label."""
+    """Means over `labels_defined` of the K labels, None where that is none.
+
+    Intervals as for one label.
+    """
 
     auroc: float | None
     ap: float | None
@@ -109,7 +112,10 @@ class OverallScore:
 
     @property
     def headline(self) -> MeanScore:
-        """The macro mean to show: over the judged labels, or over all defined ones where none is judged."""
+        """Return the macro mean over the judged labels, or over all defined ones.
+
+        The latter is for reports in which none is judged.
+        """
         return self.judged if self.judged.labels_defined else self.macro
 
 
@@ -152,7 +158,7 @@ def overall_scores(
     label_scores: Sequence[LabelScore],
     entities_N: Matrix | None = None,
 ) -> OverallScore:
-    """Macro, micro and support-weighted means of AUROC, average precision and log-loss.
+    """Return macro, micro and support-weighted means of AUROC, AP and log-loss.
 
     Macro and weighted leave a label with only positives out of both: its average precision is always 1.
 
@@ -194,7 +200,7 @@ def overall_scores(
 
 @dataclass(frozen=True)
 class _Known:
-    """The known examples of one label, their order, and the two figures with their influences."""
+    """The known examples of one label, their order, and two figures with influences."""
 
     scores_M: Floats
     targets_M: Matrix
@@ -284,7 +290,7 @@ def _lift(ties: TieGroups, share: float, prevalence: float) -> float | None:
 
 
 def calibration_error(scores_M: Floats, ties: TieGroups, groups: int = _CALIBRATION_GROUPS) -> float:
-    """Mean distance of mean score and share of positives over groups of equal size, by score.
+    """Return the mean distance of score and share over groups of equal size, by score.
 
     Tied scores that fall into two groups share their positives evenly: the order of rows says nothing.
 
@@ -320,7 +326,10 @@ def _around(value: float | None, ends: Interval) -> Interval:
 
 
 def _mean_ap_interval(known: "list[_Known]", aps: "list[Influence]", weights: "list[float]") -> Interval:
-    """One variance for all labels; a label with too few entities for one may have any average precision."""
+    """One variance for all labels.
+
+    A label with too few entities for one may have any average precision.
+    """
     if all(one.support.enough for one in known):
         return mean_influence(aps, weights).interval()
     return mean_interval(aps, [part.interval() or (0.0, 1.0) for part in aps], weights)

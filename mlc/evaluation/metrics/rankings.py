@@ -1,6 +1,7 @@
-"""How well the labels of each example are ordered: ranking metrics over labels, averaged over examples.
+"""How well the labels of each example are ordered.
 
-scikit-learn's versions loop over examples in Python and know no unknown targets; these sort each block once.
+Ranking metrics over labels, averaged over examples. scikit-learn's versions loop over examples in Python and
+know no unknown targets; these sort each block once.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ _DEPTHS = (1, 3, 5)
 
 @dataclass(frozen=True)
 class ExampleScore:
-    """Means over the examples with a positive among their known targets; None where there is none.
+    """Means over the examples with a positive among their known targets.
+
+    It is None where there is none.
 
     Attributes:
         examples: How many examples that are.

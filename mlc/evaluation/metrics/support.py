@@ -20,7 +20,9 @@ Matrix = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Support:
-    """Distinct entities behind the targets of one label: thirty positives of one entity count as one.
+    """Distinct entities behind the targets of one label.
+
+    Thirty positives of one entity count as one.
 
     Attributes:
         positives: Entities with a positive example.

@@ -29,7 +29,7 @@ def judged_text(scores: OverallScore) -> str:
 
 
 def left_out_rows(labels: Iterable[tuple[str, str | None]]) -> list[str]:
-    """Return a sentence for each reason, with the names of the labels that no verdict rests on.
+    """Return a sentence per reason, naming the labels that no verdict rests on.
 
     Args:
         labels: Name of each, and why no verdict rests on it, or None.

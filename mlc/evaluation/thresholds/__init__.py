@@ -1,7 +1,8 @@
-"""Where a score becomes a decision: cuts chosen on the validation examples, replaced by hand, applied.
+"""Where a score becomes a decision: thresholds, by the policy of each label.
 
-Scores and thresholds meet as float32, the type that scores are stored in: a score written as 0.7 is a yes at
-the threshold 0.7, although the two differ as float64.
+They are chosen on the validation examples, or replaced by hand, and applied here. Scores and thresholds meet
+as float32, the type that scores are stored in: a score written as 0.7 is a yes at the threshold 0.7, although
+the two differ as float64.
 """
 
 from mlc.evaluation.thresholds.choosing import choose_thresholds

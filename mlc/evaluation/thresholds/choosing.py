@@ -1,4 +1,4 @@
-"""Thresholds chosen on the validation examples, each by the policy of its label and with an estimate."""
+"""Thresholds chosen on validation, each by the policy of its label."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ def choose_thresholds(
     cutoffs: int = 1,
     windows: Windows | None = None,
 ) -> list[Threshold]:
-    """Choose the threshold of each label by its policy, from the validation examples alone.
+    """Choose the threshold of each label by its policy, from validation alone.
 
     Args:
         thresholds: The scenario's section.
@@ -87,7 +87,10 @@ def _unknown_labels(thresholds: Thresholds, class_names: Sequence[str]) -> Itera
 def _columns(
     policies: Sequence[Policy], scores_NK: Matrix, targets_NK: Matrix, entities_N: Matrix, cutoffs: int
 ) -> list[Column]:
-    """The known examples of each label; their places among the labels where a policy asks for them."""
+    """The known examples of each label.
+
+    Their places among the labels where a policy asks for them.
+    """
     _, codes_N = np.unique(entities_N, return_inverse=True)
     folds_N = entity_folds(entities_N)
     scores_NK = scores_NK.astype(np.float32, copy=False)
@@ -101,7 +104,7 @@ def _columns(
 
 
 def _with_floors(columns: Sequence[Column], policies: Sequence[Policy]) -> list[Column]:
-    """Return the columns, those of `auto` with the lowest threshold that labels of this `auto` may have."""
+    """Return the columns, those of `auto` with the lowest threshold they may have."""
     members: dict[float, list[int]] = {}
     for label, policy in enumerate(policies):
         if isinstance(policy, Auto):

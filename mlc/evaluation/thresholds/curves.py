@@ -1,4 +1,4 @@
-"""The validation examples of one label, and what each threshold on their scores gives."""
+"""The validation examples of one label, and what each threshold gives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ _PRIOR_POSITIVES = 200.0  # with this many, hits as seen and hits as expected co
 
 @dataclass(frozen=True)
 class Column:
-    """The validation examples of one label with a known target, from the highest score down.
+    """The known validation examples of one label, from the highest score down.
 
     Attributes:
         scores_M: float32.
@@ -40,7 +40,10 @@ class Column:
     left_out: int = ALL_FOLDS
 
     def known_and_sorted(self) -> "Column":
-        """Leave out unknown targets and sort once: every fold of the column is then sorted too."""
+        """Leave out unknown targets and sort once.
+
+        Every fold of the column is then sorted too.
+        """
         known = np.flatnonzero(self.targets_M != UNKNOWN)
         order = known[np.argsort(-self.scores_M[known])]
         parts = self.scores_M[order], self.targets_M[order], self.codes_M[order], self.folds_M[order]
@@ -61,7 +64,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Curve:
-    """What a threshold after each group of tied scores gives, from the highest score down.
+    """What a threshold after each group of tied scores gives, from the highest down.
 
     Attributes:
         scores_M: Sorted.
@@ -92,7 +95,7 @@ class Curve:
         return int(self.hits_G[-1])
 
     def weighed(self) -> Matrix:
-        """Return the positives above each threshold, a mean of those seen and those that the scores expect.
+        """Return the positives above each threshold, seen and expected, in a mean.
 
         The more positives, the more those seen count. What the scores expect is scaled to the number of
         positives seen, one added to both: scores of rare labels are often too high.

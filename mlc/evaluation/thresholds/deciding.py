@@ -19,7 +19,7 @@ NEVER = "never"
 
 @dataclass(frozen=True)
 class Expected:
-    """A figure that a threshold is expected to give on new examples, as many as there were to choose it.
+    """A figure that a threshold is expected to give on as many new examples.
 
     Attributes:
         value: On the validation examples, each decided by a threshold chosen without its entity.
@@ -34,7 +34,10 @@ class Expected:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a threshold is expected to give; None where undefined. `yes` is the share of decisions for yes."""
+    """What a threshold is expected to give; None where undefined.
+
+    `yes` is the share of decisions for yes.
+    """
 
     precision: Expected | None
     recall: Expected | None
@@ -86,7 +89,10 @@ def threshold_text(value: float | None) -> str:
 
 
 def threshold_value(value: float | None) -> float:
-    """The number that scores are compared with: infinite for no decisions, so that a score of 1 is no yes."""
+    """The number that scores are compared with.
+
+    Infinite for no decisions, so that a score of 1 is no yes.
+    """
     return float("inf") if value is None else value
 
 
@@ -129,7 +135,9 @@ def replace_thresholds(text: str, stored: Sequence[Threshold]) -> list[Threshold
 
 
 def decide(scores_NK: Matrix, thresholds: Sequence[Threshold]) -> npt.NDArray[np.uint8]:
-    """1 where `score >= threshold`, and among the `top_k` of its row where the label asks for that; else 0.
+    """Return 1 where `score >= threshold`, else 0.
+
+    A label with `top_k` must also be among the highest of its row.
 
     Args:
         scores_NK: Probabilities in [0, 1], shape (N examples, K labels).

@@ -1,4 +1,4 @@
-"""How much the figures of thresholds change from one window to the next, beyond chance.
+"""How much figures of thresholds change between windows, beyond chance.
 
 A range that knows chance alone is too narrow where there are many examples: the next window has another
 season, other prices, other customers. The windows of training and validation show how large such changes are.
@@ -43,7 +43,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Drift:
-    """Variance of the change of a figure's log-odds from a window to the next, beyond chance."""
+    """Variance of the change of a figure's log-odds between windows, beyond chance."""
 
     precision: float = 0.0
     recall: float = 0.0
@@ -117,7 +117,10 @@ def drifts(thresholds: Sequence[Threshold], windows: Windows) -> list[Drift]:
 def _changes(
     yes_M: Matrix, positive_M: Matrix, codes_M: Matrix, periods_M: Matrix, entities: int
 ) -> Iterator[tuple[str, float, float]]:
-    """Figure, its squared change between two periods a window apart, and the variance of that by chance."""
+    """Yield each figure, its squared change between periods, and that by chance.
+
+    The two periods are a window apart.
+    """
     earlier: dict[int, dict[str, tuple[float, Floats]]] = {}
     for period in np.unique(periods_M):
         inside_M = periods_M == period
@@ -138,7 +141,10 @@ def _changes(
 
 
 def _log_odds(parts_E: Floats, wholes_E: Floats) -> tuple[float, Floats]:
-    """Log-odds of a share, half an example added on either side, and what each entity moves them by."""
+    """Return the log-odds of a share, and what each entity moves them by.
+
+    Half an example is added on either side.
+    """
     part, whole = float(parts_E.sum()), float(wholes_E.sum())
     share = (part + 0.5) / (whole + 1.0)
     return float(np.log(share / (1.0 - share))), (parts_E - share * wholes_E) / whole / (
@@ -155,7 +161,9 @@ def _shrunk(pairs: Sequence[Floats]) -> list[float]:
 
 
 def beyond_chance(pairs_P2: Floats) -> float:
-    """What the variances lack for squared changes to be on average as large; 0 where they lack nothing.
+    """What the variances lack for squared changes to be on average as large.
+
+    0 where they lack nothing.
 
     Args:
         pairs_P2: A squared change and its variance by chance in each of P rows.

@@ -20,7 +20,7 @@ _BINS = (int(np.float32(1.0).view(np.int32)) >> _SHIFT) + 1
 
 
 def floors_of(columns: Iterable[tuple[Matrix, Matrix, Matrix]], beta: float) -> dict[int, float]:
-    """Return the lowest threshold for the examples of all folds but one, by the fold left out.
+    """Return the lowest threshold for all folds but one, by the fold left out.
 
     Scores are counted by their upper 16 bits, so that no sorting of all labels together is needed: the single
     threshold is one of 16,257, each within 1 % of the next. The key `ALL_FOLDS` leaves out no fold.

@@ -1,4 +1,7 @@
-"""What a threshold gives on entities that had no part in its choice, and whether it reaches its goal."""
+"""What a threshold gives on entities without part in its choice.
+
+It also says whether the threshold reaches its goal.
+"""
 
 from dataclasses import replace
 
@@ -15,7 +18,10 @@ _FEW_POSITIVES = 20  # with fewer, the F1 that a threshold promises on validatio
 
 
 def judged(threshold: Threshold, policy: Policy, column: Column, *, reached: bool, drift: Drift) -> Threshold:
-    """Return a threshold with its estimate; without decisions where it misses a goal that must be reached."""
+    """Return a threshold with its estimate.
+
+    It gets no decisions if it misses a goal that must be reached.
+    """
     if threshold.value is None:
         return replace(threshold, estimate=_estimate_of_never(column))
     estimate = _estimate(policy, column, threshold.value, drift)
@@ -77,7 +83,7 @@ def _estimate_of_never(column: Column) -> Estimate | None:
 
 
 def _estimate(policy: Policy, column: Column, value: float, drift: Drift) -> Estimate | None:
-    """What the threshold gives where each fold is decided by the threshold of the others."""
+    """Return what the threshold gives if each fold is decided by that of the others."""
     if not len(column.scores_M):
         return None
     yes_M = np.zeros(len(column.scores_M), bool)

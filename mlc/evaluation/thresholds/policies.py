@@ -41,7 +41,7 @@ class Choice:
 
 
 def choose(policy: Policy, column: Column) -> Choice:
-    """Choose the threshold of a label by its policy, from examples that are sorted already."""
+    """Choose the threshold of a label by its policy, from sorted examples."""
     match policy:
         case Fixed(value=value):
             return Choice(value)
@@ -78,10 +78,11 @@ def choose(policy: Policy, column: Column) -> Choice:
 
 
 def _best_f(hits_G: Matrix, curve: Curve, beta: float) -> Choice:
-    """Return the threshold of the highest F-beta among those that a label with few positives can afford.
+    """Return the threshold of the highest F-beta that a label can afford.
 
-    Without a limit the best F-beta of a rare label may lie at hundreds of examples for each positive, and the
-    decisions of all labels together are then mostly wrong. See docs/results/many-labels.md.
+    A label with few positives can afford few decisions. Without a limit the best F-beta of a rare label may
+    lie at hundreds of examples for each positive, and the decisions of all labels together are then mostly
+    wrong. See docs/results/many-labels.md.
 
     Source: Lipton, Elkan and Naryanaswamy (2014), Optimal thresholding of classifiers to maximize F1 measure.
     """
@@ -108,7 +109,10 @@ def _seen_f(curve: Curve, beta: float) -> Choice:
 
 
 def _at_precision(curve: Curve, goal: float) -> Choice:
-    """Return the lowest threshold of this expected precision, which falls as scores do."""
+    """Return the lowest threshold of this expected precision.
+
+    It falls as scores do.
+    """
     precision_G = curve.expected_G / curve.yes_G
     enough = int(np.argmax(curve.yes_G >= min(_FEWEST_YES, curve.yes_G[-1])))
     reached = np.flatnonzero(precision_G >= goal)

@@ -1,4 +1,7 @@
-"""Thresholds and decisions in words: what was chosen, what was missed, how many decisions there are."""
+"""Thresholds and decisions in words.
+
+What was chosen, what was missed, how many decisions there are.
+"""
 
 from collections.abc import Iterator, Sequence
 

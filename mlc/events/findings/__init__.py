@@ -1,7 +1,7 @@
-"""What tables and labels hold that costs people days: found before a training, each with what to do.
+"""What tables and labels hold that costs people days.
 
-To add a finding: a function in the file of its subject that yields `Finding`, one line in
-`gathering.all_findings`, one test that shows it and one that shows silence.
+Found before a training, each with what to do. To add a finding: a function in the file of its subject that
+yields `Finding`, one line in `gathering.all_findings`, one test that shows it and one that shows silence.
 """
 
 from mlc.events.findings.class_names import auroc_half_width

@@ -1,4 +1,7 @@
-"""Labels that will not teach or not tell: late, fading, doubled, implied, too rare, spelt in two ways."""
+"""Labels that will not teach or not tell.
+
+Late, fading, doubled, implied, too rare, spelt in two ways.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -107,7 +110,9 @@ def _counts(examples: Examples) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def variant_findings(scenario: Scenario, labels: Labels, counts: pl.DataFrame) -> Iterator[Finding]:
-    """Values that look like a label's: they differ only in Unicode form, case, space or punctuation.
+    """Values that look like a label's.
+
+    They differ only in Unicode form, case, space or punctuation.
 
     Args:
         scenario: Checked scenario.
@@ -202,7 +207,10 @@ def _fading_findings(scenario: Scenario, examples: Examples) -> Iterator[Finding
 
 
 def _faded(names: Sequence[str], was_K: np.ndarray, is_K: np.ndarray, of_K: np.ndarray | int) -> list[str]:
-    """Labels whose share is far below the former one, where that would have made enough of `of_K`."""
+    """Return labels whose share fell far below the former one.
+
+    The former share would have made enough of `of_K`.
+    """
     faded_K = (is_K < _FADED * was_K) & (was_K * of_K >= _EXPECTED)
     return [f"{names[k]} ({was_K[k]:.2%} → {is_K[k]:.2%})" for k in np.flatnonzero(faded_K).tolist()]
 
@@ -210,7 +218,10 @@ def _faded(names: Sequence[str], was_K: np.ndarray, is_K: np.ndarray, of_K: np.n
 def _former_findings(
     scenario: Scenario, cutoffs: Cutoffs, examples: Examples, label_line: Timeline
 ) -> Iterator[Finding]:
-    """Labels of former years: the last year against as long a time before it or longer, so seasons cancel."""
+    """Compare the last year with as long a time before it, so that seasons cancel.
+
+    The time before may be longer.
+    """
     until = microseconds(cutoffs.observed_until)
     since = until - 365 * MICROSECONDS_PER_DAY
     time = label_line.time[label_line.time <= until]
@@ -257,7 +268,10 @@ def _twin_findings(scenario: Scenario, examples: Examples) -> Iterator[Finding]:
 
 
 def _maybe_inside(positive_NK: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of labels (one, other): in a sample, each positive of the one is a positive of the other."""
+    """Return pairs of labels where each positive of one is a positive of the other.
+
+    That is seen in a sample.
+    """
     sample_NK = positive_NK[:: max(1, -(-len(positive_NK) // _SAMPLE))].astype(np.float32)
     both_KK = sample_NK.T @ sample_NK
     inside_KK = (both_KK == np.diag(both_KK)[:, None]) & (np.diag(both_KK)[:, None] > 0)

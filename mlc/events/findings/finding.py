@@ -15,7 +15,10 @@ class Subject:
     name: str
 
     def __call__(self, severity: Severity, field: str | tuple[str, ...], found: str, advice: str) -> Finding:
-        """Make a finding at a field: dotted path, or its parts where a name may contain a dot."""
+        """Make a finding at a field.
+
+        The field is a dotted path, or its parts if a name may contain a dot.
+        """
         place = self.scenario.problem(field, "")
         return Finding(severity, self.name, found, advice, place.field, place.location)
 

@@ -1,4 +1,7 @@
-"""Times that are text or numbers: what they would have to be read with, found by trying."""
+"""Times that are text or numbers.
+
+What they would have to be read with, found by trying.
+"""
 
 import polars as pl
 
@@ -9,7 +12,10 @@ _SAMPLE = 2_000
 
 
 def time_hint(scenario: Scenario, name: str) -> str:
-    """Return a sentence with the `types:` line that reads a time column; empty where none does."""
+    """Return a sentence with the `types:` line that reads a time column.
+
+    It is empty where none does.
+    """
     column = scenario.data.events[name].time
     frame = scan_table(scenario, name)
     sample = frame.select(pl.col(column).drop_nulls().unique(maintain_order=True).head(_SAMPLE)).collect()

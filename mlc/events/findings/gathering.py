@@ -1,4 +1,4 @@
-"""All findings of a scenario, and what else its tables say where a training cannot begin."""
+"""All findings of a scenario, also if a training cannot begin."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -24,7 +24,10 @@ from mlc.task import Finding
 def all_findings(
     scenario: Scenario, joins: list[JoinRate], lost: list[LostText], prepared: Prepared | None
 ) -> Iterator[Finding]:
-    """Look for all that may surprise: in the tables always, in labels and examples where there are some."""
+    """Look for all that may surprise.
+
+    In the tables always, in labels and examples where there are some.
+    """
     now = datetime.now(UTC).replace(tzinfo=None)
     yield from join_findings(scenario, joins)
     yield from lost_text_findings(scenario, lost)
@@ -66,7 +69,7 @@ def _hint(scenario: Scenario, problem: Problem) -> str:
 
 
 def label_problems(scenario: Scenario) -> Sequence[Problem]:
-    """Return labels that never occur, also where something else keeps the examples from being built."""
+    """Return labels that never occur, even if no examples can be built."""
     if isinstance(scenario.target.class_names, TopClasses):
         return ()
     try:

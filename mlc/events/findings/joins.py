@@ -1,4 +1,4 @@
-"""Joins that miss: how many events, which keys, and what makes the keys differ, found by trying."""
+"""Joins that miss: how many events, which keys, and why the keys differ."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -155,7 +155,10 @@ def unmatched_problems(scenario: Scenario, rates: Sequence[JoinRate]) -> Iterato
 
 
 def type_hint(scenario: Scenario, table: str, dimension: str) -> str:
-    """For keys of two types: how many events match when both are text. Empty where it cannot be tried."""
+    """For keys of two types: how many events match when both are text.
+
+    It is empty where it cannot be tried.
+    """
     rate = JoinRate(table, dimension, 0, 0, ())
     columns = scenario.data.events[table].joins[dimension]
     counts = scan_table(scenario, table).group_by(columns).len(name=EVENTS).collect()
@@ -177,7 +180,10 @@ def type_hint(scenario: Scenario, table: str, dimension: str) -> str:
 
 
 def _lost_keys(scenario: Scenario, rate: JoinRate) -> tuple[pl.DataFrame, int]:
-    """Keys of events that the dimension does not have, most frequent first; events without a whole key."""
+    """Keys of events that the dimension does not have, most frequent first.
+
+    Events without a whole key.
+    """
     table = scenario.data.events[rate.table]
     columns = table.joins[rate.dimension]
     counts = scan_table(scenario, rate.table).group_by(columns).len(name=EVENTS).collect()

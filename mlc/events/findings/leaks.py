@@ -1,4 +1,4 @@
-"""What may tell the future: attributes as of today, and a single one of them that knows a label already."""
+"""What may reveal the future: attributes as of today, one that knows a label."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,7 +70,10 @@ class _Sample:
     labels: int
 
     def counts(self, codes_E: np.ndarray, codes: int) -> tuple[np.ndarray, np.ndarray]:
-        """Positives and negatives by code of the entity and label, int64, shape (codes, K) each."""
+        """Count positives and negatives by code of entity and label.
+
+        Both are int64, of shape (codes, K).
+        """
         codes_N = codes_E[self.rows]
         positive_CK, unknown_CK = (
             np.bincount(codes_N[at] * self.labels + label, minlength=codes * self.labels).reshape(codes, -1)
@@ -92,7 +95,10 @@ def _sample(examples: Examples, split: str) -> _Sample:
 
 
 def _telling_findings(scenario: Scenario, store: EventStore, examples: Examples) -> Iterator[Finding]:
-    """Attributes that alone, fitted on training rows, rank validation rows all but perfectly."""
+    """Yield attributes that alone rank validation rows all but perfectly.
+
+    They are fitted on training rows.
+    """
     train, validation = _sample(examples, "train"), _sample(examples, "validation")
     for field in store.entity_fields:
         codes_E = _codes(store, field)
@@ -115,7 +121,10 @@ def _telling_findings(scenario: Scenario, store: EventStore, examples: Examples)
 
 
 def _codes(store: EventStore, field: Field) -> np.ndarray:
-    """A code of each entity: its category unless rare, or the bin of its number; 0 is missing."""
+    """A code of each entity: its category unless rare, or the bin of its number.
+
+    0 is missing.
+    """
     values_E = np.asarray(store.attributes[field.name])
     if field.kind == "number":
         known = np.isfinite(values_E)
@@ -134,7 +143,10 @@ def _codes(store: EventStore, field: Field) -> np.ndarray:
 
 
 def _rates(positive_CK: np.ndarray, negative_CK: np.ndarray) -> np.ndarray:
-    """Share of positives by code, float64, shape (codes, K); of few examples drawn to the label's share."""
+    """Share of positives by code, float64, shape (codes, K).
+
+    Of few examples drawn to the label's share.
+    """
     known_CK = positive_CK + negative_CK
     share_K = positive_CK.sum(axis=0) / np.maximum(known_CK.sum(axis=0), 1)
     return np.asarray((positive_CK + share_K) / (known_CK + 1))

@@ -30,7 +30,10 @@ class Sizes:
 
 
 def expected_sizes(scenario: Scenario, store: EventStore, examples: Examples) -> Sizes:
-    """Size of the store and the matrices, and the rough time of a training without early stopping."""
+    """Size of the store and the matrices, and the rough time of a training.
+
+    The time is without early stopping.
+    """
     events = store.events
     stored = (
         events.time.nbytes + events.offsets.nbytes + sum(column.nbytes for column in events.columns.values())
@@ -52,7 +55,10 @@ def expected_sizes(scenario: Scenario, store: EventStore, examples: Examples) ->
 
 
 def memory_findings(scenario: Scenario, sizes: Sizes) -> Iterator[Finding]:
-    """Targets and scores that do not fit into the memory limit; the events stay on disk."""
+    """Targets and scores that do not fit into the memory limit.
+
+    The events stay on disk.
+    """
     say = Subject(scenario, "memory")
     needed = sum(size for name, size in sizes.memory_mb.items() if name != "events") * 2**20
     limit = memory_limit(scenario)

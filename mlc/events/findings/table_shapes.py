@@ -1,4 +1,7 @@
-"""Rows and columns that are not what they should be: without entity or time, doubled, empty, of nobody."""
+"""Rows and columns that are not what they should be.
+
+Without entity or time, doubled, empty, of nobody.
+"""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +23,10 @@ _RARELY_BELOW = (0.001, 0.2)  # a larger share of negative numbers is how that q
 
 
 def table_findings(scenario: Scenario) -> Iterator[Finding]:
-    """Rows that are left out or doubled, and columns without any value; one pass per table."""
+    """Rows that are left out or doubled, and columns without any value.
+
+    One pass per table.
+    """
     say = Subject(scenario, "tables")
     for name in scenario.data.tables:
         nulls = _null_counts(scenario, name)
@@ -108,7 +114,10 @@ def _doubled_rows(scenario: Scenario, name: str, rows: int) -> Iterator[Finding]
 
 
 def _negative_numbers(scenario: Scenario, name: str, rows: int) -> Iterator[Finding]:
-    """A few numbers below zero among many above: mostly returns, which are events like any other."""
+    """A few numbers below zero among many above.
+
+    Mostly returns, which are events like any other.
+    """
     schema = scan_table(scenario, name).collect_schema()
     numbers = [column for column, dtype in schema.items() if dtype.is_numeric()]
     if name != scenario.target.table or not numbers:
@@ -152,7 +161,10 @@ def entity_findings(scenario: Scenario, store: EventStore) -> Iterator[Finding]:
 
 
 def code_findings(scenario: Scenario, store: EventStore) -> Iterator[Finding]:
-    """Numbers that are names: the model would take merchant 7 for something less than merchant 8."""
+    """Report numbers that are names.
+
+    The model would take merchant 7 for something less than merchant 8.
+    """
     for field in (*store.event_fields, *store.entity_fields):
         name, column = field.name.split(".", 1)
         table = scenario.data.tables[name]

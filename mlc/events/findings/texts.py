@@ -1,4 +1,7 @@
-"""What is lost between the text of a file and what the model sees: zeros of ids, decimal commas."""
+"""What is lost between the text of a file and what the model sees.
+
+Zeros of ids, decimal commas.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -51,7 +54,10 @@ def lost_text_findings(scenario: Scenario, found: Sequence[LostText]) -> Iterato
 
 
 def number_findings(scenario: Scenario) -> Iterator[Finding]:
-    """Report text columns whose values are numbers: the model would see categories, or nothing."""
+    """Report text columns whose values are numbers.
+
+    The model would see categories, or nothing.
+    """
     named = named_columns(scenario)
     for name, table in scenario.data.tables.items():
         schema = scan_table(scenario, name).collect_schema()
@@ -71,7 +77,10 @@ def number_findings(scenario: Scenario) -> Iterator[Finding]:
 
 
 def thousands_findings(scenario: Scenario) -> Iterator[Finding]:
-    """Report numbers such as 1.234 in files separated by semicolons, where a dot sets thousands apart."""
+    """Report numbers such as 1.234 in files separated by semicolons.
+
+    There the dot sets thousands apart.
+    """
     for name, table in scenario.data.tables.items():
         csv = format_of(table, files_of(scenario, name))
         if not isinstance(csv, Csv) or csv.separator != ";":

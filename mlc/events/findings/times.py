@@ -1,4 +1,7 @@
-"""Moments that cannot be or that mislead: far off, in the future, missing months, partial days."""
+"""Moments that cannot be or that mislead.
+
+Far off, in the future, missing months, partial days.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -100,7 +103,10 @@ def time_findings(scenario: Scenario, cutoffs: Cutoffs | None, now: datetime) ->
 
 @dataclass(frozen=True)
 class _Window:
-    """The days of a window, both included; the first is the cutoff's where that is not a midnight."""
+    """The days of a window, both included.
+
+    The first is the cutoff's where that is not a midnight.
+    """
 
     split: str
     first: int
@@ -108,7 +114,10 @@ class _Window:
 
 
 def _windows(scenario: Scenario, cutoffs: Cutoffs) -> list[_Window]:
-    """The window of each shared cutoff; of the entities' own cutoffs all windows of a split as one."""
+    """The window of each shared cutoff.
+
+    Of the entities' own cutoffs all windows of a split as one.
+    """
     target, days = scenario.target, scenario.target.longest_days
     spans = [(cutoff, cutoff, split) for cutoff, split in cutoffs.rows] or [
         (first, last, split) for split, (first, last) in cutoffs.spans.items()
@@ -204,7 +213,10 @@ def _future_findings(scenario: Scenario, name: str, main: Days, now: datetime) -
 
 @dataclass(frozen=True)
 class Pause:
-    """A stretch of days with hardly any event; `usual` is what as many days around it have."""
+    """A stretch of days with hardly any event.
+
+    `usual` is what as many days around it have.
+    """
 
     first: int
     last: int
@@ -213,7 +225,9 @@ class Pause:
 
 
 def pauses(days: Days) -> list[Pause]:
-    """Weeks with hardly any event between weeks with many; also at the end, not at a slow beginning.
+    """Weeks with hardly any event between weeks with many.
+
+    Also at the end, not at a slow beginning.
 
     Args:
         days: Days with events. Where they are weeks apart, a pause is longer than three of these steps.
@@ -316,5 +330,8 @@ def _end_findings(
 
 
 def _counts(window: _Window, day: int, main: Days) -> bool:
-    """Whether the day that a window ends on counts: where times are dates it does, as its midnight."""
+    """Whether the day that a window ends on counts.
+
+    Where times are dates it does, as its midnight.
+    """
     return window.last == day and main.dates_only

@@ -1,4 +1,7 @@
-"""Values that mean nothing, and values that look alike but are not: numbers, texts and ids."""
+"""Values that mean nothing, and values that look alike but are not.
+
+Numbers, texts and ids.
+"""
 
 from collections.abc import Iterator
 from typing import cast
@@ -30,7 +33,7 @@ _NUMBER, _ROWS = "mlc:number", "mlc:rows"  # no column of a table is called so
 
 
 def value_findings(scenario: Scenario) -> Iterator[Finding]:
-    """Numbers and texts of each table that count as missing, and how many rows have them."""
+    """Report numbers and texts that count as missing, and how many rows have them."""
     for name, table in scenario.data.tables.items():
         frame = scan_table(scenario, name)
         used = [c for c in frame.collect_schema() if not isinstance(table.encoders.get(c), Ignore)]
@@ -142,7 +145,10 @@ def _all(blank: pl.Expr) -> pl.Expr:
 
 
 def alike_findings(scenario: Scenario, store: EventStore) -> Iterator[Finding]:
-    """Ids and categories that differ only in Unicode form, invisible characters, space around, or case."""
+    """Report ids and categories that differ only in form.
+
+    That is Unicode form, invisible characters, space around, or case.
+    """
     say = Subject(scenario, "tables")
     if store.entity_ids.dtype == pl.String:
         column = f"{scenario.data.entity}"
@@ -161,7 +167,7 @@ def _place(field: Field) -> tuple[str, ...]:
 
 
 def _alike(say: Subject, field: str | tuple[str, ...], what: str, values: pl.Series) -> Iterator[Finding]:
-    """Groups of values that look the same, and groups of what is left that differ only in case."""
+    """Yield groups of values that look the same, then groups that differ in case."""
     text, same = pl.col("value"), pl.col("same")
     every = values.rename("value").to_frame()
     is_plain = text.str.contains(_PLAIN)

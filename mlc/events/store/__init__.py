@@ -1,8 +1,8 @@
-"""From tables to the event store: every column coded once, for all scenarios that share a data section.
+"""From tables to the event store.
 
-Built by Polars, column codes as narrow as they go, sorted by (entity, time, order in the files). Entities are
-laid out in hash order, so that a block of rows is a random sample of them. Dimension columns are kept once
-per dimension row, not per event.
+Every column coded once, for all scenarios that share a data section. Built by Polars, column codes as narrow
+as they go, sorted by (entity, time, order in the files). Entities are laid out in hash order, so that a block
+of rows is a random sample of them. Dimension columns are kept once per dimension row, not per event.
 
 `building` reads and codes; `sorting` sorts within the memory limit; `former` and `appending` make a store
 from an older one where files were only added.

@@ -53,7 +53,9 @@ def _keys_then(former: Former, scenario: Scenario, dimension: str) -> pl.DataFra
 def codes_now(
     scenario: Scenario, former: Former, keys: Mapping[str, pl.DataFrame], values: Mapping[str, pl.Series]
 ) -> dict[str, np.ndarray]:
-    """Column of the events → code, or dimension row, of today by that of then; 0 for a row that is gone.
+    """Column of the events → code, or dimension row, of today by that of then.
+
+    0 for a row that is gone.
 
     Args:
         scenario: Checked scenario.
@@ -82,7 +84,7 @@ def append_events(
     schema: Mapping[str, np.dtype],
     limit: int,
 ) -> None:
-    """Write the events of a former store and the new ones, as if all had been sorted together.
+    """Write the events of a former store and the new ones, sorted together.
 
     Args:
         folder: The new store's folder.
@@ -120,9 +122,10 @@ def append_events(
 
 
 def _places(old: Timeline, table: np.ndarray | None, new: pl.DataFrame, known_E: np.ndarray) -> np.ndarray:
-    """Before which old event each new one comes: after all of its entity that are not later.
+    """Before which old event each new one comes.
 
-    Of those at the same time, the events of a former table come first.
+    After all of its entity that are not later. Of those at the same time, the events of a former table come
+    first.
     """
     begins = old.offsets[np.concatenate([[0], np.cumsum(known_E)])]  # shape (E + 1), of all entities
     row_T, time_T = new[ROW].to_numpy(), new[TIME].to_numpy()

@@ -1,4 +1,4 @@
-"""A store from its tables: entities, dimensions, coded events, attributes of the entities."""
+"""A store from its tables: entities, dimensions, coded events, attributes."""
 
 import json
 import shutil
@@ -43,7 +43,10 @@ _ID_SHARE = 3  # of the memory limit: ids that are looked for at one time
 
 
 def store_fingerprint(scenario: Scenario) -> str:
-    """Changes with the data section, a file's size or time, a lake table's version, a query's rows."""
+    """Return a text that changes with the data section and the rows of its tables.
+
+    It has the size and time of files, the version of lake tables, and the rows of queries.
+    """
     digest = blake2b(data_section(scenario).encode(), digest_size=10)
     for name in scenario.data.tables:
         digest.update(json.dumps(list(source_state(scenario, name))).encode())
@@ -72,7 +75,10 @@ def open_store(scenario: Scenario, runs: Path, say: Callable[[str], None]) -> Ev
 
 
 def _build_at(scenario: Scenario, folder: Path, say: Callable[[str], None]) -> None:
-    """Build the store of the scenario's tables; what a builder that was killed left goes."""
+    """Build the store of the scenario's tables.
+
+    What a builder that was killed left goes.
+    """
     for left in folder.parent.glob(f".{folder.name}.*/"):
         shutil.rmtree(left, ignore_errors=True)
     former = find_former(scenario, folder.parent)
@@ -138,7 +144,9 @@ def _build(scenario: Scenario, folder: Path, former: Former | None) -> dict[str,
 
 
 def _entities(ids: pl.LazyFrame, most: int, limit: int) -> pl.DataFrame:
-    """Each id once, in the order of its hash; found in parts of the hashes where memory asks for it.
+    """Each id once, in the order of its hash.
+
+    Found in parts of the hashes where memory asks for it.
 
     Args:
         ids: `entity_id`, each any number of times.
@@ -164,7 +172,9 @@ class _Values:
         self.known: dict[str, pl.Series] = {}
 
     def code(self, field: Field, frame: pl.LazyFrame, column: str, former: Former | None = None) -> pl.Expr:
-        """An expression with the numbers or codes of a column; writes the values of a category.
+        """An expression with the numbers or codes of a column.
+
+        Writes the values of a category.
 
         Args:
             field: How the column enters the model.
@@ -200,7 +210,10 @@ def _fields(
 
 
 def _write_dimension(scenario: Scenario, name: str, index: int, values: _Values, limit: int) -> pl.DataFrame:
-    """Code the columns of a dimension, row 0 for "no such row"; returns its keys with their rows."""
+    """Code the columns of a dimension, row 0 for "no such row".
+
+    Returns its keys with their rows.
+    """
     table = scenario.data.dimensions[name]
     frame = scan_table(scenario, name).drop_nulls(table.key)
     start = len(values.fields)
@@ -223,7 +236,10 @@ def _write_dimension(scenario: Scenario, name: str, index: int, values: _Values,
 def _plans_of_added(
     scenario: Scenario, former: Former, keys: Mapping[str, pl.DataFrame], limit: int
 ) -> dict[str, EventsPlan] | None:
-    """The plans of what was added since a store was made; None where that store does not help."""
+    """The plans of what was added since a store was made.
+
+    It is None where that store does not help.
+    """
     if not appendable(scenario, former, keys):
         return None
     plans = {}
@@ -291,7 +307,10 @@ def _coded_events(
     codes: list[pl.Expr],
     columns: Mapping[str, np.dtype],
 ) -> pl.LazyFrame:
-    """The events of one table as codes, in the order of its files, with the columns of all tables."""
+    """Write the events of one table as codes, with the columns of all tables.
+
+    They are in the order of the files.
+    """
     table = scenario.data.events[name]
     schema = frame.collect_schema()
     for dimension in table.joins:

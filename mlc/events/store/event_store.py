@@ -88,7 +88,9 @@ class EventStore:
         return pl.read_parquet(self.folder / f"values.{index}.parquet")["value"].to_list()
 
     def field_column(self, field: Field, index: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Codes or numbers of a field: by event (through the dimension row where it is joined), or by entity.
+        """Return the codes or numbers of a field, by event or by entity.
+
+        A joined field goes through the dimension row.
 
         Args:
             field: One of the store's fields.
@@ -98,7 +100,10 @@ class EventStore:
         return np.asarray(self.stored_column(field)[rows])
 
     def stored_column(self, field: Field) -> np.ndarray:
-        """Codes or numbers of a field as they are stored: by event, by entity, or by dimension row."""
+        """Codes or numbers of a field as they are stored.
+
+        By event, by entity, or by dimension row.
+        """
         own = self.attributes if field.name in self.attributes else self.events.columns
         return (self.dimensions if field.joined_by else own)[field.name]
 

@@ -55,7 +55,7 @@ def usable_columns(frame: pl.LazyFrame, unused: set[str]) -> list[str]:
 
 
 def count_distinct(frame: pl.LazyFrame, table: AnyTable, columns: Sequence[str], limit: int) -> Distinct:
-    """Rows, first and last time, and distinct values of the columns whose encoder depends on these.
+    """Rows, first and last time, and distinct values where an encoder needs them.
 
     Values that would not fit into the memory limit are counted in parts, by their hashes.
 
@@ -117,9 +117,10 @@ def table_fields(
 
 
 def unsettled(schema: pl.Schema, distinct: Distinct) -> list[str]:
-    """The columns whose default encoder is not the same at the least and the most distinct values.
+    """Return the columns whose default encoder depends on the number of values.
 
-    In between it is neither: the kinds of a column follow one another as its values become more.
+    It differs between the least and the most. In between it is neither: the kinds of a column follow one
+    another as its values become more.
     """
     return [
         column

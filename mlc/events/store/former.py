@@ -63,9 +63,10 @@ class Former:
 
 
 def section_digest(scenario: Scenario) -> str:
-    """Changes with all that a store depends on except the tables' rows; stores of one digest can go on.
+    """Changes with all that a store depends on except the tables' rows.
 
-    The order of the entities is that of a hash that another Polars may compute otherwise.
+    Stores of one digest can go on. The order of the entities is that of a hash that another Polars may
+    compute otherwise.
     """
     return blake2b(f"{pl.__version__}:{data_section(scenario)}".encode(), digest_size=10).hexdigest()
 

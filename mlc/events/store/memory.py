@@ -10,9 +10,10 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 
 def memory_limit(scenario: Scenario) -> int:
-    """The memory limit of a scenario in bytes: `data.memory_limit`, or half of the machine's memory.
+    """The memory limit of a scenario in bytes.
 
-    Where a container or a batch system allows less than the machine has, half of that.
+    `data.memory_limit`, or half of the machine's memory. Where a container or a batch system allows less than
+    the machine has, half of that.
     """
     if scenario.data.memory_limit is not None:
         return memory_bytes(scenario.data.memory_limit)
@@ -21,7 +22,9 @@ def memory_limit(scenario: Scenario) -> int:
 
 
 def _group_limits(own: Path, groups: Path) -> Iterator[int]:
-    """The limits of the control groups around this process, of either version; none outside Linux.
+    """The limits of the control groups around this process, of either version.
+
+    None outside Linux.
 
     Args:
         own: The file with a line `number:controllers:/path` for each hierarchy.

@@ -1,4 +1,4 @@
-"""What is to be read of an events table, all of it or what was added to it, and which fields it has."""
+"""What to read of an events table, all of it or what was added, and its fields."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,10 @@ def plan_events(scenario: Scenario, name: str, limit: int) -> EventsPlan:
 
 
 def plan_added(scenario: Scenario, name: str, former: Former, limit: int) -> EventsPlan | None:
-    """The plan of what was added to a table since a store was made; None where columns are others now."""
+    """The plan of what was added to a table since a store was made.
+
+    It is None where columns are others now.
+    """
     before, files = former.sources[name], former.added[name]
     old = former.store.counts[name]
     schemas = [_schema(scenario, name, None), _schema(scenario, name, files)]

@@ -129,7 +129,10 @@ class EventSorter:
         self._runs.append(place)
 
     def _blocks(self, offsets: np.ndarray) -> Iterator[pl.DataFrame]:
-        """The events of one range of entities after the other; at least one entity at a time."""
+        """The events of one range of entities after the other.
+
+        At least one entity at a time.
+        """
         first = 0
         done = [0] * len(self._runs)  # events of each run that lie in former blocks
         while first < self._entities:

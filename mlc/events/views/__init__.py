@@ -1,1 +1,1 @@
-"""The task as text and pages: counts of labels, a drawing, and the path from events to one target."""
+"""The task as text and pages: counts of labels, drawings, the path to a target."""

@@ -1,4 +1,7 @@
-"""The examples as people want to see them: counts, prevalence over time, pairs, wide and long tables."""
+"""The examples as people want to see them.
+
+Counts, prevalence over time, pairs, wide and long tables.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -67,7 +70,7 @@ def _shown(name: str, width: int) -> str:
 
 
 def count_lines(names: Sequence[str], splits: Sequence[SplitCounts]) -> Iterator[str]:
-    """Write positives and prevalence of every label in every split, one line per label."""
+    """Write positives and prevalence of every label by split, one line per label."""
     width = max(len("label"), _name_width(names))
     yield f"{'label':<{width}}" + "".join(f"{counts.split:>22}" for counts in splits)
     yield f"{'examples':<{width}}" + "".join(f"{counts.examples:>22,}" for counts in splits)
@@ -163,7 +166,10 @@ def wide(examples: Examples) -> pl.DataFrame:
 
 
 def long(examples: Examples) -> pl.DataFrame:
-    """A row an (entity, cutoff, label): `label`, and `target` 0 or 1, null where unknown."""
+    """Return one row per (entity, cutoff, label).
+
+    It has `label`, and `target` 0 or 1, null where unknown.
+    """
     names = list(examples.labels.names)
     count = examples.table.height
     labels = np.tile(np.arange(len(names), dtype=np.uint32), count)

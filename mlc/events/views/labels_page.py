@@ -1,4 +1,4 @@
-"""The labels as a page: what was left out, prevalence over time, what comes together, what set a target."""
+"""The labels as a page: what is left out, prevalence, what set a target."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta

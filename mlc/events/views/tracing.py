@@ -1,4 +1,4 @@
-"""Why a target is what it is: an entity's events around a cutoff, drawn as a timeline."""
+"""Why a target is what it is: the events around a cutoff, as a timeline."""
 
 import re
 from collections import Counter

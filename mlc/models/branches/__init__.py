@@ -1,7 +1,8 @@
-"""The branches of the network; each file has the inputs of one, its module and its fit.
+"""The branches of the network.
 
-To add a branch, write `mlc/models/branches/<name>.py` with a class derived from `Branch`, and one from
-`BranchInputs` where it reads what no other branch does. Then edit:
+Each file has the inputs of one, its module and its fit. To add a branch, write
+`mlc/models/branches/<name>.py` with a class derived from `Branch`, and one from `BranchInputs` where it reads
+what no other branch does. Then edit:
 
 1. `mlc/scenario/models.py`: its switch in `ModelSection`, whose docstring is its documentation.
 2. This file: its class in `BRANCHES`. Batches of every device, `model.json` and the weights follow.

@@ -1,4 +1,7 @@
-"""What a branch of the network is: some inputs, a module that adds to what others have added, a fit."""
+"""What a branch of the network is.
+
+Some inputs, a module that adds to what others have added, a fit.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +17,10 @@ from mlc.scenario import ModelSection
 
 @dataclass(frozen=True)
 class BranchSpec:
-    """All that it takes to build a branch again before its weights are loaded; here nothing."""
+    """All that it takes to build a branch again before its weights are loaded.
+
+    Here nothing.
+    """
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -85,7 +91,10 @@ class Branch(nn.Module):
 
     @classmethod
     def spec_of(cls, known: Known) -> BranchSpec | None:
-        """Return the spec of the branch in the network of a scenario; None where it is off."""
+        """Return the spec of the branch in the network of a scenario.
+
+        It is None where it is off.
+        """
         raise NotImplementedError
 
     def forward(self, batch: Batch, sums: Sums) -> Sums:
@@ -93,7 +102,10 @@ class Branch(nn.Module):
         raise NotImplementedError
 
     def fit(self, batches: Sequence[Batch]) -> None:
-        """Set what is counted, not learned, from a sample of the training batches; by default nothing."""
+        """Set what is counted, not learned, from a sample of the training batches.
+
+        By default nothing.
+        """
 
     def pretrained(self) -> list[nn.Parameter]:
         """Return the parameters that come from a foundation model."""

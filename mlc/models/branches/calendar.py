@@ -88,9 +88,9 @@ def calendar(cutoffs_B: np.ndarray) -> np.ndarray:
 
 
 def known_calendar(calendar_NC: torch.Tensor) -> torch.Tensor:
-    """Return what of the calendar a training can learn from: all of it, or only the week.
+    """Return what of the calendar a training can learn from.
 
-    What training says of a season that it does not know is a guess.
+    All of it, or only the week. What training says of a season that it does not know is a guess.
 
     Args:
         calendar_NC: Of a sample of the training examples, shape (N, 6).

@@ -18,7 +18,9 @@ CADENCE_HALF_LIVES_DAYS = (5.0, 15.0, 45.0, 135.0, 405.0)
 
 @dataclass
 class CachedInputs(Packed):
-    """What a frozen foundation makes of the events, computed once; such a batch has no `EventInputs`.
+    """What a frozen foundation makes of the events, computed once.
+
+    Such a batch has no `EventInputs`.
 
     Attributes:
         cached_BR: See `FoundationBranch.to_cache`, float32.
@@ -79,7 +81,10 @@ class FoundationBranch(Branch):
         return cast(torch.Tensor, self.encoder(batch))
 
     def to_cache(self, batch: Batch) -> torch.Tensor:
-        """Return all that is made of the events, shape (B, R): the vectors, then what is predicted."""
+        """Return all that is made of the events, shape (B, R).
+
+        The vectors, then what is predicted.
+        """
         vectors_BV = self.vectors(batch)
         if self.predictions is None:
             return vectors_BV
@@ -111,7 +116,9 @@ class FoundationBranch(Branch):
 
 
 class EventEncoder(nn.Module):
-    """What a foundation model learns and hands on: from events to a vector of the entity.
+    """What a foundation model learns and hands on.
+
+    From events to a vector of the entity.
 
     Args:
         sizes: Of the events' fields.
@@ -137,7 +144,9 @@ class EventEncoder(nn.Module):
 
 
 class LabelPredictions(nn.Module):
-    """What a foundation model predicts for each label: that any of its values comes within each horizon.
+    """What a foundation model predicts for each label.
+
+    That any of its values comes within each horizon.
 
     Args:
         spec: Which values belong to which label, and the fields of the events.
@@ -176,7 +185,7 @@ class LabelPredictions(nn.Module):
         return any_BHK.transpose(1, 2)
 
     def _any(self, logits_BHV: torch.Tensor) -> torch.Tensor:
-        """Log-odds that any value of a label comes, as if values came independently of each other."""
+        """Return the log-odds that any value of a label comes, taken as independent."""
         none_BHK = logits_BHV.new_zeros(*logits_BHV.shape[:2], self.labels)
         none_BHP = -functional.softplus(logits_BHV.index_select(-1, self.value_P))
         none_BHK = none_BHK.index_add(2, self.label_P, none_BHP).clamp_max(-1e-6)
@@ -184,10 +193,10 @@ class LabelPredictions(nn.Module):
 
 
 class ValueCadence(nn.Module):
-    """What the past of each value says about its return: one small network for all values of all fields.
+    """What the past of each value says about its return.
 
-    It sees how often the value was there, faded with several half-lives, the same of all events, and which
-    field it is.
+    One small network for all values of all fields. It sees how often the value was there, faded with several
+    half-lives, the same of all events, and which field it is.
 
     Args:
         sizes: Vocabulary rows of each category field of the events.

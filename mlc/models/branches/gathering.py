@@ -1,7 +1,8 @@
-"""How the inputs of branches are gathered: once for main memory and for the memory of a device.
+"""How the inputs of branches are gathered.
 
-A `Place` holds arrays and gathers from them. What a branch reads is written with these few operations alone;
-`reading.batches` has the place of main memory, `reading.device` that of a device.
+Once for main memory and for the memory of a device. A `Place` holds arrays and gathers from them. What a
+branch reads is written with these few operations alone; `reading.batches` has the place of main memory,
+`reading.device` that of a device.
 
 Shape letters, as in `batch`; X stands for whatever rows are read.
 """
@@ -59,7 +60,10 @@ OfRows = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Place(Protocol):
-    """Where arrays lie. Each method takes what is to be there, and returns what gathers from it."""
+    """Where arrays lie.
+
+    Each method takes what is to be there, and returns what gathers from it.
+    """
 
     def column(self, values_X: np.ndarray, dtype: type[np.generic], below: int) -> OfRows:
         """Gather values by their positions.
@@ -74,7 +78,10 @@ class Place(Protocol):
         """Gather the fields of entities or events, by their positions in the store."""
 
     def line(self, line: "Timeline", most: int | None = None) -> Callable[[Chosen], Past]:
-        """Gather the moments up to each cutoff; of each example the `most` newest, where that is given."""
+        """Gather the moments up to each cutoff.
+
+        Of each example the `most` newest, where that is given.
+        """
 
     def counts(self, line: "Timeline") -> OfExamples:
         """Gather the number of moments up to each cutoff, float32."""
@@ -91,7 +98,9 @@ class BranchInputs(Packed):
 
     @classmethod
     def gatherer(cls, source: "BatchBuilder", place: Place) -> Gather | None:
-        """Return what gathers these inputs of any examples; None where there is nothing to read.
+        """Return what gathers these inputs of any examples.
+
+        It is None where there is nothing to read.
 
         Args:
             source: What there is to read, in main memory.

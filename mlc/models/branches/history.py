@@ -1,7 +1,8 @@
-"""The history branch: counts, decayed counts, recency and cadence of each label, from packed events.
+"""The history branch: counts, recency and cadence of each label.
 
-Everything is a scatter-add over the events of a batch; there is no feature store, and no event after the
-cutoff is ever in a batch. Days are distinct days with the label: ten articles in one basket are one day.
+It reads packed events. Everything is a scatter-add over the events of a batch; there is no feature store, and
+no event after the cutoff is ever in a batch. Days are distinct days with the label: ten articles in one
+basket are one day.
 """
 
 from collections.abc import Sequence
@@ -133,7 +134,10 @@ class HistoryBranch(Branch):
         )
 
     def label_vectors(self, history: HistoryInputs, entity_BF: torch.Tensor) -> torch.Tensor:
-        """Return what is added to each label, (B, K, D); labels without an event share one vector."""
+        """Return what is added to each label, (B, K, D).
+
+        Labels without an event share one vector.
+        """
         pair_P, seen_PF = seen_label_features(history, self.labels, entity_BF)
         vectors: torch.Tensor = self.label_numbers(torch.cat([seen_PF, seen_PF.new_tensor([UNSEEN])]))
         everywhere = vectors[-1].expand(history.examples * self.labels, -1)
@@ -207,7 +211,10 @@ def entity_features(history: HistoryInputs, labels: int) -> torch.Tensor:
 
 
 def _cadence(group_T: torch.Tensor, age_T: torch.Tensor, first_T: torch.Tensor, groups: int) -> torch.Tensor:
-    """The cadence features of each group of events, shape (groups, `len(CADENCE_FEATURES)`)."""
+    """Return the cadence features of each group of events.
+
+    The shape is (groups, `len(CADENCE_FEATURES)`).
+    """
     # One scatter-add of all sums at once: one row per event, one column per sum.
     windows = torch.tensor(WINDOWS_DAYS, device=age_T.device)
     rates = torch.tensor([1.0 / half_life for half_life in HALF_LIVES_DAYS], device=age_T.device)

@@ -28,7 +28,10 @@ class MemorySpec(BranchSpec):
 
 
 class MemoryBranch(Branch):
-    """All columns of the events, in no order; off where there is a foundation, which is a memory itself."""
+    """All columns of the events, in no order.
+
+    Off where there is a foundation, which is a memory itself.
+    """
 
     name = "memory"
     inputs = (EventInputs,)
@@ -58,7 +61,9 @@ class MemoryBranch(Branch):
 
 
 class DecayedMemory(nn.Module):
-    """A sum of embedded events that fade with several learned half-lives: order-free, without padding.
+    """A sum of embedded events that fade with several learned half-lives.
+
+    Order-free, without padding.
 
     Args:
         sizes: Of the events' fields.

@@ -1,4 +1,4 @@
-"""The popularity branch: how popular each label is at the cutoff, among all entities."""
+"""The popularity branch: how popular each label is among all entities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -19,7 +19,7 @@ HEAD = 32
 
 @dataclass(frozen=True)
 class Sequences:
-    """Whose each token is: first one token for each example, then the events, rising by (example, time).
+    """The owner of each token: one per example, then the events in order.
 
     Attributes:
         example_X: Example of each token, int64.
@@ -49,7 +49,9 @@ class Sequences:
 
 
 class Recurrent(nn.Module):
-    """A GRU over all sequences at once, step by step, longest first, so that each step is a range of tokens.
+    """A GRU over all sequences at once, longest first.
+
+    So each step is a range of tokens.
 
     Args:
         width: Length D of a token and of the state.
@@ -151,7 +153,7 @@ class _Recurrence(torch.autograd.Function):
 
 
 class Transformer(nn.Module):
-    """Pre-norm attention layers over each sequence, all of it visible, since all of it is history.
+    """Pre-norm attention layers over each sequence, all of it history and visible.
 
     The vector is what stands at the first token; the last layer computes only that.
 
@@ -185,7 +187,7 @@ class Transformer(nn.Module):
 
 
 class AttentionLayer(nn.Module):
-    """Attention, then a multilayer perceptron on each token, both added to what was there.
+    """Attention, then a perceptron on each token, both added to the input.
 
     Args:
         width: Length D of a token, a multiple of 32.
@@ -257,7 +259,10 @@ def attention(
 
 @cache
 def attention_kernel() -> Callable[..., object] | None:
-    """Load torch's attention without padding, which takes seconds; None where torch has none."""
+    """Load torch's attention without padding, which takes seconds.
+
+    It is None where torch has none.
+    """
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:  # before torch 2.10
@@ -310,7 +315,7 @@ def _in_blocks(
 
 
 def _block(lengths_b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the flat place of each token in a padded block, and which places are taken, (b, L)."""
+    """Return the place of each token in a padded block, and the places taken, (b, L)."""
     place_L = torch.arange(int(lengths_b.max()), device=lengths_b.device)
     taken_bL = place_L < lengths_b[:, None]
     return torch.nonzero(taken_bL.flatten()).flatten(), taken_bL

@@ -1,1 +1,4 @@
-"""What the parts of a model read: batches of tensors, from the inputs of a task, on any device."""
+"""What the parts of a model read.
+
+Batches of tensors, from the inputs of a task, on any device.
+"""

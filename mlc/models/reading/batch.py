@@ -109,7 +109,9 @@ class Batch(Packed):
 
 @dataclass
 class FutureBatch(Packed):
-    """Histories up to random cutoffs, and what came next: the input and the targets of pre-training.
+    """Histories up to random cutoffs, and what came next.
+
+    The input and the targets of pre-training.
 
     Attributes:
         history: The only thing that the model sees; without labels.

@@ -1,4 +1,7 @@
-"""The bridge from tables to tensors: batches are vectorised gathers, planned alike on every rank."""
+"""The bridge from tables to tensors.
+
+Batches are vectorised gathers, planned alike on every rank.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -122,7 +125,7 @@ def active_days(events: Timeline) -> Timeline:
 
 
 class Resident(Protocol):
-    """Builds the batches of a set of examples on the device whose memory holds all that they need."""
+    """Builder of batches on the device whose memory holds all that they need."""
 
     def batch(self, index_B: np.ndarray, cached_BR: np.ndarray | None) -> Batch:
         """The batch of some positions; see `BatchBuilder.build`."""
@@ -160,7 +163,10 @@ class ExampleBatches:
         return ahead(partial(self.__getitem__, index_B) for index_B in plan)
 
     def in_order(self, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """All examples for evaluation, in the order of the table; with several ranks, this one's share."""
+        """All examples for evaluation, in the order of the table.
+
+        With several ranks, this one's share.
+        """
         return self.planned(BatchPlan(np.arange(len(self)), EVALUATION_BATCH, rank=rank, world=world))
 
     def __getitem__(self, index_B: np.ndarray) -> Batch:
@@ -190,12 +196,12 @@ def example_batches(prepared: Prepared, vocabulary: Vocabulary) -> ExampleBatche
 
 
 class BatchPlan:
-    """Which examples are in which batch; the same list on every rank, of which each takes every world-th.
+    """Which examples are in which batch.
 
-    In training the order is new in each epoch, from (seed, epoch); every rank has equally many batches, all
-    examples are used, and batches are of nearly one size. Without `seed` the order is that of the table,
-    every batch is full but the last, and batches do not depend on the number of ranks, so that neither do the
-    scores.
+    The same list on every rank, of which each takes every world-th. In training the order is new in each
+    epoch, from (seed, epoch); every rank has equally many batches, all examples are used, and batches are of
+    nearly one size. Without `seed` the order is that of the table, every batch is full but the last, and
+    batches do not depend on the number of ranks, so that neither do the scores.
 
     Args:
         positions: Positions of the examples in their table; in training at least one for each rank.
@@ -256,7 +262,7 @@ class Planned(Protocol):
 
 
 class Loader:
-    """Yields the planned batches, and builds the next ones in a thread while the caller works.
+    """Iterator over the planned batches, the next ones built in a thread.
 
     Args:
         examples: Build the batches.
@@ -289,7 +295,10 @@ class Loader:
 
 
 def ahead(builds: Iterable[Callable[[], _Built]]) -> Iterator[_Built]:
-    """What some functions return, in their order; the next ones run in a thread while the caller works."""
+    """What some functions return, in their order.
+
+    The next ones run in a thread while the caller works.
+    """
     with ThreadPoolExecutor(1) as pool:
         waiting: deque[Future[_Built]] = deque()
         for build in builds:

@@ -1,4 +1,7 @@
-"""The columns of entities and events as a model knows them: vocabulary rows, numbers, texts."""
+"""The columns of entities and events as a model knows them.
+
+Vocabulary rows, numbers, texts.
+"""
 
 import numpy as np
 import torch
@@ -58,7 +61,10 @@ class Columns:
         return Fields(torch.from_numpy(categories_XF), torch.from_numpy(numbers_XF), self.texts(index_X))
 
     def gather(self, index_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Vocabulary rows, int64, shape (X, categories), and numbers, float32, shape (X, numbers)."""
+        """Return vocabulary rows, (X, categories), and numbers, (X, numbers).
+
+        The former are int64, the latter float32.
+        """
         categories = np.zeros((len(index_X), len(self.categories)), dtype=np.int64)
         numbers = np.full((len(index_X), len(self.numbers)), np.nan, dtype=np.float32)
         for place, (field, rows) in enumerate(self.categories):
@@ -70,7 +76,10 @@ class Columns:
         return categories, numbers
 
     def texts(self, index_X: np.ndarray) -> Texts | None:
-        """The texts of some events or entities, each distinct one once; None where no field is a text."""
+        """The texts of some events or entities, each distinct one once.
+
+        It is None where no field is a text.
+        """
         if not self.text_fields:
             return None
         codes_XF = np.tile(self.first_text_F, (len(index_X), 1))

@@ -1,8 +1,9 @@
-"""Batches that are built where the model works: all that they are made of lies in the memory of its device.
+"""Batches that are built where the model works.
 
-What depends on an example alone, such as where its history lies, is worked out once, in NumPy. A batch is
-then a chain of gathers on the device. The host knows how long each history is, and so the size of every
-tensor: it waits for the device nowhere, but where a field is a text.
+All that they are made of lies in the memory of its device. What depends on an example alone, such as where
+its history lies, is worked out once, in NumPy. A batch is then a chain of gathers on the device. The host
+knows how long each history is, and so the size of every tensor: it waits for the device nowhere, but where a
+field is a text.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,9 @@ _AtCutoffs = Callable[[np.ndarray], np.ndarray]  # from cutoffs in microseconds
 
 
 class Moments:
-    """What depends on the entity and the cutoff of an example alone; each is worked out once.
+    """What depends on the entity and the cutoff of an example alone.
+
+    Each is worked out once.
 
     Args:
         rows_N: Entity row of each of N examples, int64.
@@ -46,7 +49,10 @@ class Moments:
         self._days: dict[_AtCutoffs, tuple[np.ndarray, np.ndarray]] = {}
 
     def ranges(self, line: Timeline, most: int | None = None) -> _Ranges:
-        """Start and length of the history of each example in a timeline; see `Timeline.ranges`."""
+        """Start and length of the history of each example in a timeline.
+
+        See `Timeline.ranges`.
+        """
         key = id(line), most
         if key not in self._ranges:
             starts_N, ends_N = line.ranges(self.rows_N, self.cutoffs_N, most)
@@ -60,7 +66,7 @@ class Moments:
         return self._cutoffs[values]
 
     def at_days(self, values: _AtCutoffs) -> tuple[np.ndarray, np.ndarray]:
-        """On which of D days each cutoff is, int64, and what a function says of these days."""
+        """Return the day of each cutoff, of D days, and a function's values on them."""
         if values not in self._days:
             days_D, day_N = np.unique(self.cutoffs_N // MICROSECONDS_PER_DAY, return_inverse=True)
             self._days[values] = day_N, values(days_D * MICROSECONDS_PER_DAY)
@@ -68,7 +74,9 @@ class Moments:
 
 
 class DeviceBatches:
-    """Builds the batches of a set of examples on a device: bit by bit those of their `BatchBuilder`.
+    """Builds the batches of a set of examples on a device.
+
+    Bit by bit those of their `BatchBuilder`.
 
     Args:
         examples: The examples; what a frozen foundation makes of them stays in main memory.
@@ -112,7 +120,9 @@ class DeviceBatches:
 def device_batches(
     examples: ExampleBatches, device: torch.device, free: int
 ) -> tuple[DeviceBatches | None, int]:
-    """What builds the batches of some examples on a device; None where its memory has no room for that.
+    """What builds the batches of some examples on a device.
+
+    It is None where its memory has no room for that.
 
     Args:
         examples: All examples.
@@ -130,7 +140,9 @@ def device_batches(
 
 
 class _DeviceMemory:
-    """The memory of a device, see `Place`: copies arrays to it, part by part, and counts their bytes.
+    """The memory of a device, see `Place`.
+
+    Copies arrays to it, part by part, and counts their bytes.
 
     Args:
         device: The device.
@@ -246,7 +258,7 @@ class _Columns:
 
 
 class _Matrix:
-    """The columns of one kind; those of a dimension lie there by its rows, not copied to each event.
+    """The columns of one kind; those of a dimension lie by its rows, uncopied.
 
     Args:
         store: The event store.
@@ -300,7 +312,10 @@ class _Bags:
         self._buckets = place.array(bags.buckets)
 
     def of(self, codes_XF: torch.Tensor) -> Texts:
-        """Each distinct text once; the host waits for the number of these, and for that of their parts."""
+        """Return each distinct text once.
+
+        The host waits for the number of these, and for that of their parts.
+        """
         there_A = torch.zeros_like(self._starts_A, dtype=torch.bool).index_fill_(0, codes_XF.flatten(), True)
         distinct_U = there_A.nonzero().flatten()
         place_A = there_A.cumsum(0) - 1
@@ -312,7 +327,7 @@ class _Bags:
 
 
 def _narrowest(values: int) -> np.dtype:
-    """Return the narrowest type that torch can gather from and that holds this many values from 0 on."""
+    """Return the narrowest type torch can gather from for this many values."""
     return np.dtype(np.uint8 if values <= 1 << 8 else np.int16 if values <= 1 << 15 else np.int32)
 
 

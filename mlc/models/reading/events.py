@@ -1,4 +1,7 @@
-"""What the parts of a model read of events: batches, by the vocabulary of the training."""
+"""What the parts of a model read of events.
+
+Batches, by the vocabulary of the training.
+"""
 
 from dataclasses import dataclass
 

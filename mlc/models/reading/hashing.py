@@ -58,7 +58,10 @@ class Bags:
 
 
 def joined(bags: Sequence[Bags]) -> Bags:
-    """The texts of several fields, one after the other; each field has buckets of its own."""
+    """The texts of several fields, one after the other.
+
+    Each field has buckets of its own.
+    """
     starts, buckets, length = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)], 0
     for place, one in enumerate(bags):
         starts.append(one.starts[1:] + length)

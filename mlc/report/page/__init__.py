@@ -1,4 +1,7 @@
-"""The report as a page for people: one HTML file that opens from disk and loads nothing."""
+"""The report as a page for people.
+
+One HTML file that opens from disk and loads nothing.
+"""
 
 from mlc.report.page.layout import PageInputs, report_page
 

@@ -1,4 +1,4 @@
-"""A card per label: what its scores are worth in words and one drawing, and all else when opened."""
+"""A card per label: what its scores are worth, and all else when opened."""
 
 from collections.abc import Sequence
 
@@ -111,7 +111,7 @@ def _percent(share: float | None) -> str:
 
 
 def _numbers(label: LabelReport) -> Sequence[Row]:
-    """Every number of a label, with the interval or the range to expect where it has one."""
+    """Return every number of a label, with its interval or range if it has one."""
     estimate = label.threshold_estimate
     rows: list[Row] = [
         ("average precision", score_text(label.ap), _interval(label.ap_interval)),

@@ -1,4 +1,4 @@
-"""The drawings of one label: ROC, precision and recall, calibration, scores by class."""
+"""The drawings of one label: curves, calibration, scores by class."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -73,7 +73,7 @@ def _ranking(label: LabelReport, test: Scored) -> list[Markup]:
 
 
 def _spread(scored: Scored) -> Matrix:
-    """Thresholds at equal steps of the positives, of the negatives, and of the log of the rank; falling."""
+    """Return falling thresholds at equal steps of positives, negatives and log rank."""
     positive_M = scored.targets_M == 1
     share = _MOST_POINTS // 3
     ranks = [

@@ -1,4 +1,4 @@
-"""The report as a page: one HTML file for people, from the numbers and the tables of a run."""
+"""The report as a page: one HTML file from the numbers and tables of a run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""What the reader of a page sees first: the model between its baselines, and what its ranking gains."""
+"""What the reader of a page sees first.
+
+The model between its baselines, and what its ranking gains.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -37,7 +40,7 @@ def overview(report: Report, test: ScoredSplit, most: int) -> Section:
 
 
 def _baselines_figure(report: Report) -> list[Markup]:
-    """Macro average precision of the model, of its baselines and of the best possible scores."""
+    """Return macro AP of the model, its baselines and the best possible scores."""
     colours = {"model": _MODEL, "best possible": _BEST}
     sides = scored_sides(report, JUDGED)
     rows = [

@@ -46,7 +46,7 @@ class Scored:
         return int(self.targets_M.sum())
 
     def gains(self, shares: Matrix) -> Matrix:
-        """Return the share of positives among shares of the examples, highest scores first.
+        """Return the share of positives in shares of the examples, by falling score.
 
         Examples with the same score count alike: their order says nothing.
         """

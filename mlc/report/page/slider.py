@@ -64,7 +64,7 @@ def threshold_slider(label: LabelReport, validation: Scored, test: Scored) -> Ma
 
 
 def _counts(split: str, scored: Scored, thresholds_C: np.ndarray) -> dict[str, object]:
-    """What the page's script reads: how many yes and hits each threshold gives, of how many."""
+    """Return what the page's script reads: yes and hits of each threshold."""
     yes_C, hits_C = scored.counts(thresholds_C)
     return {
         f"data_{split}_yes": " ".join(map(str, yes_C.tolist())),

@@ -1,4 +1,4 @@
-"""What changes over time: the scores from cutoff to cutoff, and the training from epoch to epoch."""
+"""What changes over time: scores by cutoff, and training by epoch."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,7 +13,10 @@ from mlc.report.contents import Report
 
 
 def scores_over_cutoffs(report: Report) -> Section:
-    """Return the scores over the cutoffs, drawn above their table; empty for one cutoff."""
+    """Return the scores over the cutoffs, drawn above their table.
+
+    Empty for one cutoff.
+    """
     section, periods = sections.by_cutoff(report), report.backtest
     if not periods:
         return section

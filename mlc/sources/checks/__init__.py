@@ -1,4 +1,7 @@
-"""Whether the tables fit the scenario: names and types of all columns that it uses, all problems at once."""
+"""Whether the tables fit the scenario.
+
+Names and types of all columns that it uses, all problems at once.
+"""
 
 from mlc.errors import DataError, Problem
 from mlc.scenario import Scenario
@@ -12,7 +15,7 @@ from mlc.sources.missing import TableSchema
 
 
 def check_tables(scenario: Scenario) -> dict[str, TableSchema]:
-    """Find every table and check names and types of the columns that the scenario uses.
+    """Find every table and check names and types of the columns in use.
 
     Reads schemas only, no rows; a query is run as a whole.
 

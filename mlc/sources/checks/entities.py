@@ -14,7 +14,7 @@ from mlc.sources.missing import Schemas, TableSchema, why_missing
 
 
 def entity_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Iterator[Problem]:
-    """Yield what keeps the tables from sharing one kind of entity id and one kind of time."""
+    """Yield what keeps the tables from sharing one type of entity id and of time."""
     yield from _missing_entities(scenario, schemas)
     yield from _type_problems(scenario, schemas)
 

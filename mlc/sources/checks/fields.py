@@ -24,7 +24,7 @@ def field_problems(scenario: Scenario, name: str, schemas: Schemas) -> Iterator[
 
 
 def _choice_problems(scenario: Scenario, name: str, schemas: Schemas) -> Iterator[Problem]:
-    """Columns that `columns`, `leave_out` and `types` name and that the source does not have."""
+    """Yield columns of `columns`, `leave_out` and `types` that the source lacks."""
     table, schema = scenario.data.tables[name], schemas[name]
     source = (schema.columns.keys() - table.computed.keys()) | schema.left_out
     named: list[tuple[tuple[str, str | int], str, Collection[str]]] = []
@@ -100,7 +100,7 @@ def _time_problems(scenario: Scenario, name: str, column: str, dtype: pl.DataTyp
 
 
 def _hidden_problems(scenario: Scenario, name: str, columns: Mapping[str, pl.DataType]) -> Iterator[Problem]:
-    """Columns that the scenario asks for, and that our own `time` and `entity_id` hide."""
+    """Yield columns that our own `time` and `entity_id` would hide."""
     table = scenario.data.events[name]
     asked = {column for keys in table.joins.values() for column in keys} | set(table.encoders)
     if scenario.has_target and name == scenario.target.table:

@@ -42,7 +42,7 @@ def table_schema(scenario: Scenario, name: str) -> tuple[TableSchema, list[Probl
 
 
 def shape_problems(scenario: Scenario, name: str) -> Iterator[Problem]:
-    """Yield how Parquet or Arrow files of one table differ, before Polars stumbles over it."""
+    """Yield how Parquet or Arrow files of a table differ, before Polars fails on it."""
     table, files = scenario.data.tables[name], files_of(scenario, name)
     if len(files) < 2:
         return

@@ -46,7 +46,10 @@ def target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Iter
 
 
 def _number_mend(scenario: Scenario, name: str, column: str) -> str:
-    """Return what to do about a column that is no number: `types`, where it is one of the source's own."""
+    """Return what to do about a column that is no number.
+
+    `types`, where it is one of the source's own.
+    """
     if column in scenario.data.tables[name].computed:
         return "cast it in computed"
     return f"add types: {{{column}: number}} to {name}{odd_file_hint(scenario, name, column)}"
@@ -60,7 +63,7 @@ def _is_label(dtype: pl.DataType | pl.datatypes.DataTypeClass) -> bool:
 def condition_problems(
     scenario: Scenario, field: tuple[str, ...], table: str, where: str
 ) -> Iterator[Problem]:
-    """Yield what is wrong with a condition on events, which must be true or false for each."""
+    """Yield what is wrong with a condition on events, true or false for each."""
     try:
         columns = dict(scan_events(scenario, table).collect_schema())
         try_filter(columns, rule_expr(scenario, where))

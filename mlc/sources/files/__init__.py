@@ -1,1 +1,1 @@
-"""Files of tables: what each is by its bytes, which have rows, and which one is to blame."""
+"""Files of tables: what each is, which have rows, and which one is to blame."""

@@ -40,7 +40,10 @@ def first_line(error: BaseException) -> str:
 
 
 def shown_path(file: Path, base: Path) -> str:
-    """A file as messages show it: relative to the scenario's folder where it lies there, on one line."""
+    """Return a file as messages show it, on one line.
+
+    It is relative to the scenario's folder if it lies there.
+    """
     name = str(file.relative_to(base) if file.is_relative_to(base) else file)
     return name if name.isprintable() else repr(name)
 
@@ -100,7 +103,10 @@ def _faulty_line(file: Path, kind: Format, error: BaseException) -> object | Non
 
 
 def _odd_one_out(files: Sequence[Path], kind: Format, scan: Scan, error: BaseException) -> tuple[Path, str]:
-    """Files that can be read alone and not together: the first that differs from the first of all."""
+    """Files that can be read alone and not together.
+
+    The first that differs from the first of all.
+    """
     first = scan(files[:1]).collect_schema()
     for file in files[1:]:
         schema = scan([file]).collect_schema()

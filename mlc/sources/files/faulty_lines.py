@@ -1,4 +1,7 @@
-"""The first line of a text file that does not fit the others, looked for after a library has refused it."""
+"""The first line of a text file that does not fit the others.
+
+It is looked for after a library has refused the file.
+"""
 
 import csv
 import gzip
@@ -37,7 +40,9 @@ def shortened(value: str) -> str:
 
 
 def faulty_csv_line(path: Path, kind: Csv, message: str) -> FaultyLine | None:
-    """Find the line of a CSV that a library complains of; None where every line looks right.
+    """Find the line of a CSV that a library complains of.
+
+    It is None where every line looks right.
 
     Args:
         path: The file, plain or packed with gzip.

@@ -1,4 +1,7 @@
-"""Columns that the folders of a table hold: `sales/year=2024/part-0.parquet`, as Hive and Spark write it."""
+"""Columns that the folders of a table hold.
+
+`sales/year=2024/part-0.parquet`, as Hive and Spark write it.
+"""
 
 import glob
 import re
@@ -13,7 +16,9 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 def fixed_folder(path: Path) -> Path:
-    """Return the folder below which folders name columns: that of the path, or before its first glob.
+    """Return the folder below which folders name columns.
+
+    That of the path, or before its first glob.
 
     Examples:
         >>> fixed_folder(Path("/lake/sales/year=*/*.parquet")).as_posix()
@@ -43,7 +48,7 @@ def folder_values(file: Path, root: Path) -> dict[str, str | None]:
 def folder_columns(
     files: Sequence[Path], root: Path, texts: Sequence[str]
 ) -> dict[str, Mapping[Path, object]]:
-    """Return column → file → value for every column that the folders hold, with one type per column.
+    """Return column → file → value for the columns in folder names, one type each.
 
     Whole numbers and dates are read as such where all values of a column are; all else is text.
 

@@ -1,4 +1,4 @@
-"""The first lines of a CSV file, read before Polars does: is it text, and which separator does it have?"""
+"""The first lines of a CSV file, read before Polars: its text and separator."""
 
 import csv
 import gzip
@@ -110,5 +110,8 @@ def _even(records: Sequence[Sequence[str]]) -> bool:
 
 
 def _doubtful(own: Sequence[Sequence[str]], other: str) -> bool:
-    """Tell whether records may be read with a wrong separator: one column, ragged, or joined names."""
+    """Tell whether records may be read with a wrong separator.
+
+    One column, ragged, or joined names.
+    """
     return len(own[0]) == 1 or not _even(own) or other in own[0][0]

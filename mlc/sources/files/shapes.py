@@ -1,4 +1,4 @@
-"""Files of one table compared: their columns, and the types that hold the values of all of them."""
+"""Files of one table compared: their columns, and types that hold all values."""
 
 import glob
 from collections import Counter
@@ -39,7 +39,10 @@ class Shape:
 
 
 def state_of(file: Path) -> tuple[int, int]:
-    """Return size and time of change: what makes a changed file another one in a cache."""
+    """Return size and time of change.
+
+    What makes a changed file another one in a cache.
+    """
     status = file.stat()
     return status.st_size, status.st_mtime_ns
 
@@ -147,7 +150,7 @@ def merged(types: Sequence[pl.DataType]) -> pl.DataType | None:
 
 
 def uneven_types(shapes: Sequence[Shape]) -> dict[str, pl.DataType]:
-    """Return the types of those columns that do not have one and the same type in all files."""
+    """Return the types of columns whose type is not the same in all files."""
     types: dict[str, pl.DataType] = {}
     for column in shapes[0].columns:
         known = list(known_types(shapes, column).values())
@@ -161,7 +164,9 @@ def uneven_types(shapes: Sequence[Shape]) -> dict[str, pl.DataType]:
 
 
 def scan_columnar(files: Sequence[Path], kind: Parquet | Arrow, of: Sequence[Path]) -> pl.LazyFrame:
-    """Return the rows of Parquet or Arrow files of a table; files without rows have no say in the types.
+    """Return the rows of Parquet or Arrow files of a table.
+
+    Files without rows have no say in the types.
 
     Args:
         files: The files to read.
@@ -189,7 +194,9 @@ def scan_columnar(files: Sequence[Path], kind: Parquet | Arrow, of: Sequence[Pat
 
 
 def columnar_shapes(files: Sequence[Path], kind: Parquet | Arrow) -> list[Shape]:
-    """Return the columns of Parquet or Arrow files; of those with rows where the files differ.
+    """Return the columns of Parquet or Arrow files.
+
+    Of those with rows where the files differ.
 
     Raises:
         DataError: A file cannot be read.
@@ -224,7 +231,7 @@ def _rows(file: Path, state: tuple[int, int], kind: str) -> int:
 
 
 def scan_json_lines(files: Sequence[Path], texts: Sequence[str], of: Sequence[Path]) -> pl.LazyFrame:
-    """Return the rows of files of JSON lines of a table, with the columns and types of all its files.
+    """Return the rows of files of JSON lines, with the columns of all files.
 
     Args:
         files: The files to read.

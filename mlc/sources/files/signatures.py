@@ -114,7 +114,10 @@ def _zipped(head: bytes) -> Signature:
 
 
 def file_fault(path: Path, kind: Format) -> str | None:
-    """Say why a file cannot be one of a format, and what to do; None where its first bytes allow it."""
+    """Say why a file cannot be one of a format, and what to do.
+
+    It is None where its first bytes allow it.
+    """
     try:
         str(path).encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""CSV files as one table: which have rows, whether they are such text, and how their columns are read."""
+"""CSV files as one table: which have rows, and how their columns are read."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -21,7 +21,7 @@ from mlc.sources.files.shapes import (
 
 
 def scan_texts(files: Sequence[Path], csv: Csv, texts: Sequence[str], of: Sequence[Path]) -> pl.LazyFrame:
-    """Return all rows of some CSV files of a table, with the columns and types of the whole table.
+    """Return all rows of some CSV files, with the columns of the whole table.
 
     Files without rows add nothing. The columns may have another order in each file.
 
@@ -108,7 +108,10 @@ def _text_problems(files: Sequence[Path], csv: Csv) -> Iterator[Problem]:
 
 
 def _mend(separator: str, files: Sequence[Path], csv: Csv) -> str:
-    """Return what to write in the scenario; or what to do where the other files are separated otherwise."""
+    """Return what to write in the scenario.
+
+    Or what to do where the other files are separated otherwise.
+    """
     agree = [
         likely_separator(peek(file), csv.separator) == separator for file in files if peek(file).has_rows
     ]
@@ -134,7 +137,9 @@ def format_text(separator: str) -> str:
 
 
 def shapes_of(files: Sequence[Path], csv: Csv, texts: Sequence[str]) -> list[Shape]:
-    """Return the columns of each file that has rows; all have the same names, in any order.
+    """Return the columns of each file that has rows.
+
+    All have the same names, in any order.
 
     Args:
         files: All files of a table.
@@ -172,7 +177,10 @@ def _shape(
 
 
 def first_row(files: Sequence[Path], csv: Csv, column: str, value: str) -> tuple[Path, int] | None:
-    """Return the file and the row where a text first occurs in a column; row 1 is below the header."""
+    """Return the file and the row where a text first occurs in a column.
+
+    Row 1 is below the header.
+    """
     for file in files:
         if peek(file).has_rows:
             frame = read_csv([file], csv, {column: pl.String()})
