@@ -24,9 +24,10 @@ def foundation_sections(report: Mapping[str, Any], *, full: bool) -> Iterator[Se
         full: Whether to add every loss.
     """
     until, start = report["until"][:10], report["validation_from"][:10]
+    epochs = "1 epoch" if report["epochs"] == 1 else f"{report['epochs']} epochs"
     yield Section(
         f"{report['name']}: learned to predict what happens next",
-        f"From events up to {start}, in {report['epochs']} epochs; judged on "
+        f"From events up to {start}, in {epochs}; judged on "
         f"{report['validation_examples']:,} examples up to {until}. A scenario whose first validation "
         f"cutoff is {until} or later can start from it.",
     )
@@ -59,7 +60,7 @@ def _gains(gains: Mapping[str, Mapping[int | str, float]], horizons: Sequence[in
     predicted = [name for name in names if best[name] >= _LEAST]
     places: list[int | str] = [*horizons, "next"]
     rows = [
-        (name, *(f"{gains[name][at]:.0%}" if at in gains[name] else "" for at in places))
+        (name, *(f"{gain:.0%}" if (gain := gains[name].get(at, 0)) >= _LEAST else "-" for at in places))
         for name in predicted[:_MOST]
     ]
     header = ("column", *(f"in {days} days" for days in horizons), "next moment")

@@ -36,7 +36,7 @@ def test_gains_are_in_percent_the_best_column_first_and_the_rest_is_named():
     rows = [line.split() for line in text.splitlines() if line.startswith("  ")]
     assert rows[1:] == [
         ["kind", "50%", "50%", "50%"],
-        ["time", "to", "the", "next", "moment", "25%"],
+        ["time", "to", "the", "next", "moment", "-", "-", "25%"],
         ["price", "5%", "5%", "5%"],
     ]
     assert "No better than frequencies: noise." in text
