@@ -41,7 +41,7 @@ def embed(run: RunFolder, as_of: datetime | None, say: Say) -> pl.DataFrame:
 
     Raises:
         RunError: The run has no memory.
-        DataError: The tables no longer fit, do not reach the moment, or no entity has history at it.
+        DataError: The tables no longer fit or do not reach the cutoff, or no entity can be scored there.
     """
     run.check_place()
     vectors_of = _vectors_of(run)

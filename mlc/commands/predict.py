@@ -8,7 +8,7 @@ from operator import itemgetter
 import numpy as np
 import polars as pl
 
-from mlc.errors import DataError, MlcError, Problem, RunError, did_you_mean
+from mlc.errors import DataError, MlcError, Problem, RunError, did_you_mean, sentences
 from mlc.evaluation.thresholds import Threshold, decide, pick_pairs
 from mlc.events.baselines import check_boosting
 from mlc.models import tasks
@@ -30,7 +30,7 @@ class Request:
         threshold: The stored thresholds, or those of a text or file as in `thresholds_for`.
         contact: A budget in YAML that takes the place of the scenario's.
         wide: Whether each label becomes a column, so that it needs a name of its own.
-        entities: Ids, as text, of those that are wanted; None for every entity with history.
+        entities: Ids, as text, of those that are wanted; None for all that can be scored.
     """
 
     as_of: datetime | None = None
@@ -41,7 +41,7 @@ class Request:
 
 
 def predict(run: RunFolder, request: Request, say: Say) -> Scored:
-    """Score every entity with history at a moment, and decide.
+    """Score every entity that has a history at a cutoff, and decide.
 
     Args:
         run: A finished run.
@@ -50,8 +50,8 @@ def predict(run: RunFolder, request: Request, say: Say) -> Scored:
 
     Raises:
         MlcError: Thresholds or budget make no sense for the labels.
-        DataError: The tables no longer fit, do not reach the moment, or no entity has history at it; or the
-            model is a blend and LightGBM is not installed.
+        DataError: The tables no longer fit or do not reach the cutoff, no entity can be scored there, or the
+            model needs LightGBM, which is not installed.
     """
     thresholds = thresholds_for(run, request.threshold)
     if request.wide:
@@ -82,7 +82,7 @@ def _wanted(keys: pl.DataFrame, entities: Sequence[str] | None) -> np.ndarray:
     """Return which of the keys are wanted, bool, shape (N,).
 
     Raises:
-        DataError: A wanted entity has no history.
+        DataError: A wanted entity cannot be scored.
     """
     if entities is None:
         return np.ones(keys.height, dtype=bool)
@@ -93,7 +93,7 @@ def _wanted(keys: pl.DataFrame, entities: Sequence[str] | None) -> np.ndarray:
     if len(unknown):
         named = ", ".join(unknown.head(5))
         hint = did_you_mean(unknown[0], ids.head(10_000))
-        raise DataError(f"entities: {len(unknown)} have no history at the cutoff: {named}; {hint}")
+        raise DataError(sentences(f"entities: {len(unknown)} have no history at the cutoff: {named}", hint))
     return ids.is_in(entities).to_numpy()
 
 

@@ -87,7 +87,7 @@ def test_predict_says_what_the_command_says(run, mlc):
         assert run.predict(as_of).equals(expected)
     some = run.predict("2024-06-01", entities=["c07", "c03"], threshold="0.4")
     assert some["entity_id"].sort().to_list() == ["c03", "c07"]
-    with pytest.raises(MlcError, match="entities: 1 have no history at the cutoff: c7x; did you mean c"):
+    with pytest.raises(MlcError, match=r"entities: 1 have no history at the cutoff: c7x\. Did you mean c"):
         run.predict(entities=["c07", "c7x"])
 
 
