@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ANYWHERE = {"numpy", "polars", "scipy", "markupsafe"}
 """Packages that no folder of mlc owns; every other one is protected by a contract."""
 FOLDERS = ("mlc", "scripts", "tests")
-CROWDED = {"mlc/commands/init/__init__.py", "mlc/events/views/picture.py"}
+CROWDED = {"mlc/events/views/picture.py"}
 FULL = {"mlc/events", "mlc/models"}
 """What still exceeds the budgets; each of these sets may only shrink."""
 NAMED_ONCE = ("labels", "examples", "tables", "building")

@@ -144,6 +144,11 @@ class Guess:
     dimensions: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
+    @property
+    def order(self) -> list[str]:
+        """The tables in the order of the file: events, dimensions, entities."""
+        return [*self.events, *self.dimensions, *self.entities]
+
 
 def look_at(paths: Sequence[Path]) -> dict[str, Seen]:
     """Open every table and count its rows, values and nulls.
