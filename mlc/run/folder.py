@@ -77,8 +77,17 @@ class RunFolder:
     @property
     def kind(self) -> Kind:
         """Whether it holds a model of labels, or a foundation model."""
-        kind: Kind = self.read_json("run.json", _kind)
-        return kind
+        return cast(Kind, self.facts["kind"])
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What `run.json` holds.
+
+        Raises:
+            RunError: It is missing or damaged, or an earlier version of mlc wrote it.
+        """
+        facts: dict[str, Any] = self.read_json("run.json", _facts)
+        return facts
 
     @property
     def verb(self) -> str:
@@ -147,8 +156,7 @@ class RunFolder:
         Raises:
             RunError: An override breaks a rule, or the file is damaged.
         """
-        facts = self.read_json("run.json") if (self / "run.json").exists() else {}
-        folder = facts.get(_SCENARIO_FOLDER)  # runs of earlier versions have none, and absolute paths
+        folder = self.facts.get(_SCENARIO_FOLDER)
         base = None if folder is None else (self.folder.absolute() / folder).resolve()
         with self.reading("resolved.yaml") as path:
             overrides = [*self.tables.all_overrides, *overrides]
@@ -170,7 +178,7 @@ class RunFolder:
 
     def changed_environment(self) -> list[str]:
         """Return the environment variables in paths that changed since the training."""
-        before = self.read_json("run.json").get(_ENVIRONMENT, {})
+        before = self.facts.get(_ENVIRONMENT, {})
         now = _environment(self.scenario())
         return [name for name, digest in before.items() if now.get(name, digest) != digest]
 
@@ -392,11 +400,17 @@ def _has_a_table(scenario: Scenario) -> bool:
     )
 
 
-def _kind(value: Any) -> Kind:
-    kind = value["kind"]
-    if kind not in get_args(Kind):
-        raise ValueError(f"its kind is {kind!r}")
-    return cast(Kind, kind)
+def _facts(value: Any) -> dict[str, Any]:
+    """Return what `run.json` holds.
+
+    Raises:
+        ValueError: A version wrote it whose runs this one cannot read.
+    """
+    if value["kind"] not in get_args(Kind):
+        raise ValueError(f"its kind is {value['kind']!r}")
+    if not isinstance(value.get(_SCENARIO_FOLDER, ""), str):
+        raise ValueError("an earlier version of mlc wrote it")
+    return dict(value)
 
 
 def _environment(scenario: Scenario) -> dict[str, str]:

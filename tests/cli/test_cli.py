@@ -24,13 +24,13 @@ def test_help_loads_neither_torch_nor_polars():
 
 @pytest.mark.parametrize("heavy", ["torch", "pytorch_lightning"])
 @pytest.mark.parametrize("module", ["mlc.commands.check", "mlc.events.preparing", "mlc.demo"])
-def test_the_data_wing_does_not_load_the_model_wing(module, heavy):
+def test_events_do_not_load_models(module, heavy):
     code = f"import sys, {module}; assert {heavy!r} not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("module", ["encoders", "branches.history", "losses", "reading.batch"])
-def test_the_model_wing_does_not_load_polars(module):
+def test_the_network_does_not_load_polars(module):
     subprocess.run(
         [sys.executable, "-c", f"import sys, mlc.models.{module}; assert 'polars' not in sys.modules"],
         check=True,

@@ -159,3 +159,15 @@ def test_a_run_is_found_by_its_scenario_file_too(trained, tmp_path, monkeypatch)
 )
 def test_a_scenario_without_a_name_has_that_of_its_file_or_of_a_folder_that_tells_something(place, name):
     assert default_name(Path("/data") / place) == name
+
+
+def test_a_run_of_an_earlier_version_is_refused_with_the_advice_to_train_again(mlc, folder):
+    shutil.copytree(folder / NAME, folder / "old")
+    facts = json.loads((folder / "old" / "run.json").read_text())
+    facts["scenario_folder"] = {"from_run": "../..", "absolute": "/data"}
+    (folder / "old" / "run.json").write_text(json.dumps(facts))
+    result = mlc("predict", "old", "--runs-dir", folder)
+    assert result.code == 2
+    assert "run.json: not as mlc train wrote it" in result.err
+    assert "an earlier version of mlc wrote it" in result.err
+    assert "train again" in result.err

@@ -364,6 +364,7 @@ target: {table: sales, column: item, class_names: [a, b], window_days: 7}
     run = RunFolder(tmp_path / "runs" / "shop")
     run.folder.mkdir()
     (run / "resolved.yaml").write_text(scenario_yaml(scenario))
+    (run / "run.json").write_text('{"kind": "model"}')
     sales(60).write_parquet(tmp_path / "sales.parquet")
     assert {f.name: f.kind for f in open_store(scenario, tmp_path / "runs", lambda _: None).event_fields}[
         "sales.store"

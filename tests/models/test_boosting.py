@@ -161,12 +161,12 @@ def test_asked_for_by_name_and_not_installed_it_is_an_error_before_anything_is_t
 
 
 @pytest.mark.usefixtures("no_lightgbm")
-def test_wanted_by_default_and_not_installed_the_first_line_says_so(mlc, trained):
+def test_wanted_by_default_and_not_installed_the_verdict_says_so(mlc, trained):
     result = mlc("evaluate", NAME, "--runs-dir", trained)
-    first = " ".join(result.out.split("\n\n")[0].split())
-    assert "the best baseline, recency" in first
+    verdict = " ".join(result.out.split("\n\n")[1].split())
+    assert "the best baseline, recency" in verdict
     missing = "boosting, as a rule the strongest baseline, is not installed: pip install 'mlc[boost]'"
-    assert first.endswith(f"Not compared: {missing}.")
+    assert verdict.endswith(f"Not compared: {missing}.")
 
 
 def test_only_the_rivals_that_are_wanted_are_in_the_report(mlc, demo, tmp_path):

@@ -346,7 +346,7 @@ def test_two_nodes_of_torchrun_train_one_run(demo, tmp_path):
     assert [node.returncode for node in nodes] == [0, 0], printed
     facts = json.loads((tmp_path / "runs" / NAME / "run.json").read_text())
     assert facts["devices"] == 2
-    assert "Test split" in printed[0][0]
+    assert "Test: each label at its threshold" in printed[0][0]
     assert printed[1][0] == ""
     assert len(log_of(tmp_path / "runs" / NAME)) == 2
     assert (tmp_path / "runs" / NAME / "refit.safetensors").exists()
