@@ -153,7 +153,7 @@ def labels(
     if trace is None and cutoff is not None:
         raise MlcError("--cutoff needs --trace ENTITY: it says when to look at the entity")
     moment = given_moment(cutoff, "--cutoff")
-    html = html or out.with_suffix(".html")
+    html = html or out.parent / f"{out.stem}.html"
     outputs = {"out": out, "html": html} if trace is None else {}
     with working():
         from mlc.commands.labels import Files, trace_entity, write_labels
