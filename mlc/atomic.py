@@ -32,9 +32,9 @@ def refusal(error: BaseException | None) -> str | None:
         True
     """
     while error is not None:
-        told = _CODE.search(str(error))
-        if told:
-            return os.strerror(int(told[1]))
+        code = _CODE.search(str(error))
+        if code:
+            return os.strerror(int(code[1]))
         if isinstance(error, OSError):  # NumPy gives no code: "4000 requested and 109 written"
             return error.strerror or f"the disk may be full ({error})"
         error = error.__cause__ or error.__context__

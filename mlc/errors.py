@@ -98,11 +98,11 @@ def did_you_mean(wrong: str, known: Iterable[str], *, otherwise: int = 6) -> str
     names = sorted(set(known))
     same = [name for name in names if looks_like(wrong, name) and wrong.lower() != name.lower()][:3]
     if same:
-        found = " or ".join(map(spelled_out, same))
-        return f"did you mean {found}? It looks like {spelled_out(wrong)}, but text is compared as it is"
+        choices = " or ".join(map(spelled_out, same))
+        return f"did you mean {choices}? It looks like {spelled_out(wrong)}, but text is compared as it is"
     synonym = synonym_of(wrong, names)
     near = [synonym] if synonym else nearest(wrong, names)
     if near:
         return f"did you mean {' or '.join(near)}?"
-    shown = ", ".join(names[:otherwise])
-    return f"known: {shown}{', …' if len(names) > otherwise else ''}" if names else "there is none"
+    first_few = ", ".join(names[:otherwise])
+    return f"known: {first_few}{', …' if len(names) > otherwise else ''}" if names else "there is none"

@@ -150,16 +150,16 @@ def holder_of(folder: Path) -> str:
 
 def _taken(path: Path, say: Callable[[str], None], waiting: str) -> Lock:
     """The lock, as soon as it is free."""
-    told = ""
+    message = ""
     while True:
         try:
             return _take(path, say)
         except HeldError as error:
             if not waiting:
                 raise
-            if str(error) != told:
-                told = str(error)
-                say(f"{told} {waiting}: waiting for it")
+            if str(error) != message:
+                message = str(error)
+                say(f"{message} {waiting}: waiting for it")
         time.sleep(_BLOCKED_SECONDS / 4)
 
 
@@ -242,11 +242,11 @@ def _alive(holder: _Holder, path: Path, alone: bool, say: Callable[[str], None])
     if here is not None:
         return here
     say(f"{holder} held {path}: waiting up to {SILENCE_SECONDS:.0f} s for a sign that it still works")
-    seen, end = _time_of(path), time.monotonic() + SILENCE_SECONDS
+    last_sign, end = _time_of(path), time.monotonic() + SILENCE_SECONDS
     while time.monotonic() < end:
         time.sleep(min(1.0, SILENCE_SECONDS / 10))
         now = _time_of(path)
-        if now != seen:
+        if now != last_sign:
             return now is not None  # None: it has let go
     return False
 

@@ -189,5 +189,5 @@ def spelled_out(text: str) -> str:
 def _visible(text: str) -> str:
     """What of a text is seen, in one form and without case."""
     form = unicodedata.normalize("NFKC", text)
-    seen = (letter for letter in form if unicodedata.category(letter) not in ("Cc", "Cf"))
-    return "".join(seen).strip().lower()
+    letters = (letter for letter in form if unicodedata.category(letter) not in ("Cc", "Cf"))
+    return "".join(letters).strip().lower()

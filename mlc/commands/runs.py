@@ -59,8 +59,8 @@ def runs(folder: Path) -> list[ListedRun]:
         raise RunError(f"{folder}: no such folder of runs. Name another with --runs-dir.")
     marks = ("run.json", "report.json")
     places = [path for path in folder.iterdir() if any((path / mark).exists() for mark in marks)]
-    found = [_listed(RunFolder(path)) for path in sorted(places)]
-    return sorted(found, key=lambda run: run.finished or run.started or "", reverse=True)
+    entries = [_listed(RunFolder(path)) for path in sorted(places)]
+    return sorted(entries, key=lambda run: run.finished or run.started or "", reverse=True)
 
 
 def _listed(run: RunFolder) -> ListedRun:

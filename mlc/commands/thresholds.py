@@ -35,12 +35,12 @@ def thresholds(run: RunFolder, policy: str | None, per_label: Sequence[str]) -> 
         MlcError: A policy or label does not exist.
     """
     names = [threshold.name for threshold in stored_thresholds(run)]
-    given = run.scenario().thresholds
-    default = _json(given.default) if policy is None else policy_yaml(policy)
-    parts = {} if policy else {name: _json(one) for name, one in given.per_label.items()}
+    section = run.scenario().thresholds
+    default = _json(section.default) if policy is None else policy_yaml(policy)
+    parts = {} if policy else {name: _json(one) for name, one in section.per_label.items()}
     parts |= dict(_named(text, names) for text in per_label)
-    asked = f"{{default: {default}, per_label: {{{_mapping(parts)}}}}}"
-    changed = with_thresholds(run, asked, "--policy and --per-label")
+    policies = f"{{default: {default}, per_label: {{{_mapping(parts)}}}}}"
+    changed = with_thresholds(run, policies, "--policy and --per-label")
     with run.reading("predictions.parquet") as path:
         predictions = pl.read_parquet(path)
         raw_NK = scores_of(predictions, RAW_SCORES)
@@ -85,14 +85,14 @@ def _as_policy(threshold: Threshold) -> Policy:
 
 def _named(text: str, names: Sequence[str]) -> tuple[str, str]:
     """Label and policy of `label=policy`; a label may hold `=`."""
-    found = [name for name in names if text.startswith(f"{name}=")]
-    if not found:
+    matches = [name for name in names if text.startswith(f"{name}=")]
+    if not matches:
         name = text.split("=", 1)[0]
         rule = sentences(f"{name!r} is no label", did_you_mean(name, names))
         if "=" not in text:
             rule = f"must be label=policy, not {text!r}"
         raise MlcError(Problem(rule, "--per-label"))
-    name = max(found, key=len)
+    name = max(matches, key=len)
     return name, policy_yaml(text.removeprefix(f"{name}="))
 
 

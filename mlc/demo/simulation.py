@@ -302,7 +302,7 @@ def simulate_block(seed: int, world: World, first: int, end: int) -> dict[str, p
     rng = np.random.default_rng([seed, 1, first // BLOCK])
     hidden = draw_customers(world, rng)
     state = first_state(hidden, rng)
-    wanted = min(end - first, BLOCK)
+    n_customers = min(end - first, BLOCK)
     ids = pl.Series("customer_id", [f"c{first + row:07d}" for row in range(BLOCK)])
     names = [department.name for department in DEPARTMENTS]
     days: _Days = []
@@ -312,14 +312,14 @@ def simulate_block(seed: int, world: World, first: int, end: int) -> dict[str, p
         if cutoff in CUTOFFS:
             truth_CD = true_probabilities(hidden, state, world, day)
             now = pl.lit(cutoff, dtype=pl.Datetime("us")).alias(CUTOFF)
-            truth.append(pl.DataFrame(truth_CD, schema=names).select(ids, now, pl.all())[:wanted])
+            truth.append(pl.DataFrame(truth_CD, schema=names).select(ids, now, pl.all())[:n_customers])
         days.append(live_one_day(hidden, state, world, day, rng))
     transactions = _transactions(hidden, world, ids, days, rng)
     return {
-        "customers": _customers_table(hidden, ids, rng)[:wanted],
-        "transactions": transactions.filter(pl.col("customer_id") <= ids[wanted - 1]),
+        "customers": _customers_table(hidden, ids, rng)[:n_customers],
+        "transactions": transactions.filter(pl.col("customer_id") <= ids[n_customers - 1]),
         "truth": pl.concat(truth),
-        "left": pl.DataFrame([ids, pl.Series("day", state.left_C)])[:wanted],  # for tests, never written
+        "left": pl.DataFrame([ids, pl.Series("day", state.left_C)])[:n_customers],  # for tests, never written
     }
 
 

@@ -18,19 +18,19 @@ _UNFINISHED = ".unfinished-"
 _SHARD = 25_000  # customers of one file: bounds memory
 
 
-def _is_there(folder: Path, wanted: dict[str, int]) -> bool:
+def _is_there(folder: Path, demo: dict[str, int]) -> bool:
     """Whether the folder holds this very demo; an error where it holds anything else."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     if any(folder.glob(f"{_UNFINISHED}*")):
         raise RunError(f"{folder} holds an unfinished demo: delete it, unless another command is writing it")
     try:
-        found = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
-        told = "{customers} customers, seed {seed}, version {version}".format(**found)
+        marker = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+        text = "{customers} customers, seed {seed}, version {version}".format(**marker)
     except (OSError, ValueError, TypeError, LookupError):
         raise RunError(f"{folder} holds something that is not a demo: choose another folder") from None
-    if found != wanted:
-        raise RunError(f"{folder} holds another demo ({told}): choose another folder, or delete it")
+    if marker != demo:
+        raise RunError(f"{folder} holds another demo ({text}): choose another folder, or delete it")
     return True
 
 
@@ -91,13 +91,13 @@ def _write_tables(data: Path, customers: int, seed: int, say: Callable[[str], No
         (data / name).mkdir(parents=True)
     world = draw_world(seed)
     world.articles.write_parquet(data / "articles.parquet")
-    shown: list[pl.DataFrame] = []
+    customer_tables: list[pl.DataFrame] = []
     for shard, first in enumerate(range(0, customers, _SHARD)):
         end = min(first + _SHARD, customers)
         blocks = [simulate_block(seed, world, start, end) for start in range(first, end, BLOCK)]
-        shown += [tables["customers"] for tables in blocks]
+        customer_tables += [tables["customers"] for tables in blocks]
         for name in ("transactions", "truth"):
             shard_table = pl.concat([tables[name] for tables in blocks])
             shard_table.write_parquet(data / name / f"part-{shard:05d}.parquet")
         say(f"simulated {end:,} of {customers:,} customers")
-    pl.concat(shown).write_parquet(data / "customers.parquet")
+    pl.concat(customer_tables).write_parquet(data / "customers.parquet")

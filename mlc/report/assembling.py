@@ -182,14 +182,14 @@ def _scores(
     name: str, predictions: pl.DataFrame, examples: pl.DataFrame, split: str, column: str = SCORES
 ) -> Matrix:
     """The scores of one split, brought into the order of its examples by their keys."""
-    given = predictions.filter(pl.col(SPLIT) == split)
+    rows = predictions.filter(pl.col(SPLIT) == split)
     try:
-        check_predictions(given, examples)
+        check_predictions(rows, examples)
     except DataError as error:
         raise DataError(Problem(str(error), location=f"{name}, {split} split")) from error
     keys = key_columns(examples)
     joined = examples.select(keys).join(
-        given.select(*keys, column), on=keys, how="left", validate="1:1", maintain_order="left"
+        rows.select(*keys, column), on=keys, how="left", validate="1:1", maintain_order="left"
     )
     return scores_of(joined, column)
 

@@ -115,8 +115,8 @@ class LabelReport(LabelScore):
         """Return the threshold as people read it, its number in the format `form`."""
         if self.threshold is None:
             return NEVER
-        shown = "top k" if self.threshold_policy == "top_k" else format(self.threshold, form)
-        return shown if self.threshold_reachable else f"{shown} (missed)"
+        text = "top k" if self.threshold_policy == "top_k" else format(self.threshold, form)
+        return text if self.threshold_reachable else f"{text} (missed)"
 
 
 @dataclass(frozen=True)

@@ -288,8 +288,8 @@ def all_labels(entry: SplitReport, title: str) -> Section:
 def _metric_sentence(metric: MetricScore) -> str:
     options = "".join(f", {name} {value}" for name, value in metric.options.items())
     values = metric.value if isinstance(metric.value, Sequence) else [metric.value]
-    shown = metric.undefined or " ".join(map(score_text, values))
-    return f"{metric.name}{options}: {shown} ({metric.labels} labels)"
+    text = metric.undefined or " ".join(map(score_text, values))
+    return f"{metric.name}{options}: {text} ({metric.labels} labels)"
 
 
 def _macro_sentences(entry: SplitReport) -> list[str]:

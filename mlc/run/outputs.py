@@ -111,16 +111,16 @@ def inputs_of(scenario: Scenario, runs: Path) -> Iterator[Input]:
 def inputs_of_run(run: RunFolder, runs: Path) -> Iterator[Input]:
     """Yield everything that a command on a run reads, with the scenario's lines."""
     try:
-        given = load_scenario(run / "scenario.yaml", tables_suffice=True).origin.places
+        lines = load_scenario(run / "scenario.yaml", tables_suffice=True).origin.places
     except MlcError:  # it was given with --set, or with a data section beside it
-        given = {}
+        lines = {}
     scenario = run.scenario()
     for one in inputs_of(scenario, runs):
         if not one.place.startswith(f"{run / 'resolved.yaml'}:"):  # given on the command line
             yield one
             continue
         places = [keys for keys, place in scenario.origin.places.items() if place == one.place]
-        line = next((given[keys] for keys in reversed(places) if keys in given), one.place)
+        line = next((lines[keys] for keys in reversed(places) if keys in lines), one.place)
         yield replace(one, place=line)
 
 
@@ -174,8 +174,8 @@ def check_outputs(inputs: Sequence[Input], outputs: Mapping[str, Output]) -> Non
         MlcError: An output is an input, contains one, or would be read as a part of one; or lies in a run.
     """
     problems = [
-        Problem(rule, "", shown)
-        for shown, output in outputs.items()
+        Problem(rule, "", name)
+        for name, output in outputs.items()
         if (rule := next(_conflicts(output, inputs), None))
     ]
     if problems:
@@ -194,11 +194,9 @@ def check_files(inputs: Sequence[Input], runs: Path, **options: Path) -> None:
     """
     files = {f"--{option} {path}": Output(path) for option, path in options.items()}
     store = runs / "store"
-    for shown, output in files.items():
+    for name, output in files.items():
         if any(_lies_in(place, store) or _same(place, store) for place in output.places):
-            raise MlcError(
-                Problem("lies in the folder of the event stores. Choose another place.", "", shown)
-            )
+            raise MlcError(Problem("lies in the folder of the event stores. Choose another place.", "", name))
     check_outputs(inputs, {**files, f"--runs-dir {runs}": Output(store, _STORE_FILES)})
 
 

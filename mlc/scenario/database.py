@@ -49,7 +49,7 @@ def _refuse(rule: str) -> None:
 
 
 def _passwords(uri: str) -> list[str]:
-    return [found[1] for pattern in _PASSWORDS for found in pattern.finditer(uri)]
+    return [match[1] for pattern in _PASSWORDS for match in pattern.finditer(uri)]
 
 
 DatabaseUri = Annotated[str, Field(min_length=1), AfterValidator(_checked)]

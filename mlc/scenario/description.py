@@ -56,16 +56,16 @@ def _question(scenario: Scenario, labels: Sequence[str], first: str | None, last
     which = f"which of {len(labels):,} {named}"
     match target.rule:
         case SumAtLeast(column=column, amount=amount):
-            asked = f"for {which} will the {noun(column)} in {of_whom} add up to {amount:g} or more"
+            question = f"for {which} will the {noun(column)} in {of_whom} add up to {amount:g} or more"
         case CountAtLeast(times=times):
-            asked = f"{which} will {of_whom} include at least {times:,} times"
+            question = f"{which} will {of_whom} include at least {times:,} times"
         case New():
-            asked = f"{which} will {of_whom} include for the first time"
+            question = f"{which} will {of_whom} include for the first time"
         case Lapsed():
-            asked = f"{which} will {of_whom} no longer include"
+            question = f"{which} will {of_whom} no longer include"
         case _:
-            asked = f"{which} will {of_whom} include"
-    return f"{asked[0].upper()}{asked[1:]} {_window(target)} {_dates(first, last)}?"
+            question = f"{which} will {of_whom} include"
+    return f"{question[0].upper()}{question[1:]} {_window(target)} {_dates(first, last)}?"
 
 
 def _window(target: TargetSection) -> str:
@@ -136,11 +136,11 @@ def _target(scenario: Scenario, labels: Sequence[str]) -> list[str]:
     after = f", beginning {_days(target.gap_days)} after the cutoff" if target.gap_days else ""
     rule = (type(target.rule).__doc__ or "").strip().splitlines()[0]
     fields = target.rule.model_dump(exclude={"kind"}, exclude_none=True)
-    given = f" ({', '.join(f'{name}: {value}' for name, value in fields.items())})" if fields else ""
+    details = f" ({', '.join(f'{name}: {value}' for name, value in fields.items())})" if fields else ""
     return [
         f"For each {scenario.data.entity} and cutoff: the probability of each label in a window.",
         f"Window: {window}{after}; open on the left, closed on the right.",
-        f"Rule {target.rule.kind}{given}: {rule}",
+        f"Rule {target.rule.kind}{details}: {rule}",
         f"{len(labels)} label{'' if len(labels) == 1 else 's'}, by {', '.join(target.column)} of "
         f"{target.table}: {'; '.join(labels)}.",
     ]

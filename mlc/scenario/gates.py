@@ -20,12 +20,12 @@ def _bound(sign: str) -> Callable[[object], object]:
     def read(value: object) -> object:
         if not isinstance(value, str):
             return value
-        found = re.fullmatch(rf"{sign} ?({_NUMBER})", value)
-        if not found:
+        match = re.fullmatch(rf"{sign} ?({_NUMBER})", value)
+        if not match:
             raise PydanticCustomError(
                 "bound", 'must be a number such as 0.25, or "{sign} 0.25"', {"sign": sign}
             )
-        return float(found[1])
+        return float(match[1])
 
     return read
 

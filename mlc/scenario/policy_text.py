@@ -29,8 +29,8 @@ def _check_kind(text: str) -> None:
         raise MlcError(Problem(f'cost needs two numbers. Write "{example}".', "", place))
     if kind not in POLICIES:
         near = did_you_mean(kind, POLICIES)
-        asked = f"{near[:-1]}={value}?" if near.endswith("?") else near
-        raise MlcError(Problem(f"unknown policy {kind}, {asked}", "", place))
+        advice = f"{near[:-1]}={value}?" if near.endswith("?") else near
+        raise MlcError(Problem(f"unknown policy {kind}, {advice}", "", place))
     if re.fullmatch(r"[0-9]+,[0-9]+", value):
         raise MlcError(Problem(f"write decimals with a point: {kind}={value.replace(',', '.')}", "", place))
     if percent := re.fullmatch(r"([0-9.]+) ?%", value):

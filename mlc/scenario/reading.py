@@ -83,9 +83,9 @@ def _loaded(
         for override in later:
             problems = _override(value, override, places, problems)
         value.setdefault("name", default_name(path))
-    scenario, found = _check(value, Origin(path=path, text=text, places=places, base=base), tables_suffice)
+    scenario, faults = _check(value, Origin(path=path, text=text, places=places, base=base), tables_suffice)
     fields = {problem.field for problem in problems}  # what could not be read is not complained of twice
-    problems += [problem for problem in found if problem.field not in fields or not problem.field]
+    problems += [problem for problem in faults if problem.field not in fields or not problem.field]
     if problems or scenario is None:
         raise ScenarioError(_in_order(problems, path))
     return scenario
@@ -131,8 +131,8 @@ def with_gates(scenario: Scenario, text: str, name: str) -> Scenario:
         value = whole["gates"] if isinstance(whole, dict) else None
         problems = [problem for problem in problems if f"{problem.field}.".startswith("gates.")]
     origin = Origin(path=Path(name), text=text, places=places, base=scenario.origin.base)
-    changed, found = _check({**resolved(scenario), "gates": value}, origin, tables_suffice=False)
-    problems += found
+    changed, faults = _check({**resolved(scenario), "gates": value}, origin, tables_suffice=False)
+    problems += faults
     if value is None and not problems:
         problems.append(Problem("there is no gate. Write for example {macro_ap: 0.25}.", "gates", name))
     if problems or changed is None:
@@ -270,7 +270,7 @@ def _not_text(content: bytes, start: int) -> str:
 
 
 def _beside(path: Path) -> list[str]:
-    return sorted(found.name for found in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+    return sorted(file.name for file in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
 
 
 def _read_shared(value: dict[str, object], path: Path, places: Places, problems: list[Problem]) -> Path:
@@ -283,8 +283,8 @@ def _read_shared(value: dict[str, object], path: Path, places: Places, problems:
     try:
         shared = path.parent / expand_environment(str(value.pop("data")))
         text = _read(shared)
-        value["data"], found = parse_yaml(text, str(shared), ("data",), places)
-        problems += found
+        value["data"], faults = parse_yaml(text, str(shared), ("data",), places)
+        problems += faults
         return shared.absolute().parent
     except PydanticCustomError as error:
         problems.append(Problem(error.message(), "data", place))
@@ -318,9 +318,9 @@ def _override(
         rule = f"must be section.field=value, but {what}. Write {example}."
         return [*problems, Problem(rule, "", location)]
     try:
-        new, found = parse_yaml(text, location, keys, {})
+        new, faults = parse_yaml(text, location, keys, {})
     except ScenarioError as error:
-        new, found = None, list(error.problems)
+        new, faults = None, list(error.problems)
     parent = value
     for depth, key in enumerate(keys[:-1], start=1):
         if parent.get(key) is None:
@@ -343,4 +343,4 @@ def _override(
         del places[place]
     places[keys] = location
     left = [problem for problem in problems if not f"{problem.field}.".startswith(f"{name}.")]
-    return [*left, *(Problem(problem.rule, name, location) for problem in found)]
+    return [*left, *(Problem(problem.rule, name, location) for problem in faults)]

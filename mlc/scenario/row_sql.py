@@ -53,9 +53,9 @@ def row_sql(text: str) -> str:
         >>> row_sql("quantity * round(unit_price, 1)")
         'quantity * round(unit_price, 1)'
     """
-    bare = _TEXTS_AND_COMMENTS.sub(lambda found: "''" if found[0][0] == "'" else " ", text)
-    clauses = [found[1].upper() for found in _CLAUSES.finditer(bare) if found[1]]
-    calls = [(found[1] or found[2]).lower() for found in _CALLS.finditer(bare)]
+    bare = _TEXTS_AND_COMMENTS.sub(lambda match: "''" if match[0][0] == "'" else " ", text)
+    clauses = [match[1].upper() for match in _CLAUSES.finditer(bare) if match[1]]
+    calls = [(match[1] or match[2]).lower() for match in _CALLS.finditer(bare)]
     others = [f"{name}(…)" for name in calls if name in _OTHER_ROWS]
     unknown = [name for name in calls if name not in ROW_FUNCTIONS | _KEYWORDS]
     if clauses or others:
@@ -69,5 +69,5 @@ def row_sql(text: str) -> str:
     return text
 
 
-def _refuse(found: str) -> None:
-    raise PydanticCustomError("row_sql", "an expression sees one row at a time: {found}", {"found": found})
+def _refuse(reason: str) -> None:
+    raise PydanticCustomError("row_sql", "an expression sees one row at a time: {found}", {"found": reason})

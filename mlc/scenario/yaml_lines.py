@@ -171,9 +171,9 @@ class _Reading:
         try:
             return _scalar(node.tag.removeprefix(_TAG), _characters(node.value))
         except (ValueError, OverflowError) as error:
-            shown = node.value if len(node.value) <= 60 else node.value[:57] + "…"
+            text = node.value if len(node.value) <= 60 else node.value[:57] + "…"
             self.note(
-                f"{shown} cannot be read: {error}. Quote it if it is text.",
+                f"{text} cannot be read: {error}. Quote it if it is text.",
                 keys,
                 node.start_mark.index,
             )

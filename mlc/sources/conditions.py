@@ -43,13 +43,13 @@ def said_of(error: Exception, expression: str, columns: Mapping[str, pl.DataType
             return "it compares a date with text; write date('2024-03-31')"
         kind = "timestamp" if moment[2] else "date"
         return f"it compares a date with text; write {kind}({moment[0].replace('T', ' ')})"
-    if found := re.match(r"cannot compare string with numeric type", message):
+    if re.match(r"cannot compare string with numeric type", message):
         return "it compares a number with text; write numbers without quotes, text in single quotes"
-    if found := re.match(r"filter predicate must be of type `Boolean`, got `(.+?)`", message):
+    if match := re.match(r"filter predicate must be of type `Boolean`, got `(.+?)`", message):
         used = _operator(expression)
-        return f"it gives {_kind(found[1])}, not true or false{f'; {used}' if used else ''}"
-    if found := re.match(r"expected String type, got: (\w+)", message):
-        return f"it treats {_kind(found[1])} as text"
+        return f"it gives {_kind(match[1])}, not true or false{f'; {used}' if used else ''}"
+    if match := re.match(r"expected String type, got: (\w+)", message):
+        return f"it treats {_kind(match[1])} as text"
     if _NOT_SUPPORTED.search(message) or _UNREADABLE.search(message):
         return _unreadable(expression, first)
     return _operator(expression) or first

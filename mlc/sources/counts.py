@@ -43,11 +43,11 @@ def join_rates(scenario: Scenario) -> list[JoinRate]:
                 .collect()
             )
             total = int(counts.select(pl.col("events").sum()).collect().item() or 0)
-            shown = tuple(
+            examples = tuple(
                 "/".join("null" if v is None else str(v) for v in row[:-1])
                 for row in lost.head(5).iter_rows()
             )
-            rates.append(JoinRate(name, dimension, total, total - int(lost["events"].sum()), shown))
+            rates.append(JoinRate(name, dimension, total, total - int(lost["events"].sum()), examples))
     return rates
 
 
@@ -62,8 +62,8 @@ def duplicate_keys(scenario: Scenario) -> Iterator[Problem]:
             frame = frame.filter(~is_blank(pl.col(table.key)))  # nobody's
         doubled = frame.group_by(keys).len().filter(pl.col("len") > 1).sort(keys).collect()
         if doubled.height:
-            shown = ", ".join("/".join(str(v) for v in row[:-1]) for row in doubled.head(3).iter_rows())
-            rule = f"{doubled.height} of the keys of {name} are there more than once ({shown})"
+            examples = ", ".join("/".join(str(v) for v in row[:-1]) for row in doubled.head(3).iter_rows())
+            rule = f"{doubled.height} of the keys of {name} are there more than once ({examples})"
             field = ("data", "tables", name, "key")
             yield scenario.problem(field, f"{rule}. Remove the doubles, or add a where.")
 
@@ -108,8 +108,8 @@ def conversion_problems(
         for column, kind in table.types.items():
             number, examples = lost_values(frame, column, kind)
             if number:
-                shown = ", ".join(repr(value) if isinstance(value, str) else str(value) for value in examples)
+                text = ", ".join(repr(value) if isinstance(value, str) else str(value) for value in examples)
                 what = f"value of {column} is not" if number == 1 else f"values of {column} are not"
-                rule = f"{number:,} {what} {kind.kind} ({shown})"
+                rule = f"{number:,} {what} {kind.kind} ({text})"
                 field = ("data", "tables", name, "types", column)
                 yield scenario.problem(field, sentences(rule, conversion_mend(frame, column, kind, examples)))

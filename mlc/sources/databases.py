@@ -39,10 +39,10 @@ def read_query(source: Sql, base: Path) -> pl.DataFrame:
         try:
             frame = _rows(source, connection)
         except Exception as error:  # each driver has its own
-            found = _said(error, source.uri)
+            rule = _said(error, source.uri)
             if not isinstance(error, QueryRefusedError):
-                found = f"the database does not answer it ({found}). Check the query"
-            raise DataError(Problem(found, "query")) from None
+                rule = f"the database does not answer it ({rule}). Check the query"
+            raise DataError(Problem(rule, "query")) from None
     strange = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Object)]
     if strange:
         rule = f"{', '.join(strange)} of no plain type. Cast to text in the query."

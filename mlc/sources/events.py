@@ -118,8 +118,8 @@ def rule_expr(scenario: Scenario, where: str) -> pl.Expr:
     return pl.sql_expr("".join(parts))
 
 
-def _one_name(found: re.Match[str]) -> str:
-    return found[1] or f'"{found[2]}.{found[3]}"'
+def _one_name(match: re.Match[str]) -> str:
+    return match[1] or f'"{match[2]}.{match[3]}"'
 
 
 def conditions(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str, str]]:

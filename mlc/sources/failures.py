@@ -129,9 +129,9 @@ def _stage_problem(scenario: Scenario, name: str, stage: _Stage, files: Sequence
         if stage.field[-1:] == ("path",) and files:
             kind = format_of(scenario.data.tables[name], list(files))
             return scenario.problem(stage.field, source_rule(scenario, name, kind, list(files), error))
-        found = guilty_file(files, stage.scan) or (None, error)
-        place = f"{shown_path(found[0], base)}: " if found[0] else ""
-        return scenario.problem(stage.field, f"{place}{stage.what} ({first_line(found[1])})")
+        culprit = guilty_file(files, stage.scan) or (None, error)
+        place = f"{shown_path(culprit[0], base)}: " if culprit[0] else ""
+        return scenario.problem(stage.field, f"{place}{stage.what} ({first_line(culprit[1])})")
     return None
 
 

@@ -80,7 +80,7 @@ def readings(values: pl.Series) -> list[Reading]:
     Args:
         values: Text or numbers, without nulls.
     """
-    found: list[tuple[Reading, pl.Series]] = []
+    pairs: list[tuple[Reading, pl.Series]] = []
     text = values.head(_FIRST_LOOK).cast(pl.String)
     if not (text.str.contains(r"\d") & (text.str.len_chars() <= _LONGEST)).any():
         return []
@@ -89,11 +89,11 @@ def readings(values: pl.Series) -> list[Reading]:
             continue
         moments = _read(values, kind)
         share = _share(moments)
-        if share > 0.5 and not any(moments.equals(other) for _, other in found):
+        if share > 0.5 and not any(moments.equals(other) for _, other in pairs):
             missed = values.filter(moments.is_null())
-            found.append((Reading(kind, share, missed[0] if len(missed) else None), moments))
-    best = max((reading.share for reading, _ in found), default=0.0)
-    return [reading for reading, _ in found if reading.share == best]
+            pairs.append((Reading(kind, share, missed[0] if len(missed) else None), moments))
+    best = max((reading.share for reading, _ in pairs), default=0.0)
+    return [reading for reading, _ in pairs if reading.share == best]
 
 
 def _kinds(values: pl.Series) -> Iterator[DateType | DatetimeType]:
@@ -139,13 +139,13 @@ def read_time(frame: pl.LazyFrame, column: str) -> list[Reading]:
     They read a sample in different ways.
     """
     sample = frame.select(pl.col(column).drop_nulls().unique(maintain_order=True).head(_SAMPLE)).collect()
-    found = readings(sample[column])
-    return [one for one in found if not lost_values(frame, column, one.kind)[0]]
+    candidates = readings(sample[column])
+    return [one for one in candidates if not lost_values(frame, column, one.kind)[0]]
 
 
-def listed_readings(column: str, found: Sequence[Reading]) -> str:
+def listed_readings(column: str, choices: Sequence[Reading]) -> str:
     """Return the `types:` lines of some readings, one after another."""
-    return " or ".join(f"types: {{{column}: {reading.yaml}}}" for reading in found)
+    return " or ".join(f"types: {{{column}: {reading.yaml}}}" for reading in choices)
 
 
 # ── values that do not convert ──────────────────────────────────────────────────────────────────
@@ -211,9 +211,9 @@ def conversion_mend(frame: pl.LazyFrame, column: str, kind: ColumnType, examples
                 "write all with one or all without in the source"
             )
     values = frame.select(pl.col(column).drop_nulls().unique(maintain_order=True).head(_SAMPLE)).collect()
-    found = [
+    choices = [
         reading for reading in readings(values[column]) if not lost_values(frame, column, reading.kind)[0]
     ]
-    if found:
-        return f"all values are read by {listed_readings(column, found)}"
+    if choices:
+        return f"all values are read by {listed_readings(column, choices)}"
     return f'add a format, such as {{kind: {kind.kind}, format: "%d/%m/%Y"}}'

@@ -106,8 +106,8 @@ def check_duckdb(connection: Any, query: str) -> None:
 
     kinds = [statement.type for statement in connection.extract_statements(query)]
     if kinds != [duckdb.StatementType.SELECT]:
-        found = ", ".join(kind.name for kind in kinds) or "empty"
-        raise QueryRefusedError(f"{_ONE_SELECT}, but it is {found}")
+        names = ", ".join(kind.name for kind in kinds) or "empty"
+        raise QueryRefusedError(f"{_ONE_SELECT}, but it is {names}")
 
 
 def check_postgres(connection: Any, query: str) -> None:

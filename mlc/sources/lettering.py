@@ -57,14 +57,14 @@ def lost_texts(scenario: Scenario) -> list[LostText]:
     ]
 
 
-def lost_text_problems(scenario: Scenario, found: Sequence[LostText] | None = None) -> Iterator[Problem]:
+def lost_text_problems(scenario: Scenario, texts: Sequence[LostText] | None = None) -> Iterator[Problem]:
     """Report columns in which two different texts become one number.
 
     Args:
         scenario: Checked scenario.
-        found: From `lost_texts`, where that is known.
+        texts: From `lost_texts`, where that is known.
     """
-    for lost in lost_texts(scenario) if found is None else found:
+    for lost in lost_texts(scenario) if texts is None else texts:
         if lost.doubled:
             one, other = lost.pair
             whole = "number stands" if lost.doubled == 1 else "numbers stand"
@@ -125,9 +125,9 @@ def named_columns(scenario: Scenario) -> dict[str, dict[str, str]]:
 
     Table → column → what they are.
     """
-    found: dict[str, dict[str, str]] = {}
+    by_table: dict[str, dict[str, str]] = {}
     for name, table in scenario.data.tables.items():
-        columns = found.setdefault(name, {})
+        columns = by_table.setdefault(name, {})
         match table:
             case EventsTable():
                 columns |= {column: "keys" for keys in table.joins.values() for column in keys}
@@ -137,8 +137,8 @@ def named_columns(scenario: Scenario) -> dict[str, dict[str, str]]:
             case EntitiesTable():
                 columns[table.key] = "ids"
     for name, column in _target_columns(scenario) if scenario.has_target else ():
-        found[name].setdefault(column, "labels")
-    return found
+        by_table[name].setdefault(column, "labels")
+    return by_table
 
 
 def _target_columns(scenario: Scenario) -> Iterator[tuple[str, str]]:
@@ -172,14 +172,14 @@ def _lost_in_table(scenario: Scenario, name: str, columns: Mapping[str, str]) ->
             )
             doubled = groups.filter(pl.col("texts") > 1, "changed").sort("value").collect(engine="streaming")
         example = str(counts["example"])
-        shown = str(pl.Series([example]).cast(dtype).cast(pl.String)[0])
+        as_number = str(pl.Series([example]).cast(dtype).cast(pl.String)[0])
         yield LostText(
             table=name,
             column=column,
             role=columns[column],
             rows=int(counts["changed"]),
             of=int(counts["rows"]),
-            example=(example, shown),
+            example=(example, as_number),
             doubled=doubled.height,
             pair=tuple(doubled[column][0]) if doubled.height else (),
         )
@@ -217,7 +217,7 @@ def _changed(raw: pl.LazyFrame, types: Mapping[str, pl.DataType]) -> dict[str, d
     for index, (column, dtype) in enumerate(types.items()):
         text = pl.col(column)
         changes = _changes(column, dtype)
-        found = [
+        counts = [
             text.count(),
             changes.sum(),
             text.filter(changes).min(),
@@ -225,7 +225,7 @@ def _changed(raw: pl.LazyFrame, types: Mapping[str, pl.DataType]) -> dict[str, d
             text.str.len_bytes().max(),
             text.str.contains(r"^[0-9]+$").all(),
         ]
-        exprs += [expr.alias(f"{index} {name}") for name, expr in zip(names, found, strict=True)]
+        exprs += [expr.alias(f"{index} {name}") for name, expr in zip(names, counts, strict=True)]
     row = raw.select(exprs).collect(engine="streaming").row(0, named=True)
     return {column: {name: row[f"{index} {name}"] for name in names} for index, column in enumerate(types)}
 

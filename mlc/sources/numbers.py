@@ -137,10 +137,10 @@ def number_text(values: pl.Series) -> NumberText | None:
     best = max(shares)
     kinds = shares[best]
     others = values.filter(read[id(kinds[0])].is_null())
-    found = NumberText(kinds, _example(values.filter(read[id(kinds[0])].is_not_null())), others.to_list())
-    if best == 0 or (best < _MOSTLY * len(values) and not (found.no_value and best > 1)):
+    notation = NumberText(kinds, _example(values.filter(read[id(kinds[0])].is_not_null())), others.to_list())
+    if best == 0 or (best < _MOSTLY * len(values) and not (notation.no_value and best > 1)):
         return None
-    return found
+    return notation
 
 
 def _kinds(values: pl.Series) -> Iterator[NumberType]:
@@ -176,5 +176,5 @@ def _yaml(kind: NumberType) -> str:
     fields.pop("kind", None)
     if not fields:
         return "number"
-    shown = ", ".join(f'{name}: "{value}"' for name, value in fields.items())
-    return f"{{kind: number, {shown}}}"
+    text = ", ".join(f'{name}: "{value}"' for name, value in fields.items())
+    return f"{{kind: number, {text}}}"

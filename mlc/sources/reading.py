@@ -267,13 +267,13 @@ def source_rule(scenario: Scenario, name: str, kind: Format, files: list[Path], 
         error: What a library said.
     """
     path = str(scenario.data.tables[name].path)
-    shown = path if "://" in path else shown_path(files[0], scenario.origin.base)
-    said = without_secrets(first_line(error), path)
+    place = path if "://" in path else shown_path(files[0], scenario.origin.base)
+    message = without_secrets(first_line(error), path)
     if isinstance(kind, Delta | Iceberg):
         what = "a Delta table" if isinstance(kind, Delta) else "an Iceberg table"
-        return f"{shown}: it cannot be read as {what} ({said}). Name the folder of such a table"
+        return f"{place}: it cannot be read as {what} ({message}). Name the folder of such a table"
     if "://" in path:
-        return f"{shown}: it cannot be read ({said}). Check the address and the rights to read it"
+        return f"{place}: it cannot be read ({message}). Check the address and the rights to read it"
 
     def alone(some: Sequence[Path] | None) -> pl.LazyFrame:
         return _scan(scenario, name, kind, list(some or ()), list(some or ()))

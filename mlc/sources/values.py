@@ -76,13 +76,13 @@ def id_type(dtypes: Sequence[pl.DataType]) -> pl.DataType:
     return pl.UInt64() if unsigned else pl.String()
 
 
-def id_expr(column: str, wanted: pl.DataType) -> pl.Expr:
+def id_expr(column: str, dtype: pl.DataType) -> pl.Expr:
     """Return the ids of a column in a type of `id_type`, null where there is none.
 
     An empty or blank text is no id; neither is a number that the type cannot hold.
     """
-    if wanted.is_integer():
-        return pl.col(column).cast(wanted, strict=False)
+    if dtype.is_integer():
+        return pl.col(column).cast(dtype, strict=False)
     return text_expr(pl.col(column))
 
 

@@ -125,9 +125,9 @@ class Run:
         """The run with other tables, and what turns a frame into the kind that was given."""
         from mlc.commands.api.frames import as_pandas, as_polars, is_pandas, with_tables
 
-        given = tables or {}
-        with with_tables(self._run, given) as run:
-            yield run, as_pandas if any(map(is_pandas, given.values())) else as_polars
+        frames = tables or {}
+        with with_tables(self._run, frames) as run:
+            yield run, as_pandas if any(map(is_pandas, frames.values())) else as_polars
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
@@ -136,8 +136,8 @@ class Run:
         verdict = self.report.get("verdict")
         if verdict is None:  # a foundation model
             return f"<p>{escape(repr(self))}</p>"
-        shown = self.scorecard.select("name", "support", "prevalence", "auroc", "ap", "threshold")
-        return f"<p><b>{escape(self.folder.name)}</b>: {escape(verdict)}</p>{shown._repr_html_()}"
+        table = self.scorecard.select("name", "support", "prevalence", "auroc", "ap", "threshold")
+        return f"<p><b>{escape(self.folder.name)}</b>: {escape(verdict)}</p>{table._repr_html_()}"
 
 
 def _moment(as_of: str | date | None) -> datetime | None:

@@ -31,23 +31,23 @@ def init(tables: Sequence[Path], entity: str | None, out: Path) -> str:
     if out.exists():
         raise MlcError(f"--out {out}: is there already. Choose another name, or remove it.")
     stage("reading tables")
-    seen = look_at(find_tables(tables))
-    guess = guess_tables(seen, entity)
-    proposals = propose(guess, seen, _data(guess, seen))
-    text = "\n".join(scenario_lines(guess, seen, proposals, out)) + "\n"
+    profiles = look_at(find_tables(tables))
+    guess = guess_tables(profiles, entity)
+    proposals = propose(guess, profiles, _data(guess, profiles))
+    text = "\n".join(scenario_lines(guess, profiles, proposals, out)) + "\n"
     write_text(out, text)
     load_scenario(out)
     return text
 
 
-def _data(guess: Guess, seen: Mapping[str, Seen]) -> dict[str, Any]:
+def _data(guess: Guess, profiles: Mapping[str, Seen]) -> dict[str, Any]:
     """The data section, with absolute paths."""
     tables: dict[str, Any] = {}
     for name in guess.order:
-        tables[name] = {"path": str(seen[name].path.absolute()), **seen[name].written}
+        tables[name] = {"path": str(profiles[name].path.absolute()), **profiles[name].written}
         if name in guess.events:
             joins = {join.dimension: join.column for join in guess.events[name]}
-            tables[name] |= {"kind": "events", "time": seen[name].time, "joins": joins}
+            tables[name] |= {"kind": "events", "time": profiles[name].time, "joins": joins}
         elif name in guess.entities:
             tables[name] |= {"kind": "entities", "key": guess.entities[name][0]}
         else:

@@ -30,16 +30,16 @@ def find_tables(paths: Iterable[Path]) -> list[Path]:
     Raises:
         DataError: Nothing is at some of them; all at once.
     """
-    found: list[Path] = []
+    tables: list[Path] = []
     problems: list[Problem] = []
     for path in paths:
         try:
-            found += [path] if "://" in str(path) or path.is_file() else _tables_at(path.absolute())
+            tables += [path] if "://" in str(path) or path.is_file() else _tables_at(path.absolute())
         except DataError as error:
             problems += [Problem(one.rule, location=str(path)) for one in error.problems]
     if problems:
         raise DataError(problems)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(tables))
 
 
 def _tables_at(path: Path) -> list[Path]:

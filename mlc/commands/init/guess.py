@@ -91,8 +91,8 @@ class Seen:
 
     def is_key(self, column: str) -> bool:
         """Each value stands once."""
-        found = self.columns[column]
-        return found.names_things and 0 < found.distinct == self.rows - found.nulls
+        values = self.columns[column]
+        return values.names_things and 0 < values.distinct == self.rows - values.nulls
 
     @property
     def time(self) -> str | None:
@@ -171,7 +171,7 @@ def look_at(paths: Sequence[Path]) -> dict[str, Seen]:
     opened = scenario_of({"entity": "?", "tables": raw}, next(iter(named)), "?", 1)
     keep_matching(raw, opened)
     opened = scenario_of({"entity": "?", "tables": raw}, next(iter(named)), "?", 1)
-    seen: dict[str, Seen] = {}
+    profiles: dict[str, Seen] = {}
     problems: list[Problem] = []
     for name, path in named.items():
         try:
@@ -180,12 +180,12 @@ def look_at(paths: Sequence[Path]) -> dict[str, Seen]:
                 raise DataError(faults)
             with reading(opened, name):
                 profile = _profile(name, path, scan_table(opened, name))
-            seen[name] = _with_written(profile, _written(raw[name]))
+            profiles[name] = _with_written(profile, _written(raw[name]))
         except DataError as error:
             problems += [Problem(p.rule, location=str(path)) for p in error.problems]
     if problems:
         raise DataError(problems)
-    return seen
+    return profiles
 
 
 def _table_name(path: Path) -> str:
@@ -210,8 +210,8 @@ def scenario_of(data: Mapping[str, Any], table: str, column: str, window_days: i
 def _with_written(table: Seen, written: dict[str, Any]) -> Seen:
     """Return the table with the format and types that its files need."""
     types = dict(written.get("types", {}))
-    for column, found in table.times.items():
-        kind = found[0].kind.model_dump(exclude_none=True)
+    for column, readings in table.times.items():
+        kind = readings[0].kind.model_dump(exclude_none=True)
         types[column] = kind if len(kind) > 1 else kind["kind"]
     return replace(table, written={**written, "types": types} if types else written)
 
@@ -220,7 +220,7 @@ def _profile(name: str, path: Path, frame: pl.LazyFrame) -> Seen:
     times = dict(_written_times(frame))
     frame = frame.with_columns(
         converted_expr(column, frame.collect_schema()[column], kind, offsets_of(frame, column, kind))
-        for column, kind in ((column, found[0].kind) for column, found in times.items())
+        for column, kind in ((column, readings[0].kind) for column, readings in times.items())
     )
     schema = frame.collect_schema()
     counted = [c for c, dtype in schema.items() if not dtype.is_nested() and not dtype.is_float()]
@@ -246,9 +246,9 @@ def _written_times(frame: pl.LazyFrame) -> Iterator[tuple[str, list[Reading]]]:
         return
     for column, dtype in schema.items():
         if dtype == pl.String or (dtype.is_numeric() and _TIME_NAME.search(column)):
-            found = read_time(frame, column)
-            if found and (_TIME_NAME.search(column) or not _is_number(frame, column)):
-                yield column, found
+            readings = read_time(frame, column)
+            if readings and (_TIME_NAME.search(column) or not _is_number(frame, column)):
+                yield column, readings
 
 
 def _is_number(frame: pl.LazyFrame, column: str) -> bool:
@@ -257,24 +257,24 @@ def _is_number(frame: pl.LazyFrame, column: str) -> bool:
     return bool(first[column].cast(pl.String).str.contains(r"^[\d\s.]*$").all())
 
 
-def guess_tables(seen: Mapping[str, Seen], entity: str | None) -> Guess:
+def guess_tables(profiles: Mapping[str, Seen], entity: str | None) -> Guess:
     """Events, entities, dimensions and their joins.
 
     Args:
-        seen: From `look_at`.
+        profiles: From `look_at`.
         entity: The entity's column, where the user names it.
 
     Raises:
         MlcError: No table has a time, or none has the entity more than once.
     """
-    timed = {name: table for name, table in seen.items() if table.time is not None}
+    timed = {name: table for name, table in profiles.items() if table.time is not None}
     if not timed:
-        listed = "; ".join(f"{name} has {_columns_text(table)}" for name, table in seen.items())
+        listed = "; ".join(f"{name} has {_columns_text(table)}" for name, table in profiles.items())
         raise MlcError(
             f"no table has a column of dates or datetimes: {listed}. "
             "Write times as 2024-03-31 or 2024-03-31 12:30:00 in the source"
         )
-    candidates = sorted(_candidates(seen, timed), key=lambda c: (-c.score, c.column))
+    candidates = sorted(_candidates(profiles, timed), key=lambda c: (-c.score, c.column))
     if entity is None:
         if not candidates:
             raise MlcError(
@@ -289,16 +289,16 @@ def guess_tables(seen: Mapping[str, Seen], entity: str | None) -> Guess:
         known = {c for table in timed.values() for c in table.columns}
         rule = "no table with times has such a column with each value several times"
         raise MlcError(f"--entity {entity}: {sentences(rule, did_you_mean(entity, known))}")
-    _choose_entities(guess, seen)
-    _choose_joins(guess, seen)
-    for name, table in seen.items():
+    _choose_entities(guess, profiles)
+    _choose_joins(guess, profiles)
+    for name, table in profiles.items():
         if name not in guess.events and name not in guess.entities and name not in guess.dimensions:
-            guess.remarks.append(f"{table.path.name} is left out: {_why_left_out(guess, seen, table)}")
+            guess.remarks.append(f"{table.path.name} is left out: {_why_left_out(guess, profiles, table)}")
     return guess
 
 
-def _candidates(seen: Mapping[str, Seen], timed: Mapping[str, Seen]) -> Iterator[Candidate]:
-    keys = {column for table in seen.values() for column in table.columns if table.is_key(column)}
+def _candidates(profiles: Mapping[str, Seen], timed: Mapping[str, Seen]) -> Iterator[Candidate]:
+    keys = {column for table in profiles.values() for column in table.columns if table.is_key(column)}
     for name, table in timed.items():
         for column in table.columns.values():
             if not column.names_things or column.distinct < _FEWEST_ENTITIES:
@@ -361,39 +361,39 @@ def _choose_events(guess: Guess, timed: Mapping[str, Seen]) -> None:
         guess.events[table.name] = []
 
 
-def _choose_entities(guess: Guess, seen: Mapping[str, Seen]) -> None:
-    events = seen[next(iter(guess.events))]
+def _choose_entities(guess: Guess, profiles: Mapping[str, Seen]) -> None:
+    events = profiles[next(iter(guess.events))]
     own = events.columns[guess.entity]
-    for name, table in seen.items():
+    for name, table in profiles.items():
         if name in guess.events:
             continue
-        found = [
+        keys = [
             key
             for key in table.columns
             if table.is_key(key)
             and table.columns[key].family == own.family
             and _same_name(own.name, key, name)
         ]
-        if found:
-            matched = _matching(events, own.name, table, found[0])[1]
+        if keys:
+            matched = _matching(events, own.name, table, keys[0])[1]
             if matched:
-                guess.entities[name] = (found[0], matched)
+                guess.entities[name] = (keys[0], matched)
 
 
-def _choose_joins(guess: Guess, seen: Mapping[str, Seen]) -> None:
-    free = [t for name, t in seen.items() if name not in guess.events and name not in guess.entities]
+def _choose_joins(guess: Guess, profiles: Mapping[str, Seen]) -> None:
+    free = [t for name, t in profiles.items() if name not in guess.events and name not in guess.entities]
     for dimension in free:
         for name, joins in guess.events.items():
-            found = sorted(
-                _possible_joins(seen[name], dimension, guess.entity),
+            pairs = sorted(
+                _possible_joins(profiles[name], dimension, guess.entity),
                 key=lambda pair: (pair[0].by_values, -pair[1], pair[0].column),
             )
             fixed = guess.dimensions.get(dimension.name)
-            found = [pair for pair in found if fixed in (None, pair[0].key)]
-            if not found:
+            pairs = [pair for pair in pairs if fixed in (None, pair[0].key)]
+            if not pairs:
                 continue
-            best = found[0][0]
-            events = seen[name].rows
+            best = pairs[0][0]
+            events = profiles[name].rows
             if best.matched < _LEAST_MATCH * events:
                 guess.remarks.append(
                     f"{name}.{best.column} and {dimension.name}.{best.key} are not joined: "
@@ -411,7 +411,7 @@ def _choose_joins(guess: Guess, seen: Mapping[str, Seen]) -> None:
             guess.remarks += [
                 f"{name}: {dimension.name} could be joined by {other.column} instead "
                 f"({other.matched:,} of {events:,} events match)"
-                for other, _ in found[1:3]
+                for other, _ in pairs[1:3]
                 if other.column != best.column and other.matched >= _LEAST_MATCH * events
             ]
 
@@ -442,8 +442,8 @@ def _matching(events: Seen, column: str, dimension: Seen, key: str) -> tuple[int
     counts = events.frame.select(pl.col(column).alias("key")).drop_nulls().group_by("key").len()
     schema = counts.collect_schema()
     rows = dimension.frame.select(pl.col(key).cast(schema["key"], strict=False).alias("key"))
-    found = counts.join(rows, on="key", how="semi").select(pl.col("len").sum(), pl.len().alias("values"))
-    matched, values = found.collect(engine="streaming").row(0)
+    totals = counts.join(rows, on="key", how="semi").select(pl.col("len").sum(), pl.len().alias("values"))
+    matched, values = totals.collect(engine="streaming").row(0)
     return int(matched or 0), int(values)
 
 
@@ -454,22 +454,22 @@ def _is_wordy(table: Seen, key: str) -> bool:
     return float(digits or 0.0) < 0.1
 
 
-def _why_left_out(guess: Guess, seen: Mapping[str, Seen], table: Seen) -> str:
+def _why_left_out(guess: Guess, profiles: Mapping[str, Seen], table: Seen) -> str:
     if guess.entity in table.columns and table.time is None:
         return f"it has {guess.entity} but no time, and {guess.entity} stands more than once"
     if guess.entity in table.columns:
         return "see above"
     keys = [key for key in table.columns if table.is_key(key)]
-    above = [(key, name) for key in keys for name in guess.dimensions if key in seen[name].columns]
+    above = [(key, name) for key in keys for name in guess.dimensions if key in profiles[name].columns]
     if above:
         key, name = above[0]
         return f"its key {key} is a column of {name}, no events table has it; join it to {name} beforehand"
     if keys:
         return f"no events table has the values of its key ({', '.join(keys[:3])})"
     shared = [
-        f"{column} has {found.distinct:,} values in {table.rows:,} rows"
-        for column, found in table.columns.items()
-        if any(column in seen[name].columns for name in guess.events)
+        f"{column} has {values.distinct:,} values in {table.rows:,} rows"
+        for column, values in table.columns.items()
+        if any(column in profiles[name].columns for name in guess.events)
     ]
     return "no column names each row once" + (f" ({'; '.join(shared[:3])})" if shared else "")
 

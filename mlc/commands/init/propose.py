@@ -103,38 +103,41 @@ class Proposal:
     codes: Sequence[str] = ()
 
 
-def propose(guess: Guess, seen: Mapping[str, Seen], data: Mapping[str, Any]) -> list[Proposal]:
+def propose(guess: Guess, profiles: Mapping[str, Seen], data: Mapping[str, Any]) -> list[Proposal]:
     """Columns to predict, best first.
 
     Args:
         guess: The tables.
-        seen: What they hold.
+        profiles: What they hold.
         data: The scenario's data section.
 
     Raises:
         MlcError: No column has two values that entities do again and again.
     """
-    found: list[Proposal] = []
+    proposals: list[Proposal] = []
     short: list[str] = []
     for name in guess.events:
         scenario = scenario_of(data, name, "?", 1)
-        span = _span(scenario, name, seen[name])
+        span = _span(scenario, name, profiles[name])
         window = window_that_fits(span)
         if window is None:
             short.append(f"{name} reaches from {span.first} to {span.complete}")
             continue
-        found += _proposals(scenario, guess, seen, name, (span, window))
-    if not found:
+        proposals += _proposals(scenario, guess, profiles, name, (span, window))
+    if not proposals:
         reason = "; ".join(short) or "all are numbers, identifiers, rare, or never change for an entity"
         raise MlcError(
             "no column of an events table, or of one joined to it, has values that entities have "
             f"in one window and not in another: {reason}"
         )
-    rows = {name: seen[name].rows for name in guess.events}
+    rows = {name: profiles[name].rows for name in guess.events}
     largest = max(rows, key=lambda name: rows[name])
-    found.sort(key=lambda p: (-p.score - 0.5 * (p.table == largest), p.column))
-    codes = [other.column for other in found[1:] if _same_labels(other, found[0])]
-    return [replace(found[0], codes=codes), *(other for other in found[1:] if other.column not in codes)]
+    proposals.sort(key=lambda p: (-p.score - 0.5 * (p.table == largest), p.column))
+    codes = [other.column for other in proposals[1:] if _same_labels(other, proposals[0])]
+    return [
+        replace(proposals[0], codes=codes),
+        *(other for other in proposals[1:] if other.column not in codes),
+    ]
 
 
 def _same_labels(one: Proposal, other: Proposal) -> bool:
@@ -196,21 +199,21 @@ def _holes(counts: np.ndarray) -> tuple[list[tuple[int, int]], int]:
 
 
 def _proposals(
-    scenario: Scenario, guess: Guess, seen: Mapping[str, Seen], name: str, when: tuple[Span, int]
+    scenario: Scenario, guess: Guess, profiles: Mapping[str, Seen], name: str, when: tuple[Span, int]
 ) -> Iterator[Proposal]:
     joined = {join.dimension: join for join in guess.events[name]}
-    own = {guess.entity, seen[name].time}
-    columns = [(name, column, column) for column in seen[name].columns if column not in own]
+    own = {guess.entity, profiles[name].time}
+    columns = [(name, column, column) for column in profiles[name].columns if column not in own]
     columns += [
         (dimension, f"{dimension}.{column}", column)
         for dimension, join in joined.items()
-        for column in seen[dimension].columns
+        for column in profiles[dimension].columns
         if column != join.key
     ]
     for table, written, column in columns:
-        profile = seen[table].columns[column]
-        right = profile.names_things or profile.dtype == pl.Boolean
-        if right and 2 <= profile.distinct <= _MOST_VALUES:
+        values = profiles[table].columns[column]
+        right = values.names_things or values.dtype == pl.Boolean
+        if right and 2 <= values.distinct <= _MOST_VALUES:
             proposal = _evaluate(scenario, name, written, [] if table == name else [table], when)
             if proposal is not None:
                 yield proposal

@@ -16,13 +16,13 @@ from mlc.scenario import default_name
 
 
 def scenario_lines(
-    guess: Guess, seen: Mapping[str, Seen], proposals: list[Proposal], out: Path
+    guess: Guess, profiles: Mapping[str, Seen], proposals: list[Proposal], out: Path
 ) -> Iterator[str]:
     """Write the file, with the reason for each guess as a comment.
 
     Args:
         guess: What the tables are.
-        seen: The tables.
+        profiles: The tables.
         proposals: Targets, the best first.
         out: Where the file will be; paths are relative to it.
     """
@@ -30,11 +30,11 @@ def scenario_lines(
     yield f"#   mlc check {out.name}"
     yield f"name: {_name(out, proposals[0])}"
     yield "data:"
-    yield from _entity_lines(guess, seen)
+    yield from _entity_lines(guess, profiles)
     yield "  tables:"
     for name in guess.order:
         yield f"    {name}:"
-        yield from (f"      {line}" for line in _table_lines(guess, seen, name, out))
+        yield from (f"      {line}" for line in _table_lines(guess, profiles, name, out))
     for remark in guess.remarks:
         yield f"  # {one_line(remark)}"
     yield from target_lines(proposals)
@@ -43,8 +43,8 @@ def scenario_lines(
     yield "  foundation: auto   # first learns from all events, once for these tables; faster without"
 
 
-def _entity_lines(guess: Guess, seen: Mapping[str, Seen]) -> Iterator[str]:
-    table = seen[next(iter(guess.events))]
+def _entity_lines(guess: Guess, profiles: Mapping[str, Seen]) -> Iterator[str]:
+    table = profiles[next(iter(guess.events))]
     column = table.columns[guess.entity]
     yield (
         f"  entity: {scalar(guess.entity)}   "
@@ -57,12 +57,12 @@ def _entity_lines(guess: Guess, seen: Mapping[str, Seen]) -> Iterator[str]:
         yield f"  # or, with --entity: {one_line(', '.join(others))}"
 
 
-def _table_lines(guess: Guess, seen: Mapping[str, Seen], name: str, out: Path) -> Iterator[str]:
-    table = seen[name]
+def _table_lines(guess: Guess, profiles: Mapping[str, Seen], name: str, out: Path) -> Iterator[str]:
+    table = profiles[name]
     path = f"path: {scalar(_relative(table.path, out))}"
     if name in guess.entities:
         key, matched = guess.entities[name]
-        total = seen[next(iter(guess.events))].columns[guess.entity].distinct
+        total = profiles[next(iter(guess.events))].columns[guess.entity].distinct
         yield f"kind: entities   # {table.rows:,} rows, each with another {one_line(key)}"
         yield path
         yield from text_lines(table.written)
@@ -88,14 +88,14 @@ def _table_lines(guess: Guess, seen: Mapping[str, Seen], name: str, out: Path) -
         yield "joins:"
     for join in guess.events[name]:
         how = f", by values: its key is {join.key}" if join.by_values else ""
-        told = f"{join.matched:,} of {table.rows:,} events match{how}"
-        yield f"  {join.dimension}: {scalar(join.column)}   # {one_line(told)}"
+        comment = f"{join.matched:,} of {table.rows:,} events match{how}"
+        yield f"  {join.dimension}: {scalar(join.column)}   # {one_line(comment)}"
 
 
 def _doubtful_times(table: Seen) -> Iterator[str]:
     """Other types that read the same text as other moments."""
-    for column, found in table.times.items():
-        for reading in found[1:]:
+    for column, readings in table.times.items():
+        for reading in readings[1:]:
             doubt = "the values do not say which"
             yield f"# or types: {{{one_line(column)}: {one_line(reading.yaml)}}}   # {doubt}"
 

@@ -85,8 +85,8 @@ def label_sentences(label: LabelReport, test: Scored) -> list[str]:
             f"The tenth with the highest scores holds {_percent(float(test.gains(np.array([0.1]))[0]))} of "
             f"them, {label.lift_10:.1f} times as many as by chance."
         )
-    predicted, seen = test.tenths()[-1]
-    sentences.append(f"There it predicts {_percent(predicted)} on average, and {_percent(seen)} have it.")
+    predicted, actual = test.tenths()[-1]
+    sentences.append(f"There it predicts {_percent(predicted)} on average, and {_percent(actual)} have it.")
     return [*sentences, _decision_sentence(label)]
 
 

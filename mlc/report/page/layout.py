@@ -72,8 +72,8 @@ def report_page(inputs: PageInputs) -> str:
         _made(inputs.made, inputs.scenario),
     ]
     script = files("mlc.report.page").joinpath("explore.js").read_text(encoding="utf-8")
-    shown = [part for part in parts if not part.empty]
-    return page(inputs.question, headline(report), shown, script, above=report.scenario)
+    parts = [part for part in parts if not part.empty]
+    return page(inputs.question, headline(report), parts, script, above=report.scenario)
 
 
 def _cards(inputs: PageInputs, test: ScoredSplit) -> Section:

@@ -31,8 +31,8 @@ def check_tables(scenario: Scenario) -> dict[str, TableSchema]:
                 problems += faults
                 continue
             with reading(scenario, name):
-                schemas[name], found = table_schema(scenario, name)
-                problems += [*found, *shape_problems(scenario, name)]
+                schemas[name], computed_problems = table_schema(scenario, name)
+                problems += [*computed_problems, *shape_problems(scenario, name)]
         except DataError as error:
             problems += error.problems
     for name in schemas:

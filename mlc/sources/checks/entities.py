@@ -31,13 +31,13 @@ def _missing_entities(scenario: Scenario, schemas: Schemas) -> Iterator[Problem]
         if everywhere:
             yield scenario.problem("data.entity", rule)
         else:
-            if found := re.fullmatch(r"did you mean (\S+)\?", why):
-                rule += f" Add entity: {found[1]} to this table."
+            if near := re.fullmatch(r"did you mean (\S+)\?", why):
+                rule += f" Add entity: {near[1]} to this table."
             yield scenario.problem(("data", "tables", name), rule)
 
 
 def _type_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Iterator[Problem]:
-    found: dict[str, tuple[str, str]] = {}
+    ids: dict[str, tuple[str, str]] = {}
     aware: dict[str, bool] = {}
     for name, schema in schemas.items():
         table = scenario.data.tables[name]
@@ -52,7 +52,7 @@ def _type_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Itera
             continue
         if column in schema.columns:
             dtype = schema.columns[column]
-            found[name] = (column, type_family(dtype))
+            ids[name] = (column, type_family(dtype))
             if type_family(dtype) not in ("integer", "text"):
                 yield scenario.problem(
                     ("data", "tables", name),
@@ -61,11 +61,11 @@ def _type_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Itera
                         f"{names_mend(scenario, name, column)}{odd_file_hint(scenario, name, column)}",
                     ),
                 )
-    if len({family for _, family in found.values()} & {"integer", "text"}) > 1:
-        listed = ", ".join(f"{name}.{column} is {family}" for name, (column, family) in found.items())
+    if len({family for _, family in ids.values()} & {"integer", "text"}) > 1:
+        listed = ", ".join(f"{name}.{column} is {family}" for name, (column, family) in ids.items())
         mends = [
             f"types: {{{column}: text}} to {name}"
-            for name, (column, family) in found.items()
+            for name, (column, family) in ids.items()
             if family != "text"
         ]
         rule = f"entity ids are of two types: {listed}. Add {' and '.join(mends)}."

@@ -48,8 +48,8 @@ def _where_problems(scenario: Scenario, name: str, schemas: Schemas) -> Iterator
         try:
             try_filter(schemas[name].columns, pl.sql_expr(where))
         except POLARS_ERRORS as error:
-            said = why_refused(error, where, scenario, schemas, name)
-            rule = f"not true or false for every row: {said}"
+            reason = why_refused(error, where, scenario, schemas, name)
+            rule = f"not true or false for every row: {reason}"
             yield scenario.problem(("data", "tables", name, "where"), rule)
 
 
@@ -102,12 +102,12 @@ def _time_problems(scenario: Scenario, name: str, column: str, dtype: pl.DataTyp
 def _hidden_problems(scenario: Scenario, name: str, columns: Mapping[str, pl.DataType]) -> Iterator[Problem]:
     """Yield columns that our own `time` and `entity_id` would hide."""
     table = scenario.data.events[name]
-    asked = {column for keys in table.joins.values() for column in keys} | set(table.encoders)
+    in_use = {column for keys in table.joins.values() for column in keys} | set(table.encoders)
     if scenario.has_target and name == scenario.target.table:
         target = scenario.target
-        asked |= {*target.columns_used(), *re.findall(r"\w+", target.rule.where or "")}
+        in_use |= {*target.columns_used(), *re.findall(r"\w+", target.rule.where or "")}
     for ours, used in ((TIME, table.time), (ENTITY_ID, table.entity or scenario.data.entity)):
-        if ours != used and ours in columns and ours in asked:
+        if ours != used and ours in columns and ours in in_use:
             rule = f"{name}.{ours} cannot be used, since {used} takes its name; rename it in the source"
             yield scenario.problem(("data", "tables", name), rule)
 

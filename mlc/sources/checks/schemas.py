@@ -35,8 +35,8 @@ def table_schema(scenario: Scenario, name: str) -> tuple[TableSchema, list[Probl
         except POLARS_ERRORS as error:
             columns[column] = pl.String()  # so that nobody complains of it a second time
             frame = frame.with_columns(pl.lit(None, pl.String).alias(column))
-            said = why_refused(error, expression, scenario, {name: schema}, name)
-            rule = f"no expression on the columns of {name}: {said}"
+            reason = why_refused(error, expression, scenario, {name: schema}, name)
+            rule = f"no expression on the columns of {name}: {reason}"
             problems.append(scenario.problem(("data", "tables", name, "computed", column), rule))
     return schema, problems
 
@@ -56,11 +56,11 @@ def shape_problems(scenario: Scenario, name: str) -> Iterator[Problem]:
 
 def why_refused(error: Exception, expression: str, scenario: Scenario, schemas: Schemas, name: str) -> str:
     """Return what is wrong with an expression on the columns of a table."""
-    found = re.match(r'unable to find column "([^"]+)"', str(error))
-    if found and found[1] in schemas[name].left_out:
-        return f"{found[1]}: {schemas[name].why_missing(found[1])}"
-    if found and f'"{found[1]}"' not in expression:
-        return f"there is no column {found[1]}, {why_missing(scenario, schemas, name, found[1])}"
+    match = re.match(r'unable to find column "([^"]+)"', str(error))
+    if match and match[1] in schemas[name].left_out:
+        return f"{match[1]}: {schemas[name].why_missing(match[1])}"
+    if match and f'"{match[1]}"' not in expression:
+        return f"there is no column {match[1]}, {why_missing(scenario, schemas, name, match[1])}"
     return said_of(error, expression, schemas[name].columns)
 
 

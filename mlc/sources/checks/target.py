@@ -18,15 +18,15 @@ from mlc.sources.reading import POLARS_ERRORS
 def target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Iterator[Problem]:
     """Yield what is wrong with the columns that the target uses."""
     target = scenario.target
-    for asked, field in target.columns_used().items():
-        owner, _, column = asked.partition(".") if "." in asked else (target.table, "", asked)
+    for name, field in target.columns_used().items():
+        owner, _, column = name.partition(".") if "." in name else (target.table, "", name)
         if owner not in schemas:  # not read: already complained of
             continue
         columns = schemas[owner].columns
         if column not in columns:
             why = why_missing(scenario, schemas, owner, column, joined=owner == target.table)
-            if '"' in asked:
-                why = f"write {asked.replace(chr(34), '')}, without quotes"
+            if '"' in name:
+                why = f"write {name.replace(chr(34), '')}, without quotes"
             yield scenario.problem(field, sentences(f"{owner} has no column {column}", why))
             continue
         dtype = columns[column]
@@ -41,7 +41,7 @@ def target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Iter
             rule = sentences(f"{owner}.{column} must be text, not {dtype}", mend)
             yield scenario.problem(field, rule)
         elif target.separator is not None and not isinstance(dtype, pl.String):
-            rule = f"has no effect on {asked}, which is {dtype}. Leave it out."
+            rule = f"has no effect on {name}, which is {dtype}. Leave it out."
             yield scenario.problem("target.separator", rule)
 
 

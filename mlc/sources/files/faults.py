@@ -74,23 +74,23 @@ def source_fault(files: Sequence[Path], kind: Format, scan: Scan, error: BaseExc
         fault = file_fault(file, kind)
         if fault is not None:
             return file, fault
-    found = guilty_file(files, scan)
-    if found is not None:
-        return found[0], _fault_inside(found[0], kind, found[1])
+    culprit = guilty_file(files, scan)
+    if culprit is not None:
+        return culprit[0], _fault_inside(culprit[0], kind, culprit[1])
     return _odd_one_out(files, kind, scan, error)
 
 
 def _fault_inside(file: Path, kind: Format, error: BaseException) -> str:
     """What is wrong within a file whose first bytes are right."""
-    said = first_line(error)
+    message = first_line(error)
     if file.exists() and not file.stat().st_size:
         return EMPTY
     if type(error) is UnicodeError:  # ours, which says it all
-        return said
-    if any(sign in said for sign in _DAMAGED) or isinstance(error, pl.exceptions.PanicException):
-        return f"it is damaged or incomplete ({said}). Write or copy it anew"
+        return message
+    if any(sign in message for sign in _DAMAGED) or isinstance(error, pl.exceptions.PanicException):
+        return f"it is damaged or incomplete ({message}). Write or copy it anew"
     line = _faulty_line(file, kind, error)
-    return str(line) if line else f"it cannot be read ({said}). Mend it, or write it anew"
+    return str(line) if line else f"it cannot be read ({message}). Mend it, or write it anew"
 
 
 def _faulty_line(file: Path, kind: Format, error: BaseException) -> object | None:

@@ -50,10 +50,10 @@ def faulty_csv_line(path: Path, kind: Csv, message: str) -> FaultyLine | None:
         message: What the library said.
     """
     if kind.encoding == "utf-8":
-        found = _undecodable(path)
-        if found is not None:
+        fault = _undecodable(path)
+        if fault is not None:
             mend = f"Write format: {{kind: csv, encoding: {_encoding_of(path)}}}"
-            return FaultyLine(*found, mend)
+            return FaultyLine(*fault, mend)
     csv.field_size_limit(sys.maxsize)
     with _opened(path) as file:
         encoding = "utf-8-sig" if kind.encoding == "utf-8" else kind.encoding
@@ -98,9 +98,9 @@ def _faulty_record(row: list[str], header: list[str], message: str, line: int) -
 
 def faulty_json_line(path: Path) -> FaultyLine | None:
     """Find the first line that is not one JSON object; None where every line is."""
-    found = _undecodable(path)
-    if found is not None:
-        return FaultyLine(*found, "Write the file as UTF-8")
+    fault = _undecodable(path)
+    if fault is not None:
+        return FaultyLine(*fault, "Write the file as UTF-8")
     with _opened(path) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():

@@ -57,10 +57,10 @@ def folder_columns(
         root: The folder below which folders name columns.
         texts: Columns to keep as they are written.
     """
-    found = {file: folder_values(file, root) for file in files}
-    names = dict.fromkeys(name for values in found.values() for name in values)
+    by_file = {file: folder_values(file, root) for file in files}
+    names = dict.fromkeys(name for values in by_file.values() for name in values)
     return {
-        name: _typed({file: values.get(name) for file, values in found.items()}, as_text=name in texts)
+        name: _typed({file: values.get(name) for file, values in by_file.items()}, as_text=name in texts)
         for name in names
     }
 

@@ -178,19 +178,19 @@ def scan_columnar(files: Sequence[Path], kind: Parquet | Arrow, of: Sequence[Pat
         return scan(list(files), glob=False)
     shapes = columnar_shapes(of, kind)
     filled = {shape.file for shape in shapes}
-    wanted = [file for file in files if file in filled]
+    with_rows = [file for file in files if file in filled]
     types = {} if any(name_problems(shapes)) else uneven_types(shapes)
     if not any(None in shape.columns.values() for shape in shapes) or not types:
-        return scan(wanted, glob=False) if wanted else scan([shapes[0].file], glob=False).head(0)
+        return scan(with_rows, glob=False) if with_rows else scan([shapes[0].file], glob=False).head(0)
     # A column without any value in a file has the type Null there, and takes the type of the others.
     parts = [
         scan([file], glob=False).select(
             pl.col(column).cast(types[column]) if column in types else pl.col(column)
             for column in shapes[0].columns
         )
-        for file in wanted or [shapes[0].file]
+        for file in with_rows or [shapes[0].file]
     ]
-    return pl.concat(parts) if wanted else parts[0].head(0)
+    return pl.concat(parts) if with_rows else parts[0].head(0)
 
 
 def columnar_shapes(files: Sequence[Path], kind: Parquet | Arrow) -> list[Shape]:
@@ -206,8 +206,8 @@ def columnar_shapes(files: Sequence[Path], kind: Parquet | Arrow) -> list[Shape]
         try:
             shapes.append(_columnar_shape(file, state_of(file), kind.kind))
         except (pl.exceptions.PolarsError, OSError) as error:
-            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            problems.append(Problem(f"{file} is not a {kind.kind.capitalize()} file: {said}", "path"))
+            message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            problems.append(Problem(f"{file} is not a {kind.kind.capitalize()} file: {message}", "path"))
     if problems:
         raise DataError(problems)
     if all(shape.columns == shapes[0].columns for shape in shapes):
@@ -246,7 +246,7 @@ def scan_json_lines(files: Sequence[Path], texts: Sequence[str], of: Sequence[Pa
         more = f" and {len(of) - 1:,} more" if len(of) > 1 else ""
         raise DataError(Problem(f"{of[0].name}{more}: no line in it. Name files that have rows.", "path"))
     filled = {shape.file for shape in shapes}
-    wanted = [file for file in files if file in filled]
+    with_rows = [file for file in files if file in filled]
     schema = None
     if len(shapes) > 1:
         names = dict.fromkeys(column for shape in shapes for column in shape.columns)
@@ -261,9 +261,9 @@ def scan_json_lines(files: Sequence[Path], texts: Sequence[str], of: Sequence[Pa
         if problems:
             raise DataError(problems)
         schema = {name: uneven.get(name) or next(iter(known[name].values()), pl.Null()) for name in names}
-    paths = [glob.escape(str(file)) for file in wanted or [shapes[0].file]]  # always taken for patterns
+    paths = [glob.escape(str(file)) for file in with_rows or [shapes[0].file]]  # always taken for patterns
     frame = pl.scan_ndjson(paths, infer_schema_length=INFERRED_ROWS, schema=schema)
-    return frame if wanted else frame.head(0)
+    return frame if with_rows else frame.head(0)
 
 
 @lru_cache(maxsize=4096)

@@ -126,19 +126,19 @@ def file_fault(path: Path, kind: Format) -> str | None:
         return f"it is a link to {os.readlink(path)}, which does not exist. Mend or remove the link"  # noqa: PTH115
     try:
         size = path.stat().st_size
-        found = signature_of(path)
+        signature = signature_of(path)
     except OSError as error:
         return f"it cannot be read: {error.strerror or error}"
     if size == 0:  # an empty text file among others is a table without rows
         return EMPTY if isinstance(kind, Parquet | Arrow) else None
-    if found is None:
+    if signature is None:
         if isinstance(kind, Parquet | Arrow):
             return f"it is not {_written(kind)} file. Write it anew, or name its format: csv or ndjson"
         return None
-    if found.kind in _allowed(kind):
+    if signature.kind in _allowed(kind):
         return None
-    mend = found.mend if not (found is _UTF16 and isinstance(kind, Ndjson)) else "Write it as UTF-8"
-    return f"it is {found.name}, not {_written(kind)} file. {mend}"
+    mend = signature.mend if not (signature is _UTF16 and isinstance(kind, Ndjson)) else "Write it as UTF-8"
+    return f"it is {signature.name}, not {_written(kind)} file. {mend}"
 
 
 def _allowed(kind: Format) -> Iterator[str]:

@@ -38,12 +38,12 @@ def scan_texts(files: Sequence[Path], csv: Csv, texts: Sequence[str], of: Sequen
     shapes = shapes_of(of, csv, texts)
     types = dict.fromkeys(texts, pl.String()) | uneven_types(shapes)
     order = list(shapes[0].columns)
-    wanted = [shape for shape in shapes if shape.file in set(files)]
-    if not wanted:
+    selection = [shape for shape in shapes if shape.file in set(files)]
+    if not selection:
         return read_csv([shapes[0].file], csv, types).head(0)
-    if all(list(shape.columns) == order for shape in wanted):
-        return read_csv([shape.file for shape in wanted], csv, types)
-    return pl.concat([read_csv([shape.file], csv, types).select(order) for shape in wanted])
+    if all(list(shape.columns) == order for shape in selection):
+        return read_csv([shape.file for shape in selection], csv, types)
+    return pl.concat([read_csv([shape.file], csv, types).select(order) for shape in selection])
 
 
 def read_csv(
@@ -85,8 +85,8 @@ def refuse_unreadable(files: Sequence[Path], csv: Csv) -> None:
     if not any(peek(file).has_rows for file in files):
         what = "has" if len(files) == 1 else f"and {len(files) - 1:,} more have"
         empty = "header" if any(peek(file).has_header for file in files) else "line"
-        found = f"{files[0].name} {what} no row" + (" below the header" if empty == "header" else "")
-        raise DataError(Problem(f"{found}. Name files that have rows.", "path"))
+        rule = f"{files[0].name} {what} no row" + (" below the header" if empty == "header" else "")
+        raise DataError(Problem(f"{rule}. Name files that have rows.", "path"))
 
 
 def _text_problems(files: Sequence[Path], csv: Csv) -> Iterator[Problem]:
