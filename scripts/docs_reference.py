@@ -346,8 +346,8 @@ def _option(name: str, given: Any, hint: Any, default: Any) -> tuple[str, str]:
     words = [word for word in (given.default, *(given.param_decls or ())) if str(word).startswith("-")]
     words = words or ["--" + name.replace("_", "-")]
     value = "" if hint is bool else f" {given.metavar or _metavar(hint)}"
-    shown = f" Default: `{default}`." if default not in (None, False) and default is not ... else ""
-    return ", ".join(f"`{word}{value}`" for word in words), (given.help or "") + shown
+    default_text = f" Default: `{default}`." if default not in (None, False) and default is not ... else ""
+    return ", ".join(f"`{word}{value}`" for word in words), (given.help or "") + default_text
 
 
 def _metavar(hint: Any) -> str:
@@ -361,30 +361,30 @@ def _metavar(hint: Any) -> str:
 
 def _report_fields() -> Iterator[str]:
     """Yield the fields of report.json; an object that comes again is listed once."""
-    seen: dict[tuple[str, ...], str] = {}
+    paths: dict[tuple[str, ...], str] = {}
     yield from ("## Fields", "")
-    yield from _below("", report_schema(), seen)
+    yield from _below("", report_schema(), paths)
 
 
-def _below(path: str, schema: Json, seen: dict[tuple[str, ...], str]) -> Iterator[str]:
+def _below(path: str, schema: Json, paths: dict[tuple[str, ...], str]) -> Iterator[str]:
     for member in schema.get("anyOf", ()):
-        yield from _below(path, member, seen)
+        yield from _below(path, member, paths)
     if "properties" in schema:
         fields = tuple(schema["properties"])
-        if fields in seen:
+        if fields in paths:
             yield _entry(
-                f"`{path}`", f"{schema.get('description', '')} Same fields as `{seen[fields]}`.".strip()
+                f"`{path}`", f"{schema.get('description', '')} Same fields as `{paths[fields]}`.".strip()
             )
             return
-        seen[fields] = path
+        paths[fields] = path
         for name, below in schema["properties"].items():
             inner = f"{path}.{name}" if path else name
             if not _nested(below):
                 yield _entry(f"`{inner}` ({in_words(below)})", below.get("description", ""))
-            yield from _below(inner, below, seen)
+            yield from _below(inner, below, paths)
     for key, suffix in (("items", "[]"), ("additionalProperties", ".*")):
         if isinstance(schema.get(key), dict):
-            yield from _below(path + suffix, schema[key], seen)
+            yield from _below(path + suffix, schema[key], paths)
 
 
 def _nested(schema: Json) -> bool:

@@ -175,14 +175,14 @@ def _targets(common: pl.DataFrame, first: Sequence[int], second: Sequence[int]) 
     return known
 
 
-def _scores(both: Sequence[Mapping[str, Any]], found: Mapping[str, Difference]) -> dict[str, Any]:
+def _scores(both: Sequence[Mapping[str, Any]], differences: Mapping[str, Difference]) -> dict[str, Any]:
     """Score → outcome, both values, and the difference with its interval."""
     entries: dict[str, Any] = {}
     for score in SCORE_NAMES:
         # As in the difference, a label is in all three scores or in none.
-        one, two = ((each[score] if found[score].value is not None else None) for each in both)
-        said = _outcome(score, found[score])
-        entries[score] = {"outcome": said, "first": one, "second": two, **asdict(found[score])}
+        one, two = ((each[score] if differences[score].value is not None else None) for each in both)
+        word = _outcome(score, differences[score])
+        entries[score] = {"outcome": word, "first": one, "second": two, **asdict(differences[score])}
     return entries
 
 

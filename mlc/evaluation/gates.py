@@ -71,26 +71,26 @@ def _worst_label(labels: Sequence[LabelScore], least: float) -> Gate:
     judged = {
         label.name: label.auroc for label in labels if label.not_judged is None and label.auroc is not None
     }
-    asked = f"AUROC of each label >= {least:g}"
+    gate = f"AUROC of each label >= {least:g}"
     if not judged:
-        return Gate(asked, False, None, _NONE)
+        return Gate(gate, False, None, _NONE)
     worst = min(judged, key=lambda name: judged[name])
     below = sum(auroc < least for auroc in judged.values())
     rest = len(labels) - len(judged)
     words = f"{judged[worst]:.4f} ({worst})"
     words += f"; {below} of {len(judged)} below" if below else ""
     words += f"; {rest} not judged: {_TOO_FEW}" if rest else ""
-    return Gate(asked, not below, judged[worst], words)
+    return Gate(gate, not below, judged[worst], words)
 
 
 def _against(name: str, difference: Difference | None, labels: int) -> Gate:
-    asked = f"better than {name} in macro AP"
+    gate = f"better than {name} in macro AP"
     if difference is None:
-        return Gate(asked, False, None, f"{name} is not in the report")
+        return Gate(gate, False, None, f"{name} is not in the report")
     if difference.value is None or difference.low is None or difference.high is None:
-        return Gate(asked, False, None, _NONE)
+        return Gate(gate, False, None, _NONE)
     words = (
         f"{difference.value:+.4f} (95 % interval {difference.low:+.4f} to {difference.high:+.4f}) "
         f"over {difference.labels} of {labels} labels"
     )
-    return Gate(asked, difference.low > 0, difference.value, words)
+    return Gate(gate, difference.low > 0, difference.value, words)

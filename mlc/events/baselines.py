@@ -105,8 +105,8 @@ def day_counts(examples: Examples, label_line: Timeline) -> tuple[np.ndarray, np
     for start in range(0, len(examples.rows), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         example_T, index_T = label_line.history(examples.rows[chunk], cutoffs_N[chunk])
-        kept = first_T[index_T]
-        example_T, index_T = example_T[kept], index_T[kept]
+        is_first_T = first_T[index_T]
+        example_T, index_T = example_T[is_first_T], index_T[is_first_T]
         age_T = (cutoffs_N[chunk][example_T] - label_line.time[index_T]) / MICROSECONDS_PER_DAY
         cells = example_T * labels + label_line.columns[LABEL][index_T]
         size = len(cutoffs_N[chunk]) * labels

@@ -171,23 +171,25 @@ def _given_splits(scenario: Scenario, given: Sequence[datetime], until: datetime
     )
 
 
-def _complete(scenario: Scenario, found: _Found, first: datetime, last: datetime, until: datetime) -> Cutoffs:
+def _complete(
+    scenario: Scenario, candidates: _Found, first: datetime, last: datetime, until: datetime
+) -> Cutoffs:
     """Leave out test cutoffs whose window is not complete.
 
     Complain of splits without a cutoff.
     """
-    tests = found.splits["test"]
+    tests = candidates.splits["test"]
     shortest = scenario.target.shortest_days
     complete = [cutoff for cutoff in tests if _end(scenario, cutoff, shortest) <= until]
     incomplete = tests[len(complete) :]
     if scenario.examples.test_from is None:  # one window unless the user says where the test begins
         complete, incomplete = complete[:1], []
-    splits: dict[Split, Sequence[datetime]] = {**found.splits, "test": complete}
+    splits: dict[Split, Sequence[datetime]] = {**candidates.splits, "test": complete}
     field = "examples.test_from"
     if scenario.examples.test_from is None:
         field = "target.window_days" if scenario.target.window is None else "target.window"
     problems = [
-        _no_room(scenario, field, split, found.starts[split], first, until)
+        _no_room(scenario, field, split, candidates.starts[split], first, until)
         for split, cutoffs in splits.items()
         if not cutoffs
     ]

@@ -48,14 +48,14 @@ def entity_cutoffs(scenario: Scenario, store: EventStore, cutoffs: Cutoffs) -> E
     """
     match scenario.examples.at:
         case EachEvent() as at:
-            found = _event_times(scenario, at, store)
+            pairs = _event_times(scenario, at, store)
         case RandomDays() as at:
-            found = _random_days(at, store, cutoffs)
+            pairs = _random_days(at, store, cutoffs)
         case None:
             raise AssertionError("all entities have the same cutoffs")
         case unreachable:
             assert_never(unreachable)
-    rows, times = found[_ROW].cast(pl.Int64).to_numpy(), found[TIME].to_numpy()
+    rows, times = pairs[_ROW].cast(pl.Int64).to_numpy(), pairs[TIME].to_numpy()
     split = cutoffs.split_of(times)
     late = times > microseconds(cutoffs.spans["test"][1])
     between = int((split[~late] < 0).sum())
@@ -63,13 +63,13 @@ def entity_cutoffs(scenario: Scenario, store: EventStore, cutoffs: Cutoffs) -> E
     order = np.lexsort((rows, times, split))
     rows, times, split = rows[order], times[order], split[order]
     most = scenario.examples.train_cutoffs
-    kept = _newest(rows, split, most)
+    is_newest = _newest(rows, split, most)
     removed = {
         "windows not complete": int(late.sum()),
         "whose window reaches into the next split": between,
-        f"older than the newest {most} training cutoffs of an entity": int((~kept).sum()),
+        f"older than the newest {most} training cutoffs of an entity": int((~is_newest).sum()),
     }
-    return EntityCutoffs(rows[kept], times[kept], split[kept], removed)
+    return EntityCutoffs(rows[is_newest], times[is_newest], split[is_newest], removed)
 
 
 def _newest(rows: np.ndarray, split: np.ndarray, most: int) -> np.ndarray:
@@ -77,13 +77,13 @@ def _newest(rows: np.ndarray, split: np.ndarray, most: int) -> np.ndarray:
 
     All of the other splits. In time order.
     """
-    kept = np.ones(len(rows), dtype=bool)
+    is_newest = np.ones(len(rows), dtype=bool)
     train = np.flatnonzero(split == SPLITS.index("train"))
     by_entity = train[np.argsort(rows[train], kind="stable")]
     _, first, counts = np.unique(rows[by_entity], return_index=True, return_counts=True)
     rank = np.arange(len(by_entity)) - np.repeat(first, counts)
-    kept[by_entity] = rank >= np.repeat(counts, counts) - most
-    return kept
+    is_newest[by_entity] = rank >= np.repeat(counts, counts) - most
+    return is_newest
 
 
 def _event_times(scenario: Scenario, at: EachEvent, store: EventStore) -> pl.DataFrame:

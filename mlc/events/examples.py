@@ -78,14 +78,14 @@ def build_examples(
     parts, all_rows = [], []
     trained_K = np.zeros(len(labels.names), dtype=np.int64)  # positives in training
     for chosen in moments(scenario, store, cutoffs, labels, line, funnel):
-        kept = eligible(scenario, store, chosen.rows, chosen.cutoffs, funnel.remove)
+        eligible_N = eligible(scenario, store, chosen.rows, chosen.cutoffs, funnel.remove)
         if scenario.examples.holdout_entities:
             fits = held_out[chosen.rows] != (chosen.split == "train")
             reason = "entities held out of training, or not held out for the tests"
-            funnel.remove(reason, int((kept & ~fits).sum()))
-            kept &= fits
-        rows, times = chosen.rows[kept], chosen.cutoffs[kept]
-        targets = target_matrix(chosen.pairs(kept), len(rows), len(labels.names))
+            funnel.remove(reason, int((eligible_N & ~fits).sum()))
+            eligible_N &= fits
+        rows, times = chosen.rows[eligible_N], chosen.cutoffs[eligible_N]
+        targets = target_matrix(chosen.pairs(eligible_N), len(rows), len(labels.names))
         mark_unknown(scenario, labels, times, cutoffs.observed_until, targets)
         if scenario.examples.drop_all_negative:
             positive = (targets == 1).any(axis=1)
@@ -136,10 +136,12 @@ def _shared_moments(
     rows = np.arange(entities)
     for at, (_, split) in zip(times.tolist(), cutoffs.rows, strict=True):
 
-        def pairs(kept: np.ndarray, at: int = at) -> pl.DataFrame:
-            found = shared_pairs(scenario, labels, events, at)
-            place = np.where(kept, np.cumsum(kept) - 1, -1)  # of the entity among the examples
-            return found.with_columns(pl.Series(ROW, place[found[ROW].to_numpy()])).filter(pl.col(ROW) >= 0)
+        def pairs(eligible_N: np.ndarray, at: int = at) -> pl.DataFrame:
+            positives = shared_pairs(scenario, labels, events, at)
+            place = np.where(eligible_N, np.cumsum(eligible_N) - 1, -1)  # of the entity among the examples
+            return positives.with_columns(pl.Series(ROW, place[positives[ROW].to_numpy()])).filter(
+                pl.col(ROW) >= 0
+            )
 
         yield _Moments(split, rows, np.full(entities, at), pairs)
 
@@ -158,8 +160,10 @@ def _own_moments(
             part = chosen[start : start + _MOST_TOGETHER]
             rows, times = own.rows[part], own.cutoffs[part]
 
-            def pairs(kept: np.ndarray, rows: np.ndarray = rows, times: np.ndarray = times) -> pl.DataFrame:
-                return own_pairs(scenario, labels, line, rows[kept], times[kept])
+            def pairs(
+                eligible_N: np.ndarray, rows: np.ndarray = rows, times: np.ndarray = times
+            ) -> pl.DataFrame:
+                return own_pairs(scenario, labels, line, rows[eligible_N], times[eligible_N])
 
             yield _Moments(split, rows, times, pairs)
 
@@ -213,23 +217,24 @@ def eligible(
     """
     least, time = scenario.examples.min_history_events, store.events.time
     starts, stops = store.events.offsets[rows], store.events.offsets[rows + 1]
-    kept = stops - starts >= least
+    eligible_N = stops - starts >= least
     # Enough history by the cutoff: the event that completes it is not later.
-    kept[kept] = time[starts[kept] + least - 1] <= cutoffs[kept]
+    eligible_N[eligible_N] = time[starts[eligible_N] + least - 1] <= cutoffs[eligible_N]
     removed(
-        "without history" if least == 1 else f"with fewer than {least} events of history", int((~kept).sum())
+        "without history" if least == 1 else f"with fewer than {least} events of history",
+        int((~eligible_N).sum()),
     )
     most = scenario.examples.max_entities
     if most is not None:  # entities lie in hash order: the first ones are a random sample
-        removed(f"beyond a sample of {most:,} entities", int((kept & (rows >= most)).sum()))
-        kept &= rows < most
+        removed(f"beyond a sample of {most:,} entities", int((eligible_N & (rows >= most)).sum()))
+        eligible_N &= rows < most
     days = scenario.examples.active_within_days
     if days is not None:
-        ends = store.events.ends(rows[kept], cutoffs[kept])
-        recent = time[ends - 1] > cutoffs[kept] - days * MICROSECONDS_PER_DAY
+        ends = store.events.ends(rows[eligible_N], cutoffs[eligible_N])
+        recent = time[ends - 1] > cutoffs[eligible_N] - days * MICROSECONDS_PER_DAY
         removed(f"without an event in the last {days} days", int((~recent).sum()))
-        kept[kept] = recent
-    return np.asarray(kept)
+        eligible_N[eligible_N] = recent
+    return np.asarray(eligible_N)
 
 
 def held_out_entities(ids: pl.Series, share: float, seed: int) -> npt.NDArray[np.bool_]:

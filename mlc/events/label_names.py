@@ -129,8 +129,8 @@ def _frequent(
 
 def _values_of(spec: LabelSpec, known: Sequence[str]) -> list[str]:
     """Return the values of a label: those listed, and those that fit its pattern."""
-    found = [value for value in known if spec.pattern is not None and re.search(spec.pattern, value)]
-    return list(dict.fromkeys([*(spec.values or ()), *sorted(found)]))
+    matches = [value for value in known if spec.pattern is not None and re.search(spec.pattern, value)]
+    return list(dict.fromkeys([*(spec.values or ()), *sorted(matches)]))
 
 
 def _unknown_values(
@@ -272,6 +272,6 @@ def _stored_line(scenario: Scenario, labels: Labels, store: EventStore) -> Timel
     known = len(labels.names)
     label_C = np.array([known, *(label_of.get(v, known) for v in store.values(field.name))], dtype=np.uint16)
     label_T = label_C[store.field_column(field)]
-    kept = np.flatnonzero(label_T < known)
-    offsets = np.searchsorted(kept, store.events.offsets)
-    return Timeline(offsets, store.events.time[kept], {LABEL: label_T[kept]})
+    places = np.flatnonzero(label_T < known)
+    offsets = np.searchsorted(places, store.events.offsets)
+    return Timeline(offsets, store.events.time[places], {LABEL: label_T[places]})

@@ -36,7 +36,7 @@ def oracle_predictions(
     wanted = truth.with_columns(
         id_expr(entity, keys.schema[ENTITY_ID]).alias(ENTITY_ID), pl.col(CUTOFF).cast(pl.Datetime("us"))
     )
-    found = (
+    probabilities = (
         keys.lazy()
         .join(
             wanted.select(ENTITY_ID, CUTOFF, *(pl.col(name).cast(pl.Float32) for name in names)),
@@ -46,6 +46,6 @@ def oracle_predictions(
         )
         .collect()
     )
-    if found.select(pl.col(names[0]).is_null().any()).item():
+    if probabilities.select(pl.col(names[0]).is_null().any()).item():
         raise DataError(scenario.problem(field, "the table has no row for some examples"))
-    return keys.with_columns(array_column(SCORES, found.select(names).to_numpy().astype("float32")))
+    return keys.with_columns(array_column(SCORES, probabilities.select(names).to_numpy().astype("float32")))

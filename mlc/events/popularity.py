@@ -94,5 +94,5 @@ def _fading(days: np.ndarray | int) -> np.ndarray:
     return np.asarray(np.exp2(-days / np.array(HALF_LIVES_DAYS)[:, None]))
 
 
-def _log_ratio(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    return np.asarray(np.log((found + PRIOR_EVENTS) / (expected + PRIOR_EVENTS)))
+def _log_ratio(events: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log((events + PRIOR_EVENTS) / (expected + PRIOR_EVENTS)))

@@ -60,11 +60,11 @@ def slices_of(prepared: Prepared) -> dict[str, pl.Series]:
     codes_N = np.searchsorted([bound for bound, _ in _HISTORY], lengths_N, side="right")
     trained = examples.table.filter(pl.col(SPLIT) == "train")[ENTITY_ID].unique()
     known_N = examples.table[ENTITY_ID].is_in(trained.implode()).to_numpy().astype(np.int64)
-    found = {
+    slices = {
         "history length": _enum(codes_N, history),
         "cold start": _enum(known_N, ["entity new since training", "entity also in training"]),
     }
-    return found | {name: _attribute(store, name, rows) for name in prepared.scenario.slices}
+    return slices | {name: _attribute(store, name, rows) for name in prepared.scenario.slices}
 
 
 def _attribute(store: EventStore, name: str, rows: np.ndarray) -> pl.Series:

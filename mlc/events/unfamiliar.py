@@ -44,15 +44,15 @@ def _unfamiliar_field(
     share = float(unknown_C[code_T].mean())
     lately = float(unknown_C[newest].mean()) if index is not None and len(newest) >= _FEWEST else 0.0
     if share == 1.0:
-        found, codes = f"knows none of the {len(code_T):,} values", code_T
+        clause, codes = f"knows none of the {len(code_T):,} values", code_T
     elif lately >= _NEARLY_ALL and share <= 0.5:
-        found, codes = f"does not know {lately:.0%} of the newest {len(newest):,} values", newest
+        clause, codes = f"does not know {lately:.0%} of the newest {len(newest):,} values", newest
     else:
         return
     counts_C = np.bincount(codes[unknown_C[codes]])
     example = store.values(field.name)[int(counts_C.argmax()) - 1]
     yield (
-        f"{field.name}: the model {found}, such as {example!r}; it was trained on values such as "
+        f"{field.name}: the model {clause}, such as {example!r}; it was trained on values such as "
         f"{known.categories[field.name][0]!r}. Write them as in the training, or train again."
     )
 
@@ -88,10 +88,10 @@ def gone_labels(labels: Labels, counts: pl.DataFrame, column: str) -> Iterator[s
         values = labels.values.filter(pl.col("label") == number)[VALUE].to_list()
         gone = [value for value in values if value not in present]
         if gone or not values:
-            shown = ", ".join(map(repr, gone)) or "its pattern"
+            what = ", ".join(map(repr, gone)) or "its pattern"
             near = did_you_mean(gone[0], present, otherwise=0) if gone else ""
             yield (
-                f"label {name}: no event has {shown} in {column} any more, as there was in the training"
+                f"label {name}: no event has {what} in {column} any more, as there was in the training"
                 + (f"; {near}" if near.startswith("did") else ".")
                 + " Check how the tables write it, or train again without it."
             )

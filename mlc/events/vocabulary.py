@@ -94,14 +94,14 @@ def fit_vocabulary(store: EventStore, fit_until: datetime, attributes: bool, mem
     )
 
 
-def _frequent(store: EventStore, fields: Sequence[Field], seen: np.ndarray) -> FieldRows:
+def _frequent(store: EventStore, fields: Sequence[Field], selection: np.ndarray) -> FieldRows:
     categories: dict[str, list[str]] = {}
     hash_rows: dict[str, int] = {}
     rarer: dict[str, list[int]] = {}
     for one in fields:
         if one.kind == "category":
             values = store.values(one.name)
-            counts = np.bincount(store.field_column(one)[seen], minlength=len(values) + 1)[1:]
+            counts = np.bincount(store.field_column(one)[selection], minlength=len(values) + 1)[1:]
             counted = list(zip(values, counts.tolist(), strict=True))
             categories[one.name] = [value for value, count in counted if count >= one.min_count]
             rare = [digest(value) for value, count in counted if _LEAST <= count < one.min_count]

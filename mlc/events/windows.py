@@ -75,11 +75,11 @@ def eves(target: TargetSection, first: datetime, last: datetime) -> list[datetim
         last: No cutoff after this one.
     """
     assert target.window is not None
-    found, start = [], microseconds(first + target.gap)
+    cutoffs, start = [], microseconds(first + target.gap)
     while moment_of(start) - TICK - target.gap <= last:
         start = int(_next_start(target.window, np.array([start]))[0])
-        found.append(moment_of(start) - TICK - target.gap)
-    return [cutoff for cutoff in found if first <= cutoff <= last]
+        cutoffs.append(moment_of(start) - TICK - target.gap)
+    return [cutoff for cutoff in cutoffs if first <= cutoff <= last]
 
 
 def moment_of(time: np.int64 | int) -> datetime:

@@ -47,8 +47,8 @@ def choose_weight(
 
     from scipy.optimize import minimize_scalar  # only training chooses a weight
 
-    found = minimize_scalar(log_loss, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-3})
-    return round(float(min((0.0, 1.0, float(found.x)), key=log_loss)), 3)
+    minimum = minimize_scalar(log_loss, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-3})
+    return round(float(min((0.0, 1.0, float(minimum.x)), key=log_loss)), 3)
 
 
 def mix_weights(

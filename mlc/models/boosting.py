@@ -202,10 +202,10 @@ def _rows(batches: ExampleBatches, positions: np.ndarray) -> tuple[np.ndarray, n
     targets_NK = batches.targets_NK[positions]
     known_R = (targets_NK != UNKNOWN).ravel()
     x_RF = np.empty((int(known_R.sum()), COLUMNS), dtype=np.float32)
-    done = seen = 0
+    done = start = 0
     for batch in batches.planned(BatchPlan(positions, EVALUATION_BATCH)):
         rows_RF = feature_rows(batch, batches.builder.inputs.labels)
-        kept_RF = rows_RF[known_R[seen : seen + len(rows_RF)]]
-        x_RF[done : done + len(kept_RF)] = kept_RF
-        done, seen = done + len(kept_RF), seen + len(rows_RF)
+        known_RF = rows_RF[known_R[start : start + len(rows_RF)]]
+        x_RF[done : done + len(known_RF)] = known_RF
+        done, start = done + len(known_RF), start + len(rows_RF)
     return x_RF, targets_NK.ravel()[known_R]

@@ -39,7 +39,7 @@ def check_metrics(wanted: Sequence[tuple[str, Mapping[str, Any]]], labels: int) 
     even_NK = np.indices((8, max(labels, 2))).sum(axis=0) % 2
     for place, (name, options) in enumerate(wanted):
         field = f"metrics.{place}"
-        known = [found for found in dir(classification) if found.startswith(_PREFIX)]
+        known = [metric for metric in dir(classification) if metric.startswith(_PREFIX)]
         if name not in known:
             rule = f"{name} is no multilabel class of torchmetrics"
             problems.append(Problem(sentences(rule, did_you_mean(name, known)), field))

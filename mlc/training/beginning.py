@@ -118,8 +118,8 @@ def _kept(run: RunFolder) -> Beginning:
     if not (run / BEGINNING).exists():
         rule = f"an earlier version of mlc began this training, and did not record its tables. {_OVERWRITE}"
         raise RunError(Problem(rule, "", str(run.folder)))
-    kept: Beginning = run.read_json(BEGINNING, _parsed)
-    return kept
+    beginning: Beginning = run.read_json(BEGINNING, _parsed)
+    return beginning
 
 
 def _parsed(value: Any) -> Beginning:
@@ -193,9 +193,9 @@ def versions() -> dict[str, str]:
 def _versions_changed(then: Beginning) -> Iterator[str]:
     now = versions()
     for name in sorted(set(now) | set(then["versions"])):
-        was, found = then["versions"].get(name), now.get(name)
-        if was != found:
-            yield f"{name} was {was}, and is {found}. Install {name} {was} to go on, or {_OVERWRITE}"
+        was, current = then["versions"].get(name), now.get(name)
+        if was != current:
+            yield f"{name} was {was}, and is {current}. Install {name} {was} to go on, or {_OVERWRITE}"
 
 
 def _digest(prepared: Prepared) -> str:

@@ -38,14 +38,14 @@ def _missing(train: TrainSection) -> Iterator[tuple[str, str]]:
         yield "strategy", "fsdp needs GPUs, and PyTorch finds none here. Use ddp or auto."
 
 
-def _available(asked: str) -> dict[str, int]:
+def _available(choice: str) -> dict[str, int]:
     """Kind of device → how many there are.
 
     Of kinds that are there, the one that would be used first.
     """
-    kinds = ("tpu", "gpu") if asked == "auto" else (asked,)
+    kinds = ("tpu", "gpu") if choice == "auto" else (choice,)
     for kind in kinds:
         for accelerator in _ACCELERATORS.get(kind, ()):
             if accelerator.is_available():
                 return {kind: accelerator.auto_device_count()}
-    return {"cpu": os.cpu_count() or 1} if asked in ("auto", "cpu") else {}
+    return {"cpu": os.cpu_count() or 1} if choice in ("auto", "cpu") else {}

@@ -60,15 +60,15 @@ class DefinedMeans(Metric):
         scores_NK, targets_NK = _joined(self.scores), _joined(self.targets)
         nothing = scores_NK.new_tensor(float("nan"))
         aurocs, precisions = [], []
-        found = {"label_ap": nothing} if self.label is not None else {}
+        values = {"label_ap": nothing} if self.label is not None else {}
         for index, (score, target) in enumerate(zip(scores_NK.T, targets_NK.T, strict=True)):
             score, target = score[target <= 1], target[target <= 1].long()
             if 0 < int(target.sum()) < len(target):
                 aurocs.append(binary_auroc(score, target, validate_args=False))
                 precisions.append(binary_average_precision(score, target, validate_args=False))
                 if index == self.label:
-                    found["label_ap"] = precisions[-1]
-        return found | {
+                    values["label_ap"] = precisions[-1]
+        return values | {
             "macro_auroc": torch.stack(aurocs).mean() if aurocs else nothing,
             "macro_ap": torch.stack(precisions).mean() if precisions else nothing,
             "labels_defined": scores_NK.new_tensor(float(len(aurocs))),
@@ -106,12 +106,12 @@ class Validated(nn.Module):
 
     def compute(self) -> dict[str, torch.Tensor]:
         """All values, by the names under which they are logged; the next epoch begins."""
-        found = self.means.compute()
+        values = self.means.compute()
         self.means.reset()
         for name, metric in self.losses.items():
-            found[name] = cast(MeanMetric, metric).compute()
+            values[name] = cast(MeanMetric, metric).compute()
             cast(MeanMetric, metric).reset()
-        return {f"validation_{name}": value for name, value in found.items()}
+        return {f"validation_{name}": value for name, value in values.items()}
 
 
 def monitored(train: TrainSection) -> tuple[str, Literal["min", "max"]]:
@@ -345,10 +345,10 @@ class Classifier(Stoppable):
         """Keep each kind that was never better; undefined is as good as any."""
         monitor, mode = monitored(self.train_section)
         for place, (kind, validated) in enumerate(self.validated_kinds.items()):
-            found = cast(Validated, validated).compute()[monitor] * (1 if mode == "max" else -1)
-            if not found <= self.best_S[place]:
+            value = cast(Validated, validated).compute()[monitor] * (1 if mode == "max" else -1)
+            if not value <= self.best_S[place]:
                 self.keep(kind)
-                self.best_S[place], self.best_epochs_S[place] = found, self.current_epoch + 1
+                self.best_S[place], self.best_epochs_S[place] = value, self.current_epoch + 1
         self.log(PROGRESS, self.best_S.sum(), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:

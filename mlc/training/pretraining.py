@@ -265,7 +265,7 @@ def _fit(
     pretrainer = Pretrainer(foundation, section)
     checkpoints = BestEpoch(run / "checkpoints", MONITOR)
     stopping = Stopping(run / "checkpoints" / "last.ckpt", hardware.checkpoint_minutes)
-    shown = {
+    titles = {
         "train_loss": "loss over that of the frequencies: training",
         MONITOR: "validation",
     }
@@ -274,7 +274,7 @@ def _fit(
         [
             checkpoints,
             EarlyStopping(MONITOR, patience=section.patience),
-            EpochLines(run / "log.jsonl", shown, say),
+            EpochLines(run / "log.jsonl", titles, say),
             stopping,
         ],
         max_epochs=section.epochs,

@@ -91,7 +91,7 @@ def _named(scenario: Scenario, runs: Path) -> RunFolder | None:
         return find_run(runs, str(beside) if beside.exists() else expand_environment(named))
     except RunError as error:
         raise RunError(
-            [scenario.problem("model.foundation", found.rule) for found in error.problems]
+            [scenario.problem("model.foundation", problem.rule) for problem in error.problems]
         ) from None
 
 
@@ -99,18 +99,18 @@ def _fitting(scenario: Scenario, runs: Path) -> str | None:
     """The name of the foundation of the same tables that has seen most of what it may."""
     wanted = _made_of(scenario)
     finished = [run for path in sorted(runs.glob("*/model.json")) if (run := RunFolder(path.parent)).finished]
-    found = {
+    ends = {
         run.folder.name: run.read_json("run.json", itemgetter("until"))
         for run in finished
         if run.kind == "foundation" and _made_of(run.scenario()) == wanted
     }
-    if not found:
+    if not ends:
         return None
     check_tables(scenario)
     with reading(scenario):
         fit_until = choose_cutoffs(scenario, *observed_span(scenario)).fit_until
-    allowed = [name for name, until in found.items() if datetime.fromisoformat(until) <= fit_until]
-    return max(allowed, key=lambda name: found[name], default=None)
+    allowed = [name for name, until in ends.items() if datetime.fromisoformat(until) <= fit_until]
+    return max(allowed, key=lambda name: ends[name], default=None)
 
 
 def _made_of(scenario: Scenario) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -147,12 +147,12 @@ class EpochLines(Callback):
 
     Args:
         path: The log.
-        shown: What stands on the screen for each logged value that is told there.
+        titles: What stands on the screen for each logged value that is told there.
         say: Receives the line for the screen.
     """
 
-    def __init__(self, path: Path, shown: dict[str, str], say: Say) -> None:
-        self.path, self.shown, self.say = path, shown, say
+    def __init__(self, path: Path, titles: dict[str, str], say: Say) -> None:
+        self.path, self.titles, self.say = path, titles, say
         self._begun, self._lines = time.monotonic(), list[str]()
 
     def state_dict(self) -> dict[str, Any]:
@@ -179,11 +179,11 @@ class EpochLines(Callback):
         if not trainer.is_global_zero:
             return
         write_text(self.path, "".join(self._lines))
-        shown = [
+        texts = [
             f"{label} {metrics[name]:.4f}" if name in defined else f"{label} undefined"
-            for name, label in self.shown.items()
+            for name, label in self.titles.items()
         ]
-        self.say(", ".join([f"epoch {line['epoch']}", *shown, f"{line['seconds']:.0f} s"]))
+        self.say(", ".join([f"epoch {line['epoch']}", *texts, f"{line['seconds']:.0f} s"]))
 
 
 class Stopping(Callback):

@@ -40,10 +40,10 @@ LEAD = (
 
 def main() -> int:
     """Run the command line of this script."""
-    asked = parser(__doc__)
-    add_runs(asked)
-    asked.add_argument("--variants", nargs="*", default=list(VARIANTS), metavar="KEY=VALUE")
-    arguments = asked.parse_args()
+    command_line = parser(__doc__)
+    add_runs(command_line)
+    command_line.add_argument("--variants", nargs="*", default=list(VARIANTS), metavar="KEY=VALUE")
+    arguments = command_line.parse_args()
     with (
         tempfile.TemporaryDirectory() as name,
         Record(arguments.out, "What each switch of the model pays", LEAD) as record,

@@ -28,9 +28,9 @@ LEAD = "Means over the labels on the test split, before and after calibration."
 
 def main() -> int:
     """Run the command line of this script."""
-    asked = parser(__doc__)
-    asked.add_argument("runs", nargs="+", type=Path)
-    arguments = asked.parse_args()
+    command_line = parser(__doc__)
+    command_line.add_argument("runs", nargs="+", type=Path)
+    arguments = command_line.parse_args()
     with Record(arguments.out, "What calibration gives", LEAD) as record:
         for folder in arguments.runs:
             record.add("Runs", row(RunFolder(folder)))

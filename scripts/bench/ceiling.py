@@ -267,12 +267,12 @@ def lay_out(hidden: demo.Customers, events: pl.DataFrame, world: demo.World, row
 
 def main() -> int:
     """Run the command line of this script."""
-    asked = parser(__doc__)
-    asked.add_argument("--customers", type=int, default=4000)
-    asked.add_argument("--seed", type=int, default=7, help="of the demo")
-    asked.add_argument("--draws", type=int, default=40, help="of each of two chains")
-    asked.add_argument("--warm-up", type=int, default=40, help="draws before, which are thrown away")
-    arguments = asked.parse_args()
+    command_line = parser(__doc__)
+    command_line.add_argument("--customers", type=int, default=4000)
+    command_line.add_argument("--seed", type=int, default=7, help="of the demo")
+    command_line.add_argument("--draws", type=int, default=40, help="of each of two chains")
+    command_line.add_argument("--warm-up", type=int, default=40, help="draws before, which are thrown away")
+    arguments = command_line.parse_args()
     with Record(arguments.out, "The best possible score on the demo", LEAD) as record:
         targets_CD, truth_CD, one_CD, two_CD = observed(arguments)
         ideal_CD = (one_CD + two_CD) / 2

@@ -30,9 +30,9 @@ Sample = tuple[Any, Any, Any]
 
 def main() -> int:
     """Run the command line of this script."""
-    asked = parser(__doc__)
-    asked.add_argument("--repeats", type=int, default=500)
-    arguments = asked.parse_args()
+    command_line = parser(__doc__)
+    command_line.add_argument("--repeats", type=int, default=500)
+    arguments = command_line.parse_args()
     with Record(arguments.out, "How often the intervals hold", LEAD) as record:
         for title, row in rows(np.random.default_rng(7), arguments.repeats):
             record.add(title, row)
@@ -120,18 +120,18 @@ def coverage(
     draw: Callable[[], Sample], truth: dict[str, float], repeats: int, judge: Callable[[Sample], Any]
 ) -> dict[str, str]:
     """The share of samples whose interval holds the truth, of those that have one."""
-    held, said = Counter[str](), Counter[str]()
+    held, counts = Counter[str](), Counter[str]()
     for _ in range(repeats):
-        found = judge(draw())
+        scores = judge(draw())
         for name, value in truth.items():
-            interval = getattr(found, f"{name}_interval")
+            interval = getattr(scores, f"{name}_interval")
             if interval is not None:
-                said[name] += 1
+                counts[name] += 1
                 held[name] += interval[0] <= value <= interval[1]
-    shares = {name: f"{held[name] / said[name]:.1%}" for name in truth if said[name]}
+    shares = {name: f"{held[name] / counts[name]:.1%}" for name in truth if counts[name]}
     for name, share in shares.items():
-        if said[name] < 0.99 * repeats:
-            shares[name] = f"{share} of {said[name] / repeats:.0%}"
+        if counts[name] < 0.99 * repeats:
+            shares[name] = f"{share} of {counts[name] / repeats:.0%}"
     return shares
 
 

@@ -113,19 +113,21 @@ class Case:
 
 def main() -> int:
     """Run the command line of this script."""
-    asked = parser(__doc__)
+    command_line = parser(__doc__)
     sets = ("completejourney", "nycflights13", "purchase_cards")
     default = [ROOT / f"configs/public/{name}.yaml" for name in sets]
-    asked.add_argument("scenarios", nargs="*", type=Path, default=default)
-    asked.add_argument("--shares", nargs="+", type=float, default=[0.01, 0.1, 1.0])
-    asked.add_argument("--starts", nargs="+", choices=list(STARTS), default=list(STARTS))
-    asked.add_argument("--seeds", type=int, default=2)
-    asked.add_argument("--targets", action="store_true", help="other targets in place of the scenario's own")
-    asked.add_argument(
+    command_line.add_argument("scenarios", nargs="*", type=Path, default=default)
+    command_line.add_argument("--shares", nargs="+", type=float, default=[0.01, 0.1, 1.0])
+    command_line.add_argument("--starts", nargs="+", choices=list(STARTS), default=list(STARTS))
+    command_line.add_argument("--seeds", type=int, default=2)
+    command_line.add_argument(
+        "--targets", action="store_true", help="other targets in place of the scenario's own"
+    )
+    command_line.add_argument(
         "--runs-dir", type=Path, help="keep runs and foundations here, and use those that are there"
     )
-    asked.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
-    arguments = asked.parse_args()
+    command_line.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    arguments = command_line.parse_args()
     with (
         tempfile.TemporaryDirectory() as temporary,
         Record(arguments.out, "Foundation models where labels are few", LEAD) as record,
@@ -209,10 +211,10 @@ def tested(prepared: Prepared, scores_NK: np.ndarray) -> tuple[float, float]:
     test = (prepared.examples.table[SPLIT] == "test").to_numpy()
     scores, targets = scores_NK[test], targets_of(prepared.examples.table)[test]
     names = prepared.examples.labels.names
-    found = overall_scores(scores, targets, score_labels(scores, targets, names)).macro
-    assert found.auroc is not None
-    assert found.ap is not None
-    return found.auroc, found.ap
+    macro = overall_scores(scores, targets, score_labels(scores, targets, names)).macro
+    assert macro.auroc is not None
+    assert macro.ap is not None
+    return macro.auroc, macro.ap
 
 
 def silent(_: str) -> None:
@@ -223,9 +225,10 @@ def thinned(prepared: Prepared, share: float, seed: int) -> Prepared:
     """Training examples of a share of the entities; validation and test whole."""
     examples = prepared.examples
     chosen = entity_keys(prepared.store.entity_ids, seed) < np.uint64(min(int(share * 2**64), 2**64 - 1))
-    kept = (examples.table[SPLIT] != "train").to_numpy() | chosen[examples.rows]
+    eligible_N = (examples.table[SPLIT] != "train").to_numpy() | chosen[examples.rows]
     return replace(
-        prepared, examples=replace(examples, table=examples.table.filter(kept), rows=examples.rows[kept])
+        prepared,
+        examples=replace(examples, table=examples.table.filter(eligible_N), rows=examples.rows[eligible_N]),
     )
 
 
@@ -254,7 +257,7 @@ def row(case: Case, start: str, outcomes: dict[str, list[Outcome]]) -> dict[str,
         until(one, max((ap for _, ap in other.curve), default=0.0))
         for one, other in zip(ours, scratch or ours, strict=True)
     ]
-    known = [found for found in reached if found]
+    known = [pair for pair in reached if pair]
     if start != "boosting" and known and all(reached):
         cells["epochs"] = spread([epochs for epochs, _ in known], 0)
         cells["seconds"] = spread([seconds for _, seconds in known], 0)

@@ -184,10 +184,10 @@ def mlc_examples(folder: Path, case: Case) -> Callable[[], Answer]:
     *train, validation, test = case.moments
     cutoffs = Cutoffs({"train": train, "validation": [validation], "test": [test]}, [], LAST_DAY)
 
-    def frames(found: pl.DataFrame) -> Frames:
-        example, label = np.nonzero(targets_of(found) == 1)
-        positives = {ENTITY_ID: found[ENTITY_ID].gather(example), LABEL: label}
-        return found.select(ENTITY_ID), pl.DataFrame(positives)
+    def frames(part: pl.DataFrame) -> Frames:
+        example, label = np.nonzero(targets_of(part) == 1)
+        positives = {ENTITY_ID: part[ENTITY_ID].gather(example), LABEL: label}
+        return part.select(ENTITY_ID), pl.DataFrame(positives)
 
     def run() -> Answer:
         line = label_line(scenario, labels, store)
@@ -265,10 +265,10 @@ def pandas(folder: Path, case: Case) -> Callable[[], Answer]:
         return np.array([name in bought for name in case.names], dtype=np.uint8)
 
     def frames(answers: list[tuple[str, np.ndarray | None]]) -> Frames:
-        found = [(who, array) for who, array in answers if array is not None]
-        pairs = [(who, label) for who, array in found for label in array.nonzero()[0].tolist()]
+        arrays = [(who, array) for who, array in answers if array is not None]
+        pairs = [(who, label) for who, array in arrays for label in array.nonzero()[0].tolist()]
         positives = pl.DataFrame(pairs, schema={ENTITY_ID: pl.String, LABEL: pl.Int64}, orient="row")
-        return pl.DataFrame({ENTITY_ID: [who for who, _ in found]}), positives
+        return pl.DataFrame({ENTITY_ID: [who for who, _ in arrays]}), positives
 
     def run() -> Answer:
         answers = [[(who, targets(events, cutoff)) for who, events in customers] for cutoff in case.moments]
@@ -311,9 +311,9 @@ def add_last_file(folder: Path) -> None:
     newest = max((folder / "transactions").iterdir())
     place = without_last_file(folder)
     (place / "transactions" / newest.name).symlink_to(newest)
-    said: list[str] = []
-    open_store(load_scenario(place / "19.yaml"), place / "runs", said.append)
-    assert "of them new" in said[0]
+    messages: list[str] = []
+    open_store(load_scenario(place / "19.yaml"), place / "runs", messages.append)
+    assert "of them new" in messages[0]
 
 
 def peak() -> int:
@@ -438,14 +438,18 @@ def compare(record: Record, folder: Path, cases: Sequence[str], ways: Sequence[s
 
 def main() -> int:
     """Run the command line of this script."""
-    asked = parser(__doc__)
-    asked.add_argument("--scale", type=float, default=1.0, help="1.0 is 31.8 million rows")
-    asked.add_argument("--folder", type=Path, help="keep tables and store here; default: a temporary folder")
-    asked.add_argument("--cases", nargs="+", default=CASES, help="cutoffs x labels, such as 12x250")
-    asked.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
-    asked.add_argument("--memory-limit", help="only build the store within so much memory, such as 1GB")
-    asked.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
-    arguments = asked.parse_args()
+    command_line = parser(__doc__)
+    command_line.add_argument("--scale", type=float, default=1.0, help="1.0 is 31.8 million rows")
+    command_line.add_argument(
+        "--folder", type=Path, help="keep tables and store here; default: a temporary folder"
+    )
+    command_line.add_argument("--cases", nargs="+", default=CASES, help="cutoffs x labels, such as 12x250")
+    command_line.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
+    command_line.add_argument(
+        "--memory-limit", help="only build the store within so much memory, such as 1GB"
+    )
+    command_line.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
+    arguments = command_line.parse_args()
     if arguments.one:
         what, *size = arguments.one
         if what == "limited":

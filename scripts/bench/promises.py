@@ -90,11 +90,11 @@ class Kept:
 
 def main() -> int:
     """Run the command line of this script."""
-    asked = parser(__doc__)
-    add_scenarios(asked)
-    asked.add_argument("--runs-dir", type=Path, help="keep the runs here; default: a temporary folder")
-    asked.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
-    arguments = asked.parse_args()
+    command_line = parser(__doc__)
+    add_scenarios(command_line)
+    command_line.add_argument("--runs-dir", type=Path, help="keep the runs here; default: a temporary folder")
+    command_line.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    arguments = command_line.parse_args()
     sound = True
     with (
         tempfile.TemporaryDirectory() as temporary,
@@ -104,9 +104,9 @@ def main() -> int:
         runs.mkdir(parents=True, exist_ok=True)
         for scenario in arguments.scenarios or scenarios_of(runs):
             run = trained(scenario, runs, arguments.overrides)
-            kept = examined(run, runs)
-            record.add("Labels whose promised precision held", kept.row(run.folder.name))
-            sound &= kept.sound
+            promises = examined(run, runs)
+            record.add("Labels whose promised precision held", promises.row(run.folder.name))
+            sound &= promises.sound
     return 0 if sound else 1
 
 
@@ -126,12 +126,12 @@ def examined(run: RunFolder, runs: Path) -> Kept:
     # A note says that the goal is out of reach or likely missed, or that there are few positives.
     promised = [label for label in labels if "precision" not in (label["threshold_note"] or "")]
     ranges = [label["threshold_estimate"]["precision"] for label in promised]
-    found = list(zip([label["precision"] for label in promised], ranges, strict=True))
+    pairs = list(zip([label["precision"] for label in promised], ranges, strict=True))
     return Kept(
         len(labels),
         len(promised),
-        sum(value is not None and told["low"] <= value <= told["high"] for value, told in found),
-        sum(value is not None and value > told["high"] for value, told in found),
+        sum(value is not None and interval["low"] <= value <= interval["high"] for value, interval in pairs),
+        sum(value is not None and value > interval["high"] for value, interval in pairs),
         repeated_volumes(run, runs, report),
         untrue(run, report),
     )
@@ -168,7 +168,7 @@ def untrue(run: RunFolder, report: dict[str, Any]) -> list[str]:
     clauses, named = CLAUSE.findall(sentence), ""
     if {SCORES[score] for _, _, score, _, _ in clauses} != {average_precision_score, roc_auc_score, log_loss}:
         wrong.append("a score is missing")
-    for outcome, baseline, score, *told in clauses:
+    for outcome, baseline, score, *figures in clauses:
         named = baseline or named
         sign = -1.0 if score == "log-loss" else 1.0
         means = {
@@ -177,8 +177,8 @@ def untrue(run: RunFolder, report: dict[str, Any]) -> list[str]:
             if score != "log-loss" or name not in NO_PROBABILITIES
         }
         model = macro(score, scores_NK, targets_NK)
-        digits = len(told[0]) - 2
-        if [f"{value:.{digits}f}" for value in (model, means[named])] != told:
+        digits = len(figures[0]) - 2
+        if [f"{value:.{digits}f}" for value in (model, means[named])] != figures:
             wrong.append(f"{score} is {model:.{digits}f} against {means[named]:.{digits}f}")
         if sign * means[named] < max(sign * mean for mean in means.values()):
             wrong.append(f"{named} is not the best baseline in {score}")

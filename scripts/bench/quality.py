@@ -38,11 +38,11 @@ LEAD = (
 
 def main() -> int:
     """Run the command line of this script."""
-    asked = parser(__doc__)
-    add_runs(asked)
-    asked.add_argument("--foundation", nargs="*", choices=list(FOUNDATIONS), default=list(FOUNDATIONS))
-    asked.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
-    arguments = asked.parse_args()
+    command_line = parser(__doc__)
+    add_runs(command_line)
+    command_line.add_argument("--foundation", nargs="*", choices=list(FOUNDATIONS), default=list(FOUNDATIONS))
+    command_line.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    arguments = command_line.parse_args()
     with (
         tempfile.TemporaryDirectory() as name,
         Record(arguments.out, "Quality on five data sets", LEAD) as record,

@@ -53,9 +53,9 @@ Sample = tuple[Any, Any]
 
 def main() -> int:
     """Run the command line of this script."""
-    asked = parser(__doc__)
-    asked.add_argument("--repeats", type=int, default=3)
-    arguments = asked.parse_args()
+    command_line = parser(__doc__)
+    command_line.add_argument("--repeats", type=int, default=3)
+    arguments = command_line.parse_args()
     rows: list[dict[str, Any]] = []
     with Record(arguments.out, "Threshold rules over many labels", LEAD) as record:
         for row in itertools.chain(simulated_rows(arguments.repeats), real_rows()):
@@ -166,9 +166,11 @@ def unlimited(scores_N: Any, targets_N: Any, *, expected: bool) -> float:
 def f1_scores(yes_NK: Any, positive_NK: Any) -> tuple[float, float]:
     """Micro-F1, and the mean over labels that have a positive."""
     hits_K, yes_K, positives_K = (each.sum(axis=0) for each in (yes_NK & positive_NK, yes_NK, positive_NK))
-    seen = positives_K > 0
+    has_positive = positives_K > 0
     micro = 2 * hits_K.sum() / max(1, yes_K.sum() + positives_K.sum())
-    return float(micro), float(np.mean(2 * hits_K[seen] / (yes_K[seen] + positives_K[seen])))
+    return float(micro), float(
+        np.mean(2 * hits_K[has_positive] / (yes_K[has_positive] + positives_K[has_positive]))
+    )
 
 
 def simulated(
@@ -295,8 +297,8 @@ def windows(table: pl.DataFrame, entity: str, at: str, value: str, days: int) ->
 
 def counted(keys: pl.DataFrame, rows: pl.DataFrame, what: pl.Expr, names: list[str]) -> Any:
     """A figure per entity and value; 0 where there are no rows."""
-    found = rows.group_by("entity", "value").agg(what.cast(pl.Float64).alias("figure"))
-    wide = found.pivot("value", index="entity", values="figure")
+    figures = rows.group_by("entity", "value").agg(what.cast(pl.Float64).alias("figure"))
+    wide = figures.pivot("value", index="entity", values="figure")
     missing = [pl.lit(None, pl.Float64).alias(name) for name in names if name not in wide.columns]
     joined = keys.join(wide.with_columns(missing), on="entity", how="left", maintain_order="left")
     return joined.select(names).fill_null(0.0).to_numpy()

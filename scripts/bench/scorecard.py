@@ -24,11 +24,11 @@ LEAD = "Seconds of the clock, and peak memory of the process in MiB after each p
 
 def main() -> int:
     """Run the command line of this script."""
-    asked = parser(__doc__)
-    asked.add_argument("--examples", type=int, default=1_000_000)
-    asked.add_argument("--labels", type=int, default=20)
-    asked.add_argument("--cutoffs", type=int, default=4, help="examples an entity")
-    arguments = asked.parse_args()
+    command_line = parser(__doc__)
+    command_line.add_argument("--examples", type=int, default=1_000_000)
+    command_line.add_argument("--labels", type=int, default=20)
+    command_line.add_argument("--cutoffs", type=int, default=4, help="examples an entity")
+    arguments = command_line.parse_args()
     shape = arguments.examples, arguments.labels
     generator = np.random.default_rng(7)
     truth_NK = generator.random(shape, np.float32) ** np.linspace(2, 40, arguments.labels, dtype=np.float32)

@@ -49,9 +49,9 @@ class Label:
 
 def main() -> int:
     """Run the command line of this script."""
-    asked = parser(__doc__)
-    asked.add_argument("--sets", nargs="*", default=list(SETS))
-    arguments = asked.parse_args()
+    command_line = parser(__doc__)
+    command_line.add_argument("--sets", nargs="*", default=list(SETS))
+    arguments = command_line.parse_args()
     with (
         tempfile.TemporaryDirectory() as name,
         Record(arguments.out, "What rare labels gain from the others", LEAD) as record,

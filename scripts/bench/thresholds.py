@@ -71,10 +71,10 @@ class Outcomes:
 
 def main() -> int:
     """Run the command line of this script."""
-    asked = parser(__doc__)
-    asked.add_argument("--repeats", type=int, default=40)
-    asked.add_argument("--skewed", action="store_true", help="scores that are not probabilities")
-    arguments = asked.parse_args()
+    command_line = parser(__doc__)
+    command_line.add_argument("--repeats", type=int, default=40)
+    command_line.add_argument("--skewed", action="store_true", help="scores that are not probabilities")
+    arguments = command_line.parse_args()
     with Record(arguments.out, "Threshold rules", LEAD) as record:
         for prevalence in PREVALENCES:
             generator = np.random.default_rng(7)
@@ -174,14 +174,14 @@ def judge(
     outcomes.regret.append(population.f1.max() - f1)
     decided, new = scores[sample.fresh] >= np.float32(threshold_value(chosen.value)), sample.new
     if expected is not None and expected.f1 is not None:
-        seen = 2 * np.sum(decided & new) / max(1, decided.sum() + new.sum())
-        outcomes.held.append(bool(expected.f1.low <= seen <= expected.f1.high))
+        actual = 2 * np.sum(decided & new) / max(1, decided.sum() + new.sum())
+        outcomes.held.append(bool(expected.f1.low <= actual <= expected.f1.high))
     if yes:
         outcomes.precision.append(float(population.precision[yes - 1]))
         outcomes.recall.append(float(population.recall[yes - 1]))
     if decided.any() and expected is not None and expected.precision is not None:
-        seen = float(np.mean(new[decided]))
-        outcomes.precision_held.append(bool(expected.precision.low <= seen <= expected.precision.high))
+        actual = float(np.mean(new[decided]))
+        outcomes.precision_held.append(bool(expected.precision.low <= actual <= expected.precision.high))
 
 
 def _mean(values: Sequence[float], digits: int = 2) -> float | None:

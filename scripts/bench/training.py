@@ -150,13 +150,13 @@ class Stopwatch(Callback):
 
 def main() -> int:
     """Run the command line of this script."""
-    asked = parser(__doc__)
-    asked.add_argument("parts", nargs="*", metavar="PART", help="default: all")
-    asked.add_argument("--customers", type=int, default=20_000)
-    asked.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    asked.add_argument("--steps", type=int, default=40, help="batches that are timed")
-    asked.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
-    arguments = asked.parse_args()
+    command_line = parser(__doc__)
+    command_line.add_argument("parts", nargs="*", metavar="PART", help="default: all")
+    command_line.add_argument("--customers", type=int, default=20_000)
+    command_line.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    command_line.add_argument("--steps", type=int, default=40, help="batches that are timed")
+    command_line.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    arguments = command_line.parse_args()
     if arguments.one:
         return one_part(arguments)
     options = [f"--{name}={getattr(arguments, name)}" for name in ("customers", "threads", "steps")]
@@ -306,7 +306,7 @@ def ratios(customers: int, steps: int) -> Iterator[Row]:
         dense.load_state_dict(given.network.state_dict())
         batch = given.examples[next(iter(given.plan()))]
         history = batch.of(HistoryInputs)
-        seen = len(torch.unique(history.example_T * labels + history.label_T)) / (len(batch) * labels)
+        share = len(torch.unique(history.example_T * labels + history.label_T)) / (len(batch) * labels)
         sixteen = replace(given, scenario=task(customers, *changes, "train.precision=bf16-mixed").scenario)
         quotients = [
             (training(given, steps, dense).core / usual, training(sixteen, steps).core / usual)
@@ -315,7 +315,7 @@ def ratios(customers: int, steps: int) -> Iterator[Row]:
         plain, half = np.median(quotients, axis=0)
         yield {
             "labels": labels,
-            "share_with_history": round(seen, 2),
+            "share_with_history": round(share, 2),
             "all_in_the_first_layer": round(float(plain), 2),
             "bf16-mixed": round(float(half), 2),
         }

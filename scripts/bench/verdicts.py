@@ -84,17 +84,17 @@ def drawn(generator: np.random.Generator, setting: Setting) -> tuple[Any, Any, A
 
 def told_apart(setting: Setting, repeats: int, seed: int = 7) -> dict[str, Any]:
     """The share of draws in which the interval leaves out 0, of those with a verdict."""
-    generator, told, verdicts = np.random.default_rng(seed), Counter[str](), 0
+    generator, counts, verdicts = np.random.default_rng(seed), Counter[str](), 0
     for _ in range(repeats):
         first, second, targets_NK = drawn(generator, setting)
-        found = macro_differences(first, {"second": second}, targets_NK, np.arange(setting.examples))[
+        differences = macro_differences(first, {"second": second}, targets_NK, np.arange(setting.examples))[
             "second"
         ]
-        verdicts += found["ap"].low is not None
-        for score, difference in found.items():
+        verdicts += differences["ap"].low is not None
+        for score, difference in differences.items():
             low, high = difference.low, difference.high
-            told[score] += low is not None and high is not None and (low > 0 or high < 0)
-    shares = {score: round(told[score] / verdicts, 3) if verdicts else None for score in SCORES}
+            counts[score] += low is not None and high is not None and (low > 0 or high < 0)
+    shares = {score: round(counts[score] / verdicts, 3) if verdicts else None for score in SCORES}
     judged = sum(min(support, setting.examples - support) >= ENOUGH for support in setting.supports)
     return {
         "setting": setting.name,
@@ -109,9 +109,9 @@ def told_apart(setting: Setting, repeats: int, seed: int = 7) -> dict[str, Any]:
 
 def main() -> int:
     """Run the command line of this script."""
-    asked = parser(__doc__)
-    asked.add_argument("--repeats", type=int, default=1000)
-    arguments = asked.parse_args()
+    command_line = parser(__doc__)
+    command_line.add_argument("--repeats", type=int, default=1000)
+    arguments = command_line.parse_args()
     with Record(arguments.out, "How often two equally good models are called different", LEAD) as record:
         for setting in SETTINGS:
             repeats = round(arguments.repeats * setting.share)

@@ -115,17 +115,17 @@ def overall_decisions(
 
     Examples:
         >>> decisions, targets = np.array([[1, 1], [0, 0]]), np.array([[1, 0], [0, 0]], np.uint8)
-        >>> found = overall_decisions(decisions, targets, score_decisions(decisions, targets, ["a", "b"]))
-        >>> found.hamming, found.subset_accuracy, found.labels_predicted, found.empty
+        >>> overall = overall_decisions(decisions, targets, score_decisions(decisions, targets, ["a", "b"]))
+        >>> overall.hamming, overall.subset_accuracy, overall.labels_predicted, overall.empty
         (0.25, 0.5, 1.0, 0.5)
     """
     check_scores(decisions_NK, targets_NK, decision_scores)
     known_NK = targets_NK != UNKNOWN
     yes_NK, positive_NK = (decisions_NK == 1) & known_NK, targets_NK == 1
-    wrong_N, seen_N = np.sum(yes_NK != positive_NK, axis=1), np.any(known_NK, axis=1)
+    wrong_N, has_known_N = np.sum(yes_NK != positive_NK, axis=1), np.any(known_NK, axis=1)
     support = np.sum(positive_NK, axis=0).tolist()
     micro = score_decisions(yes_NK[known_NK][:, None], targets_NK[known_NK][:, None], ["micro"])
-    examples, known = int(np.sum(seen_N)), int(np.sum(np.any(known_NK, axis=0)))
+    examples, known = int(np.sum(has_known_N)), int(np.sum(np.any(known_NK, axis=0)))
 
     def of_examples(count: float) -> float | None:
         return float(count) / examples if examples else None
@@ -137,10 +137,10 @@ def overall_decisions(
         ),
         weighted=_mean_decision(decision_scores, support),
         hamming=float(wrong_N.sum()) / float(known_NK.sum()) if examples else None,
-        subset_accuracy=of_examples(np.sum((wrong_N == 0) & seen_N)),
+        subset_accuracy=of_examples(np.sum((wrong_N == 0) & has_known_N)),
         labels_predicted=of_examples(yes_NK.sum()),
         labels_true=of_examples(positive_NK.sum()),
-        empty=of_examples(np.sum(seen_N & ~np.any(yes_NK, axis=1))),
+        empty=of_examples(np.sum(has_known_N & ~np.any(yes_NK, axis=1))),
     )
 
 

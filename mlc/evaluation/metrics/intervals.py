@@ -189,13 +189,13 @@ def ap_jackknife(ties: TieGroups, targets_M: Matrix, codes_M: Integers, entities
     """
     exact = ap_influence(ties, targets_M, codes_M, entities)
     positives_G, through_G = ties.positives_G, np.cumsum(ties.sizes_G)
-    found_G, positives = np.cumsum(positives_G), float(positives_G.sum())
-    whole_G = positives_G * found_G / through_G
+    hits_G, positives = np.cumsum(positives_G), float(positives_G.sum())
+    whole_G = positives_G * hits_G / through_G
     before_G = np.cumsum(whole_G) - whole_G
     rest_G = np.maximum(through_G - 1.0, 1.0)
-    without_negative_G = positives_G * found_G / rest_G
-    later_G = positives_G * (found_G - 1.0) / rest_G
-    without_positive_G = (positives_G - 1.0) * (found_G - 1.0) / rest_G + _after(later_G)
+    without_negative_G = positives_G * hits_G / rest_G
+    later_G = positives_G * (hits_G - 1.0) / rest_G
+    without_positive_G = (positives_G - 1.0) * (hits_G - 1.0) / rest_G + _after(later_G)
     left_M = np.where(
         targets_M == 1,
         ((before_G + without_positive_G) / max(positives - 1.0, 1.0))[ties.group_M],

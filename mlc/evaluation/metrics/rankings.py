@@ -64,16 +64,16 @@ def score_examples(scores_NK: Matrix, targets_NK: Matrix) -> ExampleScore:
     labels = targets_NK.shape[1]
     depths = [depth for depth in _DEPTHS if depth <= labels]
     sums, counts = np.zeros(3 + 3 * len(depths)), np.zeros(3 + 3 * len(depths))
-    kept_N = np.flatnonzero(np.any(targets_NK == 1, axis=1))
+    eligible_N = np.flatnonzero(np.any(targets_NK == 1, axis=1))
     size = max(1, _BLOCK_CELLS // max(labels, 1))
-    for start in range(0, len(kept_N), size):
-        rows = kept_N[start : start + size]
+    for start in range(0, len(eligible_N), size):
+        rows = eligible_N[start : start + size]
         values = _each(scores_NK[rows], targets_NK[rows], depths)
         sums += np.nansum(values, axis=1)
         counts += np.sum(~np.isnan(values), axis=1)
     means = [float(total / count) if count else None for total, count in zip(sums, counts, strict=True)]
     at = [dict(zip(map(str, depths), means[3 + part :: 3], strict=True)) for part in range(3)]
-    return ExampleScore(len(kept_N), means[0], means[1], means[2], *at)
+    return ExampleScore(len(eligible_N), means[0], means[1], means[2], *at)
 
 
 def _each(scores_BK: Matrix, targets_BK: Matrix, depths: list[int]) -> Matrix:
@@ -97,13 +97,13 @@ def _each(scores_BK: Matrix, targets_BK: Matrix, depths: list[int]) -> Matrix:
     gain_BK = (hits_through_BK - np.take_along_axis(hits_BK, start_BK, axis=1)) / (end_BK - start_BK)
     discount_K = 1.0 / np.log2(np.arange(2, scores_BK.shape[1] + 2))
     best_K = np.concatenate([[0.0], np.cumsum(discount_K)])
-    found = [lrap_B, coverage_B, loss_B]
+    metrics = [lrap_B, coverage_B, loss_B]
     for depth in depths:
         among_B = np.sum(gain_BK[:, :depth], axis=1)
-        found += [among_B / np.minimum(depth, known_B), among_B / positives_B]
+        metrics += [among_B / np.minimum(depth, known_B), among_B / positives_B]
         ideal_B = best_K[np.minimum(positives_B, depth).astype(np.int64)]
-        found.append(np.sum(gain_BK[:, :depth] * discount_K[:depth], axis=1) / ideal_B)
-    return np.array(found)
+        metrics.append(np.sum(gain_BK[:, :depth] * discount_K[:depth], axis=1) / ideal_B)
+    return np.array(metrics)
 
 
 def _cumulative(values_BK: Matrix) -> Matrix:

@@ -100,9 +100,9 @@ class Curve:
         The more positives, the more those seen count. What the scores expect is scaled to the number of
         positives seen, one added to both: scores of rare labels are often too high.
         """
-        seen = self.positives
-        scale = (seen + 1.0) / (float(self.expected_G[-1]) + 1.0)
-        weight = seen / (seen + _PRIOR_POSITIVES)
+        positives = self.positives
+        scale = (positives + 1.0) / (float(self.expected_G[-1]) + 1.0)
+        weight = positives / (positives + _PRIOR_POSITIVES)
         weighed_G: Matrix = weight * self.hits_G + (1.0 - weight) * scale * self.expected_G
         return weighed_G
 

@@ -221,8 +221,8 @@ def thresholds_from_json(stored: dict[str, Any]) -> list[Threshold]:
     """
     try:
         if stored["schema"] != SCHEMA:
-            found = f"has the schema {stored['schema']!r}, this version of mlc reads {SCHEMA}"
-            raise RunError(f"thresholds.json {found}. Train the run again.")
+            mismatch = f"has the schema {stored['schema']!r}, this version of mlc reads {SCHEMA}"
+            raise RunError(f"thresholds.json {mismatch}. Train the run again.")
         thresholds = [
             Threshold(**{**entry, "estimate": _estimate_from_json(entry["estimate"])})
             for entry in stored["thresholds"]

@@ -108,9 +108,9 @@ def drifts(thresholds: Sequence[Threshold], windows: Windows) -> list[Drift]:
         yes_M, positive_M = decided_NK[known_N, label], windows.targets_NK[known_N, label] == 1
         codes_M, periods_M = codes_N[known_N], windows.periods_N[known_N]
         changes = list(_changes(yes_M, positive_M, codes_M, periods_M, len(entities)))
-        for name, found in pairs.items():
-            found.append(np.array([pair for figure, *pair in changes if figure == name]).reshape(-1, 2))
-    variances = {name: _shrunk(found) for name, found in pairs.items()}
+        for name, arrays in pairs.items():
+            arrays.append(np.array([pair for figure, *pair in changes if figure == name]).reshape(-1, 2))
+    variances = {name: _shrunk(arrays) for name, arrays in pairs.items()}
     return [Drift(**{name: values[label] for name, values in variances.items()}) for label in labels]
 
 
@@ -125,16 +125,16 @@ def _changes(
     for period in np.unique(periods_M):
         inside_M = periods_M == period
         counts = Counts.of(yes_M[inside_M], positive_M[inside_M], codes_M[inside_M], entities)
-        shown = {
+        figures = {
             name: _log_odds(*each)
             for name, each in counts.parts_and_wholes().items()
             if each[1].sum() >= _FEWEST
         }
         before = earlier.pop(period - PERIODS_A_WINDOW, {})
         earlier = {at: each for at, each in earlier.items() if at > period - PERIODS_A_WINDOW}
-        earlier[period] = shown
-        for name in before.keys() & shown.keys():
-            (value, each_E), (other, others_E) = shown[name], before[name]
+        earlier[period] = figures
+        for name in before.keys() & figures.keys():
+            (value, each_E), (other, others_E) = figures[name], before[name]
             by_chance = float(np.sum((each_E - others_E) ** 2))
             if by_chance > 0.0:
                 yield name, (value - other) ** 2, by_chance

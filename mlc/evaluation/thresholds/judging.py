@@ -62,15 +62,15 @@ def _missed(
     goal = f"{name} {share:g}"
     if estimate is None:
         return f"{goal} cannot be judged: no validation example"
-    found: Expected | None = getattr(estimate, name)
+    expected: Expected | None = getattr(estimate, name)
     if not column.positives:
         return f"{goal} cannot be judged: no positive validation example"
-    if found is None or estimate.yes is None:
+    if expected is None or estimate.yes is None:
         return None if reached else f"{goal} cannot be judged: too few validation examples"
-    if found.value >= share or (reached and found.high >= share):
+    if expected.value >= share or (reached and expected.high >= share):
         return None
     yes = round(estimate.yes.value * len(column.scores_M))
-    return f"{goal} cannot be reached: best is {found.value:.3f} at {yes:,} example{'s' * (yes != 1)}"
+    return f"{goal} cannot be reached: best is {expected.value:.3f} at {yes:,} example{'s' * (yes != 1)}"
 
 
 def _estimate_of_never(column: Column) -> Estimate | None:
@@ -78,8 +78,8 @@ def _estimate_of_never(column: Column) -> Estimate | None:
     if not len(column.scores_M):
         return None
     nothing = Expected(0.0, 0.0, 0.0)
-    found = nothing if column.positives else None
-    return Estimate(precision=None, recall=found, f1=found, yes=nothing)
+    share = nothing if column.positives else None
+    return Estimate(precision=None, recall=share, f1=share, yes=nothing)
 
 
 def _estimate(policy: Policy, column: Column, value: float, drift: Drift) -> Estimate | None:

@@ -75,7 +75,7 @@ def support_findings(scenario: Scenario, examples: Examples) -> Iterator[Finding
         )
     wide = {split: _wide(names, *counts[split]) for split in SPLITS[1:]}
     if any(wide.values()):
-        told = "; ".join(
+        details = "; ".join(
             f"in {split} {len(labels)} of {len(names)}: {listed(labels)}"
             for split, labels in wide.items()
             if labels
@@ -83,7 +83,7 @@ def support_findings(scenario: Scenario, examples: Examples) -> Iterator[Finding
         yield say(
             "warning",
             field,
-            f"labels with too few positives to know an AUROC within ±{_WIDE}: {told}",
+            f"labels with too few positives to know an AUROC within ±{_WIDE}: {details}",
             "earlier examples.test_from and validation_from give more cutoffs; or a longer window, or one "
             "label for several rare values; do not choose a model by these alone",
         )
@@ -91,15 +91,15 @@ def support_findings(scenario: Scenario, examples: Examples) -> Iterator[Finding
 
 def _wide(names: Sequence[str], positives_K: np.ndarray, negatives_K: np.ndarray) -> list[str]:
     """Labels whose AUROC is hardly known, the fewest positives first."""
-    told = []
+    descriptions = []
     for k in np.argsort(positives_K, kind="stable").tolist():
         positives, negatives = int(positives_K[k]), int(negatives_K[k])
         width = auroc_half_width(positives, negatives)
         if width is None:
-            told.append(f"{names[k]} (none)" if not positives else f"{names[k]} (all positive)")
+            descriptions.append(f"{names[k]} (none)" if not positives else f"{names[k]} (all positive)")
         elif width > _WIDE:
-            told.append(f"{names[k]} ({positives:,}, ±{width:.2f})")
-    return told
+            descriptions.append(f"{names[k]} ({positives:,}, ±{width:.2f})")
+    return descriptions
 
 
 def _counts(examples: Examples) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -175,17 +175,17 @@ def _late_findings(
     for name, first, begun in zip(names, first_K.tolist(), begun_K.tolist(), strict=True):
         day = str(np.datetime64(first, "us"))[:10]
         if ends < first < np.iinfo(np.int64).max:
-            found = f"{name} appears only after the training period: first on {day}"
+            message = f"{name} appears only after the training period: first on {day}"
             advice = "leave it out, or move the splits later; nothing can be learned for it"
         elif begun < 0.5 and first <= ends:
-            found = (
+            message = (
                 f"{name} appears late: first on {day}; only {begun:.0%} of the training examples have "
                 "their window after that"
             )
             advice = "fewer train_cutoffs, so that training looks like today; or leave it out for now"
         else:
             continue
-        yield say("warning", "target.class_names", found, advice)
+        yield say("warning", "target.class_names", message, advice)
 
 
 def _fading_findings(scenario: Scenario, examples: Examples) -> Iterator[Finding]:
@@ -230,12 +230,12 @@ def _former_findings(
     names, labels = examples.labels.names, label_line.columns[LABEL][label_line.time <= until]
     was_K, is_K = (np.bincount(labels[part], minlength=len(names)) for part in (time <= since, time > since))
     was_share_K, is_share_K = was_K / max(was_K.sum(), 1), is_K / max(is_K.sum(), 1)
-    told = _faded(names, was_share_K, is_share_K, is_K.sum())
-    if told:
+    descriptions = _faded(names, was_share_K, is_share_K, is_K.sum())
+    if descriptions:
         yield Subject(scenario, "labels")(
             "warning",
             "target.class_names",
-            f"far rarer in the last year than before, among the events with a label: {listed(told)}",
+            f"far rarer in the last year than before, among the events with a label: {listed(descriptions)}",
             "leave them out if they ended",
         )
 

@@ -14,13 +14,15 @@ class Subject:
     scenario: Scenario
     name: str
 
-    def __call__(self, severity: Severity, field: str | tuple[str, ...], found: str, advice: str) -> Finding:
+    def __call__(
+        self, severity: Severity, field: str | tuple[str, ...], message: str, advice: str
+    ) -> Finding:
         """Make a finding at a field.
 
         The field is a dotted path, or its parts if a name may contain a dot.
         """
         place = self.scenario.problem(field, "")
-        return Finding(severity, self.name, found, advice, place.field, place.location)
+        return Finding(severity, self.name, message, advice, place.field, place.location)
 
 
 def listed(parts: Sequence[str], most: int = 5) -> str:

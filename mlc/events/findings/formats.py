@@ -20,11 +20,11 @@ def time_hint(scenario: Scenario, name: str) -> str:
     frame = scan_table(scenario, name)
     sample = frame.select(pl.col(column).drop_nulls().unique(maintain_order=True).head(_SAMPLE)).collect()
     values = sample[column]
-    found = readings(values)
-    if not found:
+    matches = readings(values)
+    if not matches:
         return ""
-    example = f". Its values, such as {values.sort()[0]!r}, are read by {listed_readings(column, found)}"
-    if len(found) > 1:
+    example = f". Its values, such as {values.sort()[0]!r}, are read by {listed_readings(column, matches)}"
+    if len(matches) > 1:
         return f"{example}; the values do not say which"
-    missed, others = lost_values(frame, column, found[0].kind)
+    missed, others = lost_values(frame, column, matches[0].kind)
     return example if not missed else f"{example}, except {missed:,}, such as {others[0]!r}"

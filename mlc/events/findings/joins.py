@@ -126,14 +126,14 @@ def join_findings(scenario: Scenario, rates: Sequence[JoinRate]) -> Iterator[Fin
         keys = lost.head(5).select(_shown(lost.columns[:-1])).to_series().to_list()
         cause = likely_cause(lost, _known_keys(scenario, rate))
         mendable = cause.events if cause else 0
-        found = (
+        message = (
             f"{events:,} of {rate.events:,} events in {rate.table} have no row in {rate.dimension}: "
             f"{lost.height:,} keys, such as {', '.join(map(repr, keys))}"
         )
         yield say(
             "warning" if events > _MANY * rate.events or mendable > _SOME * rate.events else "note",
             field,
-            f"{found}; {cause.found}" if cause else found,
+            f"{message}; {cause.found}" if cause else message,
             "write the keys alike in both tables, and add missing rows to " + rate.dimension
             if cause
             else f"add the missing rows to {rate.dimension}; until then these events have no value there",

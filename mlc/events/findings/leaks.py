@@ -135,9 +135,9 @@ def _codes(store: EventStore, field: Field) -> np.ndarray:
         bins = np.searchsorted(edges, values_E, "left") + np.searchsorted(edges, values_E, "right")
         return np.where(known, bins + 1, 0)
     counts = np.bincount(values_E)
-    kept = np.flatnonzero(counts >= _FEW_ENTITIES)
-    codes = np.full(len(counts), len(kept) + 1, dtype=np.int64)
-    codes[kept] = np.arange(1, len(kept) + 1)
+    frequent = np.flatnonzero(counts >= _FEW_ENTITIES)
+    codes = np.full(len(counts), len(frequent) + 1, dtype=np.int64)
+    codes[frequent] = np.arange(1, len(frequent) + 1)
     codes[:1] = 0
     return np.asarray(codes[values_E])
 
@@ -163,8 +163,8 @@ def grouped_aurocs(rates_CK: np.ndarray, positive_CK: np.ndarray, negative_CK: n
     Returns:
         float64, shape (K); NaN with few positives or negatives.
     """
-    found_K = np.full(rates_CK.shape[1], np.nan)
-    for k in range(len(found_K)):
+    aurocs_K = np.full(rates_CK.shape[1], np.nan)
+    for k in range(len(aurocs_K)):
         positives, negatives = int(positive_CK[:, k].sum()), int(negative_CK[:, k].sum())
         if min(positives, negatives) < _FEW_POSITIVES:
             continue
@@ -172,5 +172,5 @@ def grouped_aurocs(rates_CK: np.ndarray, positive_CK: np.ndarray, negative_CK: n
         positive_G = np.bincount(group, weights=positive_CK[:, k])
         negative_G = np.bincount(group, weights=negative_CK[:, k])
         below_G = np.cumsum(negative_G) - negative_G
-        found_K[k] = np.sum(positive_G * (below_G + negative_G / 2)) / (positives * negatives)
-    return found_K
+        aurocs_K[k] = np.sum(positive_G * (below_G + negative_G / 2)) / (positives * negatives)
+    return aurocs_K

@@ -64,6 +64,6 @@ def memory_findings(scenario: Scenario, sizes: Sizes) -> Iterator[Finding]:
     limit = memory_limit(scenario)
     if needed > limit:
         field = "examples.train_cutoffs" if scenario.data.memory_limit is None else "data.memory_limit"
-        found = f"targets and scores take about {needed / 1e9:.3g} GB, of a limit of {limit / 1e9:.3g} GB"
+        message = f"targets and scores take about {needed / 1e9:.3g} GB, of a limit of {limit / 1e9:.3g} GB"
         advice = "take fewer examples.train_cutoffs or labels, or set examples.max_entities"
-        yield say("warning", field, found, advice)
+        yield say("warning", field, message, advice)

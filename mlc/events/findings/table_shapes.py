@@ -149,11 +149,11 @@ def entity_findings(scenario: Scenario, store: EventStore) -> Iterator[Finding]:
         share = lost.height / events.height
         keys = ", ".join(map(repr, lost[ENTITY_ID].head(3).to_list()))
         whole = f"{lost.height:,} of {events.height:,} entities ({share:.0%})"
-        found = f"{whole} have no row in {name}, such as {keys}"
+        message = f"{whole} have no row in {name}, such as {keys}"
         yield say(
             "warning" if cause or lost.height == events.height else "note",
             ("data", "tables", name, "key"),
-            f"{found}; {cause.found}" if cause else found,
+            f"{message}; {cause.found}" if cause else message,
             "write the keys alike in both tables"
             if cause
             else "add their rows, or expect less of the attributes: for these they are missing",

@@ -30,15 +30,15 @@ _SAMPLE_VALUES = 2_000
 _MOSTLY = 0.9
 
 
-def lost_text_findings(scenario: Scenario, found: Sequence[LostText]) -> Iterator[Finding]:
+def lost_text_findings(scenario: Scenario, texts: Sequence[LostText]) -> Iterator[Finding]:
     """Report ids, keys and labels whose text is changed by reading them as numbers.
 
     Args:
         scenario: Checked scenario.
-        found: From `sources.lost_texts`; those that make two texts one are errors and are left out.
+        texts: From `sources.lost_texts`; those that make two texts one are errors and are left out.
     """
     say = Subject(scenario, "tables")
-    for lost in found:
+    for lost in texts:
         if lost.doubled:
             continue
         text, number = lost.example
@@ -175,8 +175,8 @@ def _number_finding(scenario: Scenario, name: str, column: str, written: NumberT
 
 
 def _place(files: Sequence[Path], csv: Csv, column: str, value: str) -> str:
-    found = first_row(files, csv, column, value)
-    return f" (the first in {found[0].name}, row {found[1]:,})" if found else ""
+    first = first_row(files, csv, column, value)
+    return f" (the first in {first[0].name}, row {first[1]:,})" if first else ""
 
 
 def _mend(csv: object, examples: Sequence[str]) -> str:

@@ -50,8 +50,8 @@ class Days:
 
     def between(self, first: int, last: int) -> "Days":
         """The days from the first to the last."""
-        kept = (self.day >= first) & (self.day <= last)
-        return Days(self.day[kept], self.events[kept], self.midnight, self.first_hour)
+        inside = (self.day >= first) & (self.day <= last)
+        return Days(self.day[inside], self.events[inside], self.midnight, self.first_hour)
 
 
 def events_by_day(scenario: Scenario, name: str) -> Days:
@@ -165,8 +165,8 @@ def _main_block(days: Days) -> Days:
     total = int(days.events.sum())
     blocks = np.split(np.arange(len(days.day)), breaks)
     # However many events stand at one day: it is what a missing date was filled with.
-    kept = [block for block in blocks if len(block) > 1 and int(days.events[block].sum()) > _STRAY * total]
-    return days.between(int(days.day[kept[0][0]]), int(days.day[kept[-1][-1]])) if kept else days
+    main = [block for block in blocks if len(block) > 1 and int(days.events[block].sum()) > _STRAY * total]
+    return days.between(int(days.day[main[0][0]]), int(days.day[main[-1][-1]])) if main else days
 
 
 def _stray_findings(scenario: Scenario, name: str, days: Days, main: Days) -> Iterator[Finding]:
@@ -246,7 +246,7 @@ def pauses(days: Days) -> list[Pause]:
     np.add.at(low, np.flatnonzero(sums < _HARDLY * usual), 1)
     np.add.at(low, np.flatnonzero(sums < _HARDLY * usual) + width, -1)
     quiet = np.concatenate([[False], np.cumsum(low[:-1]) > 0, [False]])
-    found = []
+    gaps = []
     for start, end in np.flatnonzero(quiet[1:] != quiet[:-1]).reshape(-1, 2).tolist():
         busy = counts[start:end] >= usual / width / 4
         while end - start > 1 and busy[0]:
@@ -260,8 +260,8 @@ def pauses(days: Days) -> list[Pause]:
         events, expected = int(counts[start:end].sum()), rate * (end - start)
         if end - start >= _EMPTY_DAYS and events < _HARDLY * expected and expected >= _EXPECTED:
             first = int(days.day[0]) + start
-            found.append(Pause(first, first + end - start - 1, events, round(expected)))
-    return found
+            gaps.append(Pause(first, first + end - start - 1, events, round(expected)))
+    return gaps
 
 
 def _around(counts: np.ndarray, start: int, end: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -274,7 +274,7 @@ def _pause_findings(
     """Missing months."""
     say, field = Subject(scenario, "times"), ("data", "tables", name)
     for pause in pauses(days):
-        found = (
+        message = (
             f"{name} has {pause.events:,} events from {_date(pause.first)} to {_date(pause.last)} "
             f"({pause.last - pause.first + 1} days), usually {pause.usual:,} in as many days"
         )
@@ -284,7 +284,7 @@ def _pause_findings(
             yield say(
                 "warning",
                 field,
-                f"{found}; windows of {splits} reach into it and have too few positives",
+                f"{message}; windows of {splits} reach into it and have too few positives",
                 "add the missing events, or move the splits away with examples.observed_until, test_from, "
                 "validation_from and train_cutoffs",
             )
@@ -292,7 +292,7 @@ def _pause_findings(
             yield say(
                 "note",
                 field,
-                found,
+                message,
                 "add the missing events, if there are any; no window reaches into these days, "
                 "however histories do",
             )
@@ -316,14 +316,14 @@ def _end_findings(
         )
         return
     day = min(last, until)
-    kept = main.between(int(main.day[0]), day)
-    same = kept.events[:-1][(kept.day[-1] - kept.day[:-1]) % 7 == 0][-8:]
+    days = main.between(int(main.day[0]), day)
+    same = days.events[:-1][(days.day[-1] - days.day[:-1]) % 7 == 0][-8:]
     inside = any(window.first <= day < window.last or _counts(window, day, main) for window in windows)
-    if inside and len(same) >= 4 and np.median(same) >= 20 and kept.events[-1] < _PARTIAL * np.median(same):
+    if inside and len(same) >= 4 and np.median(same) >= 20 and days.events[-1] < _PARTIAL * np.median(same):
         yield say(
             "warning",
             ("examples", "observed_until"),
-            f"the last day, {_date(day)}, has {int(kept.events[-1]):,} events in {name}, "
+            f"the last day, {_date(day)}, has {int(days.events[-1]):,} events in {name}, "
             f"the same weekday before it usually {np.median(same):,.0f}: probably it is not complete",
             f"set examples.observed_until: {_date(day - 1)}",
         )

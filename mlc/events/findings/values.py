@@ -181,12 +181,12 @@ def _alike(say: Subject, field: str | tuple[str, ...], what: str, values: pl.Ser
         ("warning", "Unicode form, invisible characters or space around", forms),
         ("note", "upper and lower case", cases),
     ):
-        count, shown = _spelled(groups.filter(text.list.len() > 1))
+        count, examples = _spelled(groups.filter(text.list.len() > 1))
         if count:
             yield say(
                 cast(Severity, severity),
                 field,
-                f"{count:,} of {len(values):,} {what} differ from another only in {difference}: {shown}",
+                f"{count:,} of {len(values):,} {what} differ from another only in {difference}: {examples}",
                 "text is compared as it is: write them alike in the source where they are one thing",
             )
 
@@ -194,9 +194,9 @@ def _alike(say: Subject, field: str | tuple[str, ...], what: str, values: pl.Ser
 def _spelled(alike: pl.DataFrame) -> tuple[int, str]:
     """How many values the groups have, and the first few of them, spelled out."""
     first = alike.select(pl.col("value").list.sort()).sort(pl.col("value").list.first()).head(_SHOWN)
-    shown = [" and ".join(_clipped(value) for value in group[:_SHOWN]) for group in first["value"].to_list()]
-    left = alike.height - len(shown)
-    return int(alike["value"].list.len().sum()), ", ".join(shown) + (f" and {left:,} more" if left else "")
+    groups = [" and ".join(_clipped(value) for value in group[:_SHOWN]) for group in first["value"].to_list()]
+    left = alike.height - len(groups)
+    return int(alike["value"].list.len().sum()), ", ".join(groups) + (f" and {left:,} more" if left else "")
 
 
 def _clipped(value: str) -> str:

@@ -101,8 +101,8 @@ def _story(name: str, plan: EventsPlan) -> str:
         if number
     ]
     new = [] if plan.rows == counts.events else [f"{plan.rows:,} of them new"]
-    told = [*new, *([f"dropped {' and '.join(dropped)}"] if dropped else [])]
-    return f"{name} {counts.events:,}" + (f" ({'; '.join(told)})" if told else "")
+    details = [*new, *([f"dropped {' and '.join(dropped)}"] if dropped else [])]
+    return f"{name} {counts.events:,}" + (f" ({'; '.join(details)})" if details else "")
 
 
 def _build(scenario: Scenario, folder: Path, former: Former | None) -> dict[str, EventsPlan]:
@@ -158,8 +158,8 @@ def _entities(ids: pl.LazyFrame, most: int, limit: int) -> pl.DataFrame:
     if most > at_one_time:
         most = ids.select(key.approx_n_unique()).collect(engine="streaming").item()
     parts = 1 + most // (at_one_time + 1)
-    found = [ids.filter(key % parts == part).unique().collect(engine="streaming") for part in range(parts)]
-    return pl.concat(found).sort(key, ENTITY_ID)
+    frames = [ids.filter(key % parts == part).unique().collect(engine="streaming") for part in range(parts)]
+    return pl.concat(frames).sort(key, ENTITY_ID)
 
 
 class _Values:

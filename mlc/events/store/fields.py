@@ -74,8 +74,8 @@ def count_distinct(frame: pl.LazyFrame, table: AnyTable, columns: Sequence[str],
     def collected(*wanted: pl.Expr) -> dict[str, int]:
         return frame.select(rows, *wanted).collect(engine="streaming").row(0, named=True)
 
-    found = frame.select(rows, *times).collect(engine="streaming").row(0, named=True)
-    if found[_ROWS] * len(columns) <= most:
+    totals = frame.select(rows, *times).collect(engine="streaming").row(0, named=True)
+    if totals[_ROWS] * len(columns) <= most:
         counts = collected(*(pl.col(c).n_unique() for c in columns))
     else:
         hashes = {c: pl.col(c).hash(seed=0) for c in columns}
@@ -86,7 +86,7 @@ def count_distinct(frame: pl.LazyFrame, table: AnyTable, columns: Sequence[str],
             shards = [pl.col(c).filter(hashes[c] % parts == part).n_unique() for part in range(parts)]
             counts[c] = sum(collected(shard)[c] for shard in shards)
     return Distinct(
-        found[_ROWS], {c: (counts[c], counts[c]) for c in columns}, found.get("first"), found.get("last")
+        totals[_ROWS], {c: (counts[c], counts[c]) for c in columns}, totals.get("first"), totals.get("last")
     )
 
 
@@ -98,22 +98,22 @@ def table_fields(
     name: str, table: AnyTable, schema: pl.Schema, columns: Sequence[str], distinct: Distinct
 ) -> list[tuple[Field, str]]:
     """The fields of a table, each with its column; `distinct` must settle them all."""
-    found = []
+    fields = []
     for column in columns:
         match table.encoders.get(column) or default_encoder(
             schema[column], distinct.values.get(column, (0, 0))[0], distinct.rows
         ):
             case Number():
-                found.append((Field(f"{name}.{column}", "number"), column))
+                fields.append((Field(f"{name}.{column}", "number"), column))
             case Category(min_count=min_count, hash_rows=hash_rows):
-                found.append((Field(f"{name}.{column}", "category", min_count, hash_rows), column))
+                fields.append((Field(f"{name}.{column}", "category", min_count, hash_rows), column))
             case FreeText():
-                found.append((Field(f"{name}.{column}", "text"), column))
+                fields.append((Field(f"{name}.{column}", "text"), column))
             case Ignore():
                 pass
             case unreachable:
                 assert_never(unreachable)
-    return found
+    return fields
 
 
 def unsettled(schema: pl.Schema, distinct: Distinct) -> list[str]:

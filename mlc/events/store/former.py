@@ -88,10 +88,10 @@ def find_former(scenario: Scenario, stores: Path) -> Former | None:
         stores: The folder of all stores.
     """
     states = {name: list(source_state(scenario, name)) for name in scenario.data.events}
-    found = max(_candidates(scenario, stores, states), key=lambda pair: _files(pair[1]), default=None)
-    if found is None:
+    candidate = max(_candidates(scenario, stores, states), key=lambda pair: _files(pair[1]), default=None)
+    if candidate is None:
         return None
-    folder, sources = found
+    folder, sources = candidate
     files = {name: files_of(scenario, name) for name in states}
     known = {name: len(source.states) for name, source in sources.items()}
     return Former(

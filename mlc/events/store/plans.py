@@ -93,14 +93,16 @@ def _plan(
     frame: pl.LazyFrame,
     rows: int,
     distinct: Distinct,
-    found: tuple[int, int, int],
+    row_counts: tuple[int, int, int],
 ) -> EventsPlan:
     if distinct.first is None or distinct.last is None:
-        story = f"of its {found[0]:,} rows {found[1]:,} have no entity and {found[2]:,} no time"
+        story = (
+            f"of its {row_counts[0]:,} rows {row_counts[1]:,} have no entity and {row_counts[2]:,} no time"
+        )
         rule = f"{name} has no event: {story}. Check entity, time and where."
         raise DataError(scenario.problem(("data", "tables", name), rule))
     table, schema = scenario.data.events[name], frame.collect_schema()
     fields = table_fields(name, table, schema, usable_columns(frame, _unused(scenario, name)), distinct)
-    counts = TableCounts(distinct.rows, found[1], found[2], distinct.first, distinct.last)
+    counts = TableCounts(distinct.rows, row_counts[1], row_counts[2], distinct.first, distinct.last)
     source = TableSource(list(source_state(scenario, name)), _schema(scenario, name, None), distinct)
     return EventsPlan(frame, rows, fields, counts, source)

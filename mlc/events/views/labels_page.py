@@ -151,19 +151,19 @@ def _shown_examples(traces: Sequence[tuple[str, Trace]]) -> Section:
 
 
 def _example_cards(traces: Sequence[tuple[str, Trace]]) -> Iterator[Markup]:
-    for label, found in traces:
-        first = found.cutoff - _HISTORY_WINDOWS * max(found.closes - found.opens, timedelta(days=7))
-        moments = [moment for moment in found.moments if first <= moment.time <= found.closes]
+    for label, trace in traces:
+        first = trace.cutoff - _HISTORY_WINDOWS * max(trace.closes - trace.opens, timedelta(days=7))
+        moments = [moment for moment in trace.moments if first <= moment.time <= trace.closes]
         rows = [
             (name, [seconds(moment.time) for moment in moments if (label in moment.labels) == is_label])
             for name, is_label in (("label", True), ("other", False))
         ]
         drawing = timeline(
-            f"events of {found.entity} around {found.cutoff:%Y-%m-%d}",
-            time_axis(first, found.closes),
-            seconds(found.cutoff),
-            (seconds(found.opens), seconds(found.closes)),
+            f"events of {trace.entity} around {trace.cutoff:%Y-%m-%d}",
+            time_axis(first, trace.closes),
+            seconds(trace.cutoff),
+            (seconds(trace.opens), seconds(trace.closes)),
             rows,
         )
-        text = element("pre", timeline_text(found, history=3, label=label))
-        yield element("figure", element("h3", f"{label} · {found.entity}"), drawing, text)
+        text = element("pre", timeline_text(trace, history=3, label=label))
+        yield element("figure", element("h3", f"{label} · {trace.entity}"), drawing, text)

@@ -45,9 +45,9 @@ def task_picture(
         "rule": _rule(scenario.target.rule),
         "labels": _labels(scenario, labels, len(labels.names) if full else _MOST_LABELS),
     }
-    for index, (word, told) in enumerate(branches.items()):
+    for index, (word, lines) in enumerate(branches.items()):
         last = index == len(branches) - 1
-        for row, line in enumerate(told):
+        for row, line in enumerate(lines):
             stem = ("└─ " if last else "├─ ") if row == 0 else ("   " if last else "│  ")
             yield f"{stem}{word if row == 0 else '':<{_WIDTH}}{line}"
 
@@ -119,8 +119,7 @@ def _splits(scenario: Scenario, cutoffs: Cutoffs) -> list[str]:
     ]
     if cutoffs.incomplete:
         lines.append(f"left out    {len(cutoffs.incomplete):>3}  whose windows are not complete")
-    asked = scenario.examples.observed_until is not None
-    why = "observed_until" if asked else "the last event"
+    why = "the last event" if scenario.examples.observed_until is None else "observed_until"
     return [*lines, f"tables reach to {cutoffs.observed_until:%Y-%m-%d %H:%M} ({why})"]
 
 

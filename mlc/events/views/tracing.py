@@ -100,12 +100,12 @@ def trace_positives(prepared: Prepared, number: int) -> list[tuple[str, Trace]]:
     positive_NK = targets_of(table) == 1
     rng = np.random.default_rng(prepared.scenario.train.seed)
     known = np.flatnonzero(positive_NK.any(axis=0))
-    found = []
+    traces = []
     for label in rng.permutation(np.resize(known, number)) if len(known) else []:
         example = int(rng.choice(np.flatnonzero(positive_NK[:, label])))
         row = int(prepared.examples.rows[example])
-        found.append((names[label], _trace_row(prepared, row, table[CUTOFF][example])))
-    return found
+        traces.append((names[label], _trace_row(prepared, row, table[CUTOFF][example])))
+    return traces
 
 
 def _nearest(prepared: Prepared, entity: str) -> str:
@@ -140,13 +140,13 @@ def _trace_row(prepared: Prepared, row: int, cutoff: datetime) -> Trace:
         else decide(target.rule, inside[name], past[name], cutoff)
         for name in names
     }
-    seen = Counter(times)
+    event_counts = Counter(times)
     by_time = {t: Counter(name for _, name in pairs) for t, pairs in groupby(labelled, key=lambda p: p[0])}
     shared = not prepared.examples.labels.values["value"].is_unique().all()
 
     def moment(time: datetime) -> Moment:
         labels = dict(by_time.get(time, {}))
-        others = 0 if labels and shared else seen[time] - sum(labels.values())
+        others = 0 if labels and shared else event_counts[time] - sum(labels.values())
         return Moment(time, labels, others, [name for name in names if verdicts[name][1] == time])
 
     return Trace(
@@ -156,7 +156,7 @@ def _trace_row(prepared: Prepared, row: int, cutoff: datetime) -> Trace:
         closes=closes,
         observed_until=prepared.cutoffs.observed_until,
         split=_split(prepared, row, cutoff),
-        moments=[moment(time) for time in sorted(seen)],
+        moments=[moment(time) for time in sorted(event_counts)],
         targets={name: target for name, (target, _) in verdicts.items()},
         counts={name: len(moments) for name, moments in inside.items()},
     )
@@ -205,72 +205,72 @@ def _split(prepared: Prepared, row: int, cutoff: datetime) -> str | None:
 # ── text ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def timeline_text(found: Trace, *, history: int = _MOST_HISTORY, label: str | None = None) -> str:
+def timeline_text(trace: Trace, *, history: int = _MOST_HISTORY, label: str | None = None) -> str:
     """The timeline as text: history, cutoff, gap, window, what set which label.
 
     Args:
-        found: From `trace`.
+        trace: From `trace`.
         history: How many moments of history at most, the newest.
         label: Tell the target of this label only.
     """
     # A name may hold line breaks and tabs; here each thing has a line of its own.
-    return "\n".join(re.sub(r"[\n\r\t]+", " ", line) for line in _lines(found, history, label))
+    return "\n".join(re.sub(r"[\n\r\t]+", " ", line) for line in _lines(trace, history, label))
 
 
-def _lines(found: Trace, most: int, label: str | None) -> Iterator[str]:
-    dates = all(m.time.time() == datetime.min.time() for m in found.moments)
-    shown = "%Y-%m-%d" if dates else "%Y-%m-%d %H:%M"
-    where = f"{found.split} example" if found.split else "no example of this scenario"
+def _lines(trace: Trace, most: int, label: str | None) -> Iterator[str]:
+    dates = all(m.time.time() == datetime.min.time() for m in trace.moments)
+    date_format = "%Y-%m-%d" if dates else "%Y-%m-%d %H:%M"
+    where = f"{trace.split} example" if trace.split else "no example of this scenario"
     wanted = f" · {label}" if label else ""
-    yield f"{found.entity} · cutoff {found.cutoff:{shown}} · {where}{wanted}"
-    past = [m for m in found.moments if m.time <= found.cutoff]
+    yield f"{trace.entity} · cutoff {trace.cutoff:{date_format}} · {where}{wanted}"
+    past = [m for m in trace.moments if m.time <= trace.cutoff]
     if len(past) > most:
-        yield f"  history │ … {len(past) - most:,} earlier moments since {past[0].time:{shown}}"
+        yield f"  history │ … {len(past) - most:,} earlier moments since {past[0].time:{date_format}}"
     if not past:
         yield "  history │ none"
     for moment in past[-most:] if most else []:
-        yield f"  history │ {_moment_text(moment, shown)}"
-    yield f"  ────────┼─ cutoff {found.cutoff:{shown}}"
-    if found.opens > found.cutoff:
-        for moment in _between(found, found.cutoff, found.opens):
-            yield f"  gap     │ {_moment_text(moment, shown)}"
-        yield f"  ────────┼─ window opens after {found.opens:{shown}}"
-    inside = _between(found, found.opens, found.closes)
+        yield f"  history │ {_moment_text(moment, date_format)}"
+    yield f"  ────────┼─ cutoff {trace.cutoff:{date_format}}"
+    if trace.opens > trace.cutoff:
+        for moment in _between(trace, trace.cutoff, trace.opens):
+            yield f"  gap     │ {_moment_text(moment, date_format)}"
+        yield f"  ────────┼─ window opens after {trace.opens:{date_format}}"
+    inside = _between(trace, trace.opens, trace.closes)
     for moment in inside:
-        yield f"  window  ┃ {_moment_text(moment, shown)}"
+        yield f"  window  ┃ {_moment_text(moment, date_format)}"
     if not inside:
         yield "  window  ┃ no event"
-    yield f"  ────────┼─ window closes with {found.closes:{shown}}"
-    after = [m for m in found.moments if m.time > found.closes]
+    yield f"  ────────┼─ window closes with {trace.closes:{date_format}}"
+    after = [m for m in trace.moments if m.time > trace.closes]
     for moment in after[:_MOST_AFTER]:
-        yield f"  after   │ {_moment_text(moment, shown)}"
+        yield f"  after   │ {_moment_text(moment, date_format)}"
     if len(after) > _MOST_AFTER:
         yield f"  after   │ … {len(after) - _MOST_AFTER:,} later moments"
-    yield from _target_lines(found, label, shown)
+    yield from _target_lines(trace, label, date_format)
 
 
-def _between(found: Trace, after: datetime, until: datetime) -> list[Moment]:
-    return [m for m in found.moments if after < m.time <= until]
+def _between(trace: Trace, after: datetime, until: datetime) -> list[Moment]:
+    return [m for m in trace.moments if after < m.time <= until]
 
 
-def _moment_text(moment: Moment, shown: str) -> str:
+def _moment_text(moment: Moment, date_format: str) -> str:
     parts = [name + (f" ({count})" if count > 1 else "") for name, count in moment.labels.items()]
     if moment.others:
         parts.append(f"{moment.others} other event{'s' if moment.others > 1 else ''}")
     sets = f"   → {'; '.join(moment.sets)}" if moment.sets else ""
-    return f"{moment.time:{shown}}  {'; '.join(parts)}{sets}"
+    return f"{moment.time:{date_format}}  {'; '.join(parts)}{sets}"
 
 
-def _target_lines(found: Trace, label: str | None, shown: str) -> Iterator[str]:
-    names = [label] if label else list(found.targets)
+def _target_lines(trace: Trace, label: str | None, date_format: str) -> Iterator[str]:
+    names = [label] if label else list(trace.targets)
     width = max(len(name) for name in names)
     for name in names:
-        target, count = found.targets[name], found.counts[name]
-        told = (
+        target, count = trace.targets[name], trace.counts[name]
+        detail = (
             f"{count:,} event{'' if count == 1 else 's'} in the window" if count else "no event in the window"
         )
         if target is None:
-            told = f"the window is not complete: the tables reach to {found.observed_until:{shown}}"
-        setter = next((m.time for m in found.moments if name in m.sets), None)
-        since = f", set on {setter:{shown}}" if setter else ""
-        yield f"  {name:<{width}}  {'?' if target is None else target}  {told}{since}"
+            detail = f"the window is not complete: the tables reach to {trace.observed_until:{date_format}}"
+        setter = next((m.time for m in trace.moments if name in m.sets), None)
+        since = f", set on {setter:{date_format}}" if setter else ""
+        yield f"  {name:<{width}}  {'?' if target is None else target}  {detail}{since}"

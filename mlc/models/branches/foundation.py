@@ -236,7 +236,7 @@ class ValueCadence(nn.Module):
         event_X, column_X = torch.nonzero(place_MF >= 0, as_tuple=True)
         keys_X = example_M[event_X] * values + place_MF[event_X, column_X]
         pair_P, of_X = torch.unique(keys_X, return_inverse=True)
-        seen_PD = weights_MD.new_zeros(len(pair_P), len(self.rates)).index_add_(0, of_X, weights_MD[event_X])
+        value_PD = weights_MD.new_zeros(len(pair_P), len(self.rates)).index_add_(0, of_X, weights_MD[event_X])
         example_P = pair_P // values
         fields = torch.arange(len(self.field), device=age_M.device)
         never_BFH = self._logits(
@@ -244,11 +244,11 @@ class ValueCadence(nn.Module):
             total_BD[:, None].expand(-1, len(fields), -1),
             fields,
         )
-        seen_PH = self._logits(seen_PD, total_BD[example_P], field_V[pair_P % values])
+        logits_PH = self._logits(value_PD, total_BD[example_P], field_V[pair_P % values])
         everywhere = never_BFH.index_select(1, field_V).flatten(0, 1)
-        return everywhere.index_copy(0, pair_P, seen_PH).view(examples, values, -1)
+        return everywhere.index_copy(0, pair_P, logits_PH).view(examples, values, -1)
 
-    def _logits(self, seen: torch.Tensor, total: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
+    def _logits(self, value: torch.Tensor, total: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
         # `index_select` adds up gradients in one order; indexing by brackets does so in that of the threads.
-        inner = self.inner(torch.log1p(torch.cat([seen, total], dim=-1))) + self.field.index_select(0, field)
+        inner = self.inner(torch.log1p(torch.cat([value, total], dim=-1))) + self.field.index_select(0, field)
         return cast(torch.Tensor, self.outer(functional.gelu(inner)))

@@ -138,8 +138,8 @@ class HistoryBranch(Branch):
 
         Labels without an event share one vector.
         """
-        pair_P, seen_PF = seen_label_features(history, self.labels, entity_BF)
-        vectors: torch.Tensor = self.label_numbers(torch.cat([seen_PF, seen_PF.new_tensor([UNSEEN])]))
+        pair_P, features_PF = seen_label_features(history, self.labels, entity_BF)
+        vectors: torch.Tensor = self.label_numbers(torch.cat([features_PF, features_PF.new_tensor([UNSEEN])]))
         everywhere = vectors[-1].expand(history.examples * self.labels, -1)
         return everywhere.index_copy(0, pair_P, vectors[:-1]).view(history.examples, self.labels, -1)
 
@@ -161,9 +161,9 @@ def label_features(history: HistoryInputs, labels: int, entity_BF: torch.Tensor)
     Returns:
         float32, shape (B, K, `len(LABEL_FEATURES)`); NaN where undefined (a recency without an event).
     """
-    pair_P, seen_PF = seen_label_features(history, labels, entity_BF)
-    features = seen_PF.new_tensor(UNSEEN).repeat(history.examples * labels, 1)
-    features[pair_P] = seen_PF
+    pair_P, features_PF = seen_label_features(history, labels, entity_BF)
+    features = features_PF.new_tensor(UNSEEN).repeat(history.examples * labels, 1)
+    features[pair_P] = features_PF
     return features.view(history.examples, labels, len(LABEL_FEATURES))
 
 
@@ -182,10 +182,10 @@ def seen_label_features(
         (P, `len(LABEL_FEATURES)`).
     """
     pair_T = history.example_T * labels + history.label_T
-    seen = torch.zeros(history.examples * labels, dtype=torch.bool, device=pair_T.device)
-    seen[pair_T] = True
-    pair_P = seen.nonzero().squeeze(-1)
-    place = torch.empty_like(seen, dtype=torch.int64)
+    has_event = torch.zeros(history.examples * labels, dtype=torch.bool, device=pair_T.device)
+    has_event[pair_T] = True
+    pair_P = has_event.nonzero().squeeze(-1)
+    place = torch.empty_like(has_event, dtype=torch.int64)
     place[pair_P] = torch.arange(len(pair_P), device=place.device)
     cadence = _cadence(place[pair_T], history.age_T, history.first_T, len(pair_P))
     shared = [CADENCE_FEATURES.index(name) for name in ("days", "days in 63", "decayed days, half-life 45")]
@@ -205,9 +205,9 @@ def entity_features(history: HistoryInputs, labels: int) -> torch.Tensor:
     """
     cadence = _cadence(history.example_S, history.age_S, torch.ones_like(history.age_S), history.examples)
     cadence[:, CADENCE_FEATURES.index("events")] = history.events_B
-    seen_BK = torch.zeros(history.examples * labels, device=cadence.device)
-    seen_BK.index_fill_(0, history.example_T * labels + history.label_T, 1.0)
-    return torch.cat([cadence, seen_BK.view(history.examples, labels).sum(dim=1, keepdim=True)], dim=1)
+    has_label_BK = torch.zeros(history.examples * labels, device=cadence.device)
+    has_label_BK.index_fill_(0, history.example_T * labels + history.label_T, 1.0)
+    return torch.cat([cadence, has_label_BK.view(history.examples, labels).sum(dim=1, keepdim=True)], dim=1)
 
 
 def _cadence(group_T: torch.Tensor, age_T: torch.Tensor, first_T: torch.Tensor, groups: int) -> torch.Tensor:

@@ -193,7 +193,7 @@ class AttentionLayer(nn.Module):
         width: Length D of a token, a multiple of 32.
 
     Shape:
-        asking `(Q, D)` and asked tokens `(X, D)`, packed alike → `(Q, D)`.
+        asking `(Q, D)` and answering tokens `(X, D)`, packed alike → `(Q, D)`.
 
     Source: Xiong et al. (2020), On layer normalization in the transformer architecture, figure 1b.
     """
@@ -212,21 +212,21 @@ class AttentionLayer(nn.Module):
         self,
         asking_QD: torch.Tensor,
         asking_B: torch.Tensor,
-        asked_XD: torch.Tensor,
-        asked_B: torch.Tensor,
+        answering_XD: torch.Tensor,
+        answering_B: torch.Tensor,
     ) -> torch.Tensor:
         """See Shape above.
 
         Args:
             asking_QD: Tokens that ask.
             asking_B: How many each example has.
-            asked_XD: Tokens that are asked, those of an example at the same rank.
-            asked_B: How many each example has, rising.
+            answering_XD: Tokens that answer, those of an example at the same rank.
+            answering_B: How many each example has, rising.
         """
         query_QHE = self.query(self.norm(asking_QD)).unflatten(1, (-1, HEAD))
-        both_XHE = self.key_and_value(self.norm(asked_XD)).unflatten(1, (-1, HEAD))
+        both_XHE = self.key_and_value(self.norm(answering_XD)).unflatten(1, (-1, HEAD))
         key_XHE, value_XHE = both_XHE.chunk(2, dim=1)
-        answer_QHE = attention(query_QHE, key_XHE, value_XHE, asking_B, asked_B)
+        answer_QHE = attention(query_QHE, key_XHE, value_XHE, asking_B, answering_B)
         between_QD = asking_QD + self.out(answer_QHE.flatten(1))
         return cast(torch.Tensor, between_QD + self.mlp(between_QD))
 
@@ -236,7 +236,7 @@ def attention(
     key_XHE: torch.Tensor,
     value_XHE: torch.Tensor,
     asking_B: torch.Tensor,
-    asked_B: torch.Tensor,
+    answering_B: torch.Tensor,
 ) -> torch.Tensor:
     """Attention within each of B sequences that lie end to end.
 
@@ -245,7 +245,7 @@ def attention(
         key_XHE: Keys, shape (X, heads, width of a head).
         value_XHE: Values, of the same shape.
         asking_B: Queries of each sequence, at least 1.
-        asked_B: Keys of each sequence, at least 1, rising.
+        answering_B: Keys of each sequence, at least 1, rising.
 
     Returns:
         Of the shape of the queries.
@@ -253,8 +253,8 @@ def attention(
     # The kernel knows no other types, and no other device.
     typed = query_QHE.is_cuda and query_QHE.dtype in (torch.bfloat16, torch.float16)
     if typed and attention_kernel() is not None:
-        return _without_padding(query_QHE, key_XHE, value_XHE, asking_B, asked_B)
-    return _in_blocks(query_QHE, key_XHE, value_XHE, asking_B, asked_B)
+        return _without_padding(query_QHE, key_XHE, value_XHE, asking_B, answering_B)
+    return _in_blocks(query_QHE, key_XHE, value_XHE, asking_B, answering_B)
 
 
 @cache
@@ -275,15 +275,17 @@ def _without_padding(
     key_XHE: torch.Tensor,
     value_XHE: torch.Tensor,
     asking_B: torch.Tensor,
-    asked_B: torch.Tensor,
+    answering_B: torch.Tensor,
 ) -> torch.Tensor:
-    ends_Q, ends_X = (functional.pad(lengths_B.cumsum(0), (1, 0)).int() for lengths_B in (asking_B, asked_B))
-    longest = int(asking_B.max()), int(asked_B.max())
+    ends_Q, ends_X = (
+        functional.pad(lengths_B.cumsum(0), (1, 0)).int() for lengths_B in (asking_B, answering_B)
+    )
+    longest = int(asking_B.max()), int(answering_B.max())
     kernel = attention_kernel()
     assert kernel is not None  # or this is not called
     # Only what all versions since 2.10 take; without more, all of a sequence is visible.
-    found = kernel(query_QHE, key_XHE.contiguous(), value_XHE.contiguous(), ends_Q, ends_X, *longest)
-    return cast(torch.Tensor, found)
+    answer_QHE = kernel(query_QHE, key_XHE.contiguous(), value_XHE.contiguous(), ends_Q, ends_X, *longest)
+    return cast(torch.Tensor, answer_QHE)
 
 
 def _in_blocks(
@@ -291,24 +293,26 @@ def _in_blocks(
     key_XHE: torch.Tensor,
     value_XHE: torch.Tensor,
     asking_B: torch.Tensor,
-    asked_B: torch.Tensor,
+    answering_B: torch.Tensor,
 ) -> torch.Tensor:
     """Padded among sequences of like length; what is padded is seen by nobody."""
     # Within a block the longest is less than 1.42 times the shortest.
-    alike = torch.unique_consecutive((2 * asked_B.log2()).floor(), return_counts=True)[1].tolist()
-    asking, asked = torch.split(asking_B, alike), torch.split(asked_B, alike)
-    asking_tokens, asked_tokens = ([int(part.sum()) for part in parts] for parts in (asking, asked))
+    alike = torch.unique_consecutive((2 * answering_B.log2()).floor(), return_counts=True)[1].tolist()
+    asking, answering = torch.split(asking_B, alike), torch.split(answering_B, alike)
+    asking_tokens, answering_tokens = ([int(part.sum()) for part in parts] for parts in (asking, answering))
     queries = torch.split(query_QHE, asking_tokens)
-    keys, values = torch.split(key_XHE, asked_tokens), torch.split(value_XHE, asked_tokens)
+    keys, values = torch.split(key_XHE, answering_tokens), torch.split(value_XHE, answering_tokens)
     answers = []
-    for asking_b, asked_b, query, key, value in zip(asking, asked, queries, keys, values, strict=True):
+    for asking_b, answering_b, query, key, value in zip(
+        asking, answering, queries, keys, values, strict=True
+    ):
         place_Q, asking_bL = _block(asking_b)
-        place_X, asked_bL = _block(asked_b)
+        place_X, answering_bL = _block(answering_b)
         answer_bHLE = functional.scaled_dot_product_attention(
             _padded(query, place_Q, asking_bL),
-            _padded(key, place_X, asked_bL),
-            _padded(value, place_X, asked_bL),
-            asked_bL[:, None, None, :],
+            _padded(key, place_X, answering_bL),
+            _padded(value, place_X, answering_bL),
+            answering_bL[:, None, None, :],
         )
         answers.append(answer_bHLE.transpose(1, 2).flatten(0, 1).index_select(0, place_Q))
     return torch.cat(answers)
