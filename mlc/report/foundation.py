@@ -54,7 +54,7 @@ def foundation_sections(report: Mapping[str, Any], *, full: bool) -> Iterator[Se
 
 
 def _gains(gains: Mapping[str, Mapping[int | str, float]], horizons: Sequence[int]) -> Section:
-    """Return a row per column that is predicted, the best first; then those that are not."""
+    """Return a row per column that is predicted, the best first, then the others."""
     best = {name: max(values.values()) for name, values in gains.items()}
     names = sorted(gains, key=lambda name: -best[name])
     predicted = [name for name in names if best[name] >= _LEAST]

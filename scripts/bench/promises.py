@@ -163,8 +163,8 @@ def untrue(run: RunFolder, report: dict[str, Any]) -> list[str]:
         matrix_NK[test][:, judged] for matrix_NK in (targets_of(examples), scores_of(predictions))
     )
     baselines = {name: scores[test][:, judged] for name, scores in baseline_scores(run).items()}
-    page = html.unescape(re.sub("<[^>]*>", "", (run / "report.html").read_text(encoding="utf-8")))
-    wrong = [] if sentence in page else ["report.html has another sentence"]
+    text = html.unescape((run / "report.md").read_text(encoding="utf-8").replace("\\", ""))
+    wrong = [] if sentence in text else ["report.md has another sentence"]
     clauses, named = CLAUSE.findall(sentence), ""
     if {SCORES[score] for _, _, score, _, _ in clauses} != {average_precision_score, roc_auc_score, log_loss}:
         wrong.append("a score is missing")

@@ -28,7 +28,7 @@ def test_a_sentence_that_is_not_true_is_found_out(trained, monkeypatch):
     )
     said = re.sub(r"(macro AUROC: )[\d.]+", r"\g<1>0.999", said)
     found = " ".join(untrue(RunFolder(trained / NAME), {**report, "verdict": said}))
-    assert "report.html has another sentence" in found
+    assert "report.md has another sentence" in found
     assert f"not {other} than it" in found
     assert "AUROC is 0." in found
 

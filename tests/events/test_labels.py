@@ -236,7 +236,7 @@ def test_an_entity_that_is_a_number_is_found_by_its_digits(mlc, tmp_path):
     assert mlc("labels", path, "--trace", "5").out.startswith("5 · cutoff")
     result = mlc("labels", path, "--trace", "c05")
     assert result.code == 2
-    assert "must be an entity" in result.err
+    assert "the tables have no such entity" in result.err
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_attributes_are_told_apart_by_value_and_numbers_by_quarters(prepared, de
 def test_an_unknown_column_is_refused_before_training(mlc, demo):
     result = mlc("train", demo / "departments_28d.yaml", "--set", "slices=[customers.regoin]")
     assert result.code == 2
-    assert "slices.0: must be a column of an entities table" in result.err
+    assert "slices.0: customers.regoin is no column of an entities table" in result.err
     assert not (demo / "runs").exists()
 
 

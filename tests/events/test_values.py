@@ -264,7 +264,7 @@ def test_a_class_name_in_another_unicode_form_is_told_apart_from_the_value_that_
     refused = mlc("check", tmp_path / "scenario.yaml")
     assert refused.code == 2
     assert (
-        'did you mean "Caf\\u00e9"? It looks like "Cafe\\u0301", but text is compared as it is' in refused.err
+        'Did you mean "Caf\\u00e9"? It looks like "Cafe\\u0301", but text is compared as it is' in refused.err
     )
 
 

@@ -79,7 +79,7 @@ def test_a_scenario_names_metrics_and_the_report_has_them_for_every_split(demo, 
         assert exact["value"] == pytest.approx(entry["decisions"]["subset_accuracy"])
         assert f_beta["options"] == {"beta": 2.0}
     refused = mlc("train", scenario, "--set", "metrics=[MultilabelRoc]", "--set", "name=refused")
-    assert (refused.code, "did you mean MultilabelROC" in refused.err) == (2, True)
+    assert (refused.code, "Did you mean MultilabelROC" in refused.err) == (2, True)
 
 
 def test_a_check_tells_every_metric_that_does_not_fit_with_its_line(mlc, tmp_path):

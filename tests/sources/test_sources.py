@@ -65,7 +65,8 @@ def test_a_missing_file_is_named_with_what_lies_beside_it(place):
     (found,) = problems_of(place, changed(path="folder"))
     assert "The folder has no file that ends in .parquet, .pq, .csv" in found
     (found,) = problems_of(place, changed(path="s*.csv"))
-    assert "there is none; " in found
+    assert "no such file: " in found
+    assert "Known: sales.parquet" in found
 
 
 def test_folders_and_globs_are_read_sorted_and_without_hidden_files(tmp_path):

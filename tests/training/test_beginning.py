@@ -231,5 +231,5 @@ def test_smoke_replaces_a_smoke_run_and_no_other(mlc, tmp_path):
     before = snapshot(tmp_path)
     result = mlc(*smoke)
     assert result.code == 2
-    assert "--overwrite starts over" in result.err
+    assert "Add --overwrite to start over" in result.err
     assert snapshot(tmp_path) == before

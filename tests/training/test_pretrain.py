@@ -98,7 +98,7 @@ def test_a_stopped_pretraining_goes_on(demo, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         pretrain(scenario, tmp_path, "new", stop)
     assert not RunFolder(tmp_path / "stopped").finished
-    with pytest.raises(RunError, match="--resume goes on"):
+    with pytest.raises(RunError, match="Add --resume to go on"):
         pretrain(scenario, tmp_path, "new", silent)
     report = pretrain(scenario, tmp_path, "resume", silent)
     assert report is not None
@@ -111,7 +111,7 @@ def test_two_processes_make_one_foundation_and_train_from_it(demo, mlc, tmp_path
     result = process("pretrain", demo / f"{NAME}.yaml", *FLAGS, "--devices", 2, folder=tmp_path)
     assert result.code == 0, result.err
     run = tmp_path / f"runs/{NAME}-foundation"
-    assert result.out.count(f"# {NAME}-foundation") == 1
+    assert result.out.count(f"{NAME}-foundation: learned to predict") == 1
     assert json.loads((run / "run.json").read_text())["devices"] == 2
     found = [json.loads(line)["validation_loss"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert len(found) == 2
@@ -163,7 +163,7 @@ def test_tables_alone_are_enough_and_are_then_seen_to_their_end(demo, mlc, tmp_p
         finally:
             file.unlink()
         assert result.code == 0, result.err
-        assert f"# {name}-foundation" in result.out
+        assert f"{name}-foundation: learned to predict" in result.out
         assert "warning: it sees the tables to their end" in result.err
     until = json.loads((tmp_path / "runs/bare-foundation/run.json").read_text())["until"]
     store = RunFolder(tmp_path / "runs/bare-foundation").scenario()

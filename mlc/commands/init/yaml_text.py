@@ -7,7 +7,7 @@ _WORDS = {"null", "true", "false", "yes", "no", "on", "off"}
 
 
 def scalar(text: str) -> str:
-    """Return a text as YAML: plain where it can only be read as that text, quoted elsewhere."""
+    """Return a text as YAML, quoted where it could be read as something else."""
     if re.fullmatch(r"(\.\./)*[A-Za-z_][\w./-]*( [\w./&-]+)*", text, re.ASCII) and text.lower() not in _WORDS:
         return text
     return json.dumps(text, ensure_ascii=not text.isprintable())
