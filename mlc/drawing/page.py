@@ -249,6 +249,7 @@ svg .other { fill: var(--card); stroke: var(--faint); }
   color: var(--faint); }
 h4 { margin: 0 0 .25rem; font-size: .875rem; }
 figure, article, p, summary { overflow-wrap: anywhere; }
+th { overflow-wrap: normal; }
 abbr { text-decoration: underline dotted var(--rule); cursor: help; }
 select { max-width: 100%; font: inherit; color: inherit; background: var(--card);
   border: 1px solid var(--rule); border-radius: .3rem; padding: .1rem .3rem; }
