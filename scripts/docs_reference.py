@@ -18,6 +18,8 @@ from typing import Any
 
 import typer
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a file, Python knows only its folder
+
 import mlc.cli  # noqa: F401  importing it registers the commands
 from mlc.cli.arguments import app
 from mlc.cli.help import in_order
