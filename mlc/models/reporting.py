@@ -5,7 +5,7 @@ The same for `mlc train` and `mlc evaluate`.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,23 @@ from mlc.tables import (
 from mlc.task import AnyTask, Examples
 
 
+@dataclass(frozen=True)
+class Scored:
+    """A model with its scores of the examples.
+
+    Attributes:
+        examples: The examples.
+        model: Calibrated, with thresholds.
+        part_scores: Name of each part → its raw scores of the examples, in their order.
+        predictions: Calibrated `scores`, and `raw_scores` as the mixed parts give them.
+    """
+
+    examples: Examples
+    model: Model
+    part_scores: Mapping[str, np.ndarray]
+    predictions: pl.DataFrame
+
+
 def write_report(
     run: RunFolder, task: AnyTask, examples: Examples, model: Model, part_scores: Mapping[str, np.ndarray]
 ) -> Report:
@@ -59,13 +76,15 @@ def write_report(
         model: Not yet calibrated, without thresholds.
         part_scores: Name of each part → its raw scores of the examples, in their order.
     """
-    names, table, raw_NK = examples.class_names, examples.table, model.mixed(part_scores)
-    calibrators, thresholds = decide_on_validation(examples.scenario, names, table, raw_NK, task.periods)
+    names, raw_NK = examples.class_names, model.mixed(part_scores)
+    calibrators, thresholds = decide_on_validation(
+        examples.scenario, names, examples.table, raw_NK, task.periods
+    )
     model = replace(model, calibrators=calibrators, thresholds=thresholds)
-    predictions = model_predictions(table, model, part_scores)
-    report = make_report(task, examples, model, part_scores)
+    scored = Scored(examples, model, part_scores, _predictions(examples, model, raw_NK))
+    report = _report(task, scored)
     with replacing(run / "predictions.parquet") as temporary:
-        predictions.write_parquet(temporary, metadata=with_class_names(names))
+        scored.predictions.write_parquet(temporary, metadata=with_class_names(names))
     model.save_decisions(run)
     write_text(run / "report.md", report_markdown(report))
     write_text(run / "MODEL_CARD.md", model_card(report, description_of(examples.scenario, report)))
@@ -97,20 +116,6 @@ def write_page(run: RunFolder) -> None:
     write_text(run / "report.html", report_page(page))
 
 
-def model_predictions(
-    examples: pl.DataFrame, model: Model, part_scores: Mapping[str, np.ndarray]
-) -> pl.DataFrame:
-    """Return the predictions of a model.
-
-    Calibrated `scores`, and `raw_scores` as the parts give them.
-    """
-    raw_NK = model.mixed(part_scores)
-    scores_NK = calibrated(raw_NK, model.calibrators)
-    return examples.drop(TARGETS).with_columns(
-        array_column(RAW_SCORES, raw_NK), array_column(SCORES, scores_NK)
-    )
-
-
 def make_report(
     task: AnyTask,
     examples: Examples,
@@ -127,9 +132,21 @@ def make_report(
         part_scores: Name of each part → its raw scores of the examples, in their order.
         gates: Judged in place of those of the scenario.
     """
+    predictions = _predictions(examples, model, model.mixed(part_scores))
+    return _report(task, Scored(examples, model, part_scores, predictions), gates)
+
+
+def _predictions(examples: Examples, model: Model, raw_NK: np.ndarray) -> pl.DataFrame:
+    """Return the predictions of a model, given the mixed scores of its parts."""
+    return examples.table.drop(TARGETS).with_columns(
+        array_column(RAW_SCORES, raw_NK), array_column(SCORES, calibrated(raw_NK, model.calibrators))
+    )
+
+
+def _report(task: AnyTask, scored: Scored, gates: GatesSection | None = None) -> Report:
+    examples, model, predictions = scored.examples, scored.model, scored.predictions
     scenario = examples.scenario
-    predictions = model_predictions(examples.table, model, part_scores)
-    baselines = all_baselines(task, examples, model, part_scores)
+    baselines = all_baselines(task, examples, model, scored.part_scores)
     return build_report(
         ReportInputs(
             scenario=scenario.name,
