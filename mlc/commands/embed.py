@@ -3,21 +3,15 @@
 It comes from a foundation model or a trained memory.
 """
 
-from collections.abc import Callable
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
 
 import polars as pl
-import torch
 
 from mlc.atomic import replacing
-from mlc.errors import RunError
 from mlc.models import tasks
-from mlc.models.ensemble import members_of
-from mlc.models.part import NetworkPart
-from mlc.models.reading.batch import Batch
-from mlc.models.starts import stored_foundation
+from mlc.models.vectors import embedder_of
 from mlc.progress import stage
 from mlc.run import RunFolder
 from mlc.tables import array_column
@@ -44,26 +38,11 @@ def embed(run: RunFolder, as_of: datetime | None, say: Say) -> pl.DataFrame:
         DataError: The tables no longer fit or do not reach the cutoff, or no entity can be scored there.
     """
     run.check_place()
-    vectors_of = _vectors_of(run)
+    embedder = embedder_of(run)
     keys, inputs = tasks.trained_task(run, say).inputs_at(as_of)
     batches = tasks.reader_of(run).batches(inputs)
     stage("scoring")
-    with torch.inference_mode():
-        vectors = torch.cat([vectors_of(batch) for batch in batches.in_order()])
-    return keys.with_columns(array_column(VECTOR, vectors.numpy()))
-
-
-def _vectors_of(run: RunFolder) -> Callable[[Batch], torch.Tensor]:
-    """Return what makes vectors of a batch."""
-    if run.kind == "foundation":
-        return stored_foundation(run).model.eval().vectors
-    network = members_of(NetworkPart.load(run).network)[0]
-    if network.embedding is None:
-        raise RunError(
-            f"{run.folder}: no memory, which the vectors come from. Train with model.memory: true or with a "
-            "model.foundation, or name a run of mlc pretrain."
-        )
-    return network.embedding.eval().vectors
+    return keys.with_columns(array_column(VECTOR, embedder(batches)))
 
 
 def write_vectors(run: RunFolder, table: pl.DataFrame, path: Path) -> None:
