@@ -32,10 +32,11 @@ from scipy.stats import t
 from mlc.evaluation.metrics import overall_scores, score_labels
 from mlc.events.entity_cutoffs import entity_keys
 from mlc.events.preparing import Prepared, prepare
+from mlc.events.task import Inputs
 from mlc.events.vocabulary import fit_vocabulary
 from mlc.models.boosting import fit_boosting
 from mlc.models.model import Model
-from mlc.models.reading.batches import example_batches
+from mlc.models.reading.events import EventReader
 from mlc.run import RunFolder
 from mlc.scenario import Scenario, load_scenario
 from mlc.tables import SCORES, SPLIT, array_column, scores_of, targets_of
@@ -198,7 +199,7 @@ def boosted(prepared: Prepared, seed: int) -> np.ndarray:
     """The scores of LightGBM, trained on the same examples."""
     nothing = fit_vocabulary(prepared.store, prepared.cutoffs.fit_until, attributes=False, memory=False)
     splits = prepared.examples.table[SPLIT].to_numpy()
-    batches = example_batches(prepared, nothing)
+    batches = EventReader(nothing, prepared.scenario.model.most_events).batches(Inputs.of(prepared))
     boosting = fit_boosting(
         batches, np.flatnonzero(splits == "train"), np.flatnonzero(splits == "validation"), seed
     )

@@ -39,6 +39,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from mlc.demo import write_demo
 from mlc.events.preparing import prepare
+from mlc.events.task import Inputs
 from mlc.events.vocabulary import fit_vocabulary
 from mlc.models.branches.branch import BranchSpec
 from mlc.models.branches.context import ContextSpec
@@ -47,7 +48,8 @@ from mlc.models.branches.history import HistoryBranch, HistoryInputs, label_feat
 from mlc.models.ensemble import members_of, score_batches
 from mlc.models.network import Network
 from mlc.models.reading.batch import Batch
-from mlc.models.reading.batches import BatchPlan, ExampleBatches, Loader, example_batches
+from mlc.models.reading.batches import BatchPlan, ExampleBatches, Loader
+from mlc.models.reading.events import EventReader
 from mlc.run import peak_memory_mb
 from mlc.scenario import Scenario, load_scenario
 from mlc.tables import SPLIT
@@ -193,7 +195,7 @@ def task(customers: int, *overrides: str) -> Task:
     vocabulary = fit_vocabulary(
         prepared.store, prepared.cutoffs.fit_until, scenario.model.attributes, scenario.model.sees_events
     )
-    examples = example_batches(prepared, vocabulary)
+    examples = EventReader(vocabulary, prepared.scenario.model.most_events).batches(Inputs.of(prepared))
     (network,) = members_of(fitted_network(prepared, vocabulary, examples))
     positions = np.flatnonzero((prepared.examples.table[SPLIT] == "train").to_numpy())
     return Task(scenario, examples, network, positions, time.perf_counter() - begun)

@@ -1,4 +1,4 @@
-"""The strong rival sees what the history branch sees, always gives the same, and says when it cannot run."""
+"""Boosting sees what the history branch sees, always gives the same, and says when it cannot run."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from mlc.events.vocabulary import fit_vocabulary
 from mlc.models.boosting import COLUMNS, Boosting, feature_rows, fit_boosting
 from mlc.models.branches.branch import BranchSpec
 from mlc.models.branches.history import ENTITY_FEATURES, LABEL_FEATURES, HistoryBranch
-from mlc.models.reading.batches import ExampleBatches, example_batches
+from mlc.models.reading.batches import ExampleBatches
 from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import SPLIT, microseconds
@@ -22,6 +22,7 @@ from tests.support.small_tables import (
     START,
     anchors,
     as_events,
+    batches_of,
     build,
     label_rows,
     scenario_at,
@@ -41,7 +42,11 @@ def examples(demo, tmp_path_factory):
     vocabulary = fit_vocabulary(prepared.store, prepared.cutoffs.fit_until, False, False)
     splits = prepared.examples.table[SPLIT].to_numpy()
     train, validation = (np.flatnonzero(splits == split) for split in ("train", "validation"))
-    return example_batches(prepared, vocabulary), train[::4], validation
+    return (
+        batches_of(prepared, vocabulary),
+        train[::4],
+        validation,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +174,7 @@ def test_wanted_by_default_and_not_installed_the_verdict_says_so(mlc, trained):
     assert verdict.endswith(f"Not compared: {missing}.")
 
 
-def test_only_the_rivals_that_are_wanted_are_in_the_report(mlc, demo, tmp_path):
+def test_only_the_baselines_that_are_wanted_are_in_the_report(mlc, demo, tmp_path):
     result = mlc("train", demo / f"{NAME}.yaml", "--smoke", "--set", "baselines=[frequency]")
     assert result.code == 0, result.err
     run = tmp_path / "runs" / f"{NAME}-smoke"

@@ -31,13 +31,12 @@ from mlc.models.ensemble import (
 )
 from mlc.models.model import Model, mix
 from mlc.models.network import Network
-from mlc.models.reading.batches import example_batches
 from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import CUTOFF, ENTITY_ID, RAW_SCORES, SPLIT, array_column, scores_of
 from mlc.training.supervised import Setting, train
 from tests.conftest import NANO
-from tests.support.small_tables import silent
+from tests.support.small_tables import batches_of, silent
 from tests.training.test_module import SPEC, random_batch, started
 
 NAME = "departments_28d"
@@ -69,7 +68,8 @@ def runs(demo, tmp_path_factory):
 def examples(runs):
     """The examples of the runs, in batches."""
     run = RunFolder(runs / "first")
-    return example_batches(prepare(run.scenario(), runs, silent), stored_vocabulary(run))
+    prepared = prepare(run.scenario(), runs, silent)
+    return batches_of(prepared, stored_vocabulary(run))
 
 
 def test_one_member_is_the_plain_network(tmp_path):

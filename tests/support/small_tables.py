@@ -19,12 +19,14 @@ from mlc.events.cutoffs import Cutoffs, choose_cutoffs
 from mlc.events.examples import Examples, build_examples
 from mlc.events.label_names import label_line, resolve_labels, value_counts
 from mlc.events.popularity import Popularity
+from mlc.events.preparing import Prepared
 from mlc.events.store import EventStore, open_store
 from mlc.events.task import Inputs
 from mlc.events.timeline import Timeline
 from mlc.events.vocabulary import Vocabulary
 from mlc.models.reading.batch import Batch, Fields, Packed
-from mlc.models.reading.batches import BatchBuilder
+from mlc.models.reading.batches import BatchBuilder, ExampleBatches
+from mlc.models.reading.events import EventReader
 from mlc.scenario import Scenario, load_scenario
 from mlc.sources import check_tables, observed_span
 from tests.support.reference import joined
@@ -111,6 +113,11 @@ def build(scenario: Scenario, runs: Path) -> Built:
     labels = resolve_labels(scenario, value_counts(scenario, cutoffs.fit_until, store))
     line = label_line(scenario, labels, store)
     return Built(scenario, store, cutoffs, build_examples(scenario, store, cutoffs, labels, line), line)
+
+
+def batches_of(prepared: Prepared, vocabulary: Vocabulary) -> ExampleBatches:
+    """All examples of a scenario in batches, as a model of that vocabulary reads them."""
+    return EventReader(vocabulary, prepared.scenario.model.most_events).batches(Inputs.of(prepared))
 
 
 def label_rows(rows: Rows, names: list[str]) -> Rows:

@@ -20,7 +20,7 @@ from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import SPLIT, scores_of, targets_of
 from tests.conftest import NANO
-from tests.support.small_tables import silent
+from tests.support.small_tables import batches_of, silent
 from tests.training.conftest import FLAGS, NAME
 
 AS_OF = "2025-09-03"
@@ -39,12 +39,11 @@ def test_the_weight_of_a_hedge_has_the_lowest_validation_loss_and_the_report_tel
     from mlc.events.trained import stored_vocabulary
     from mlc.models.ensemble import Hedge
     from mlc.models.part import NetworkPart
-    from mlc.models.reading.batches import example_batches
 
     run = RunFolder(tuned)
     prepared = prepare(run.scenario(), runs, silent)
     validation = np.flatnonzero((prepared.examples.table[SPLIT] == "validation").to_numpy())
-    batch = example_batches(prepared, stored_vocabulary(run))[validation]
+    batch = batches_of(prepared, stored_vocabulary(run))[validation]
     network = NetworkPart.load(run).network.eval()
     assert isinstance(network, Hedge)
     with torch.no_grad():
@@ -126,11 +125,10 @@ def test_a_batch_with_what_is_cached_has_no_events_and_the_same_logits(runs, tun
     from mlc.events.trained import stored_vocabulary
     from mlc.models.ensemble import members_of
     from mlc.models.part import NetworkPart
-    from mlc.models.reading.batches import example_batches
 
     run = RunFolder(tuned)
     prepared = prepare(run.scenario(), runs, silent)
-    examples = example_batches(prepared, stored_vocabulary(run))
+    examples = batches_of(prepared, stored_vocabulary(run))
     network = members_of(NetworkPart.load(run).network.eval())[0]
     index_B = np.random.default_rng(1).permutation(len(examples))[:40]
     with torch.no_grad():
@@ -178,9 +176,8 @@ def test_the_whole_path_needs_the_foundation_in_training_only(demo, mlc, tmp_pat
     assert pl.read_parquet("vectors.parquet").columns == ["entity_id", "cutoff", "vector"]
 
 
-def test_before_its_training_a_network_says_what_the_foundation_foresees(demo, runs):
+def test_before_its_training_a_network_says_what_the_foundation_predicts(demo, runs):
     from mlc.events.preparing import prepare
-    from mlc.models.reading.batches import example_batches
     from mlc.training.event_learner import fitted_network
     from mlc.training.starting import open_foundation
 
@@ -189,7 +186,7 @@ def test_before_its_training_a_network_says_what_the_foundation_foresees(demo, r
     fit_until = prepared.cutoffs.fit_until
     start = open_foundation(prepared.scenario, runs, fit_until, prepared.store, silent)
     assert start is not None
-    examples = example_batches(prepared, Vocabulary(FieldRows({}, []), start.events))
+    examples = batches_of(prepared, Vocabulary(FieldRows({}, []), start.events))
     vocabulary = Vocabulary(FieldRows({}, []), start.events)
     network, _ = members_of(fitted_network(prepared, vocabulary, examples, start).eval())
     batch = examples[np.arange(50)]

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from mlc.events.label_names import LABEL
-from mlc.events.preparing import Prepared
 from mlc.events.task import Inputs
 from mlc.events.timeline import Timeline, first_of_day
 from mlc.events.vocabulary import Vocabulary
@@ -176,23 +175,6 @@ class ExampleBatches:
         targets = None if self.targets_NK is None else self.targets_NK[index_B]
         rows_B, cutoffs_B = self.rows_N[index_B], self.cutoffs_N[index_B]
         return self.builder.build(index_B, rows_B, cutoffs_B, targets, cached_BR)
-
-
-def input_batches(inputs: Inputs, vocabulary: Vocabulary, most_events: int | None = None) -> ExampleBatches:
-    """Batches of the inputs of a task.
-
-    Args:
-        inputs: The examples and what is read of them.
-        vocabulary: Which columns and values the model knows.
-        most_events: Only this many of the newest events of each example are read; all by default.
-    """
-    builder = BatchBuilder(inputs, vocabulary, most_events)
-    return ExampleBatches(builder, inputs.rows_N, inputs.cutoffs_N, inputs.targets_NK)
-
-
-def example_batches(prepared: Prepared, vocabulary: Vocabulary) -> ExampleBatches:
-    """Batches of all examples of a scenario."""
-    return input_batches(Inputs.of(prepared), vocabulary, prepared.scenario.model.most_events)
 
 
 class BatchPlan:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mlc.events.task import Inputs
 from mlc.events.vocabulary import Vocabulary
-from mlc.models.reading.batches import ExampleBatches, input_batches
+from mlc.models.reading.batches import BatchBuilder, ExampleBatches
 
 
 @dataclass(frozen=True)
@@ -24,4 +24,5 @@ class EventReader:
 
     def batches(self, inputs: Inputs) -> ExampleBatches:
         """Return the batches of some inputs."""
-        return input_batches(inputs, self.vocabulary, self.most_events)
+        builder = BatchBuilder(inputs, self.vocabulary, self.most_events)
+        return ExampleBatches(builder, inputs.rows_N, inputs.cutoffs_N, inputs.targets_NK)
