@@ -1,13 +1,12 @@
 """Write the pages of the documentation that are made from the code.
 
-    python scripts/docs_reference.py --write    write the pages
-    python scripts/docs_reference.py --check    exit with 1 when a page is stale
+    python -m scripts.docs_reference --write    write the pages
+    python -m scripts.docs_reference --check    exit with 1 when a page is stale
 
 Scenario fields come from the models, commands from the command line, report fields from the schema of
 report.json, the Python API from its docstrings, and the page on notebooks from the notebook.
 """
 
-import argparse
 import inspect
 import json
 import sys
@@ -18,13 +17,12 @@ from typing import Any
 
 import typer
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a file, Python knows only its folder
-
 import mlc.cli  # noqa: F401  importing it registers the commands
 from mlc.cli.arguments import app
 from mlc.cli.help import in_order
 from mlc.report import report_schema
 from mlc.scenario import scenario_schema
+from scripts.docs_pages import write_or_check
 from scripts.docs_python import notebook_lines, python_lines, wrapped
 
 Json = dict[str, Any]
@@ -397,26 +395,8 @@ def _nested(schema: Json) -> bool:
 
 def main() -> int:
     """Write or check the pages; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    choice = parser.add_mutually_exclusive_group(required=True)
-    choice.add_argument("--write", action="store_true", help="write the pages")
-    choice.add_argument("--check", action="store_true", help="exit with 1 when a page is stale")
-    arguments = parser.parse_args()
-    stale = {
-        FOLDER / name: text
-        for name, text in pages().items()
-        if not (FOLDER / name).is_file() or (FOLDER / name).read_text(encoding="utf-8") != text
-    }
-    if arguments.check and stale:
-        print(f"stale: {', '.join(path.name for path in stale)}", file=sys.stderr)
-        print("Run: python scripts/docs_reference.py --write", file=sys.stderr)
-        return 1
-    for path, text in stale.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return 0
+    named = {FOLDER / name: text for name, text in pages().items()}
+    return write_or_check(__doc__, "python -m scripts.docs_reference", named)
 
 
 if __name__ == "__main__":

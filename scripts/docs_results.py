@@ -1,14 +1,13 @@
 """Write the pages under docs/results, and the table in README.md, from docs/results/*.json.
 
-    python scripts/docs_results.py --write    write the pages and the table
-    python scripts/docs_results.py --check    exit with 1 when one is stale
+    python -m scripts.docs_results --write    write the pages and the table
+    python -m scripts.docs_results --check    exit with 1 when one is stale
 
 A result has `title`, `lead`, `command`, `commit`, `date`, `versions`, `machine`, perhaps a `note`, and
 `tables`: each a title and rows of named cells. A cell is a number, a text, null, or a number with its
 `spread`, or with the `low` and `high` end of its interval.
 """
 
-import argparse
 import json
 import re
 import sys
@@ -16,6 +15,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from scripts.docs_pages import write_or_check
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "results"
@@ -170,26 +171,8 @@ def _wrapped_code(command: str) -> list[str]:
 
 
 def main() -> int:
-    """Write or check the pages; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    choice = parser.add_mutually_exclusive_group(required=True)
-    choice.add_argument("--write", action="store_true", help="write the pages and the table")
-    choice.add_argument("--check", action="store_true", help="exit with 1 when one is stale")
-    arguments = parser.parse_args()
-    stale = {
-        path: text
-        for path, text in pages(load()).items()
-        if not path.is_file() or path.read_text(encoding="utf-8") != text
-    }
-    if arguments.check and stale:
-        print(f"stale: {', '.join(path.name for path in stale)}", file=sys.stderr)
-        print("Run: python scripts/docs_results.py --write", file=sys.stderr)
-        return 1
-    for path, text in stale.items():
-        path.write_text(text, encoding="utf-8")
-    return 0
+    """Write or check the pages and the table; return the exit code."""
+    return write_or_check(__doc__, "python -m scripts.docs_results", pages(load()))
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def test_every_result_says_where_it_comes_from():
 
 def test_the_pages_of_results_are_not_stale():
     for path, text in docs_results.pages(docs_results.load()).items():
-        assert path.read_text(encoding="utf-8") == text, "python scripts/docs_results.py --write"
+        assert path.read_text(encoding="utf-8") == text, "python -m scripts.docs_results --write"
 
 
 def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path):

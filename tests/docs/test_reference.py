@@ -44,7 +44,7 @@ def test_the_reference_lists_an_object_that_comes_again_once():
 @pytest.mark.parametrize("name", PAGES)
 def test_the_reference_is_not_stale(name):
     page = docs_reference.FOLDER / name
-    assert page.read_text(encoding="utf-8") == PAGES[name], "python scripts/docs_reference.py --write"
+    assert page.read_text(encoding="utf-8") == PAGES[name], "python -m scripts.docs_reference --write"
 
 
 def test_a_stale_page_is_reported_and_written(tmp_path, monkeypatch, capsys):
