@@ -14,7 +14,7 @@ ANYWHERE = {"numpy", "polars", "scipy", "markupsafe"}
 """Packages that no folder of mlc owns; every other one is protected by a contract."""
 FOLDERS = ("mlc", "scripts", "tests")
 CROWDED = {"mlc/events/views/picture.py"}
-FULL = {"mlc/events", "mlc/models"}
+FULL = {"mlc/events"}
 """What still exceeds the budgets; each of these sets may only shrink."""
 NAMED_ONCE = ("labels", "examples", "tables", "building")
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from mlc.errors import Problem, did_you_mean, sentences
-from mlc.names import nearest, similarity, synonym_of
+from mlc.errors.names import nearest, similarity, synonym_of
 from mlc.scenario.hints import hint
 from mlc.scenario.models import Scenario
 from mlc.scenario.origin import Keys, Origin, dotted

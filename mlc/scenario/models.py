@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_
 from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, did_you_mean, sentences
-from mlc.names import synonym_of
+from mlc.errors.names import synonym_of
 from mlc.scenario.fields import Count, FilePath, RunName, Section, distinct, expand_environment
 from mlc.scenario.foundation import PretrainSection, Tune
 from mlc.scenario.gates import Baseline, GatesSection

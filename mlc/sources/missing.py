@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from mlc.errors import did_you_mean
-from mlc.names import similarity
+from mlc.errors.names import similarity
 from mlc.scenario import EventsTable, Scenario
 
 _NEAR = "did you mean"

@@ -8,7 +8,7 @@ import pytest
 
 from mlc.commands.check import check
 from mlc.errors import MlcError
-from mlc.names import FIELDS, nearest, similarity, synonym_of
+from mlc.errors.names import FIELDS, nearest, similarity, synonym_of
 from mlc.scenario import load_scenario, scenario_schema
 from tests.support.scenario_texts import SHORTEST, problems_of, shortest
 

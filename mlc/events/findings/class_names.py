@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import polars as pl
 
+from mlc.errors.names import spelled_out
 from mlc.events.cutoffs import Cutoffs
 from mlc.events.examples import Examples
 from mlc.events.findings.finding import Subject, listed
 from mlc.events.label_names import EVENTS, LABEL, VALUE, Labels
 from mlc.events.timeline import Timeline
 from mlc.events.windows import opens
-from mlc.names import spelled_out
 from mlc.scenario import Scenario
 from mlc.sources import visible_expr
 from mlc.tables import MICROSECONDS_PER_DAY, SPLIT, SPLITS, microseconds, targets_of

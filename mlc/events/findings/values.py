@@ -8,9 +8,9 @@ from typing import cast
 
 import polars as pl
 
+from mlc.errors.names import spelled_out
 from mlc.events.findings.finding import Subject, listed
 from mlc.events.store import EventStore, Field
-from mlc.names import spelled_out
 from mlc.scenario import EntitiesTable, EventsTable, Ignore, Scenario
 from mlc.sources import (
     LARGEST,

@@ -11,7 +11,7 @@ Everything else that escapes is an internal error: exit code 3, with a trace in 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mlc.names import looks_like, nearest, spelled_out, synonym_of
+from mlc.errors.names import looks_like, nearest, spelled_out, synonym_of
 
 
 @dataclass(frozen=True)
