@@ -182,10 +182,10 @@ def rare_report(supports: Any, names: Any, entities: int = 200) -> dict[str, Any
     first, second, targets = verdicts.drawn(
         np.random.default_rng(5), verdicts.Setting("", supports, entities)
     )
-    model, rival = (rows.with_columns(array_column("scores", one)) for one in (first, second))
+    model, baseline = (rows.with_columns(array_column("scores", one)) for one in (first, second))
     cuts = [Threshold(name, 0.5, "fixed") for name in names]
     examples = rows.with_columns(array_column("targets", targets))
-    return built("x", names, examples, model, baselines={"recency": rival}, thresholds=cuts)
+    return built("x", names, examples, model, baselines={"recency": baseline}, thresholds=cuts)
 
 
 def intervals(value: Any, where: str = "") -> Iterator[tuple[str, float, float, float]]:

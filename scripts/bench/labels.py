@@ -96,7 +96,7 @@ Frames = tuple[pl.DataFrame, pl.DataFrame]
 """`entity_id` of the examples of a cutoff; `entity_id` and `label` (its number) of their positive targets."""
 Answer = Callable[[int], Frames]
 """Frames of the i-th cutoff."""
-Rival = Callable[[Path, Case], Callable[[], Answer]]
+Way = Callable[[Path, Case], Callable[[], Answer]]
 """Makes ready for a case; what it returns is timed."""
 Line = dict[str, Any]
 """One measurement: seconds and peak; of an answer also counts and digests, equal where rows are equal."""
@@ -277,7 +277,7 @@ def pandas(folder: Path, case: Case) -> Callable[[], Answer]:
     return run
 
 
-WAYS: dict[str, Rival] = {
+WAYS: dict[str, Way] = {
     "duckdb": duckdb,
     "duckdb_table": partial(duckdb, table="transactions"),
     "mlc_pairs": mlc_pairs,

@@ -21,11 +21,11 @@ NAME = "departments_28d"
 
 def test_the_mean_over_labels_is_the_macro_difference():
     generator = np.random.default_rng(1)
-    scores, rival = generator.random((2, 200, 3))
+    scores, baseline = generator.random((2, 200, 3))
     targets = (generator.random((200, 3)) < scores).astype(np.uint8)
     entities = np.arange(200)
-    each = label_differences(scores, rival, targets, entities)
-    whole = macro_differences(scores, {"rival": rival}, targets, entities)["rival"]
+    each = label_differences(scores, baseline, targets, entities)
+    whole = macro_differences(scores, {"baseline": baseline}, targets, entities)["baseline"]
     for name in ("auroc", "ap", "log_loss"):
         values = [label[name].value for label in each]
         assert whole[name].value == pytest.approx(np.mean(np.array(values, float)))

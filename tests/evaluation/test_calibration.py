@@ -38,9 +38,9 @@ def fitted(method: Any, scores: Any, targets: Any) -> Any:
 def test_platt_finds_slope_and_bias_as_scikit_learn_does():
     scores, targets = skewed(20_000, 0.5, -1.0)
     found, _ = fitted("platt", scores, targets)
-    rival = LogisticRegression(C=1e6, tol=1e-8).fit(logit(scores.astype(float)), targets[:, 0])
-    assert found.slope == pytest.approx(rival.coef_[0, 0], abs=0.002)
-    assert found.bias == pytest.approx(rival.intercept_[0], abs=0.002)
+    reference = LogisticRegression(C=1e6, tol=1e-8).fit(logit(scores.astype(float)), targets[:, 0])
+    assert found.slope == pytest.approx(reference.coef_[0, 0], abs=0.002)
+    assert found.bias == pytest.approx(reference.intercept_[0], abs=0.002)
     assert (found.slope, found.bias) == pytest.approx((0.5, -1.0), abs=0.1)
 
 

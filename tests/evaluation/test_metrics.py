@@ -160,10 +160,12 @@ def made_up(examples: int = 400, labels: int = 3, seed: int = 0) -> Any:
 
 def test_the_interval_is_the_same_for_any_order_of_rows():
     truth, targets, entities = made_up()
-    rival = np.random.default_rng(1).random(truth.shape).astype(np.float32)
+    baseline = np.random.default_rng(1).random(truth.shape).astype(np.float32)
     order = np.random.default_rng(2).permutation(len(truth))
-    first: Any = macro_differences(truth, {"r": rival}, targets, entities)["r"]["ap"]
-    again = macro_differences(truth[order], {"r": rival[order]}, targets[order], entities[order])["r"]["ap"]
+    first: Any = macro_differences(truth, {"r": baseline}, targets, entities)["r"]["ap"]
+    again = macro_differences(truth[order], {"r": baseline[order]}, targets[order], entities[order])["r"][
+        "ap"
+    ]
     assert (first.low, first.high) == pytest.approx((again.low, again.high))
     assert 0 < first.low < first.high
 
@@ -178,8 +180,8 @@ def test_more_entities_make_a_narrower_interval():
     widths = []
     for examples in (400, 6400):
         truth, targets, _ = made_up(examples)
-        rivals = {"constant": np.full_like(truth, 0.5)}
-        found: Any = macro_differences(truth, rivals, targets, np.arange(examples))["constant"]["auroc"]
+        baselines = {"constant": np.full_like(truth, 0.5)}
+        found: Any = macro_differences(truth, baselines, targets, np.arange(examples))["constant"]["auroc"]
         widths.append(found.high - found.low)
     assert widths[1] < 0.5 * widths[0]
 
@@ -191,8 +193,8 @@ def test_an_interval_covers_the_truth_about_as_often_as_it_says():
     covered = 0
     for seed in range(60):
         truth, targets, _ = made_up(300, 1, seed)
-        rivals = {"coin": np.random.default_rng(1000 + seed).random(truth.shape)}
-        found: Any = macro_differences(truth, rivals, targets, np.arange(300))["coin"]["auroc"]
+        baselines = {"coin": np.random.default_rng(1000 + seed).random(truth.shape)}
+        found: Any = macro_differences(truth, baselines, targets, np.arange(300))["coin"]["auroc"]
         covered += found.low <= truly <= found.high
     assert covered >= 52  # fewer in less than 1 % of the cases at 95 % coverage
 
@@ -203,9 +205,9 @@ def test_random_scores_are_not_called_better_than_constant_ones():
     for seed in range(40):
         generator = np.random.default_rng(seed)
         targets = (generator.random((600, 5)) < 0.03).astype(np.uint8)
-        rivals = {"constant": np.full(targets.shape, 0.5)}
+        baselines = {"constant": np.full(targets.shape, 0.5)}
         scores, entities = generator.random(targets.shape), np.arange(600)
-        found: Any = macro_differences(scores, rivals, targets, entities)["constant"]["ap"]
+        found: Any = macro_differences(scores, baselines, targets, entities)["constant"]["ap"]
         better += found.low > 0
     assert better <= 4
 

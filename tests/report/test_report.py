@@ -43,22 +43,22 @@ def cuts(names: Any = NAMES, value: float = 0.5) -> list[Threshold]:
 
 
 def made_up(examples: int = 900, noise: float = 0.05, seed: int = 0) -> Any:
-    """Examples, predictions, two rivals and the true probabilities; the last label is never positive."""
+    """Examples, predictions, two baselines and the true probabilities; the last label is never positive."""
     generator = np.random.default_rng(seed)
     truth = generator.random((examples, 3)) * [0.6, 0.3, 0.0]
     targets = (generator.random(truth.shape) < truth).astype(np.uint8)
     rows = rows_of(examples)
-    rivals = {
+    baselines = {
         "prevalence": predicted(rows, np.tile([0.3, 0.15, 0.0], (examples, 1))),
         "recency": predicted(rows, np.clip(truth + generator.normal(0, 0.3, truth.shape), 0, 1)),
     }
     model = predicted(rows, np.clip(truth + generator.normal(0, noise, truth.shape), 0, 1))
-    return rows.with_columns(array_column("targets", targets)), model, rivals, predicted(rows, truth)
+    return rows.with_columns(array_column("targets", targets)), model, baselines, predicted(rows, truth)
 
 
 def reported(**changes: Any) -> dict[str, Any]:
-    examples, model, rivals, _ = made_up()
-    arguments = {"baselines": rivals, "thresholds": cuts(), **changes}
+    examples, model, baselines, _ = made_up()
+    arguments = {"baselines": baselines, "thresholds": cuts(), **changes}
     return built("departments", NAMES, examples, arguments.pop("model", model), **arguments)
 
 
@@ -81,9 +81,9 @@ def test_a_good_model_is_better_than_the_best_baseline_by_an_interval():
 
 
 def test_a_model_that_loses_says_so_in_the_first_line():
-    _, _, rivals, truth = made_up()
+    _, _, baselines, truth = made_up()
     report = reported(
-        model=rivals["prevalence"], baselines={"frequency": truth, "recency": rivals["recency"]}
+        model=baselines["prevalence"], baselines={"frequency": truth, "recency": baselines["recency"]}
     )
     assert report["verdict"].startswith("WORSE than the best baseline, frequency, in macro AP: ")
     assert "WORSE" in as_text(report).splitlines()[0]
@@ -97,7 +97,7 @@ def test_a_model_against_itself_is_equal():
     assert "+0.000 (95 % interval +0.000 to +0.000, within ±0.005)" in report["verdict"]
 
 
-def test_the_first_line_tells_the_log_loss_too_where_a_rival_has_one():
+def test_the_first_line_tells_the_log_loss_too_where_a_baseline_has_one():
     report = reported(no_probabilities=("recency",))
     assert "better than the best baseline, prevalence, in macro log-loss: " in report["verdict"]
     compared = report["comparison"]["log_loss"]
@@ -123,7 +123,7 @@ def test_a_model_that_ranks_as_well_and_is_calibrated_worse_says_both_in_the_fir
     assert "; WORSE than it in macro log-loss: " in verdict
 
 
-def test_a_rival_that_is_missing_stands_in_the_first_line_and_notes_of_rivals_below():
+def test_a_baseline_that_is_missing_stands_in_the_first_line_and_notes_of_baselines_below():
     report = reported(missing_baselines=["boosting is not installed"], baseline_notes=["recency: 60 days"])
     assert report["verdict"].endswith(" Not compared: boosting is not installed.")
     assert "- recency: 60 days" in as_markdown(report)
@@ -131,10 +131,10 @@ def test_a_rival_that_is_missing_stands_in_the_first_line_and_notes_of_rivals_be
 
 
 def test_rows_are_joined_by_entity_and_cutoff_and_never_by_position():
-    _, model, rivals, truth = made_up()
+    _, model, baselines, truth = made_up()
     shuffled = {
         name: table.sample(fraction=1, shuffle=True, seed=3).select("scores", "split", "cutoff", "entity_id")
-        for name, table in rivals.items()
+        for name, table in baselines.items()
     }
     again = reported(model=model.reverse(), baselines=shuffled, oracle=truth.reverse())
     assert again == reported(oracle=truth)
@@ -182,11 +182,11 @@ def test_a_report_is_json_with_every_promised_field_and_comes_back_the_same():
     }
     low, high = test["macro"]["ap_interval"]
     assert low < test["macro"]["ap"] < high
-    for rival in [*report["baselines"].values(), report["oracle"]]:
+    for baseline in [*report["baselines"].values(), report["oracle"]]:
         for split in ("train", "test", "validation"):
-            assert set(rival[split]) >= {"macro", "micro", "weighted", "labels"}
-            assert set(rival[split]["labels"][0]) == {"name", "auroc", "ap"}
-        assert set(rival["test"]["difference"]["auroc"]) >= {"value", "low", "high"}
+            assert set(baseline[split]) >= {"macro", "micro", "weighted", "labels"}
+            assert set(baseline[split]["labels"][0]) == {"name", "auroc", "ap"}
+        assert set(baseline["test"]["difference"]["auroc"]) >= {"value", "low", "high"}
     assert report["oracle"]["test"]["difference"]["ap"]["value"] < 0
     never = report["splits"]["train"]["labels"][2]
     assert (never["name"], never["support"], never["prevalence"]) == ("Never", 0, 0.0)
@@ -236,13 +236,13 @@ def test_labels_with_a_bar_keep_the_columns_of_the_markdown_table():
 
 def test_lines_of_the_text_fit_the_width_and_numbers_stand_below_each_other():
     names = ["a label whose name is much too long for any terminal " * 2, "line\nbreak", "c"]
-    examples, model, rivals, truth = made_up()
+    examples, model, baselines, truth = made_up()
     report = built(
         "departments",
         names,
         examples,
         model,
-        baselines=rivals,
+        baselines=baselines,
         oracle=truth,
         thresholds=cuts(names),
     )
@@ -254,7 +254,7 @@ def test_lines_of_the_text_fit_the_width_and_numbers_stand_below_each_other():
     assert "…" in as_text(report)
 
 
-def test_the_first_screen_has_the_verdict_and_the_model_between_its_rivals():
+def test_the_first_screen_has_the_verdict_and_the_model_between_its_baselines():
     _, _, _, truth = made_up()
     screen = "\n".join(as_text(reported(oracle=truth)).splitlines()[:14])
     for shown in ("Better than", "model", "prevalence", "recency", "best possible"):
@@ -319,17 +319,17 @@ def test_one_entity_gives_no_interval_and_no_winner():
     ],
 )
 def test_predictions_that_do_not_fit_the_examples_are_refused(broken):
-    _, model, rivals, _ = made_up()
+    _, model, baselines, _ = made_up()
     with pytest.raises(DataError):
         reported(model=broken(model))
     with pytest.raises(DataError):
-        reported(baselines={"recency": broken(rivals["recency"])})
+        reported(baselines={"recency": broken(baselines["recency"])})
 
 
 def test_the_error_names_the_table_and_the_split():
-    _, _, rivals, _ = made_up()
+    _, _, baselines, _ = made_up()
     with pytest.raises(DataError, match=r"recency, train split: .* predictions for 300 examples"):
-        reported(baselines={"recency": rivals["recency"].filter(pl.col("split") == "test")})
+        reported(baselines={"recency": baselines["recency"].filter(pl.col("split") == "test")})
 
 
 def test_thresholds_of_other_labels_are_refused():
@@ -370,9 +370,9 @@ def test_labels_without_decisions_and_missed_goals_are_marked_in_dict_and_texts(
 
 
 def test_frames_are_not_changed():
-    examples, model, rivals, _ = made_up()
+    examples, model, baselines, _ = made_up()
     before = examples.clone(), model.clone()
-    built("x", NAMES, examples, model, baselines=rivals, thresholds=cuts())
+    built("x", NAMES, examples, model, baselines=baselines, thresholds=cuts())
     assert examples.equals(before[0])
     assert model.equals(before[1])
 
@@ -389,13 +389,13 @@ def test_any_tables_make_a_report_without_nan_and_two_texts(source):
     scores = np.array(source.draw(cells), np.float32).reshape(count, labels) / 255
     rows = rows_of(count)
     examples, model = rows.with_columns(array_column("targets", targets)), predicted(rows, scores)
-    rival = predicted(rows, np.full_like(scores, 0.25))
+    baseline = predicted(rows, np.full_like(scores, 0.25))
     report = built(
         "x",
         names,
         examples,
         model,
-        baselines={"p": rival},
+        baselines={"p": baseline},
         oracle=model,
         thresholds=cuts(names),
     )

@@ -63,7 +63,7 @@ def text_types(scenario: Scenario, name: str) -> dict[str, Any]:
 
 
 def keep_matching(tables: dict[str, dict[str, Any]], scenario: Scenario) -> None:
-    """Leave a column a number if another table has it as one, so that they match.
+    """Keep a column numeric if it is numeric in another table, so that they match.
 
     Args:
         tables: Name → table as YAML; its `types` are changed.
