@@ -1,4 +1,4 @@
-"""Vectors that stand for the entities, from a foundation model or a trained memory."""
+"""Vectors that stand for entities, from a foundation or a trained memory."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,9 @@ from mlc.run import RunFolder
 
 
 def embedder_of(run: RunFolder) -> Callable[[ExampleBatches], np.ndarray]:
-    """Return what makes vectors of examples: float32, shape (N examples, width), in their order.
+    """Return what makes the vectors of examples.
+
+    They are float32, of shape (N examples, width), in the order of the examples.
 
     Of several networks, it is that of the first.
 
