@@ -191,6 +191,9 @@ class Task(Protocol[E, I_co]):
         It is None where there is no time.
         """
 
+    def limits(self, examples: E) -> Sequence[str]:
+        """Return what limits how the numbers of the report may be read, one sentence each."""
+
     def facts(self, examples: E) -> Mapping[str, Any]:
         """Return what `run.json` records of the examples, as JSON."""
 

@@ -26,26 +26,27 @@ from scripts.docs_pages import write_or_check
 from scripts.docs_python import notebook_lines, python_lines, wrapped
 
 Json = dict[str, Any]
-Members = Mapping[str | None, str]
+Members = Mapping[str, str]
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 NOTEBOOK = FOLDER.parent / "howto" / "notebooks.ipynb"
 SCHEMA = scenario_schema()
-SHORT_FORMS = {"TopClasses": "`{top: …}`"}
+SHORT_FORMS = {"TopClasses": "`{top: …}`", "FrequentClasses": "`{top: …}`"}
 NOTICE = "<!-- Made by scripts/docs_reference.py: edit the docstrings, or the notebook, instead. -->"
 
 # Page → title and sections. Section → models whose fields it lists → their kind, if they have one.
-# None is the scenario itself.
 SCENARIO_PAGES: dict[str, tuple[str, dict[str, Members]]] = {
-    "scenario": ("Scenario file", {"The file": {None: ""}}),
+    "scenario": ("Scenario file", {"The file": {"EventScenario": ""}}),
     "data": (
         "Scenario: data",
         {
-            "`data`": {"Tables": ""},
+            "`data`": {"EventTables": ""},
             "`data.tables.*`": {
                 "EventsTable": "events",
                 "DimensionTable": "dimension",
                 "EntitiesTable": "entities",
+                "RowsTable": "rows",
+                "LabelsTable": "labels",
             },
             "`data.tables.*.format`": {
                 "Parquet": "parquet",
@@ -68,6 +69,7 @@ SCENARIO_PAGES: dict[str, tuple[str, dict[str, Members]]] = {
                 "Number": "number",
                 "Category": "category",
                 "FreeText": "text",
+                "Image": "image",
                 "Ignore": "ignore",
             },
         },
@@ -97,6 +99,21 @@ SCENARIO_PAGES: dict[str, tuple[str, dict[str, Members]]] = {
             "`train`": {"TrainSection": ""},
             "`train.loss`": {"Bce": "bce", "Focal": "focal", "Asymmetric": "asymmetric"},
             "`pretrain`": {"PretrainSection": ""},
+        },
+    ),
+    "rows": (
+        "Scenario: rows",
+        {
+            "`target`": {"RowTarget": ""},
+            "`target.class_names: {top: …}`": {"FrequentClasses": ""},
+            "`target.class_names.*`": {"LabelValues": ""},
+            "`target.columns: {prefix: …}`": {"ColumnPrefix": ""},
+            "`examples`": {"RowExamples": ""},
+            "`examples.split`": {"SplitSection": ""},
+            "`examples.split.files`": {"SplitFiles": ""},
+            "`model`": {"RowModel": ""},
+            "`model.text`": {"TextSection": ""},
+            "`model.image`": {"ImageSection": ""},
         },
     ),
     "decisions": (
@@ -131,6 +148,8 @@ LEADS = {
     "[Define labels](../howto/labels.md) has an example of each.",
     "model": "What the model looks at, and how it is trained. "
     "[The model](../explanation/model.md) explains the choices.",
+    "rows": "What differs where `target.table` is of kind `rows`: texts, tables or pictures instead of "
+    "events. Tables, training, thresholds and gates are as in every scenario.",
     "decisions": "From scores to decisions, and what a run must reach. "
     "[Choose thresholds by goal](../howto/thresholds.md) shows them at work.",
     "commands": "Every command prints its options with `--help`. Results go to standard output, progress and "
@@ -147,9 +166,9 @@ LEADS = {
 # ── words for a schema ──────────────────────────────────────────────────────────────────────────
 
 
-def definition(name: str | None) -> Json:
+def definition(name: str) -> Json:
     """Return the schema of one model."""
-    schema: Json = SCHEMA if name is None else SCHEMA["definitions"][name]
+    schema: Json = SCHEMA["definitions"][name]
     return schema
 
 
@@ -277,12 +296,9 @@ def _sections(parts: dict[str, Members]) -> Iterator[str]:
     for title, members in parts.items():
         yield from (f"## {title}", "")
         for name, kind in members.items():
-            if name is None:
-                continue
             description = definition(name)["description"]
             yield _entry(f"`kind: {kind}`", description) if kind else wrapped(description)
-        if None not in members:
-            yield ""
+        yield ""
         fields = list(_fields(members))
         yield from fields
         if fields:

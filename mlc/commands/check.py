@@ -22,7 +22,7 @@ from mlc.events.findings import (
 from mlc.events.preparing import Prepared, prepare
 from mlc.events.slices import check_slices
 from mlc.events.views.label_tables import count_lines
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario, Scenario
 from mlc.sources import (
     JoinRate,
     check_tables,
@@ -118,6 +118,7 @@ def check(scenario: Scenario, runs: Path) -> Checked:
     Raises:
         DataError: A row cannot be read.
     """
+    scenario = EventScenario.of(scenario, "mlc check")
     try:
         check_tables(scenario)
         check_boosting(scenario)

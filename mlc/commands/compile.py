@@ -6,7 +6,7 @@ from mlc.events.cutoffs import Cutoffs, choose_cutoffs
 from mlc.events.label_names import Labels, label_query, resolve_labels, value_counts, value_query
 from mlc.events.views.picture import task_picture
 from mlc.progress import stage
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario, Scenario
 from mlc.sources import check_tables, observed_span, reading, scan_events, scan_table
 from mlc.tables import ENTITY_ID
 
@@ -21,6 +21,7 @@ def compile(scenario: Scenario, *, full: bool) -> str:
     Raises:
         DataError: The tables do not fit the scenario.
     """
+    scenario = EventScenario.of(scenario, "mlc compile")
     stage("reading tables")
     check_tables(scenario)
     with reading(scenario):
@@ -32,7 +33,7 @@ def compile(scenario: Scenario, *, full: bool) -> str:
     return "\n".join(lines)
 
 
-def _plans(scenario: Scenario, cutoffs: Cutoffs, labels: Labels) -> Iterator[str]:
+def _plans(scenario: EventScenario, cutoffs: Cutoffs, labels: Labels) -> Iterator[str]:
     """The optimised plan of each query, to read from the bottom to the top."""
     queries = {
         "value query: how often each value occurs": value_query(scenario, cutoffs.fit_until),

@@ -13,7 +13,7 @@ from mlc.events.preparing import dropped_rows, prepare, split_counts, write_exam
 from mlc.events.views import label_tables
 from mlc.events.views.labels_page import labels_page
 from mlc.events.views.tracing import timeline_text, trace, trace_positives
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario, Scenario
 from mlc.task import Say
 
 Form = Literal["arrays", "wide", "long"]
@@ -60,7 +60,7 @@ def labels(scenario: Scenario, runs: Path, say: Say, form: Form = "wide") -> pl.
     Raises:
         DataError: The tables do not fit the scenario.
     """
-    return _table(prepare(scenario, runs, say).examples, form)
+    return _table(prepare(EventScenario.of(scenario, "mlc labels"), runs, say).examples, form)
 
 
 def _table(examples: Examples, form: Form) -> pl.DataFrame:
@@ -87,7 +87,7 @@ def write_labels(scenario: Scenario, runs: Path, files: Files, positives: int) -
     Raises:
         DataError: The tables do not fit the scenario.
     """
-    prepared = prepare(scenario, runs, lambda _: None)
+    prepared = prepare(EventScenario.of(scenario, "mlc labels"), runs, lambda _: None)
     examples = prepared.examples
     write_examples(examples, files.table, prepared.store.fingerprint, _table(examples, files.form))
     traces = trace_positives(prepared, positives)
@@ -115,4 +115,6 @@ def trace_entity(scenario: Scenario, runs: Path, entity: str, cutoff: datetime |
         DataError: The tables do not fit the scenario.
         MlcError: No events table has the entity.
     """
-    return timeline_text(trace(prepare(scenario, runs, lambda _: None), entity, cutoff))
+    return timeline_text(
+        trace(prepare(EventScenario.of(scenario, "mlc labels"), runs, lambda _: None), entity, cutoff)
+    )

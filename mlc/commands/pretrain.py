@@ -6,19 +6,20 @@ from typing import Any
 
 from mlc.run import Opening
 from mlc.run.outputs import check_run_folder
-from mlc.scenario import Scenario, load_scenario
+from mlc.scenario import EventScenario, Scenario, load_scenario
 
 
-def foundation_scenario(path: Path, overrides: list[str]) -> Scenario:
+def foundation_scenario(path: Path, overrides: list[str]) -> EventScenario:
     """Load the tables of a scenario, under the name of their foundation by default.
 
     Raises:
         ScenarioError: All problems of the file at once.
     """
     loaded = load_scenario(path, overrides, tables_suffice=True)
-    if any(text.startswith("name=") for text in overrides):
-        return loaded
-    return load_scenario(path, [*overrides, f"name={loaded.name}-foundation"], tables_suffice=True)
+    if not any(text.startswith("name=") for text in overrides):
+        overrides = [*overrides, f"name={loaded.name}-foundation"]
+        loaded = load_scenario(path, overrides, tables_suffice=True)
+    return EventScenario.of(loaded, "mlc pretrain")
 
 
 def pretrain(
@@ -38,6 +39,7 @@ def pretrain(
     Raises:
         MlcError: The tables do not fit, or the run folder is taken.
     """
+    scenario = EventScenario.of(scenario, "mlc pretrain")
     check_run_folder(scenario, runs)
     from mlc.training.peers import one_for_all  # these load Lightning
     from mlc.training.pretraining import pretrain as fit

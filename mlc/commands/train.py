@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlc.run import Opening
 from mlc.run.outputs import check_run_folder
-from mlc.scenario import AUTO, Scenario, load_scenario
+from mlc.scenario import AUTO, EventScenario, Scenario, load_scenario
 
 if TYPE_CHECKING:
     from mlc.report import Report
@@ -15,11 +15,10 @@ _SMOKE = (
     "model.preset=nano",
     "train.epochs=1",
     "train.limit_train_batches=20",
-    "examples.train_cutoffs=2",
-    "examples.max_entities=2000",
     "target.allow_empty=true",
 )
 """A slice that shows in seconds whether the whole path works; its numbers say nothing."""
+_SMOKE_EVENTS = ("examples.train_cutoffs=2", "examples.max_entities=2000")
 
 
 def smoke_scenario(path: Path, overrides: list[str]) -> Scenario:
@@ -30,8 +29,11 @@ def smoke_scenario(path: Path, overrides: list[str]) -> Scenario:
     """
     loaded = load_scenario(path, overrides)
     # A foundation reads all events, and that takes its time.
-    quick = ["model.foundation=null"] if loaded.model.foundation == AUTO else []
-    return load_scenario(path, [*_SMOKE, *overrides, *quick, f"name={loaded.name}-smoke"])
+    if isinstance(loaded, EventScenario):
+        quick = [*_SMOKE_EVENTS, *(["model.foundation=null"] if loaded.model.foundation == AUTO else [])]
+    else:
+        quick = ["examples.max_rows=2000"]
+    return load_scenario(path, [*_SMOKE, *quick, *overrides, f"name={loaded.name}-smoke"])
 
 
 def train(

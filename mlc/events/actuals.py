@@ -10,12 +10,12 @@ from mlc.events.preparing import target_span
 from mlc.events.store import EventStore
 from mlc.events.targets import own_pairs
 from mlc.events.timeline import Timeline
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.tables import CUTOFF, ENTITY_ID, UNKNOWN
 
 
 def targets_at(
-    scenario: Scenario, store: EventStore, labels: Labels, line: Timeline, keys: pl.DataFrame
+    scenario: EventScenario, store: EventStore, labels: Labels, line: Timeline, keys: pl.DataFrame
 ) -> np.ndarray:
     """Return the targets of pairs of entity and cutoff, as far as they are known.
 

@@ -12,7 +12,7 @@ from mlc.errors import DataError
 from mlc.events.cutoffs import naive
 from mlc.events.examples import eligible_rows
 from mlc.events.store import EventStore
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.tables import CUTOFF, ENTITY_ID
 from mlc.task import Say
 
@@ -20,7 +20,7 @@ _DAY = timedelta(days=1)
 _MINUTE = "%Y-%m-%d %H:%M"
 
 
-def cutoff_at(scenario: Scenario, store: EventStore, as_of: datetime | None, say: Say) -> datetime:
+def cutoff_at(scenario: EventScenario, store: EventStore, as_of: datetime | None, say: Say) -> datetime:
     """Return the moment asked for, or the last one observed.
 
     Tables are often a few days behind: a moment up to one window after the last event is used, with a
@@ -58,14 +58,14 @@ def cutoff_at(scenario: Scenario, store: EventStore, as_of: datetime | None, say
     return cutoff
 
 
-def _longest_wait(scenario: Scenario) -> timedelta:
+def _longest_wait(scenario: EventScenario) -> timedelta:
     """One window: of the target, or the longest one that a foundation learns from."""
     if scenario.has_target:
         return timedelta(days=scenario.target.longest_days)
     return timedelta(days=max(scenario.pretrain.horizons_days))
 
 
-def rows_at(scenario: Scenario, store: EventStore, cutoff: datetime, say: Say) -> np.ndarray:
+def rows_at(scenario: EventScenario, store: EventStore, cutoff: datetime, say: Say) -> np.ndarray:
     """Return the rows of the entities that are scored at a cutoff, int64.
 
     Log how many are not, and why.

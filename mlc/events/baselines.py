@@ -14,7 +14,7 @@ from mlc.errors import DataError
 from mlc.events.examples import Examples
 from mlc.events.label_names import LABEL
 from mlc.events.timeline import Timeline, first_of_day
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario, Scenario
 from mlc.tables import MICROSECONDS_PER_DAY, SCORES, SPLIT, TARGETS, UNKNOWN, array_column, targets_of
 
 HALF_LIFE_DAYS = 60.0
@@ -46,10 +46,10 @@ def check_boosting(scenario: Scenario) -> None:
 
 def blends(scenario: Scenario) -> bool:
     """Whether boosting is a part of the model."""
-    return scenario.model.blend == BOOSTING
+    return isinstance(scenario, EventScenario) and scenario.model.blend == BOOSTING
 
 
-def missing_boosting(scenario: Scenario, parts: Collection[str]) -> list[str]:
+def missing_boosting(scenario: EventScenario, parts: Collection[str]) -> list[str]:
     """Return why boosting is missing from a model that wants it, or nothing."""
     wanted = scenario.baselines is None or BOOSTING in scenario.baselines
     if not wanted or BOOSTING in parts:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mlc.errors import DataError, Problem
 from mlc.events.windows import TICK, closes, eves, moment_of
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.tables import SPLITS, Split, microseconds
 
 _TEST_SHARE = 10  # with cutoffs of the entities' own, test and validation have a tenth of the time each
@@ -74,7 +74,9 @@ class Cutoffs:
         return split_N
 
 
-def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime, dates_only: bool = False) -> Cutoffs:
+def choose_cutoffs(
+    scenario: EventScenario, first: datetime, last: datetime, dates_only: bool = False
+) -> Cutoffs:
     """Lay the cutoffs over the observed time.
 
     The window of a training cutoff ends at or before the first validation cutoff, that of a validation cutoff
@@ -108,7 +110,7 @@ def choose_cutoffs(scenario: Scenario, first: datetime, last: datetime, dates_on
     return _complete(scenario, splits, first, last, until)
 
 
-def observed_until(scenario: Scenario, last: datetime, dates_only: bool = False) -> datetime:
+def observed_until(scenario: EventScenario, last: datetime, dates_only: bool = False) -> datetime:
     """Return up to when the tables are complete.
 
     As the scenario says, else up to the last event.
@@ -132,7 +134,7 @@ class _Found:
     starts: Mapping[Split, datetime]
 
 
-def _grid_splits(scenario: Scenario, first: datetime, until: datetime) -> _Found:
+def _grid_splits(scenario: EventScenario, first: datetime, until: datetime) -> _Found:
     target, examples = scenario.target, scenario.examples
     reach = timedelta(days=target.gap_days + target.longest_days)
     step = timedelta(days=examples.every_days or max(1, target.longest_days // 2))
@@ -151,7 +153,7 @@ def _grid_splits(scenario: Scenario, first: datetime, until: datetime) -> _Found
     )
 
 
-def _given_splits(scenario: Scenario, given: Sequence[datetime], until: datetime) -> _Found:
+def _given_splits(scenario: EventScenario, given: Sequence[datetime], until: datetime) -> _Found:
     """Split cutoffs by time, such that no window reaches into the next split."""
     examples = scenario.examples
     test_from = naive(examples.test_from) or _last(scenario, given, until)
@@ -172,7 +174,7 @@ def _given_splits(scenario: Scenario, given: Sequence[datetime], until: datetime
 
 
 def _complete(
-    scenario: Scenario, candidates: _Found, first: datetime, last: datetime, until: datetime
+    scenario: EventScenario, candidates: _Found, first: datetime, last: datetime, until: datetime
 ) -> Cutoffs:
     """Leave out test cutoffs whose window is not complete.
 
@@ -205,7 +207,7 @@ def _complete(
     return Cutoffs(splits, incomplete, until)
 
 
-def _own_spans(scenario: Scenario, first: datetime, last: datetime, until: datetime) -> Cutoffs:
+def _own_spans(scenario: EventScenario, first: datetime, last: datetime, until: datetime) -> Cutoffs:
     """Between which moments the entities' own cutoffs lie in each split."""
     examples = scenario.examples
     # In a test that was asked for, a label whose own window is not complete is unknown.
@@ -231,7 +233,7 @@ def _own_spans(scenario: Scenario, first: datetime, last: datetime, until: datet
 
 
 def _no_room(
-    scenario: Scenario, field: str, split: Split, start: datetime, first: datetime, until: datetime
+    scenario: EventScenario, field: str, split: Split, start: datetime, first: datetime, until: datetime
 ) -> Problem:
     target = scenario.target
     window = f"of {target.gap_days + target.longest_days} days"
@@ -246,13 +248,13 @@ def _no_room(
     )
 
 
-def _end(scenario: Scenario, cutoff: datetime, days: int | None = None) -> datetime:
+def _end(scenario: EventScenario, cutoff: datetime, days: int | None = None) -> datetime:
     """The last moment of the longest window, or of one of this many days."""
     at = np.array([microseconds(cutoff)])
     return moment_of(closes(scenario.target, at, days or scenario.target.longest_days)[0])
 
 
-def _latest(scenario: Scenario, until: datetime, days: int | None = None) -> datetime:
+def _latest(scenario: EventScenario, until: datetime, days: int | None = None) -> datetime:
     """Return the latest cutoff whose window ends by a time.
 
     The window is the longest, or one of this many days.
@@ -270,7 +272,7 @@ def _forward(start: datetime, end: datetime, step: timedelta) -> list[datetime]:
     return [start + index * step for index in range(max(0, (end - start) // step + 1))]
 
 
-def _last(scenario: Scenario, cutoffs: Sequence[datetime], until: datetime) -> datetime:
+def _last(scenario: EventScenario, cutoffs: Sequence[datetime], until: datetime) -> datetime:
     """The last of the given cutoffs whose window ends by a moment."""
     fitting = [cutoff for cutoff in cutoffs if _end(scenario, cutoff) <= until]
     return fitting[-1] if fitting else _latest(scenario, until)

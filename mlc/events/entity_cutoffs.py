@@ -10,7 +10,7 @@ import polars as pl
 
 from mlc.events.cutoffs import Cutoffs
 from mlc.events.store import EventStore
-from mlc.scenario import EachEvent, RandomDays, Scenario
+from mlc.scenario import EachEvent, EventScenario, RandomDays
 from mlc.sources import rule_expr, scan_events
 from mlc.tables import ENTITY_ID, MICROSECONDS_PER_DAY, SPLITS, TIME, microseconds
 
@@ -36,7 +36,7 @@ class EntityCutoffs:
     removed: Mapping[str, int]
 
 
-def entity_cutoffs(scenario: Scenario, store: EventStore, cutoffs: Cutoffs) -> EntityCutoffs:
+def entity_cutoffs(scenario: EventScenario, store: EventStore, cutoffs: Cutoffs) -> EntityCutoffs:
     """Return the cutoffs that `examples.at` asks for.
 
     Those of training are the newest `train_cutoffs` of each entity.
@@ -86,7 +86,7 @@ def _newest(rows: np.ndarray, split: np.ndarray, most: int) -> np.ndarray:
     return is_newest
 
 
-def _event_times(scenario: Scenario, at: EachEvent, store: EventStore) -> pl.DataFrame:
+def _event_times(scenario: EventScenario, at: EachEvent, store: EventStore) -> pl.DataFrame:
     """`row` and `time` of the events, each pair once."""
     frame = scan_events(scenario, at.table or scenario.target.table, None if at.where else [])
     if at.where is not None:

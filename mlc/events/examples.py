@@ -16,7 +16,7 @@ from mlc.events.store import EventStore
 from mlc.events.targets import by_time, own_pairs, shared_pairs
 from mlc.events.timeline import Timeline
 from mlc.events.windows import closes
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.tables import (
     CUTOFF,
     ENTITY_ID,
@@ -58,7 +58,7 @@ class Examples:
 
 
 def build_examples(
-    scenario: Scenario, store: EventStore, cutoffs: Cutoffs, labels: Labels, line: Timeline
+    scenario: EventScenario, store: EventStore, cutoffs: Cutoffs, labels: Labels, line: Timeline
 ) -> Examples:
     """All examples with their targets.
 
@@ -101,7 +101,7 @@ def build_examples(
 
 
 def mark_unknown(
-    scenario: Scenario, labels: Labels, cutoffs_N: np.ndarray, until: datetime, targets_NK: np.ndarray
+    scenario: EventScenario, labels: Labels, cutoffs_N: np.ndarray, until: datetime, targets_NK: np.ndarray
 ) -> None:
     """Set targets to unknown where the label's own window passes the observed time."""
     windows_K = np.asarray(labels.windows_days)
@@ -125,7 +125,12 @@ class _Moments:
 
 
 def _shared_moments(
-    scenario: Scenario, store: EventStore, cutoffs: Cutoffs, labels: Labels, line: Timeline, funnel: "Funnel"
+    scenario: EventScenario,
+    store: EventStore,
+    cutoffs: Cutoffs,
+    labels: Labels,
+    line: Timeline,
+    funnel: "Funnel",
 ) -> Iterator[_Moments]:
     """All entities at one cutoff after the other."""
     entities = len(store.entity_ids)
@@ -147,7 +152,12 @@ def _shared_moments(
 
 
 def _own_moments(
-    scenario: Scenario, store: EventStore, cutoffs: Cutoffs, labels: Labels, line: Timeline, funnel: "Funnel"
+    scenario: EventScenario,
+    store: EventStore,
+    cutoffs: Cutoffs,
+    labels: Labels,
+    line: Timeline,
+    funnel: "Funnel",
 ) -> Iterator[_Moments]:
     """The entities' own cutoffs, this many at once."""
     own = entity_cutoffs(scenario, store, cutoffs)
@@ -187,7 +197,7 @@ def target_matrix(pairs: pl.DataFrame, examples: int, labels: int) -> np.ndarray
 
 
 def eligible_rows(
-    scenario: Scenario, store: EventStore, cutoff: datetime, removed: Callable[[str, int], None]
+    scenario: EventScenario, store: EventStore, cutoff: datetime, removed: Callable[[str, int], None]
 ) -> np.ndarray:
     """Entity rows that are an example at a cutoff; see `eligible`."""
     rows = np.arange(len(store.entity_ids))
@@ -195,7 +205,7 @@ def eligible_rows(
 
 
 def eligible(
-    scenario: Scenario,
+    scenario: EventScenario,
     store: EventStore,
     rows: np.ndarray,
     cutoffs: np.ndarray,
@@ -276,7 +286,7 @@ class Funnel:
 
 
 def _check_examples(
-    scenario: Scenario, labels: Labels, splits: set[str], trained_K: np.ndarray, funnel: list[FunnelStep]
+    scenario: EventScenario, labels: Labels, splits: set[str], trained_K: np.ndarray, funnel: list[FunnelStep]
 ) -> None:
     for split in ("train", "validation", "test"):
         if split not in splits:

@@ -17,7 +17,7 @@ import polars as pl
 from mlc.errors import DataError, Problem, did_you_mean, sentences
 from mlc.events.store import EventStore, Field
 from mlc.events.timeline import Timeline, pack
-from mlc.scenario import LabelSpec, Scenario, SumAtLeast, TopClasses
+from mlc.scenario import EventScenario, LabelSpec, SumAtLeast, TopClasses
 from mlc.sources import number_expr, rule_expr, scan_events, text_expr
 from mlc.tables import ENTITY_ID, TIME, microseconds
 
@@ -46,13 +46,15 @@ class Labels:
     conditions: Mapping[int, str]
 
 
-def value_query(scenario: Scenario, fit_until: datetime) -> pl.LazyFrame:
+def value_query(scenario: EventScenario, fit_until: datetime) -> pl.LazyFrame:
     """Return `value`, `events` in all and `fitted` events up to `fit_until`."""
     fitted = (pl.col(TIME) <= fit_until).sum().alias("fitted")
     return _valued(scenario).group_by(VALUE).agg(pl.len().alias(EVENTS), fitted)
 
 
-def value_counts(scenario: Scenario, fit_until: datetime, store: EventStore | None = None) -> pl.DataFrame:
+def value_counts(
+    scenario: EventScenario, fit_until: datetime, store: EventStore | None = None
+) -> pl.DataFrame:
     """The result of `value_query`.
 
     From the codes of the store where these tell, without reading a file.
@@ -70,7 +72,9 @@ def value_counts(scenario: Scenario, fit_until: datetime, store: EventStore | No
     return pl.DataFrame({VALUE: values, **columns}).filter(pl.col(EVENTS) > 0)
 
 
-def resolve_labels(scenario: Scenario, counts: pl.DataFrame, trained: Sequence[str] | None = None) -> Labels:
+def resolve_labels(
+    scenario: EventScenario, counts: pl.DataFrame, trained: Sequence[str] | None = None
+) -> Labels:
     """The labels of a scenario: listed, grouped, or the most frequent in training.
 
     Args:
@@ -108,7 +112,7 @@ def resolve_labels(scenario: Scenario, counts: pl.DataFrame, trained: Sequence[s
 
 
 def _frequent(
-    scenario: Scenario, counts: pl.DataFrame, trained: Sequence[str] | None
+    scenario: EventScenario, counts: pl.DataFrame, trained: Sequence[str] | None
 ) -> Mapping[str, LabelSpec]:
     """The labels of `{top: K}`: the most frequent values, or those that a model knows."""
     target, classes = scenario.target, scenario.target.class_names
@@ -134,7 +138,7 @@ def _values_of(spec: LabelSpec, known: Sequence[str]) -> list[str]:
 
 
 def _unknown_values(
-    scenario: Scenario, specs: Mapping[str, LabelSpec], known: Sequence[str]
+    scenario: EventScenario, specs: Mapping[str, LabelSpec], known: Sequence[str]
 ) -> Iterator[Problem]:
     occurring = set(known)
     column = ", ".join(scenario.target.column)
@@ -171,7 +175,7 @@ def _pattern_hint(value: str, known: Sequence[str]) -> str:
 # ── queries ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def label_query(scenario: Scenario, labels: Labels) -> pl.LazyFrame:
+def label_query(scenario: EventScenario, labels: Labels) -> pl.LazyFrame:
     """Select the events that count: `entity_id`, `time`, `label`, maybe `amount`.
 
     There is an `amount` if the rule adds one up. An event gives one row for each label that one of its values
@@ -190,7 +194,7 @@ def label_query(scenario: Scenario, labels: Labels) -> pl.LazyFrame:
     return frame.select(ENTITY_ID, TIME, LABEL, *amount)
 
 
-def _valued(scenario: Scenario) -> pl.LazyFrame:
+def _valued(scenario: EventScenario) -> pl.LazyFrame:
     """The events that count, a row for each value of the target's columns.
 
     Events without one are left out. All joined columns are there; Polars reads only those that are used.
@@ -205,7 +209,7 @@ def _valued(scenario: Scenario) -> pl.LazyFrame:
     return parts[0] if len(parts) == 1 else pl.concat(parts)
 
 
-def _one_column(scenario: Scenario, frame: pl.LazyFrame, column: str) -> pl.LazyFrame:
+def _one_column(scenario: EventScenario, frame: pl.LazyFrame, column: str) -> pl.LazyFrame:
     value, dtype = pl.col(column), frame.collect_schema()[column]
     if dtype.is_nested():
         frame = frame.with_columns(value.cast(pl.List(pl.String)).alias(VALUE)).explode(VALUE)
@@ -218,7 +222,7 @@ def _one_column(scenario: Scenario, frame: pl.LazyFrame, column: str) -> pl.Lazy
     return frame.with_columns(text_expr(pl.col(VALUE)).alias(VALUE)).filter(pl.col(VALUE).is_not_null())
 
 
-def _several_values(scenario: Scenario) -> bool:
+def _several_values(scenario: EventScenario) -> bool:
     """Whether one event may have more than one value."""
     target = scenario.target
     if len(target.column) > 1 or target.separator is not None:
@@ -226,7 +230,7 @@ def _several_values(scenario: Scenario) -> bool:
     return scan_events(scenario, target.table).collect_schema()[target.column[0]].is_nested()
 
 
-def label_line(scenario: Scenario, labels: Labels, store: EventStore) -> Timeline:
+def label_line(scenario: EventScenario, labels: Labels, store: EventStore) -> Timeline:
     """The label events by entity, by time.
 
     Column `label` UInt16, and `amount` where the rule needs it.
@@ -241,7 +245,7 @@ def label_line(scenario: Scenario, labels: Labels, store: EventStore) -> Timelin
     return pack(events[ROW].to_numpy(), events[TIME].to_numpy(), len(store.entity_ids), columns)
 
 
-def _stored_field(scenario: Scenario, store: EventStore) -> Field | None:
+def _stored_field(scenario: EventScenario, store: EventStore) -> Field | None:
     """The category of the store that holds the values of the events that count.
 
     It is None where none does. One does when every event of its table counts, has one value, and no other
@@ -258,7 +262,7 @@ def _stored_field(scenario: Scenario, store: EventStore) -> Field | None:
     return next((f for f in store.event_fields if f.name == name and f.kind == "category"), None)
 
 
-def _stored_line(scenario: Scenario, labels: Labels, store: EventStore) -> Timeline | None:
+def _stored_line(scenario: EventScenario, labels: Labels, store: EventStore) -> Timeline | None:
     """The same from the codes of the event store, without reading a file.
 
     It is None where these do not tell. They tell when each value has one label, and nothing but the value

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import polars as pl
 
 from mlc.errors import DataError
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.sources import id_expr
 from mlc.tables import CUTOFF, ENTITY_ID, SCORES, TARGETS, array_column
 
 
 def oracle_predictions(
-    scenario: Scenario, examples: pl.DataFrame, names: Sequence[str]
+    scenario: EventScenario, examples: pl.DataFrame, names: Sequence[str]
 ) -> pl.DataFrame | None:
     """Return the true probabilities of generated tables as predictions.
 

@@ -18,7 +18,7 @@ from mlc.events.popularity import Popularity
 from mlc.events.store import EventStore, open_store
 from mlc.events.timeline import Timeline
 from mlc.progress import stage
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.sources import check_tables, observed_span, reading
 from mlc.tables import CUTOFF, SPLIT, SPLIT_TYPE, SPLITS, UNKNOWN, targets_of, with_class_names
 from mlc.task import FunnelStep, Say
@@ -36,7 +36,7 @@ class Prepared:
         label_line: Label events by entity.
     """
 
-    scenario: Scenario
+    scenario: EventScenario
     store: EventStore
     cutoffs: Cutoffs
     examples: Examples
@@ -63,7 +63,9 @@ class Prepared:
         return replace(self, examples=replace(self.examples, table=table))
 
 
-def prepare(scenario: Scenario, runs: Path, say: Say, class_names: Sequence[str] | None = None) -> Prepared:
+def prepare(
+    scenario: EventScenario, runs: Path, say: Say, class_names: Sequence[str] | None = None
+) -> Prepared:
     """Check the tables, build or open the store, build the examples.
 
     Args:
@@ -89,14 +91,14 @@ def prepare(scenario: Scenario, runs: Path, say: Say, class_names: Sequence[str]
     return Prepared(scenario, store, cutoffs, examples, line)
 
 
-def label_popularity(scenario: Scenario, labels: Labels, line: Timeline) -> Popularity | None:
+def label_popularity(scenario: EventScenario, labels: Labels, line: Timeline) -> Popularity | None:
     """The popularity of a scenario's labels; None where the model does not look at it."""
     if not scenario.model.popularity:
         return None
     return Popularity(line.time, line.columns[LABEL], labels.windows_days, scenario.target.gap_days)
 
 
-def target_span(scenario: Scenario, store: EventStore) -> tuple[datetime, datetime, bool]:
+def target_span(scenario: EventScenario, store: EventStore) -> tuple[datetime, datetime, bool]:
     """Return what `observed_span` does, from the store if it knows it."""
     counts = store.counts[scenario.target.table]
     if scenario.target.window is not None:  # it matters whether the times are dates

@@ -12,7 +12,7 @@ import polars as pl
 from mlc.errors import DataError, did_you_mean, sentences
 from mlc.events.preparing import Prepared
 from mlc.events.store import EventStore
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.tables import ENTITY_ID, SPLIT
 
 _HISTORY = ((1, "none"), (3, "1-2 events"), (10, "3-9 events"), (30, "10-29 events"), (100, "30-99 events"))
@@ -21,7 +21,7 @@ _MOST_VALUES = 8
 _MISSING, _OTHERS = "(missing)", "(others)"
 
 
-def check_slices(scenario: Scenario, store: EventStore) -> None:
+def check_slices(scenario: EventScenario, store: EventStore) -> None:
     """Each column of `slices` must be an attribute.
 
     Raises:

@@ -15,7 +15,7 @@ import polars as pl
 from mlc.events.label_names import AMOUNT, LABEL, ROW, Labels
 from mlc.events.timeline import Timeline, packed
 from mlc.events.windows import closes, opens
-from mlc.scenario import CountAtLeast, Exists, Lapsed, New, Rule, Scenario, SumAtLeast
+from mlc.scenario import CountAtLeast, EventScenario, Exists, Lapsed, New, Rule, SumAtLeast
 from mlc.tables import MICROSECONDS_PER_DAY, TIME
 
 
@@ -71,7 +71,7 @@ def _past_from(rule: Rule, cutoffs_N: np.ndarray) -> np.ndarray:
     return cutoffs_N - int(days) * MICROSECONDS_PER_DAY
 
 
-def by_time(scenario: Scenario, line: Timeline, cutoffs_C: np.ndarray) -> pl.DataFrame:
+def by_time(scenario: EventScenario, line: Timeline, cutoffs_C: np.ndarray) -> pl.DataFrame:
     """The label events that matter for some shared cutoffs, by time.
 
     `row`, `time` and the line's columns.
@@ -90,7 +90,7 @@ def by_time(scenario: Scenario, line: Timeline, cutoffs_C: np.ndarray) -> pl.Dat
     return pl.DataFrame({ROW: rows[index], TIME: line.time[index], **columns}).sort(TIME)
 
 
-def shared_pairs(scenario: Scenario, labels: Labels, events: pl.DataFrame, cutoff: int) -> pl.DataFrame:
+def shared_pairs(scenario: EventScenario, labels: Labels, events: pl.DataFrame, cutoff: int) -> pl.DataFrame:
     """The positive pairs of a cutoff that all entities share.
 
     Args:
@@ -116,7 +116,7 @@ def shared_pairs(scenario: Scenario, labels: Labels, events: pl.DataFrame, cutof
 
 
 def own_pairs(
-    scenario: Scenario, labels: Labels, line: Timeline, rows_N: np.ndarray, cutoffs_N: np.ndarray
+    scenario: EventScenario, labels: Labels, line: Timeline, rows_N: np.ndarray, cutoffs_N: np.ndarray
 ) -> pl.DataFrame:
     """The positive pairs of examples with a cutoff of their own.
 

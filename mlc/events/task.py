@@ -27,7 +27,7 @@ from mlc.events.slices import slices_of
 from mlc.events.store import EventStore, open_store
 from mlc.events.timeline import Timeline
 from mlc.progress import stage
-from mlc.scenario import Scenario, TopClasses
+from mlc.scenario import EventScenario, TopClasses
 from mlc.sources import join_rates, lost_texts, reading
 from mlc.tables import CUTOFF, MICROSECONDS_PER_DAY, TARGETS, array_column, microseconds, targets_of
 from mlc.task import Baselines, Finding, Say
@@ -81,7 +81,7 @@ class EventTask:
     """
 
     def __init__(
-        self, scenario: Scenario, runs: Path, say: Say, class_names: Sequence[str] | None = None
+        self, scenario: EventScenario, runs: Path, say: Say, class_names: Sequence[str] | None = None
     ) -> None:
         self.scenario, self.runs, self.say, self.class_names = scenario, runs, say, class_names
 
@@ -178,6 +178,15 @@ class EventTask:
         cutoffs_N = keys[CUTOFF].cast(pl.Int64).to_numpy()
         period = self.scenario.target.longest_days * MICROSECONDS_PER_DAY // PERIODS_A_WINDOW
         return np.asarray((cutoffs_N.max(initial=0) - cutoffs_N) // period)
+
+    def limits(self, _: Prepared) -> Sequence[str]:
+        """Return what the choice of examples means for the figures."""
+        if not self.scenario.examples.drop_all_negative:
+            return []
+        return [
+            "Examples without any positive target were left out (drop_all_negative): prevalence and "
+            "precision are higher than among all entities."
+        ]
 
     def facts(self, examples: Prepared) -> Mapping[str, Any]:
         """Return store, first validation cutoff and observed time, as in `run.json`."""

@@ -12,7 +12,7 @@ from mlc.events.store import EventStore, open_store
 from mlc.events.unfamiliar import gone_labels, new_fields, other_id_type, unfamiliar_values
 from mlc.events.vocabulary import Vocabulary
 from mlc.run import RunFolder
-from mlc.scenario import Category, FreeText, Number, Scenario
+from mlc.scenario import Category, EventScenario, FreeText, Number
 from mlc.sources import check_tables, reading
 from mlc.tables import ENTITY_ID
 from mlc.task import Say
@@ -30,7 +30,7 @@ def stored_vocabulary(run: RunFolder) -> Vocabulary:
 
 def scenario_as_trained(
     run: RunFolder, vocabulary: Vocabulary, runs: Path, say: Say, class_names: Sequence[str] | None = None
-) -> Scenario:
+) -> EventScenario:
     """Return the run's scenario, with every column coded as it was in the training.
 
     How a column is coded by default depends on its values: with more of them, whole numbers turn from
@@ -46,7 +46,7 @@ def scenario_as_trained(
     Raises:
         DataError: The tables no longer fit the scenario.
     """
-    scenario = run.scenario()
+    scenario = EventScenario.of(run.scenario(), "its model")
     schemas = check_tables(scenario)
     with reading(scenario):
         store = open_store(scenario, runs, say)
@@ -90,7 +90,7 @@ def scenario_as_trained(
 
 
 def _changes(
-    run: RunFolder, scenario: Scenario, class_names: Sequence[str], store: EventStore
+    run: RunFolder, scenario: EventScenario, class_names: Sequence[str], store: EventStore
 ) -> Iterator[str]:
     """Describe what has changed in entities and labels since the training."""
     with run.reading("predictions.parquet") as path:
@@ -102,7 +102,7 @@ def _changes(
     yield from gone_labels(labels, counts, ", ".join(scenario.target.column))
 
 
-def _owner(scenario: Scenario, field: str) -> tuple[str, str]:
+def _owner(scenario: EventScenario, field: str) -> tuple[str, str]:
     """Table and column of a field; either may have dots in its name."""
     table = max((name for name in scenario.data.tables if field.startswith(f"{name}.")), key=len)
     return table, field.removeprefix(f"{table}.")

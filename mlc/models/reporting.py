@@ -164,7 +164,7 @@ def _report(task: AnyTask, scored: Scored, gates: GatesSection | None = None) ->
             funnel=examples.funnel,
             metrics=_metrics(examples, model, predictions),
             gates=gates or scenario.gates,
-            warnings=_warnings(scenario, model.calibrators),
+            warnings=_warnings(scenario, task.limits(examples), model.calibrators),
         )
     )
 
@@ -190,14 +190,9 @@ def wanted_metrics(scenario: Scenario) -> list[tuple[str, dict[str, Any]]]:
     return [(metric.name, metric.options) for metric in scenario.metrics]
 
 
-def _warnings(scenario: Scenario, calibrators: Sequence[Calibrator]) -> list[str]:
+def _warnings(scenario: Scenario, limits: Sequence[str], calibrators: Sequence[Calibrator]) -> list[str]:
     """What limits how the numbers may be read."""
-    warnings = _refit_notes(scenario)
-    if scenario.examples.drop_all_negative:
-        warnings.append(
-            "Examples without any positive target were left out (drop_all_negative): prevalence and "
-            "precision are higher than among all entities."
-        )
+    warnings = [*_refit_notes(scenario), *limits]
     raw = [one.name for one in calibrators if one.method == "none"]
     if scenario.train.loss.kind != "bce" and raw:
         warnings.append(

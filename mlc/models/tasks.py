@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from mlc.events.task import EventTask
 from mlc.events.trained import scenario_as_trained, stored_vocabulary
 from mlc.run import RunFolder
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario, Scenario
 from mlc.task import AnyTask, Say
 
 if TYPE_CHECKING:
@@ -39,7 +39,11 @@ def task_of(scenario: Scenario, runs: Path, say: Say) -> AnyTask:
         runs: Folder of all runs.
         say: Receives progress in lines.
     """
-    return EventTask(scenario, runs, say)
+    match scenario:
+        case EventScenario():
+            return EventTask(scenario, runs, say)
+        case _:
+            raise NotImplementedError  # rows
 
 
 def trained_task(run: RunFolder, say: Say, class_names: Sequence[str] | None = None) -> AnyTask:
@@ -67,5 +71,7 @@ def reader_of(run: RunFolder) -> Reader[Any]:
     from mlc.models.reading.events import EventReader  # loads torch, which a task does without
 
     # A foundation reads all events; a model with a limit was trained with it.
-    most_events = None if run.kind == "foundation" else run.scenario().model.most_events
+    most_events = (
+        None if run.kind == "foundation" else EventScenario.of(run.scenario(), "its model").model.most_events
+    )
     return EventReader(stored_vocabulary(run), most_events)

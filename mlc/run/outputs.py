@@ -15,6 +15,7 @@ from mlc.errors import MlcError, Problem
 from mlc.run.folder import RunFolder
 from mlc.scenario import (
     AUTO,
+    EventScenario,
     Iceberg,
     Scenario,
     Sql,
@@ -96,11 +97,11 @@ def inputs_of(scenario: Scenario, runs: Path) -> Iterator[Input]:
         yield Input("the data section of the scenario", origin.place(("data",)), shared)
     for name in scenario.data.tables:
         yield from _table_inputs(scenario, name)
-    if scenario.has_target and scenario.target.true_probabilities:
+    if scenario.has_target and scenario.target.truth:
         place = origin.place(("target", "true_probabilities"))
-        truth = _pattern_or_path(scenario, scenario.target.true_probabilities)
+        truth = _pattern_or_path(scenario, scenario.target.truth)
         yield Input("the true probabilities of the scenario", place, *truth)
-    foundation = scenario.model.foundation
+    foundation = scenario.model.foundation if isinstance(scenario, EventScenario) else None
     if foundation is not None and foundation != AUTO:
         beside = scenario.path(foundation)
         place = origin.place(("model", "foundation"))

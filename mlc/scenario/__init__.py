@@ -1,5 +1,6 @@
 """The scenario: what a data scientist writes, checked before anything runs."""
 
+from mlc.scenario.class_names import LabelValues
 from mlc.scenario.database import (
     database_file,
     database_of,
@@ -8,15 +9,24 @@ from mlc.scenario.database import (
     without_secrets,
 )
 from mlc.scenario.description import Description, describe, noun
-from mlc.scenario.fields import expand_environment, memory_bytes
-from mlc.scenario.foundation import AUTO, FoundationRate, PretrainSection, Tune
-from mlc.scenario.gates import GatesSection
-from mlc.scenario.models import (
-    MetricSection,
-    ModelSection,
-    Scenario,
+from mlc.scenario.events.foundation import AUTO, FoundationRate, PretrainSection, Tune
+from mlc.scenario.events.model import ModelSection
+from mlc.scenario.events.sampling import EachEvent, ExamplesSection, RandomDays
+from mlc.scenario.events.scenario import EventScenario
+from mlc.scenario.events.target import (
+    CountAtLeast,
+    Exists,
+    LabelSpec,
+    Lapsed,
+    New,
+    Rule,
+    SumAtLeast,
+    TargetSection,
+    TopClasses,
 )
-from mlc.scenario.origin import Origin
+from mlc.scenario.fields import expand_environment, memory_bytes
+from mlc.scenario.gates import GatesSection
+from mlc.scenario.parsing.origin import Origin
 from mlc.scenario.policy_text import policy_yaml
 from mlc.scenario.reading import (
     default_name,
@@ -28,7 +38,11 @@ from mlc.scenario.reading import (
     thresholds_yaml,
     with_gates,
 )
-from mlc.scenario.sampling import EachEvent, ExamplesSection, RandomDays
+from mlc.scenario.rows.model import ImageSection, PartName, RowModel, TextSection
+from mlc.scenario.rows.scenario import RowScenario
+from mlc.scenario.rows.splits import RowExamples, SplitFiles, SplitSection
+from mlc.scenario.rows.target import ColumnPrefix, FrequentClasses, RowTarget
+from mlc.scenario.scenario import MetricSection, Scenario, Target
 from mlc.scenario.schema import scenario_schema
 from mlc.scenario.source_tables import (
     AnyTable,
@@ -43,29 +57,22 @@ from mlc.scenario.source_tables import (
     DimensionTable,
     EntitiesTable,
     EventsTable,
+    EventTables,
     Format,
     FreeText,
     Iceberg,
     Ignore,
+    Image,
     IntegerType,
+    LabelsTable,
     Ndjson,
     Number,
     NumberType,
     Parquet,
+    RowsTable,
     Sql,
     Tables,
     TextType,
-)
-from mlc.scenario.target import (
-    CountAtLeast,
-    Exists,
-    LabelSpec,
-    Lapsed,
-    New,
-    Rule,
-    SumAtLeast,
-    TargetSection,
-    TopClasses,
 )
 from mlc.scenario.thresholds import (
     POLICIES,
@@ -95,6 +102,7 @@ __all__ = [
     "Bce",
     "BooleanType",
     "Category",
+    "ColumnPrefix",
     "ColumnType",
     "ContactSection",
     "Cost",
@@ -107,6 +115,8 @@ __all__ = [
     "DimensionTable",
     "EachEvent",
     "EntitiesTable",
+    "EventScenario",
+    "EventTables",
     "EventsTable",
     "ExamplesSection",
     "Exists",
@@ -115,11 +125,16 @@ __all__ = [
     "Format",
     "FoundationRate",
     "FreeText",
+    "FrequentClasses",
     "GatesSection",
     "Iceberg",
     "Ignore",
+    "Image",
+    "ImageSection",
     "IntegerType",
     "LabelSpec",
+    "LabelValues",
+    "LabelsTable",
     "Lapsed",
     "LoggerName",
     "Loss",
@@ -134,18 +149,28 @@ __all__ = [
     "NumberType",
     "Origin",
     "Parquet",
+    "PartName",
     "Policy",
     "PosWeight",
     "PrecisionAtLeast",
     "PretrainSection",
     "RandomDays",
     "RecallAtLeast",
+    "RowExamples",
+    "RowModel",
+    "RowScenario",
+    "RowTarget",
+    "RowsTable",
     "Rule",
     "Scenario",
+    "SplitFiles",
+    "SplitSection",
     "Sql",
     "SumAtLeast",
     "Tables",
+    "Target",
     "TargetSection",
+    "TextSection",
     "TextType",
     "Thresholds",
     "TopClasses",

@@ -4,10 +4,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 
-from mlc.scenario.models import Scenario
-from mlc.scenario.source_tables import DimensionTable, EventsTable
-from mlc.scenario.target import CountAtLeast, Lapsed, New, SumAtLeast, TargetSection
+from mlc.scenario.events.scenario import EventScenario
+from mlc.scenario.events.target import CountAtLeast, Lapsed, New, SumAtLeast, TargetSection
+from mlc.scenario.rows.scenario import RowScenario
+from mlc.scenario.scenario import Scenario
+from mlc.scenario.source_tables import DimensionTable, EntitiesTable, EventsTable, LabelsTable, RowsTable
 
 _KEY_ENDING = re.compile(r"[ _-]*(id|ID|Id|key|uuid)$")
 
@@ -38,18 +41,26 @@ def describe(scenario: Scenario, labels: Sequence[str], first: str | None, last:
         first: First cutoff that is judged, ISO 8601; None where there is none.
         last: Last cutoff that is judged.
     """
-    return Description(
-        _question(scenario, labels, first, last),
-        _target(scenario, labels),
-        _tables(scenario),
-        _limits(scenario),
-    )
+    match scenario:
+        case EventScenario():
+            return Description(
+                _question(scenario, labels, first, last),
+                _target(scenario, labels),
+                _tables(scenario),
+                _limits(scenario),
+            )
+        case RowScenario():
+            return Description(
+                _row_question(scenario, labels), _row_target(scenario, labels), _tables(scenario), []
+            )
+        case _:
+            raise TypeError(type(scenario))
 
 
 # ── the question ────────────────────────────────────────────────────────────────────────────────
 
 
-def _question(scenario: Scenario, labels: Sequence[str], first: str | None, last: str | None) -> str:
+def _question(scenario: EventScenario, labels: Sequence[str], first: str | None, last: str | None) -> str:
     target = scenario.target
     of_whom = f"each {noun(scenario.data.entity)}'s {noun(target.table)}"
     named = plural(noun(target.column[0])) if len(target.column) == 1 else "labels"
@@ -125,7 +136,7 @@ def plural(word: str) -> str:
 # ── target, tables, limits ──────────────────────────────────────────────────────────────────────
 
 
-def _target(scenario: Scenario, labels: Sequence[str]) -> list[str]:
+def _target(scenario: EventScenario, labels: Sequence[str]) -> list[str]:
     target = scenario.target
     if target.window is not None:
         window = f"the {target.window.replace('_', ' ')}"
@@ -160,13 +171,21 @@ def _tables(scenario: Scenario) -> list[str]:
                 what += f", where {where}" if where else ""
             case DimensionTable():
                 what = f"dimension by {', '.join(table.key)}"
-            case _:
+            case EntitiesTable():
                 what = f"attributes of the entities by {table.key}"
+            case RowsTable(key=key, joins=joins, where=where):
+                what = f"rows by {key}" if key is not None else "rows by their number"
+                what += f", joined to {', '.join(joins)}" if joins else ""
+                what += f", where {where}" if where else ""
+            case LabelsTable():
+                what = f"labels of the rows by {table.key}"
+            case unreachable:
+                assert_never(unreachable)
         sentences.append(f"{name}: {what}")
     return sentences
 
 
-def _limits(scenario: Scenario) -> list[str]:
+def _limits(scenario: EventScenario) -> list[str]:
     least, active = scenario.examples.min_history_events, scenario.examples.active_within_days
     recent = f", or none in the last {_days(active)}," if active is not None else ""
     limits = [
@@ -179,3 +198,35 @@ def _limits(scenario: Scenario) -> list[str]:
             "changes with what the entity does would tell the future."
         )
     return limits
+
+
+# ── rows ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _row_question(scenario: RowScenario, labels: Sequence[str]) -> str:
+    column = scenario.target.column
+    named = "labels" if column is None else plural(noun(column))
+    return f"Which of {len(labels):,} {named} does each {singular(noun(scenario.target.table))} have?"
+
+
+def _row_target(scenario: RowScenario, labels: Sequence[str]) -> list[str]:
+    target = scenario.target
+    place = f"column {target.column}" if target.column is not None else "one column per label"
+    return [
+        f"For each row of {target.table}: the probability of each label.",
+        f"{len(labels)} label{'' if len(labels) == 1 else 's'}, by {place}: {'; '.join(labels)}.",
+    ]
+
+
+def singular(word: str) -> str:
+    """Return the singular of a noun, as far as simple rules go.
+
+    Examples:
+        >>> singular("comments"), singular("categories"), singular("classes"), singular("data")
+        ('comment', 'category', 'class', 'data')
+    """
+    if word.endswith("ies"):
+        return f"{word[:-3]}y"
+    if re.search(r"(ss|x|ch|sh)es$", word):
+        return word[:-2]
+    return word[:-1] if re.search(r"[^s]s$", word) else word

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from mlc.scenario.fields import Section, distinct
 
-Baseline = Literal["prevalence", "frequency", "recency", "boosting"]
+Baseline = Literal["prevalence", "frequency", "recency", "boosting", "linear", "trees"]
 
 _NUMBER = r"[0-9]*\.?[0-9]+"
 

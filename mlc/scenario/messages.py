@@ -3,17 +3,21 @@
 import re
 import types
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from mlc.errors import Problem, did_you_mean, sentences
 from mlc.errors.names import nearest, similarity, synonym_of
+from mlc.scenario.events.scenario import EventScenario
+from mlc.scenario.field_paths import bare, free, members, paths_of
 from mlc.scenario.hints import hint
-from mlc.scenario.models import Scenario
-from mlc.scenario.origin import Keys, Origin, dotted
+from mlc.scenario.parsing.origin import Keys, Origin, dotted
+from mlc.scenario.rows.scenario import RowScenario
+from mlc.scenario.scenario import Scenario
 from mlc.scenario.thresholds import Thresholds
 
 _NUMBER_RULES = {
@@ -37,19 +41,36 @@ _KIND_RULES = {
 }
 
 
-def translate(error: ValidationError, value: object, origin: Origin) -> Iterator[Problem]:
+@dataclass(frozen=True)
+class _Given:
+    """What a scenario was made of.
+
+    Attributes:
+        kind: The class that it should be.
+        value: What the file holds.
+    """
+
+    kind: type[Scenario]
+    value: object
+
+
+def translate(
+    error: ValidationError, kind: type[Scenario], value: object, origin: Origin
+) -> Iterator[Problem]:
     """Pydantic's findings as problems with the fields and lines of the file.
 
     Args:
         error: What Pydantic found.
+        kind: The class that the scenario should be.
         value: What it was given.
         origin: Where that was written.
     """
+    whole = _Given(kind, value)
     for item in error.errors(include_url=False):
-        keys, _ = _walk(item["loc"], value)
+        keys, _ = _walk(item["loc"], whole)
         if item["type"] == "missing" or (item["type"] == "table" and keys[-1:] != item["loc"][-1:]):
             keys = (*keys, item["loc"][-1])
-        yield Problem(_rule(item, value), dotted(keys), origin.place(keys))
+        yield Problem(_rule(item, whole), dotted(keys), origin.place(keys))
 
 
 def shown(value: object) -> str:
@@ -74,7 +95,7 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _rule(item: ErrorDetails, value: object) -> str:
+def _rule(item: ErrorDetails, whole: _Given) -> str:
     kind, context, given = item["type"], item.get("ctx", {}), item["input"]
     field = next((str(step) for step in reversed(item["loc"]) if isinstance(step, str)), "")
     advice = hint(
@@ -82,13 +103,13 @@ def _rule(item: ErrorDetails, value: object) -> str:
     )
     match kind:
         case "extra_forbidden":
-            return _unknown_field(str(item["loc"][-1]), *_walk(item["loc"][:-1], value))
+            return _unknown_field(whole.kind, str(item["loc"][-1]), *_walk(item["loc"][:-1], whole))
         case "missing":
             return "this field is required"
         case "union_tag_not_found":
-            return _without_kind(given, _tags(_walk(item["loc"], value)[1]))
+            return _without_kind(given, _tags(_walk(item["loc"], whole)[1]))
         case "union_tag_invalid":
-            known = _tags(_walk(item["loc"], value)[1])
+            known = _tags(_walk(item["loc"], whole)[1])
             return f"unknown kind {context['tag']}, {did_you_mean(str(context['tag']), known)}"
         case "string_type":
             return sentences(f"must be text, not {shown(given)}", advice)
@@ -129,8 +150,11 @@ def _without_kind(given: object, known: Sequence[str]) -> str:
     return f"kind is missing. Add kind: {' or '.join(known)}."
 
 
-def _unknown_field(name: str, keys: Keys, shape: object) -> str:
+def _unknown_field(kind: type[Scenario], name: str, keys: Keys, shape: object) -> str:
     """What is near the name here, or where else in a scenario there is such a field."""
+    other, about, reason = _OTHER[kind]
+    if (*free(keys), name) in paths_of(other):
+        return f"{name} belongs to a target on {about}: {reason}. Remove it."
     if shape is Thresholds:
         return "unknown field; where default or per_label is written, labels stand below per_label"
     known = [field for model in _models(shape) for field in model.model_fields]
@@ -138,25 +162,25 @@ def _unknown_field(name: str, keys: Keys, shape: object) -> str:
     if glued and glued[1] in known:
         return f"unknown field; put a space after the colon: {glued[1]}: {glued[2]}"
     here = synonym_of(name, known)
-    if here is None and (elsewhere := _elsewhere(name, keys)):
+    if here is None and (elsewhere := _elsewhere(kind, name, keys)):
         return f"unknown field; it belongs to {elsewhere}"
     near = [here] if here else nearest(name, known)
     if here is None and max((similarity(name, one) for one in near), default=0.0) < _SURE:
-        every = sorted({path[-1] for path in _PATHS})
+        every = sorted({path[-1] for path in paths_of(kind)})
         meant = synonym_of(name, every) or next(
             (one for one in nearest(name, every) if similarity(name, one) >= _SURE), None
         )
-        if meant is not None and (elsewhere := _elsewhere(meant, keys)):
+        if meant is not None and (elsewhere := _elsewhere(kind, meant, keys)):
             return f"unknown field, did you mean {meant}? It belongs to {elsewhere}"
     return f"unknown field, {did_you_mean(name, near or known)}"
 
 
-def _elsewhere(name: str, keys: Keys) -> str:
+def _elsewhere(kind: type[Scenario], name: str, keys: Keys) -> str:
     """The sections that have a field of this name, those near `keys` first.
 
     It is empty where none has.
     """
-    owners = [path[:-1] for path in _PATHS if path[-1] == name and path[:-1] != keys]
+    owners = [path[:-1] for path in paths_of(kind) if path[-1] == name and path[:-1] != keys]
     if not owners:
         return ""
 
@@ -169,30 +193,10 @@ def _elsewhere(name: str, keys: Keys) -> str:
     return ".".join(best) if best else "the top of the file"
 
 
-def _paths(model: type[BaseModel], keys: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield every field of a scenario with its sections, `…` for a free name."""
-    for name, field in model.model_fields.items():
-        if name != "kind":
-            yield (*keys, name)
-            yield from _paths_below(field.annotation, (*keys, name))
-
-
-def _paths_below(shape: object, keys: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    for member in _members(shape):
-        bare = _bare(member)
-        if get_origin(bare) in (dict, list):
-            name = _FREE.get(keys[-1], "…")
-            yield from _paths_below(get_args(bare)[-1], (*keys, name) if get_origin(bare) is dict else keys)
-        elif get_origin(bare) in (Union, types.UnionType):
-            yield from _paths_below(bare, keys)
-        elif isinstance(bare, type) and issubclass(bare, BaseModel):
-            yield from _paths(bare, keys)
-
-
 # ── where in the models a finding is ────────────────────────────────────────────────────────────
 
 
-def _walk(location: Iterable[str | int], value: object) -> tuple[Keys, object]:
+def _walk(location: Iterable[str | int], whole: _Given) -> tuple[Keys, object]:
     """Follow a location through the models and the file at once.
 
     Pydantic's locations hold tags of unions, and fields that a short form does not spell out. Neither is
@@ -202,11 +206,12 @@ def _walk(location: Iterable[str | int], value: object) -> tuple[Keys, object]:
         The part of the location that is in the file, and the type that stands at its end.
     """
     keys: list[str | int] = []
-    shape: object = Scenario
+    shape: object = whole.kind
+    value = whole.value
     for step in location:
         shape = _without_none(shape)
         if get_origin(shape) in (Union, types.UnionType):
-            shape = next((member for member in _members(shape) if _tag(member) == step), None)
+            shape = next((member for member in members(shape) if _tag(member) == step), None)
             continue
         if isinstance(shape, type) and issubclass(shape, BaseModel):
             field = shape.model_fields.get(str(step))
@@ -220,19 +225,10 @@ def _walk(location: Iterable[str | int], value: object) -> tuple[Keys, object]:
     return tuple(keys), _without_none(shape)
 
 
-def _bare(shape: object) -> object:
-    return get_args(shape)[0] if get_origin(shape) is Annotated else shape
-
-
-def _members(shape: object) -> Sequence[object]:
-    shape = _bare(shape)
-    return get_args(shape) if get_origin(shape) in (Union, types.UnionType) else (shape,)
-
-
 def _without_none(shape: object) -> object:
     """The type itself where it is optional; unions of several stay."""
-    members = [member for member in _members(shape) if member is not type(None)]
-    return _without_none(members[0]) if len(members) == 1 and _bare(members[0]) is not shape else _bare(shape)
+    real = [member for member in members(shape) if member is not type(None)]
+    return _without_none(real[0]) if len(real) == 1 and bare(real[0]) is not shape else bare(shape)
 
 
 def _tag(shape: object) -> str | None:
@@ -240,7 +236,7 @@ def _tag(shape: object) -> str | None:
     for mark in getattr(shape, "__metadata__", ()):
         if isinstance(mark, Tag):
             return mark.tag
-    shape = _bare(shape)
+    shape = bare(shape)
     if isinstance(shape, type) and issubclass(shape, BaseModel) and "kind" in shape.model_fields:
         annotation = shape.model_fields["kind"].annotation
         if get_origin(annotation) is Literal:
@@ -249,13 +245,15 @@ def _tag(shape: object) -> str | None:
 
 
 def _tags(shape: object) -> list[str]:
-    return [tag for member in _members(shape) if (tag := _tag(member))]
+    return [tag for member in members(shape) if (tag := _tag(member))]
 
 
 def _models(shape: object) -> list[type[BaseModel]]:
-    bare = (_bare(member) for member in _members(_without_none(shape)))
-    return [member for member in bare if isinstance(member, type) and issubclass(member, BaseModel)]
+    shapes = (bare(member) for member in members(_without_none(shape)))
+    return [member for member in shapes if isinstance(member, type) and issubclass(member, BaseModel)]
 
 
-_FREE = {"tables": "<table>", "class_names": "<label>", "per_label": "<label>", "encoders": "<column>"}
-_PATHS = list(dict.fromkeys(_paths(Scenario)))
+_OTHER: dict[type[Scenario], tuple[type[Scenario], str, str]] = {
+    EventScenario: (RowScenario, "rows", "target.table is a table of events"),
+    RowScenario: (EventScenario, "events", "target.table is of kind rows, and a row has no cutoff"),
+}

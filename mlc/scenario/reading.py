@@ -13,19 +13,23 @@ from pydantic_core import PydanticCustomError
 
 from mlc.errors import Problem, ScenarioError, did_you_mean, sentences
 from mlc.scenario.database import absolute_uri, without_passwords
+from mlc.scenario.events.foundation import AUTO
+from mlc.scenario.events.scenario import EventScenario
 from mlc.scenario.fields import expand_environment
-from mlc.scenario.foundation import AUTO
 from mlc.scenario.messages import shown, translate
-from mlc.scenario.models import Scenario
-from mlc.scenario.origin import Origin, Places, dotted
+from mlc.scenario.parsing.origin import Origin, Places, dotted
+from mlc.scenario.parsing.yaml_lines import dump_yaml, parse_yaml
+from mlc.scenario.rows.scenario import RowScenario
+from mlc.scenario.scenario import Scenario
 from mlc.scenario.thresholds import Fixed, Never, Thresholds
-from mlc.scenario.yaml_lines import dump_yaml, parse_yaml
 
 _UNNAMED = "scenario"
 _TELLING = re.compile(
     r"(?!(scenarios?|configs?|src|data|work|home|root|app|te?mp.*|tests?)$)[a-z][a-z0-9_-]{2,}", re.IGNORECASE
 )
 """A name that tells one scenario from another; temporary and general folders have none."""
+_FOLDERS = (("foundation",), ("text", "encoder"), ("image", "encoder"))
+"""Fields of the model that may name a folder, and may name something else."""
 _TABLE_DEPTH = 3  # data.tables.sales
 _LARGEST = 10_000_000  # bytes: a scenario has thousands; a table given by mistake has more
 
@@ -148,11 +152,15 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
             table["path"] = _absolute(scenario, table["path"])
         if table["format"] is not None and "uri" in table["format"]:
             table["format"]["uri"] = absolute_uri(table["format"]["uri"], scenario.origin.base)
-    foundation = scenario.model.foundation
-    if foundation is not None and foundation != AUTO and scenario.path(foundation).exists():
-        value["model"]["foundation"] = _absolute(scenario, foundation)
-    if scenario.has_target and scenario.target.true_probabilities:
-        value["target"]["true_probabilities"] = _absolute(scenario, scenario.target.true_probabilities)
+    for *sections, field in _FOLDERS:
+        section = value["model"]
+        for name in sections:
+            section = section.get(name, {})
+        folder = section.get(field)
+        if folder is not None and folder != AUTO and scenario.path(folder).exists():
+            section[field] = _absolute(scenario, folder)
+    if scenario.has_target and scenario.target.truth:
+        value["target"]["true_probabilities"] = _absolute(scenario, scenario.target.truth)
     return value
 
 
@@ -190,15 +198,16 @@ def _check(value: object, origin: Origin, tables_suffice: bool) -> tuple[Scenari
 
     They are checked alone and together.
     """
+    kind = scenario_type(value)
     try:
-        scenario = Scenario.model_validate(value)
+        scenario = kind.model_validate(value)
         problems: list[Problem] = []
     except ValidationError as error:
-        problems = list(translate(error, value, origin))
+        problems = list(translate(error, kind, value, origin))
         if not isinstance(value, dict):
             return None, problems
         wrong = [(item["type"], item["loc"]) for item in error.errors(include_url=False)]
-        scenario = _sound_sections(value, {str(place[0]) for _, place in wrong})
+        scenario = _sound_sections(kind, value, {str(place[0]) for _, place in wrong})
         scenario._origin = origin
         if tables_suffice and wrong == [("missing", ("target",))]:
             return scenario, list(scenario.contradictions())
@@ -207,14 +216,33 @@ def _check(value: object, origin: Origin, tables_suffice: bool) -> tuple[Scenari
     return scenario, list(scenario.contradictions())
 
 
-def _sound_sections(value: dict[str, object], failed: set[str]) -> Scenario:
+def scenario_type(value: object) -> type[Scenario]:
+    """Return the class of the scenario that a mapping describes, right or wrong.
+
+    The table that decides the targets says which: events, or rows.
+    """
+    tables = _below(_below(value, "data"), "tables")
+    target = _below(_below(value, "target"), "table")
+    kinds = (
+        {name: _below(table, "kind") for name, table in tables.items()} if isinstance(tables, dict) else {}
+    )
+    if isinstance(target, str) and target in kinds:
+        return RowScenario if kinds[target] == "rows" else EventScenario
+    return RowScenario if "rows" in kinds.values() and "events" not in kinds.values() else EventScenario
+
+
+def _below(value: object, key: str) -> object:
+    return value.get(key) if isinstance(value, dict) else None
+
+
+def _sound_sections(kind: type[Scenario], value: dict[str, object], failed: set[str]) -> Scenario:
     """Return the sections that are right alone, to check them against each other."""
     sections: dict[str, Any] = {
         name: TypeAdapter[object](field.rebuild_annotation()).validate_python(value[name])
-        for name, field in Scenario.model_fields.items()
+        for name, field in kind.model_fields.items()
         if name in value and name not in failed
     }
-    return Scenario.model_construct(**sections)
+    return kind.model_construct(**sections)
 
 
 def _in_order(problems: Iterable[Problem], path: Path) -> list[Problem]:

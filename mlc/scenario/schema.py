@@ -5,7 +5,9 @@ Draft 07, since that is what the YAML language server understands.
 
 from typing import Any
 
-from mlc.scenario.models import Scenario
+from mlc.scenario.events.scenario import EventScenario
+from mlc.scenario.rows.scenario import RowScenario
+from mlc.scenario.scenario import Scenario
 
 _SCHEMA_MAPS = ("properties", "definitions")
 _SCHEMA_LISTS = ("anyOf", "allOf")
@@ -25,7 +27,30 @@ def scenario_schema() -> dict[str, Any]:
         >>> scenario_schema()["required"]
         ['data', 'target']
     """
-    schema = Scenario.model_json_schema(ref_template="#/definitions/{model}")
+    definitions: dict[str, Any] = {}
+    for kind in (EventScenario, RowScenario):
+        schema = _schema_of(kind)
+        definitions |= schema.pop("definitions") | {kind.__name__: schema}
+    on_events, on_rows = ({"$ref": f"#/definitions/{kind.__name__}"} for kind in (EventScenario, RowScenario))
+    of_rows = {"properties": {"kind": {"const": "rows"}}, "required": ["kind"]}
+    mapping = {"properties": {"data": {"type": "object"}}}
+    without_rows = {"properties": {"tables": {"additionalProperties": {"not": of_rows}}}}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "required": ["data", "target"],
+        "if": mapping,
+        "then": {
+            "if": {"properties": {"data": without_rows}},
+            "then": on_events,
+            "else": on_rows,
+        },
+        "else": {"anyOf": [on_events, on_rows]},  # the tables are in another file
+        "definitions": definitions,
+    }
+
+
+def _schema_of(kind: type[Scenario]) -> dict[str, Any]:
+    schema = kind.model_json_schema(ref_template="#/definitions/{model}")
     schema["definitions"] = schema.pop("$defs")
     for definition in schema["definitions"].values():
         if "kind" in definition["properties"]:
@@ -40,7 +65,7 @@ def scenario_schema() -> dict[str, Any]:
         "description": tables["description"],
         "anyOf": [{"$ref": tables["$ref"]}, {"type": "string", "minLength": 1}],
     }
-    return {"$schema": "http://json-schema.org/draft-07/schema#", **_draft_07(schema)}
+    return _draft_07(schema)
 
 
 def _draft_07(schema: dict[str, Any]) -> dict[str, Any]:

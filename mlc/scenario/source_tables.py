@@ -200,15 +200,25 @@ class FreeText(Section):
     kind: Literal["text"] = "text"
 
 
+class Image(Section):
+    """A path of a picture, in a table of rows. Needs `pip install 'mlc[image]'`."""
+
+    kind: Literal["image"] = "image"
+    folder: FilePath | None = None
+    """The folder that the paths are relative to. Default: that of this file."""
+    missing: Literal["error", "leave_out"] = "error"
+    """Whether pictures that are missing or damaged end in an error, or their rows are read without one."""
+
+
 class Ignore(Section):
     """Not used by the model."""
 
     kind: Literal["ignore"] = "ignore"
 
 
-Encoder = Annotated[Number | Category | FreeText | Ignore, Discriminator("kind")]
+Encoder = Annotated[Number | Category | FreeText | Image | Ignore, Discriminator("kind")]
 ShortEncoder = BeforeValidator(
-    kind_from_text, json_schema_input_type=Encoder | Literal["number", "category", "text", "ignore"]
+    kind_from_text, json_schema_input_type=Encoder | Literal["number", "category", "text", "image", "ignore"]
 )
 
 
@@ -290,10 +300,66 @@ class EntitiesTable(Table):
     """The column with the entity."""
 
 
-AnyTable = Annotated[EventsTable | DimensionTable | EntitiesTable, Discriminator("kind")]
+class RowsTable(Table):
+    """What is classified, one row per example: comments, patients, photos."""
+
+    kind: Literal["rows"]
+    key: Text | None = None
+    """The column that names a row, each value once. Default: the number of the row, from 1."""
+    time: Text | None = None
+    """The column with the date or datetime of a row, to split by time. Default: there is none."""
+    joins: dict[Text, OneOrMany] = Field(default={})
+    """Dimension table → the column(s) of this table that hold its key: `{wards: ward_id}`."""
+
+
+class LabelsTable(Table):
+    """Labels in a table of their own, one row per label of a row."""
+
+    kind: Literal["labels"]
+    key: Text
+    """The column with the key of the row that the label belongs to."""
+
+
+AnyTable = Annotated[
+    EventsTable | DimensionTable | EntitiesTable | RowsTable | LabelsTable, Discriminator("kind")
+]
 
 
 class Tables(Section):
+    """The tables of a scenario.
+
+    Several scenarios can share one such section in a YAML file of its own.
+    """
+
+    tables: Annotated[dict[Text, AnyTable], Field(min_length=1)]
+    """Name → table."""
+    memory_limit: MemorySize | None = None
+    """Read within this much memory: `8GB`, `500MB`. Default: half of the machine's memory."""
+
+    @property
+    def dimensions(self) -> dict[str, DimensionTable]:
+        """The dimension tables, in the order of the file."""
+        return {name: table for name, table in self.tables.items() if isinstance(table, DimensionTable)}
+
+    @property
+    def joining(self) -> dict[str, EventsTable | RowsTable]:
+        """The tables that dimension tables are joined to, in the order of the file."""
+        return {
+            name: table for name, table in self.tables.items() if isinstance(table, EventsTable | RowsTable)
+        }
+
+    @property
+    def rows(self) -> dict[str, RowsTable]:
+        """The tables of rows, in the order of the file."""
+        return {name: table for name, table in self.tables.items() if isinstance(table, RowsTable)}
+
+    @property
+    def labels(self) -> dict[str, LabelsTable]:
+        """The tables of labels, in the order of the file."""
+        return {name: table for name, table in self.tables.items() if isinstance(table, LabelsTable)}
+
+
+class EventTables(Tables):
     """The tables of a scenario.
 
     Several scenarios can share one such section in a YAML file of its own.
@@ -311,11 +377,6 @@ class Tables(Section):
     def events(self) -> dict[str, EventsTable]:
         """The events tables, in the order of the file."""
         return {name: table for name, table in self.tables.items() if isinstance(table, EventsTable)}
-
-    @property
-    def dimensions(self) -> dict[str, DimensionTable]:
-        """The dimension tables, in the order of the file."""
-        return {name: table for name, table in self.tables.items() if isinstance(table, DimensionTable)}
 
     @property
     def entities(self) -> dict[str, EntitiesTable]:

@@ -19,7 +19,7 @@ from mlc.scenario.fields import (
     distinct,
     kind_from_text,
 )
-from mlc.scenario.origin import Keys
+from mlc.scenario.parsing.origin import Keys
 
 
 def _number_balanced_or_labels(value: object) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from mlc.errors import Problem, sentences
-from mlc.scenario import DimensionTable, EntitiesTable, EventsTable, Scenario
+from mlc.scenario import DimensionTable, EntitiesTable, EventScenario, EventsTable, LabelsTable, Scenario
 from mlc.sources.events import entity_type, join_columns, key_expr
 from mlc.sources.formats import conversion_mend, lost_values
 from mlc.sources.reading import chosen, scan_source, scan_table
@@ -25,7 +25,7 @@ class JoinRate:
     unmatched_keys: tuple[str, ...]
 
 
-def join_rates(scenario: Scenario) -> list[JoinRate]:
+def join_rates(scenario: EventScenario) -> list[JoinRate]:
     """Return the match rate of every join, with up to five keys that do not match."""
     rates = []
     for name, table in scenario.data.events.items():
@@ -52,9 +52,9 @@ def join_rates(scenario: Scenario) -> list[JoinRate]:
 
 
 def duplicate_keys(scenario: Scenario) -> Iterator[Problem]:
-    """Keys that stand more than once in a dimension or entities table."""
+    """Keys that stand more than once in a table where each stands once."""
     for name, table in scenario.data.tables.items():
-        if isinstance(table, EventsTable):
+        if isinstance(table, EventsTable | LabelsTable) or table.key is None:
             continue
         keys = table.key if isinstance(table, DimensionTable) else [table.key]
         frame = scan_table(scenario, name).drop_nulls(keys)
@@ -68,7 +68,9 @@ def duplicate_keys(scenario: Scenario) -> Iterator[Problem]:
             yield scenario.problem(field, f"{rule}. Remove the doubles, or add a where.")
 
 
-def null_counts(scenario: Scenario, name: str, files: Sequence[Path] | None = None) -> tuple[int, int, int]:
+def null_counts(
+    scenario: EventScenario, name: str, files: Sequence[Path] | None = None
+) -> tuple[int, int, int]:
     """Rows of an events table, or of some of its files.
 
     Rows without an entity, rows without a time.
@@ -91,7 +93,7 @@ def null_counts(scenario: Scenario, name: str, files: Sequence[Path] | None = No
 
 
 def conversion_problems(
-    scenario: Scenario, files: Mapping[str, Sequence[Path]] | None = None
+    scenario: EventScenario, files: Mapping[str, Sequence[Path]] | None = None
 ) -> Iterator[Problem]:
     """Values of `types` that cannot be converted.
 

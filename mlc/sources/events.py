@@ -8,19 +8,21 @@ from pathlib import Path
 import polars as pl
 
 from mlc.errors import DataError
-from mlc.scenario import DimensionTable, EachEvent, EventsTable, Scenario
+from mlc.scenario import DimensionTable, EachEvent, EventScenario, EventsTable, RowsTable
 from mlc.sources.reading import scan_table
 from mlc.sources.values import id_expr, id_type, moment_expr
 from mlc.tables import ENTITY_ID, TIME
 
 
-def join_columns(table: EventsTable, dimension: str, keys: DimensionTable) -> list[tuple[str, str]]:
+def join_columns(
+    table: EventsTable | RowsTable, dimension: str, keys: DimensionTable
+) -> list[tuple[str, str]]:
     """Pairs of (column of the events, key column of the dimension)."""
     return list(zip(table.joins[dimension], keys.key, strict=True))
 
 
 def scan_events(
-    scenario: Scenario,
+    scenario: EventScenario,
     name: str,
     dimensions: list[str] | None = None,
     files: Sequence[Path] | None = None,
@@ -63,7 +65,7 @@ def scan_events(
     return frame.filter(pl.col(TIME).is_not_null(), pl.col(ENTITY_ID).is_not_null())
 
 
-def observed_span(scenario: Scenario) -> tuple[datetime, datetime, bool]:
+def observed_span(scenario: EventScenario) -> tuple[datetime, datetime, bool]:
     """Return first and last time of the target's events, and if all are midnights.
 
     Raises:
@@ -88,7 +90,7 @@ def key_expr(key: str, dtype: pl.DataType) -> pl.Expr:
     return pl.col(key).cast(dtype, strict=False)
 
 
-def entity_type(scenario: Scenario, name: str, dtype: pl.DataType) -> pl.DataType:
+def entity_type(scenario: EventScenario, name: str, dtype: pl.DataType) -> pl.DataType:
     """Return the type of the entity ids of all events tables; see `values.id_type`.
 
     Args:
@@ -103,7 +105,7 @@ def entity_type(scenario: Scenario, name: str, dtype: pl.DataType) -> pl.DataTyp
     return id_type(dtypes)
 
 
-def rule_expr(scenario: Scenario, where: str) -> pl.Expr:
+def rule_expr(scenario: EventScenario, where: str) -> pl.Expr:
     """Return a SQL expression on events with its joined columns in quotes.
 
     Examples:
@@ -122,7 +124,7 @@ def _one_name(match: re.Match[str]) -> str:
     return match[1] or f'"{match[2]}.{match[3]}"'
 
 
-def conditions(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str, str]]:
+def conditions(scenario: EventScenario) -> Iterator[tuple[tuple[str, ...], str, str]]:
     """Yield the field, events table and text of each SQL expression on events."""
     table, at = scenario.target.table, scenario.examples.at
     if scenario.target.rule.where is not None:

@@ -17,7 +17,7 @@ import polars as pl
 
 from mlc.atomic import refusal
 from mlc.errors import DataError, MlcError, Problem
-from mlc.scenario import Arrow, Csv, EventsTable, Ndjson, Parquet, Scenario
+from mlc.scenario import Arrow, Csv, EventScenario, EventsTable, Ndjson, Parquet, Scenario
 from mlc.sources.columns import computed_columns
 from mlc.sources.events import conditions, rule_expr, scan_events
 from mlc.sources.files.faults import READ_ERRORS, Scan, drain, first_line, guilty_file, shown_path
@@ -148,11 +148,11 @@ def _stages(scenario: Scenario, name: str) -> Iterator[_Stage]:
     if table.where is not None:
         what = f"the condition fails on some row. {_GUARD}"
         yield _Stage((*here, "where"), what, partial(scan_table, scenario, name))
-    if isinstance(table, EventsTable):
+    if isinstance(table, EventsTable) and isinstance(scenario, EventScenario):
         yield from _event_stages(scenario, name, table)
 
 
-def _event_stages(scenario: Scenario, name: str, table: EventsTable) -> Iterator[_Stage]:
+def _event_stages(scenario: EventScenario, name: str, table: EventsTable) -> Iterator[_Stage]:
     here = ("data", "tables", name)
     what = "some entity or time does not fit. Mend it, or leave it out with where"
     yield _Stage(here, what, partial(_joined, scenario, name, []))
@@ -177,10 +177,10 @@ def _computed(scenario: Scenario, name: str, number: int, files: Sequence[Path] 
 
 
 def _joined(
-    scenario: Scenario, name: str, dimensions: list[str], files: Sequence[Path] | None
+    scenario: EventScenario, name: str, dimensions: list[str], files: Sequence[Path] | None
 ) -> pl.LazyFrame:
     return scan_events(scenario, name, dimensions, files)
 
 
-def _meeting(scenario: Scenario, name: str, where: str, files: Sequence[Path] | None) -> pl.LazyFrame:
+def _meeting(scenario: EventScenario, name: str, where: str, files: Sequence[Path] | None) -> pl.LazyFrame:
     return scan_events(scenario, name, files=files).filter(rule_expr(scenario, where))

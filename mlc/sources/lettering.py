@@ -5,12 +5,21 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import polars as pl
 
 from mlc.errors import Problem
-from mlc.scenario import Csv, DimensionTable, EntitiesTable, EventsTable, Scenario
+from mlc.scenario import (
+    Csv,
+    DimensionTable,
+    EntitiesTable,
+    EventsTable,
+    EventTables,
+    LabelsTable,
+    RowsTable,
+    Scenario,
+)
 from mlc.sources.events import join_columns
 from mlc.sources.files.shapes import kind_name, known_types, odd_file
 from mlc.sources.files.text_files import scan_texts, shapes_of
@@ -101,17 +110,22 @@ def linked_columns(scenario: Scenario) -> list[list[tuple[str, str]]]:
     Entities, each key with its columns.
     """
     data = scenario.data
-    groups = [
-        [
-            *((name, table.entity or data.entity) for name, table in data.events.items()),
-            *((name, table.key) for name, table in data.entities.items()),
-        ]
-    ]
+    groups: list[list[tuple[str, str]]] = []
+    if isinstance(data, EventTables):
+        groups.append(
+            [
+                *((name, table.entity or data.entity) for name, table in data.events.items()),
+                *((name, table.key) for name, table in data.entities.items()),
+            ]
+        )
+    if data.labels:
+        rows = [(name, table.key) for name, table in data.rows.items() if table.key is not None]
+        groups.append([*rows, *((name, table.key) for name, table in data.labels.items())])
     for dimension, keys in data.dimensions.items():
         for position, key in enumerate(keys.key):
             columns = [
                 (name, join_columns(table, dimension, keys)[position][0])
-                for name, table in data.events.items()
+                for name, table in data.joining.items()
                 if dimension in table.joins
             ]
             groups.append([*columns, (dimension, key)])
@@ -131,18 +145,25 @@ def named_columns(scenario: Scenario) -> dict[str, dict[str, str]]:
         match table:
             case EventsTable():
                 columns |= {column: "keys" for keys in table.joins.values() for column in keys}
-                columns[table.entity or scenario.data.entity] = "ids"
+                if isinstance(scenario.data, EventTables):
+                    columns[table.entity or scenario.data.entity] = "ids"
+            case RowsTable():
+                columns |= {column: "keys" for keys in table.joins.values() for column in keys}
+                if table.key is not None:
+                    columns[table.key] = "ids"
             case DimensionTable():
                 columns |= dict.fromkeys(table.key, "keys")
-            case EntitiesTable():
+            case EntitiesTable() | LabelsTable():
                 columns[table.key] = "ids"
+            case unreachable:
+                assert_never(unreachable)
     for name, column in _target_columns(scenario) if scenario.has_target else ():
         by_table[name].setdefault(column, "labels")
     return by_table
 
 
 def _target_columns(scenario: Scenario) -> Iterator[tuple[str, str]]:
-    for column in scenario.target.column:
+    for column in scenario.target.value_columns:
         owner, _, own = column.partition(".") if "." in column else (scenario.target.table, "", column)
         if owner in scenario.data.tables:
             yield owner, own

@@ -26,7 +26,7 @@ from mlc.models.reading.events import EventReader
 from mlc.models.starts import Start
 from mlc.progress import stage
 from mlc.run import Opening, RunFolder
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.tables import in_split
 from mlc.task import Examples, Say
 from mlc.training.beginning import Beginning, beginning_of
@@ -50,7 +50,7 @@ class EventLearner:
         RunError: The scenario starts from a foundation, and none is there or can be made.
     """
 
-    def __init__(self, scenario: Scenario, runs: Path, opening: Opening, say: Say) -> None:
+    def __init__(self, scenario: EventScenario, runs: Path, opening: Opening, say: Say) -> None:
         self.runs, self.say = runs, say
         self.task = EventTask(with_foundation(scenario, runs, opening, say), runs, say)
 

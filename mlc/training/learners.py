@@ -14,7 +14,7 @@ from mlc.models.part import Part
 from mlc.models.reading.batches import ExampleBatches
 from mlc.models.tasks import Reader
 from mlc.run import Opening, RunFolder
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario, Scenario
 from mlc.task import AnyTask, Examples, Say
 
 
@@ -86,4 +86,4 @@ def learner_of(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> Le
     """
     from mlc.training.event_learner import EventLearner
 
-    return EventLearner(scenario, runs, opening, say)
+    return EventLearner(EventScenario.of(scenario, "mlc train"), runs, opening, say)

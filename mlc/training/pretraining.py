@@ -26,7 +26,7 @@ from mlc.models.reading.columns import field_sizes
 from mlc.progress import stage
 from mlc.report import foundation_markdown
 from mlc.run import Opening, RunFolder, fingerprint_of, finish_run, run_folder_for, start_run
-from mlc.scenario import PretrainSection, Scenario
+from mlc.scenario import EventScenario, PretrainSection
 from mlc.sources import check_tables, observed_span, reading
 from mlc.tables import microseconds
 from mlc.task import Say
@@ -74,7 +74,7 @@ class Learning:
     cutoffs: RandomCutoffs
 
 
-def pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dict[str, Any] | None:
+def pretrain(scenario: EventScenario, runs: Path, opening: Opening, say: Say) -> dict[str, Any] | None:
     """Pre-train a foundation model and write its run folder.
 
     Args:
@@ -96,7 +96,7 @@ def pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dict
         return _pretrain(scenario, runs, opening, say)
 
 
-def _pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dict[str, Any] | None:
+def _pretrain(scenario: EventScenario, runs: Path, opening: Opening, say: Say) -> dict[str, Any] | None:
     """Pre-train while no other process works on the run."""
     begun = time.monotonic()
     section = scenario.pretrain
@@ -132,7 +132,7 @@ def _pretrain(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> dic
 
 
 def _prepare(
-    scenario: Scenario, runs: Path, opening: Opening, say: Say
+    scenario: EventScenario, runs: Path, opening: Opening, say: Say
 ) -> tuple[RunFolder, Plan, EventStore, Vocabulary]:
     """All that comes before the training; rank zero writes."""
     first = is_rank_zero()
@@ -161,7 +161,7 @@ def _prepare(
     return run, plan, store, vocabulary
 
 
-def plan_time(scenario: Scenario, store: EventStore) -> Plan:
+def plan_time(scenario: EventScenario, store: EventStore) -> Plan:
     """Until when events are seen, and from when they are kept for validation.
 
     The validation is as long as the longest horizon.
@@ -258,7 +258,12 @@ class _FutureLoaders(ResumableLoaders):
 
 
 def _fit(
-    foundation: Foundation, learning: Learning, scenario: Scenario, run: RunFolder, opening: Opening, say: Say
+    foundation: Foundation,
+    learning: Learning,
+    scenario: EventScenario,
+    run: RunFolder,
+    opening: Opening,
+    say: Say,
 ) -> Trainer:
     """Train, and load the best weights."""
     section, hardware = scenario.pretrain, scenario.train.model_copy(update={"strategy": "auto"})
@@ -291,7 +296,7 @@ def _fit(
 
 @torch.no_grad()
 def _report(
-    scenario: Scenario,
+    scenario: EventScenario,
     plan: Plan,
     vocabulary: Vocabulary,
     foundation: Foundation,

@@ -20,14 +20,14 @@ from mlc.models.branches.foundation import FoundationBranch, FoundationBranchSpe
 from mlc.models.network import Network
 from mlc.models.starts import Start, stored_foundation
 from mlc.run import Opening, RunFolder, find_run
-from mlc.scenario import AUTO, FoundationRate, Scenario, expand_environment, resolved
+from mlc.scenario import AUTO, EventScenario, FoundationRate, expand_environment, resolved
 from mlc.sources import check_tables, join_columns, observed_span, reading, scan_table
 from mlc.task import Say
 from mlc.training.pretraining import pretrain
 from mlc.training.ranks import by_torchrun
 
 
-def with_foundation(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> Scenario:
+def with_foundation(scenario: EventScenario, runs: Path, opening: Opening, say: Say) -> EventScenario:
     """The scenario with the name of a foundation where it says `auto`.
 
     That is the one of the same tables in `runs` that has seen most, but nothing after the first validation
@@ -54,7 +54,7 @@ def with_foundation(scenario: Scenario, runs: Path, opening: Opening, say: Say) 
     return scenario.model_copy(update={"model": model})
 
 
-def _made(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> str | None:
+def _made(scenario: EventScenario, runs: Path, opening: Opening, say: Say) -> str | None:
     """The name of a new foundation of the scenario's tables.
 
     It is None where they are too short for one.
@@ -81,7 +81,7 @@ def _made(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> str | N
     return name
 
 
-def _named(scenario: Scenario, runs: Path) -> RunFolder | None:
+def _named(scenario: EventScenario, runs: Path) -> RunFolder | None:
     """The run that the scenario names; None where it names none."""
     named = scenario.model.foundation
     if named is None:
@@ -95,14 +95,14 @@ def _named(scenario: Scenario, runs: Path) -> RunFolder | None:
         ) from None
 
 
-def _fitting(scenario: Scenario, runs: Path) -> str | None:
+def _fitting(scenario: EventScenario, runs: Path) -> str | None:
     """The name of the foundation of the same tables that has seen most of what it may."""
     wanted = _made_of(scenario)
     finished = [run for path in sorted(runs.glob("*/model.json")) if (run := RunFolder(path.parent)).finished]
     ends = {
         run.folder.name: run.read_json("run.json", itemgetter("until"))
         for run in finished
-        if run.kind == "foundation" and _made_of(run.scenario()) == wanted
+        if run.kind == "foundation" and _made_of(EventScenario.of(run.scenario(), "a foundation")) == wanted
     }
     if not ends:
         return None
@@ -113,14 +113,14 @@ def _fitting(scenario: Scenario, runs: Path) -> str | None:
     return max(allowed, key=lambda name: ends[name], default=None)
 
 
-def _made_of(scenario: Scenario) -> tuple[dict[str, Any], dict[str, Any]]:
+def _made_of(scenario: EventScenario) -> tuple[dict[str, Any], dict[str, Any]]:
     """All that decides what a foundation is, but for the time."""
     value = resolved(scenario)
     return value["data"], {**value["pretrain"], "until": None}
 
 
 def open_foundation(
-    scenario: Scenario, runs: Path, fit_until: datetime, store: EventStore, say: Say
+    scenario: EventScenario, runs: Path, fit_until: datetime, store: EventStore, say: Say
 ) -> Start | None:
     """The foundation that a scenario names; None where it names none.
 
@@ -162,7 +162,7 @@ def open_foundation(
     return start
 
 
-def branch_spec(start: Start, scenario: Scenario, labels: Labels) -> FoundationBranchSpec:
+def branch_spec(start: Start, scenario: EventScenario, labels: Labels) -> FoundationBranchSpec:
     """Return the sizes of what a network takes from a foundation."""
     spec = start.model.spec
     pairs = _predicted(start, scenario, labels)
@@ -172,7 +172,7 @@ def branch_spec(start: Start, scenario: Scenario, labels: Labels) -> FoundationB
 
 
 @torch.no_grad()
-def begin_from(network: Network, start: Start, scenario: Scenario, labels: Labels) -> None:
+def begin_from(network: Network, start: Start, scenario: EventScenario, labels: Labels) -> None:
     """Give a network the weights of the foundation, and fix what shall not change."""
     branch = network.branch(FoundationBranch)
     if branch is None:
@@ -207,7 +207,7 @@ def begin_from(network: Network, start: Start, scenario: Scenario, labels: Label
             pass
 
 
-def _predicted(start: Start, scenario: Scenario, labels: Labels) -> list[tuple[int, int]]:
+def _predicted(start: Start, scenario: EventScenario, labels: Labels) -> list[tuple[int, int]]:
     """Return (label, output of the foundation) for values predicted one by one."""
     names, sizes = list(start.events.categories), start.events.sizes
     output_R = start.model.output_R.numpy()
@@ -225,7 +225,7 @@ def _predicted(start: Start, scenario: Scenario, labels: Labels) -> list[tuple[i
 
 
 def _fields_of(
-    scenario: Scenario, column: str, labels: Labels, names: Sequence[str]
+    scenario: EventScenario, column: str, labels: Labels, names: Sequence[str]
 ) -> Iterator[tuple[str, pl.DataFrame]]:
     """The fields that tell a label's values, and what stands there for each.
 

@@ -38,7 +38,7 @@ from mlc.models.boosting import fit_boosting
 from mlc.models.model import Model
 from mlc.models.reading.events import EventReader
 from mlc.run import RunFolder
-from mlc.scenario import Scenario, load_scenario
+from mlc.scenario import EventScenario, load_scenario
 from mlc.tables import SCORES, SPLIT, array_column, scores_of, targets_of
 from mlc.task import AnyTask, Examples
 from mlc.training.pretraining import pretrain
@@ -151,7 +151,7 @@ def make_foundation(path: Path, runs: Path, overrides: Sequence[str]) -> dict[st
     """Pre-train `<scenario>-base`, unless it is there; return what it cost."""
     name = f"{path.stem}-base"
     if not RunFolder(runs / name).finished:
-        scenario = load_scenario(path, [*overrides, f"name={name}"])
+        scenario = EventScenario.of(load_scenario(path, [*overrides, f"name={name}"]), "this benchmark")
         pretrain(scenario, runs, "overwrite", silent)
     facts, report = (RunFolder(runs / name).read_json(file) for file in ("run.json", "report.json"))
     cost = {"epochs": facts["epochs"], "seconds": round(facts["seconds"])}
@@ -163,7 +163,10 @@ def one_training(case: Case, runs: Path, start: str, seed: int) -> Outcome:
     name = "-".join(filter(None, [case.path.stem, case.target, f"{case.share:g}", start, str(seed)]))
     name = name.replace(" ", "_")
     begun = [text.replace("=base", f"={case.path.stem}-base") for text in STARTS[start]]
-    scenario = load_scenario(case.path, [f"name={name}", f"train.seed={seed}", *begun, *case.overrides])
+    scenario = EventScenario.of(
+        load_scenario(case.path, [f"name={name}", f"train.seed={seed}", *begun, *case.overrides]),
+        "this benchmark",
+    )
     prepared = thinned(prepare(scenario, runs, silent), case.share, seed)
     scenario = scaled(scenario, int((prepared.examples.table[SPLIT] == "train").sum()), case.share)
     prepared = replace(prepared, scenario=scenario)
@@ -233,7 +236,7 @@ def thinned(prepared: Prepared, share: float, seed: int) -> Prepared:
     )
 
 
-def scaled(scenario: Scenario, examples: int, share: float) -> Scenario:
+def scaled(scenario: EventScenario, examples: int, share: float) -> EventScenario:
     """At least 16 steps an epoch where examples are few, and twice the epochs."""
     epochs = scenario.train.epochs * (1 if share >= 1 else 2)
     update = {"batch_size": int(np.clip(examples // 16, 16, 512)), "epochs": epochs}

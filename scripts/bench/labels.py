@@ -46,7 +46,7 @@ from mlc.events.examples import build_examples, eligible_rows
 from mlc.events.label_names import LABEL, ROW, Labels, label_line, resolve_labels
 from mlc.events.store import EventStore, open_store
 from mlc.events.targets import by_time, shared_pairs
-from mlc.scenario import Scenario, load_scenario, memory_bytes
+from mlc.scenario import EventScenario, load_scenario, memory_bytes
 from mlc.tables import CUTOFF, ENTITY_ID, microseconds, targets_of
 from scripts.bench.harness import ROOT, Record, parser
 
@@ -149,9 +149,9 @@ def make_tables(folder: Path, scale: float, seed: int = 7) -> None:
         pl.DataFrame(columns).write_parquet(folder / "transactions" / f"part-{first:03}.parquet")
 
 
-def opened(folder: Path, case: Case) -> tuple[Scenario, EventStore, Labels]:
+def opened(folder: Path, case: Case) -> tuple[EventScenario, EventStore, Labels]:
     """A scenario, its store, which is built the first time, and its labels as they are listed."""
-    scenario = load_scenario(folder / f"{case.labels}.yaml")
+    scenario = EventScenario.of(load_scenario(folder / f"{case.labels}.yaml"), "this benchmark")
     counts = pl.DataFrame({"value": case.names, "events": 1, "fitted": 1})  # no way looks for the names
     store = open_store(scenario, folder / "runs", lambda _: None)
     return scenario, store, resolve_labels(scenario, counts)
@@ -312,7 +312,9 @@ def add_last_file(folder: Path) -> None:
     place = without_last_file(folder)
     (place / "transactions" / newest.name).symlink_to(newest)
     messages: list[str] = []
-    open_store(load_scenario(place / "19.yaml"), place / "runs", messages.append)
+    open_store(
+        EventScenario.of(load_scenario(place / "19.yaml"), "this benchmark"), place / "runs", messages.append
+    )
     assert "of them new" in messages[0]
 
 
@@ -328,7 +330,11 @@ def limited(folder: Path, limit: str) -> Line:
         begun, before = time.perf_counter(), peak()
         runs = folder / f"runs-{name}"
         shutil.rmtree(runs, ignore_errors=True)
-        store = open_store(load_scenario(folder / "19.yaml", overrides), runs, lambda _: None)
+        store = open_store(
+            EventScenario.of(load_scenario(folder / "19.yaml", overrides), "this benchmark"),
+            runs,
+            lambda _: None,
+        )
         made[name] = (store.folder, time.perf_counter() - begun, peak() - before)
     files = [file for file in sorted(made["free"][0].rglob("*")) if file.is_file()]
     same = all(filecmp.cmp(f, made["limited"][0] / f.relative_to(made["free"][0]), False) for f in files)

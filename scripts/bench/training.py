@@ -51,7 +51,7 @@ from mlc.models.reading.batch import Batch
 from mlc.models.reading.batches import BatchPlan, ExampleBatches, Loader
 from mlc.models.reading.events import EventReader
 from mlc.run import peak_memory_mb
-from mlc.scenario import Scenario, load_scenario
+from mlc.scenario import EventScenario, load_scenario
 from mlc.tables import SPLIT
 from mlc.training.event_learner import fitted_network
 from mlc.training.module import Classifier
@@ -78,7 +78,7 @@ KINDS = {
 class Task:
     """A scenario, ready to train."""
 
-    scenario: Scenario
+    scenario: EventScenario
     examples: ExampleBatches
     network: Network
     train_positions: np.ndarray
@@ -190,7 +190,9 @@ def task(customers: int, *overrides: str) -> Task:
     if not folder.exists():
         write_demo(folder, customers, 7)
     begun = time.perf_counter()
-    scenario = load_scenario(folder / "departments_28d.yaml", list(overrides))
+    scenario = EventScenario.of(
+        load_scenario(folder / "departments_28d.yaml", list(overrides)), "this benchmark"
+    )
     prepared = prepare(scenario, Path("runs"), lambda _: None)
     vocabulary = fit_vocabulary(
         prepared.store, prepared.cutoffs.fit_until, scenario.model.attributes, scenario.model.sees_events
@@ -219,7 +221,7 @@ def training(given: Task, steps: int, network: Network | None = None) -> Spent:
 
 
 def fitting(
-    module: LightningModule, loader: Any, steps: int, scenario: Scenario, stopwatch: Stopwatch
+    module: LightningModule, loader: Any, steps: int, scenario: EventScenario, stopwatch: Stopwatch
 ) -> Spent:
     """Some steps of any module on any loader."""
     trainer = pytorch_lightning.Trainer(

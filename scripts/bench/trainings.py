@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from mlc.scenario import load_scenario
+from mlc.scenario import EventScenario, load_scenario
 from scripts.bench.harness import ROOT
 
 FIRST_SEED = 7
@@ -78,7 +78,7 @@ def runs(
 
 def earlier(first: Trained, run: Path, windows: int) -> list[str]:
     """Return what moves the test back by whole windows; boundaries and truth belong to its own test."""
-    days = load_scenario(run / "resolved.yaml").target.longest_days
+    days = EventScenario.of(load_scenario(run / "resolved.yaml"), "this benchmark").target.longest_days
     until = first.observed_until - timedelta(days=windows * days)
     cleared = ["examples.validation_from", "examples.test_from", "target.true_probabilities"]
     return [f"examples.observed_until={until.isoformat()}", *(f"{field}=null" for field in cleared)]

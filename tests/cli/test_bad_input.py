@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 
 from mlc.commands.moments import given_moment
-from mlc.scenario import load_scenario
 from tests.conftest import Result, in_process, python
+from tests.support.event_scenarios import load_events
 from tests.support.shop_tables import QUICK, SCENARIO, shop_tables, snapshot, write_shop
 
 LIMITED = """
@@ -231,7 +231,7 @@ def test_a_prediction_up_to_one_window_after_the_last_event_is_made_with_a_warni
     assert told.code == 0, told.err
     assert f"warning: --as-of {late:%Y-%m-%d %H:%M} is 2 days after the last event (" in told.err
     assert pl.read_csv(shop / "b.csv").height > 0
-    window = load_scenario(shop / "runs/shop/resolved.yaml").target.longest_days
+    window = load_events(shop / "runs/shop/resolved.yaml").target.longest_days
     for days, code in ((window, 0), (window + 1, 2)):
         moment = (last + timedelta(days=days)).isoformat()
         assert mlc("predict", "shop", "--as-of", moment, "--out", "c.csv").code == code

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mlc.scenario import load_scenario
+from tests.support.event_scenarios import load_events
 from tests.support.shop_tables import shop_tables
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ def test_the_demo_tables_give_a_scenario_that_check_accepts(mlc, demo, tmp_path)
     result = mlc("init", *tables, "--out", "shop/first.yaml")
     assert result.code == 0, result.err
     assert result.out == (tmp_path / "shop" / "first.yaml").read_text()
-    scenario = load_scenario(tmp_path / "shop" / "first.yaml")
+    scenario = load_events(tmp_path / "shop" / "first.yaml")
     assert scenario.name == "first"
     assert scenario.data.entity == "customer_id"
     assert list(scenario.data.events) == ["transactions"]
@@ -57,7 +57,7 @@ def test_the_demo_tables_give_a_scenario_that_check_accepts(mlc, demo, tmp_path)
 def test_the_real_tables_give_a_scenario_that_check_accepts(mlc, tmp_path, name, entity, column, until):
     result = mlc("init", *sorted((Path(DATA) / name).glob("*.parquet")))
     assert result.code == 0, result.err
-    scenario = load_scenario(tmp_path / "scenario.yaml")
+    scenario = load_events(tmp_path / "scenario.yaml")
     assert scenario.data.entity == entity
     assert scenario.target.column == [column]
     assert isinstance(scenario.target.class_names, list)
@@ -70,7 +70,7 @@ def test_the_real_tables_give_a_scenario_that_check_accepts(mlc, tmp_path, name,
 def test_a_table_of_events_one_of_things_and_one_of_customers_are_told_apart(mlc, tmp_path):
     result = mlc("init", *write_tables(tmp_path / "data"))
     assert result.code == 0, result.err
-    scenario = load_scenario(tmp_path / "scenario.yaml")
+    scenario = load_events(tmp_path / "scenario.yaml")
     assert {name: table.kind for name, table in scenario.data.tables.items()} == {
         "sales": "events",
         "items": "dimension",
@@ -131,7 +131,7 @@ def test_the_entity_can_be_named(mlc, tmp_path):
     sales = shop_tables()["sales"].with_columns(region=pl.col("item") % 12)
     paths = write_tables(tmp_path / "data", sales=sales)
     assert mlc("init", *paths, "--entity", "region").code == 0
-    assert load_scenario(tmp_path / "scenario.yaml").data.entity == "region"
+    assert load_events(tmp_path / "scenario.yaml").data.entity == "region"
 
 
 def test_an_entity_that_is_no_column_is_told_with_the_nearest(mlc, tmp_path):
@@ -183,7 +183,7 @@ def test_check_accepts_what_is_guessed_from_other_types(mlc, tmp_path, changed):
     paths = write_tables(tmp_path / "data", sales=changed(shop_tables()["sales"]))
     result = mlc("init", *paths)
     assert result.code == 0, result.err
-    assert load_scenario(tmp_path / "scenario.yaml").target.column == ["items.kind"]
+    assert load_events(tmp_path / "scenario.yaml").target.column == ["items.kind"]
     assert mlc("check", "scenario.yaml").code == 0
 
 
@@ -201,7 +201,7 @@ def test_short_tables_get_a_window_that_fits_three_times(mlc, tmp_path):
     sales = shop_tables()["sales"].filter(pl.col("at") < datetime(2024, 2, 10))
     result = mlc("init", *write_tables(tmp_path / "data", sales=sales))
     assert result.code == 0, result.err
-    assert load_scenario(tmp_path / "scenario.yaml").target.window_days == 7
+    assert load_events(tmp_path / "scenario.yaml").target.window_days == 7
     assert mlc("check", "scenario.yaml").code == 0
 
 
@@ -223,7 +223,7 @@ def test_a_column_that_says_who_someone_is_is_not_proposed(mlc, tmp_path):
 def test_names_that_yaml_would_read_otherwise_are_quoted(mlc, tmp_path, value):
     items = shop_tables()["items"].with_columns(pl.col("kind").replace({"Dress": value}))
     assert mlc("init", *write_tables(tmp_path / "data", items=items)).code == 0
-    assert value in load_scenario(tmp_path / "scenario.yaml").target.class_names
+    assert value in load_events(tmp_path / "scenario.yaml").target.class_names
 
 
 def test_tables_too_short_for_three_windows_are_refused(mlc, tmp_path):
@@ -248,7 +248,7 @@ def test_a_folder_and_a_quoted_glob_give_a_table_per_file(mlc, tmp_path):
     for given, out in (("data", "a.yaml"), ("data/*.parquet", "b.yaml"), ("data/*", "c.yaml")):
         result = mlc("init", given, "--out", out)
         assert result.code == 0, result.err
-        tables = load_scenario(tmp_path / out).data.tables
+        tables = load_events(tmp_path / out).data.tables
         assert {name: Path(table.path or "").name for name, table in tables.items()} == {
             name: f"{name}.parquet" for name in ("sales", "items", "customers")
         }
@@ -264,7 +264,7 @@ def test_files_that_differ_in_a_number_are_one_table_beside_others(mlc, tmp_path
         part.write_parquet(tmp_path / f"data/sales_2024-0{month + 1}.parquet")
     result = mlc("init", "data")
     assert result.code == 0, result.err
-    scenario = load_scenario(tmp_path / "scenario.yaml")
+    scenario = load_events(tmp_path / "scenario.yaml")
     assert sorted(scenario.data.tables) == ["customers", "items", "sales"]
     assert "4,000 rows of sales" in result.out
     assert mlc("check", "scenario.yaml").code == 0
@@ -280,7 +280,7 @@ def test_a_folder_of_folders_gives_a_table_per_folder(mlc, tmp_path):
     shop_tables()["items"].write_parquet(tmp_path / "lake/items.parquet")
     result = mlc("init", "lake")
     assert result.code == 0, result.err
-    tables = load_scenario(tmp_path / "scenario.yaml").data.tables
+    tables = load_events(tmp_path / "scenario.yaml").data.tables
     assert {name: Path(table.path or "").name for name, table in tables.items()} == {
         "sales": "sales",
         "items": "items.parquet",
@@ -303,10 +303,10 @@ def test_a_file_called_scenario_takes_the_name_of_its_folder(mlc, tmp_path, file
     paths = write_tables(tmp_path / "data")
     out = tmp_path / "my shop" / file
     assert mlc("init", *paths, "--out", out).code == 0
-    assert load_scenario(out).name == name
+    assert load_events(out).name == name
     out.write_text("\n".join(line for line in out.read_text().splitlines() if not line.startswith("name:")))
-    assert load_scenario(out).name == name
-    assert load_scenario(out, ["name=other"]).name == "other"
+    assert load_events(out).name == name
+    assert load_events(out, ["name=other"]).name == "other"
 
 
 def test_a_readable_name_is_chosen_over_the_code_that_means_the_same_and_the_file_says_so(mlc, tmp_path):
@@ -315,7 +315,7 @@ def test_a_readable_name_is_chosen_over_the_code_that_means_the_same_and_the_fil
     )
     items = items.rename({"kind": "kind_name"})
     text = mlc("init", *write_tables(tmp_path / "data", items=items)).out
-    assert load_scenario(tmp_path / "scenario.yaml").target.column == ["items.kind_name"]
+    assert load_events(tmp_path / "scenario.yaml").target.column == ["items.kind_name"]
     assert "chosen since people read it: items.kind_no has the same labels as codes" in text
 
 

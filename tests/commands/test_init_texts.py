@@ -3,7 +3,8 @@
 import polars as pl
 import pytest
 
-from mlc.scenario import Csv, NumberType, load_scenario
+from mlc.scenario import Csv, NumberType
+from tests.support.event_scenarios import load_events
 from tests.support.shop_tables import shop_tables
 
 pytestmark = pytest.mark.slow
@@ -21,7 +22,7 @@ def test_a_file_with_another_separator_and_decimal_commas_is_read_and_described(
     (tmp_path / "sales.csv").write_bytes(european(separator))
     result = mlc("init", "sales.csv", "--entity", "customer")
     assert result.code == 0, result.err
-    table = load_scenario(tmp_path / "scenario.yaml").data.events["sales"]
+    table = load_events(tmp_path / "scenario.yaml").data.events["sales"]
     assert table.format == Csv(separator=separator)
     assert table.types["price"] == NumberType(kind="number", decimal=",")
     checked = mlc("check", "scenario.yaml")
@@ -39,7 +40,7 @@ def test_ids_that_begin_with_zero_stay_text_in_all_tables(mlc, tmp_path):
     result = mlc("init", "sales.csv", "customers.csv", "--entity", "customer")
     assert result.code == 0, result.err
     assert result.out.count("types: {customer: text}   # some texts begin with 0") == 2
-    assert list(load_scenario(tmp_path / "scenario.yaml").data.entities) == ["customers"]
+    assert list(load_events(tmp_path / "scenario.yaml").data.entities) == ["customers"]
     assert "is read as numbers" not in mlc("check", "scenario.yaml").out
 
 
@@ -49,4 +50,4 @@ def test_ids_that_another_table_has_as_numbers_still_match(mlc, tmp_path):
     people.write_parquet(tmp_path / "customers.parquet")
     result = mlc("init", "sales.csv", "customers.parquet", "--entity", "customer")
     assert result.code == 0, result.err
-    assert list(load_scenario(tmp_path / "scenario.yaml").data.entities) == ["customers"]
+    assert list(load_events(tmp_path / "scenario.yaml").data.entities) == ["customers"]

@@ -14,7 +14,7 @@ from mlc.demo import write_demo, writing
 from mlc.demo.scenarios import SCENARIOS
 from mlc.demo.simulation import CUTOFFS, DEPARTMENTS, END, LATE_CATEGORIES, START, WINDOW_DAYS
 from mlc.errors import RunError
-from mlc.scenario import load_scenario
+from tests.support.event_scenarios import load_events
 
 Tables = dict[str, pl.DataFrame]
 NAMES = [department.name for department in DEPARTMENTS]
@@ -179,7 +179,7 @@ def test_the_truth_has_every_customer_at_every_cutoff_once(tables: Tables) -> No
 
 
 def test_the_truth_covers_every_cutoff_of_the_scenario(folder: Path) -> None:
-    examples = load_scenario(folder / "departments_28d.yaml").examples
+    examples = load_events(folder / "departments_28d.yaml").examples
     assert examples.validation_from is not None
     assert examples.test_from is not None
     assert examples.every_days is not None
@@ -348,7 +348,7 @@ def test_the_customers_do_not_depend_on_the_size_of_a_shard(
 
 @pytest.mark.parametrize("name", ["departments_28d.yaml", "categories_28d.yaml"])
 def test_the_scenarios_load_and_their_tables_exist(folder: Path, name: str) -> None:
-    scenario = load_scenario(folder / name)
+    scenario = load_events(folder / name)
     assert scenario.name == name.removesuffix(".yaml")
     for table in scenario.data.tables.values():
         assert scenario.path(table.path or "").exists()
@@ -362,7 +362,7 @@ def test_the_scenarios_load_and_their_tables_exist(folder: Path, name: str) -> N
 def test_the_departments_scenario_names_the_departments_in_the_order_of_the_truth(
     folder: Path, tables: Tables
 ) -> None:
-    target = load_scenario(folder / "departments_28d.yaml").target
+    target = load_events(folder / "departments_28d.yaml").target
     assert target.class_names == NAMES == tables["truth"].columns[2:]
     assert target.true_probabilities is not None
     assert (folder / target.true_probabilities).is_dir()

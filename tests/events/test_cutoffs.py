@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from mlc.errors import DataError, ScenarioError
 from mlc.events.cutoffs import choose_cutoffs, naive
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from tests.support.small_tables import START, folder, many, scenario_at, shop, utc
 
 DAY = timedelta(days=1)
 
 
-def asked(place: Path, target: dict[str, Any], examples: dict[str, Any]) -> Scenario:
+def asked(place: Path, target: dict[str, Any], examples: dict[str, Any]) -> EventScenario:
     value = shop(target=target)
     value["examples"] = examples
     return scenario_at(place, value)

@@ -16,15 +16,16 @@ from mlc.events.store import EventStore, default_encoder, open_store, store_fing
 from mlc.events.trained import scenario_as_trained
 from mlc.events.vocabulary import fit_vocabulary
 from mlc.run import RunFolder
-from mlc.scenario import Scenario, load_scenario, scenario_yaml
+from mlc.scenario import EventScenario, scenario_yaml
 from mlc.sources import check_tables
+from tests.support.event_scenarios import load_events
 from tests.support.reference import is_blank
 from tests.support.small_tables import START, TICK, Rows, few, folder, scenario_at, write
 
 DAY = timedelta(days=1)
 
 
-def scenario_of(place, tables: dict[str, Any], **more: Any) -> Scenario:
+def scenario_of(place, tables: dict[str, Any], **more: Any) -> EventScenario:
     """A scenario on tables: name → (fields, rows or frame)."""
     sections = {}
     for name, (section, rows) in tables.items():
@@ -357,7 +358,7 @@ target: {table: sales, column: item, class_names: [a, b], window_days: 7}
 """
     (tmp_path / "shop.yaml").write_text(text)
     sales(40).write_parquet(tmp_path / "sales.parquet")
-    scenario = load_scenario(tmp_path / "shop.yaml")
+    scenario = load_events(tmp_path / "shop.yaml")
     store = open_store(scenario, tmp_path / "runs", lambda _: None)
     vocabulary = fit_vocabulary(store, datetime(2025, 1, 1), attributes=True, memory=True)
     assert "sales.store" in vocabulary.events.categories

@@ -16,6 +16,7 @@ from mlc.events.preparing import prepare
 from mlc.events.views.label_tables import label_pairs, spark
 from mlc.events.views.tracing import trace, trace_positives
 from mlc.tables import targets_of
+from tests.support.event_scenarios import load_events
 from tests.support.reference import joined, target
 from tests.support.shop_tables import SCENARIO
 from tests.support.shop_tables import write_shop as write_sales
@@ -106,9 +107,8 @@ def test_a_spark_line_begins_at_zero(values, drawn):
 
 
 def prepare_at(path: Path, tmp_path: Path):
-    from mlc.scenario import load_scenario
 
-    return prepare(load_scenario(path), tmp_path / "runs", silent)
+    return prepare(load_events(path), tmp_path / "runs", silent)
 
 
 def test_the_lift_of_a_pair_is_that_of_a_plain_count(shop_file, tmp_path):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mlc.events.preparing import Prepared, prepare
-from mlc.scenario import load_scenario
 from mlc.tables import UNKNOWN, targets_of
+from tests.support.event_scenarios import load_events
 from tests.support.places import ROOT
 from tests.support.small_tables import silent
 
@@ -192,7 +192,7 @@ def labels_of(runs):
 
     def built(name: str, **changed: Any) -> Prepared:
         changes = [f"{key.replace('__', '.')}={json.dumps(value)}" for key, value in changed.items()]
-        scenario = load_scenario(CONFIGS / f"{name}.yaml", [*changes, "target.allow_empty=true"])
+        scenario = load_events(CONFIGS / f"{name}.yaml", [*changes, "target.allow_empty=true"])
         return prepare(scenario, runs, silent)
 
     return built

@@ -7,12 +7,12 @@ import pytest
 
 from mlc.events.preparing import prepare
 from mlc.events.slices import slices_of
-from mlc.scenario import load_scenario
+from tests.support.event_scenarios import load_events
 
 
 @pytest.fixture(scope="module")
 def prepared(demo, tmp_path_factory):
-    scenario = load_scenario(
+    scenario = load_events(
         demo / "departments_28d.yaml", ["slices=[customers.loyalty_tier, customers.region, customers.age]"]
     )
     return prepare(scenario, tmp_path_factory.mktemp("runs"), lambda _: None)

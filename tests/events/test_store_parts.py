@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mlc.errors import DataError
 from mlc.events.store import memory, memory_limit, open_store, store_fingerprint
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from tests.support.small_tables import START, Rows, few, folder, scenario_at, silent, write
 
 SALES: dict[str, Any] = {
@@ -60,7 +60,7 @@ def items(draw: st.DrawFn) -> Rows:
     return [{"id": key, "name": draw(st.sampled_from(["n", "m", None])), "cost": 1.5} for key in keys]
 
 
-def shop(place: Path, ending: str = "parquet", **more: Any) -> Scenario:
+def shop(place: Path, ending: str = "parquet", **more: Any) -> EventScenario:
     """A scenario on the tables that lie in folders, one file after the other."""
     there = [name for name in KINDS if (place / name).exists()]
     tables = {name: {**KINDS[name], "path": f"{name}/*.{ending}"} for name in there}
@@ -102,11 +102,11 @@ def contents(store: Path, with_sources: bool = True) -> dict[str, Any]:
     return {**found, "store.json": described}
 
 
-def built(scenario: Scenario, runs: Path) -> dict[str, Any]:
+def built(scenario: EventScenario, runs: Path) -> dict[str, Any]:
     return contents(open_store(scenario, runs, silent).folder)
 
 
-def appended(place: Path, scenario: Scenario) -> bool:
+def appended(place: Path, scenario: EventScenario) -> bool:
     """Open the store of the tables as they are now; it must be what a store from scratch is.
 
     Returns:

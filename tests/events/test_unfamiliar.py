@@ -11,13 +11,13 @@ from mlc.events.label_names import resolve_labels, value_counts
 from mlc.events.store import EventStore, open_store
 from mlc.events.unfamiliar import gone_labels, other_id_type, unfamiliar_values
 from mlc.events.vocabulary import Vocabulary, fit_vocabulary
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from tests.support.small_tables import START, scenario_at, shop, silent, write, write_shop
 
 KINDS = ["north", "south"]
 
 
-def tables(place: Path, shops: list[Any]) -> tuple[Scenario, EventStore]:
+def tables(place: Path, shops: list[Any]) -> tuple[EventScenario, EventStore]:
     """Write a shop with one sale per hour in each of these shops, and open its store."""
     place.mkdir(exist_ok=True)
     write_shop(place, [])

@@ -14,10 +14,10 @@ from mlc.models.branches.branch import BranchSpec
 from mlc.models.branches.history import ENTITY_FEATURES, LABEL_FEATURES, HistoryBranch
 from mlc.models.reading.batches import ExampleBatches
 from mlc.run import RunFolder
-from mlc.scenario import load_scenario
 from mlc.tables import SPLIT, microseconds
 from tests.models.test_history import NAMES, builder_at
 from tests.support import reference
+from tests.support.event_scenarios import load_events
 from tests.support.small_tables import (
     START,
     anchors,
@@ -37,7 +37,7 @@ NAME = "departments_28d"
 @pytest.fixture(scope="module")
 def examples(demo, tmp_path_factory):
     """The demo's examples in batches, and the positions of training and validation."""
-    scenario = load_scenario(demo / f"{NAME}.yaml")
+    scenario = load_events(demo / f"{NAME}.yaml")
     prepared = prepare(scenario, tmp_path_factory.mktemp("boosting"), silent)
     vocabulary = fit_vocabulary(prepared.store, prepared.cutoffs.fit_until, False, False)
     splits = prepared.examples.table[SPLIT].to_numpy()

@@ -32,10 +32,11 @@ from mlc.models.ensemble import (
 from mlc.models.model import Model, mix
 from mlc.models.network import Network
 from mlc.run import RunFolder
-from mlc.scenario import load_scenario
+from mlc.scenario import EventScenario
 from mlc.tables import CUTOFF, ENTITY_ID, RAW_SCORES, SPLIT, array_column, scores_of
 from mlc.training.supervised import Setting, train
 from tests.conftest import NANO
+from tests.support.event_scenarios import load_events
 from tests.support.small_tables import batches_of, silent
 from tests.training.test_module import SPEC, random_batch, started
 
@@ -59,7 +60,7 @@ def runs(demo, tmp_path_factory):
     """Two runs of two networks and boosting: `first`, and `again`, which was also refitted; read only."""
     folder = tmp_path_factory.mktemp("ensembles") / "runs"
     for name, refit in (("first", "false"), ("again", "true")):
-        given = load_scenario(demo / f"{NAME}.yaml", [*FLAGS, f"name={name}", f"train.refit={refit}"])
+        given = load_events(demo / f"{NAME}.yaml", [*FLAGS, f"name={name}", f"train.refit={refit}"])
         train(given, Setting(folder), silent)
     return folder
 
@@ -68,7 +69,7 @@ def runs(demo, tmp_path_factory):
 def examples(runs):
     """The examples of the runs, in batches."""
     run = RunFolder(runs / "first")
-    prepared = prepare(run.scenario(), runs, silent)
+    prepared = prepare(EventScenario.of(run.scenario(), "this test"), runs, silent)
     return batches_of(prepared, stored_vocabulary(run))
 
 
@@ -249,7 +250,7 @@ def test_predict_uses_the_refitted_weights_and_says_so(runs, examples):
 
 
 def test_the_refit_sees_every_example_once_and_the_first_training_none_of_the_test(runs):
-    prepared = prepare(RunFolder(runs / "again").scenario(), runs, silent)
+    prepared = prepare(EventScenario.of(RunFolder(runs / "again").scenario(), "this test"), runs, silent)
     table, whole = prepared.examples.table, prepared.for_refit().table
     assert whole[SPLIT].unique().to_list() == ["train"]
     assert whole.drop(SPLIT).equals(table.drop(SPLIT))

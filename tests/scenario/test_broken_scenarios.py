@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlc.errors import ScenarioError
-from mlc.scenario import load_scenario, scenario_yaml
+from mlc.scenario import scenario_yaml
+from tests.support.event_scenarios import load_events
 from tests.support.scenario_texts import FULL, SHORTEST, problems_of, shared, written
 
 
@@ -70,7 +71,7 @@ def test_a_missing_file_and_a_folder_name_the_yaml_files_beside_or_in_them(tmp_p
         (tmp_path / "departments.yaml" / "x", "Not a directory. Choose another, or mend its permissions."),
     ):
         with pytest.raises(ScenarioError) as caught:
-            load_scenario(path)
+            load_events(path)
         assert str(caught.value).startswith(f"{path}: ")
         assert str(caught.value).endswith(end)
 
@@ -88,7 +89,7 @@ def test_a_plain_alias_is_welcome(tmp_path):
     text = SHORTEST.replace("[Dress, Skirt]", "&names [Dress, Skirt]").replace(
         "day}", "day, encoders: &e {x: number}}"
     )
-    assert load_scenario(written(tmp_path, text)).target.class_names == ["Dress", "Skirt"]
+    assert load_events(written(tmp_path, text)).target.class_names == ["Dress", "Skirt"]
 
 
 # ── all at once, in order ───────────────────────────────────────────────────────────────────────
@@ -184,7 +185,7 @@ def test_a_scenario_changed_at_random_loads_or_is_refused_and_never_crashes(tmp_
     content = "\n".join(lines).encode(errors="replace") + data.draw(st.binary(max_size=2))
     path = written(tmp_path, content)
     try:
-        scenario_yaml(load_scenario(path))
+        scenario_yaml(load_events(path))
         problems = []
     except ScenarioError as error:
         problems = list(error.problems)

@@ -9,7 +9,8 @@ import pytest
 from mlc.commands.check import check
 from mlc.errors import MlcError
 from mlc.errors.names import FIELDS, nearest, similarity, synonym_of
-from mlc.scenario import load_scenario, scenario_schema
+from mlc.scenario import scenario_schema
+from tests.support.event_scenarios import load_events
 from tests.support.scenario_texts import SHORTEST, problems_of, shortest
 
 # ── names of other tools, other sections, and misspelt ones ─────────────────────────────────────
@@ -229,7 +230,7 @@ def test_a_file_that_is_no_utf_8_is_named_as_what_it_is(tmp_path, content, probl
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path):
     (tmp_path / "x.yaml").write_text("\ufeff" + SHORTEST, encoding="utf-8")
-    assert load_scenario(tmp_path / "x.yaml").target.window_days == 21
+    assert load_events(tmp_path / "x.yaml").target.window_days == 21
 
 
 # ── --set ───────────────────────────────────────────────────────────────────────────────────────
@@ -260,7 +261,7 @@ def test_a_wrong_override_is_told_what_to_type(tmp_path, override, problem):
 
 def test_spaces_around_the_equals_sign_of_an_override_are_no_mistake(tmp_path):
     (tmp_path / "x.yaml").write_text(SHORTEST, encoding="utf-8")
-    assert load_scenario(tmp_path / "x.yaml", ["train.epochs = 3"]).train.epochs == 3
+    assert load_events(tmp_path / "x.yaml", ["train.epochs = 3"]).train.epochs == 3
 
 
 # ── columns and conditions ──────────────────────────────────────────────────────────────────────
@@ -311,7 +312,7 @@ def checked(folder: Path, text: str) -> list[str]:
     path = folder / "shop.yaml"
     path.write_text(text, encoding="utf-8")
     try:
-        problems = check(load_scenario(path), folder / "runs").problems
+        problems = check(load_events(path), folder / "runs").problems
     except MlcError as error:
         problems = error.problems
     return [str(problem).replace(f"{folder}/", "") for problem in problems]

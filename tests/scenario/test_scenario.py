@@ -20,16 +20,16 @@ from mlc.scenario import (
     Ignore,
     MaxF1,
     TopClasses,
-    load_scenario,
     scenario_yaml,
 )
+from tests.support.event_scenarios import load_events
 from tests.support.scenario_texts import FULL, SHORTEST, problems_of, shared, shortest, written
 
 # ── what loads ──────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_shortest_scenario_loads_and_has_every_default(tmp_path):
-    scenario = load_scenario(written(tmp_path, SHORTEST, "my first~one.yaml"))
+    scenario = load_events(written(tmp_path, SHORTEST, "my first~one.yaml"))
     assert scenario.name == "my-first-one"
     values = scenario.model_dump()
     assert values["data"]["tables"]["sales"] == {
@@ -135,7 +135,7 @@ SECTIONS_THAT_LOAD = [
 
 @pytest.mark.parametrize(("section", "text", "holds"), SECTIONS_THAT_LOAD)
 def test_every_short_form_means_what_it_says(tmp_path, section, text, holds):
-    assert holds(load_scenario(written(tmp_path, shortest(**{section: text}))))
+    assert holds(load_events(written(tmp_path, shortest(**{section: text}))))
 
 
 CLASS_NAMES_THAT_LOAD = [
@@ -156,18 +156,18 @@ CLASS_NAMES_THAT_LOAD = [
 
 @pytest.mark.parametrize(("text", "expected"), CLASS_NAMES_THAT_LOAD)
 def test_class_names_are_a_list_the_top_ones_or_groups(tmp_path, text, expected):
-    found = load_scenario(written(tmp_path, shortest(text))).target.class_names
+    found = load_events(written(tmp_path, shortest(text))).target.class_names
     values = {name: spec.values for name, spec in found.items()} if isinstance(found, dict) else found
     assert values == expected
 
 
 @pytest.mark.parametrize("rule", ["exists", "{kind: exists}"])
 def test_a_rule_may_be_its_kind_alone(tmp_path, rule):
-    assert load_scenario(written(tmp_path, SHORTEST + f"  rule: {rule}\n")).target.rule == Exists()
+    assert load_events(written(tmp_path, SHORTEST + f"  rule: {rule}\n")).target.rule == Exists()
 
 
 def test_the_full_scenario_reads_formats_encoders_joins_and_rules(tmp_path):
-    scenario = load_scenario(written(tmp_path, FULL))
+    scenario = load_events(written(tmp_path, FULL))
     sales = scenario.data.events["sales"]
     assert sales.format == Csv()
     assert sales.joins == {"articles": ["article"]}
@@ -176,39 +176,39 @@ def test_the_full_scenario_reads_formats_encoders_joins_and_rules(tmp_path):
     several = FULL.replace("{articles: article}", "{articles: [shop, article]}").replace(
         "key: article}", "key: [shop, article], encoders: {year: category}}"
     )
-    scenario = load_scenario(written(tmp_path, several))
+    scenario = load_events(written(tmp_path, several))
     assert scenario.data.events["sales"].joins == {"articles": ["shop", "article"]}
     assert scenario.data.dimensions["articles"].encoders == {"year": Category()}
 
 
 def test_paths_in_a_shared_data_file_are_relative_to_that_file(tmp_path):
-    scenario = load_scenario(written(tmp_path, shared(tmp_path)))
+    scenario = load_events(written(tmp_path, shared(tmp_path)))
     assert scenario.path(scenario.data.tables["sales"].path or "") == tmp_path / "sales.parquet"
     assert scenario.path("t.parquet") == tmp_path / "shop/t.parquet"
-    assert load_scenario(written(tmp_path, SHORTEST), ["data=shop/tables.yaml"]).data == scenario.data
+    assert load_events(written(tmp_path, SHORTEST), ["data=shop/tables.yaml"]).data == scenario.data
 
 
 def test_a_path_is_absolute_but_a_link_keeps_the_ending_of_its_own_name(tmp_path, monkeypatch):
     written(tmp_path, "x", "blob")
     (tmp_path / "sales.parquet").symlink_to(tmp_path / "blob")
     monkeypatch.chdir(tmp_path)
-    scenario = load_scenario(written(Path(), SHORTEST))
+    scenario = load_events(written(Path(), SHORTEST))
     monkeypatch.chdir("/")
     assert scenario.path("sales.parquet") == tmp_path / "sales.parquet"
 
 
 def test_a_byte_order_mark_and_carriage_returns_do_no_harm(tmp_path):
     text = b"\xef\xbb\xbf" + SHORTEST.replace("\n", "\r\n").encode()
-    assert load_scenario(written(tmp_path, text)).target.window_days == 21
+    assert load_events(written(tmp_path, text)).target.window_days == 21
 
 
 # ── the resolved scenario ───────────────────────────────────────────────────────────────────────
 
 
 def assert_round_trip(folder: Path, path: Path, overrides: Sequence[str] = ()) -> None:
-    first = load_scenario(path, overrides)
+    first = load_events(path, overrides)
     text = scenario_yaml(first)
-    second = load_scenario(written(folder, text, "elsewhere/resolved.yaml"))
+    second = load_events(written(folder, text, "elsewhere/resolved.yaml"))
     assert scenario_yaml(second) == text
     assert second.target == first.target.model_copy(
         update={"true_probabilities": second.target.true_probabilities}
@@ -234,11 +234,11 @@ def test_the_resolved_scenario_loads_again_from_another_folder(tmp_path, monkeyp
 
 def test_the_slashes_of_a_cloud_url_survive(tmp_path):
     path = written(tmp_path, SHORTEST.replace("sales.parquet", "s3://bucket/sales.parquet"))
-    assert "path: s3://bucket/sales.parquet\n" in scenario_yaml(load_scenario(path))
+    assert "path: s3://bucket/sales.parquet\n" in scenario_yaml(load_events(path))
 
 
 def test_pairs_of_escapes_as_json_writes_them_are_one_character(tmp_path):
-    scenario = load_scenario(written(tmp_path, shortest(r'["\ud83d\ude00", "\ud83d"]')))
+    scenario = load_events(written(tmp_path, shortest(r'["\ud83d\ude00", "\ud83d"]')))
     assert scenario.target.class_names == ["😀", "�"]
 
 
@@ -255,8 +255,8 @@ def test_pairs_of_escapes_as_json_writes_them_are_one_character(tmp_path):
 @example(["\x85|", "a\u2028b", "1e-3", "010", "<<", "=", "No", " .", "~"])
 def test_any_label_survives_the_resolved_scenario(tmp_path, labels):
     quoted = yaml.safe_dump(labels, default_style='"', default_flow_style=True, width=10**9)
-    scenario = load_scenario(written(tmp_path, shortest(quoted)))
-    again = load_scenario(written(tmp_path, scenario_yaml(scenario)))
+    scenario = load_events(written(tmp_path, shortest(quoted)))
+    again = load_events(written(tmp_path, scenario_yaml(scenario)))
     assert again.target.class_names == scenario.target.class_names == labels
 
 
@@ -271,9 +271,9 @@ def test_the_environment_fills_paths_and_an_unset_name_is_told(tmp_path, monkeyp
     by_name = shared(tmp_path).replace("shop/", "${SHOP}/")
     assert problems_of(tmp_path, by_name) == [f"scenario.yaml:1: data: {rule}"]
     monkeypatch.setenv("SHOP", "shop")
-    scenario = load_scenario(written(tmp_path, text))
+    scenario = load_events(written(tmp_path, text))
     assert scenario.path(scenario.data.tables["sales"].path or "") == tmp_path / "shop" / "sales.parquet"
-    assert load_scenario(written(tmp_path, by_name)).data.entity == "customer"
+    assert load_events(written(tmp_path, by_name)).data.entity == "customer"
 
 
 # ── overrides ───────────────────────────────────────────────────────────────────────────────────
@@ -288,11 +288,11 @@ def test_overrides_replace_add_and_win_over_what_is_wrong_in_the_file(tmp_path):
         "examples.test_from=2020-09-01",
         "thresholds={Dress: 1e-1}",
     ]
-    scenario = load_scenario(path, [*overrides, "target.rule.kind=exists", "train.seed=1", "train.seed=2"])
+    scenario = load_events(path, [*overrides, "target.rule.kind=exists", "train.seed=1", "train.seed=2"])
     assert (scenario.train.epochs, scenario.train.seed, scenario.model.preset) == (3, 2, "nano")
     assert scenario.examples.test_from == datetime(2020, 9, 1)
     assert scenario.thresholds.per_label == {"Dress": Fixed(kind="fixed", value=0.1)}
-    assert load_scenario(path, [*overrides[:3], "target.class_names=[No]"]).target.class_names == ["No"]
+    assert load_events(path, [*overrides[:3], "target.class_names=[No]"]).target.class_names == ["No"]
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,8 @@ REFUSED_SECTIONS = [
     (
         "gates",
         "{beats: recent}",
-        "gates.beats: must be prevalence, frequency, recency or boosting, not 'recent'. Did you mean "
-        "recency?",
+        "gates.beats: must be prevalence, frequency, recency, boosting, linear or trees, "
+        "not 'recent'. Did you mean recency?",
     ),
     (
         "gates",
@@ -247,7 +247,7 @@ REFUSED_TABLES = [
     ("{kind: event, path: p, time: t}", "sales: unknown kind event, did you mean events?"),
     (
         "{path: p, time: t}",
-        "sales: kind is missing. Add kind: events or dimension or entities.",
+        "sales: kind is missing. Add kind: events or dimension or entities or rows or labels.",
     ),
     ("{kind: events, path: p}", "sales.time: this field is required"),
     ("{kind: events, path: p, time: t, jions: {}}", "sales.jions: unknown field, did you mean joins?"),
@@ -276,7 +276,7 @@ REFUSED_TABLES = [
     ),
     (
         f"{TABLE}\n    shop: {{kind: dimension, path: p, key: k}}",
-        "shop: no events table joins this table. Add it to joins, or remove it.",
+        "shop: no table joins this table. Add it to joins, or remove it.",
     ),
     (
         "{kind: events, path: p, time: t, joins: {shop: a}}\n    shop: {kind: dimension, path: p, "

@@ -14,10 +14,11 @@ import pytest
 
 from mlc.errors import DataError, ScenarioError
 from mlc.events.store import open_store, store_fingerprint
-from mlc.scenario import load_scenario, resolved, scenario_yaml
+from mlc.scenario import resolved, scenario_yaml
 from mlc.sources import check_tables, scan_table
 from mlc.sources.databases import forget_queries
 from tests.sources.conftest import PASSWORD
+from tests.support.event_scenarios import load_events
 from tests.support.small_tables import (
     CODES,
     START,
@@ -163,7 +164,7 @@ def test_the_same_rows_from_every_kind_of_source_give_the_same_labels(tmp_path, 
     assert found.examples.table.equals(wanted.examples.table)
     assert {"007", "ann", "bob", "eve"} <= set(found.examples.table["entity_id"])
     assert found.store.counts == wanted.store.counts
-    again = load_scenario(tmp_path / "scenario.yaml")
+    again = load_events(tmp_path / "scenario.yaml")
     forget_queries()
     assert store_fingerprint(again) == found.store.fingerprint
 
@@ -275,7 +276,7 @@ def test_what_comes_from_the_environment_is_written_nowhere(tmp_path, monkeypatc
     elsewhere = tmp_path / "elsewhere" / "resolved.yaml"
     elsewhere.parent.mkdir()
     elsewhere.write_text(text)
-    again = load_scenario(elsewhere)
+    again = load_events(elsewhere)
     assert scan_table(again, "sales").collect().height == len(ROWS)
     assert store_fingerprint(again) == store_fingerprint(scenario)
     assert resolved(again) == resolved(scenario)

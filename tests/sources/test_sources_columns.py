@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mlc.errors import DataError
 from mlc.events.store import open_store
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.scenario.row_sql import ROW_FUNCTIONS, row_sql
 from mlc.sources import check_tables, conversion_problems, scan_events, scan_table
 from tests.sources.test_source_kinds import refused, sales
@@ -41,7 +41,7 @@ def place(tmp_path):
 # ── types ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def typed(place: Path, frame: pl.DataFrame, types: dict[str, Any]) -> Scenario:
+def typed(place: Path, frame: pl.DataFrame, types: dict[str, Any]) -> EventScenario:
     """The shop with columns of its own beside those of the sales, as Parquet."""
     rows = sales_frame([SALES[0]] * frame.height)
     write(place / "s.parquet", pl.concat([rows, frame], how="horizontal"))

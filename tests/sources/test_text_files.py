@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mlc.errors import DataError
 from mlc.events.findings import thousands_findings
-from mlc.scenario import NumberType, Scenario
+from mlc.scenario import EventScenario, NumberType
 from mlc.sources import check_tables, lost_text_problems, lost_texts, number_text, scan_table, written_number
 from tests.support.shop_tables import SCENARIO, shop_tables, write_shop
 from tests.support.small_tables import few, folder, scenario_at, shop
@@ -21,7 +21,7 @@ HEADER = "customer,day,product,price"
 ROWS = ["ann,2024-03-04,p1,1", "bob,2024-03-05,p2,2.5", "eve,2024-03-06,p1,3"]
 
 
-def scenario_of(place: Path, **fields: Any) -> Scenario:
+def scenario_of(place: Path, **fields: Any) -> EventScenario:
     """Read the small shop's sales from the CSV files of a folder, or as its fields say."""
     write_small_shop(place, [])
     value = shop()
@@ -41,13 +41,13 @@ def lines(*rows: str) -> str:
     return "\n".join(rows) + "\n"
 
 
-def refused(scenario: Scenario) -> str:
+def refused(scenario: EventScenario) -> str:
     with pytest.raises(DataError) as caught:
         check_tables(scenario)
     return "\n".join(map(str, caught.value.problems))
 
 
-def rows_of(scenario: Scenario) -> list[tuple[Any, ...]]:
+def rows_of(scenario: EventScenario) -> list[tuple[Any, ...]]:
     frame = scan_table(scenario, "sales").collect()
     return frame.with_columns(pl.col("day").cast(pl.String)).rows()
 

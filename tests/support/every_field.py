@@ -14,7 +14,7 @@ import polars as pl
 import yaml
 from pydantic import BaseModel
 
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 
 Keys = tuple[str | int, ...]
 
@@ -173,8 +173,8 @@ def put(value: Any, keys: Keys, new: Any) -> None:
 
 
 def spots() -> Iterator[Spot]:
-    """Every field of every model that a scenario can hold."""
-    for name, field in Scenario.model_fields.items():
+    """Every field of every model that a scenario of events can hold."""
+    for name, field in EventScenario.model_fields.items():
         yield from _walk(field.annotation, (name,), (), frozenset())
 
 
@@ -199,7 +199,8 @@ def _walk(
         if keys[-1] == "tables":
             for member in get_args(get_args(inner[1])[0]):
                 kind = get_args(member.model_fields["kind"].annotation)[0]
-                yield from _walk(member, (*keys, TABLES[kind]), around, seen)
+                if kind in TABLES:  # others belong to rows
+                    yield from _walk(member, (*keys, TABLES[kind]), around, seen)
         else:
             yield from _walk(inner[1], (*keys, NAMES[str(keys[-1])]), around, seen)
     elif origin is Literal:

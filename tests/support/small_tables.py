@@ -27,8 +27,9 @@ from mlc.events.vocabulary import Vocabulary
 from mlc.models.reading.batch import Batch, Fields, Packed
 from mlc.models.reading.batches import BatchBuilder, ExampleBatches
 from mlc.models.reading.events import EventReader
-from mlc.scenario import Scenario, load_scenario
+from mlc.scenario import EventScenario
 from mlc.sources import check_tables, observed_span
+from tests.support.event_scenarios import load_events
 from tests.support.reference import joined
 
 Rows = list[dict[str, Any]]
@@ -73,11 +74,11 @@ def write(path: Path, rows: Rows | pl.DataFrame, schema: Mapping[str, Any] | Non
     return path
 
 
-def scenario_at(path: Path, value: Mapping[str, Any], text: str | None = None) -> Scenario:
+def scenario_at(path: Path, value: Mapping[str, Any], text: str | None = None) -> EventScenario:
     """Write a scenario as `scenario.yaml` into a folder and load it."""
     file = path / "scenario.yaml"
     file.write_text(text or yaml.safe_dump(dict(value), sort_keys=False), encoding="utf-8")
-    return load_scenario(file)
+    return load_events(file)
 
 
 def silent(_: str) -> None:
@@ -91,7 +92,7 @@ def silent(_: str) -> None:
 class Built:
     """All that the data wing makes of a scenario."""
 
-    scenario: Scenario
+    scenario: EventScenario
     store: EventStore
     cutoffs: Cutoffs
     examples: Examples
@@ -105,7 +106,7 @@ class Built:
         return found
 
 
-def build(scenario: Scenario, runs: Path) -> Built:
+def build(scenario: EventScenario, runs: Path) -> Built:
     """Check, store, cutoffs, labels, examples."""
     check_tables(scenario)
     store = open_store(scenario, runs, silent)

@@ -124,6 +124,9 @@ class ToyTask:
     def periods(self, _: pl.DataFrame) -> None:
         return None
 
+    def limits(self, _: ToyExamples) -> Sequence[str]:
+        return []
+
     def facts(self, examples: ToyExamples) -> Mapping[str, Any]:
         return {"rows": examples.table.height}
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mlc.scenario import load_scenario
 from mlc.training.pretraining import pretrain
 from tests.conftest import NANO
+from tests.support.event_scenarios import load_events
 from tests.support.small_tables import silent
 
 NAME = "departments_28d"
@@ -16,7 +16,7 @@ FLAGS = tuple(text for override in SMALL for text in ("--set", override))
 def runs(demo, tmp_path_factory):
     """A runs folder with a foundation, `base`, and `tuned`, whose head alone was trained; read only."""
     folder = tmp_path_factory.mktemp("pretrained") / "runs"
-    scenario = load_scenario(demo / f"{NAME}.yaml", [*SMALL, "name=base"], tables_suffice=True)
+    scenario = load_events(demo / f"{NAME}.yaml", [*SMALL, "name=base"], tables_suffice=True)
     pretrain(scenario, folder, "new", silent)
     return folder
 
@@ -28,7 +28,7 @@ def tuned(demo, runs):
 
     overrides = [text for text in NANO if text != "--set"]
     train(
-        load_scenario(demo / f"{NAME}.yaml", [*overrides, "name=tuned", "model.foundation=base"]),
+        load_events(demo / f"{NAME}.yaml", [*overrides, "name=tuned", "model.foundation=base"]),
         Setting(runs),
         silent,
     )

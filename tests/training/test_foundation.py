@@ -17,9 +17,10 @@ from mlc.models.branches.events import EventInputs
 from mlc.models.branches.foundation import FoundationBranch
 from mlc.models.ensemble import members_of
 from mlc.run import RunFolder
-from mlc.scenario import load_scenario
+from mlc.scenario import EventScenario
 from mlc.tables import SPLIT, scores_of, targets_of
 from tests.conftest import NANO
+from tests.support.event_scenarios import load_events
 from tests.support.small_tables import batches_of, silent
 from tests.training.conftest import FLAGS, NAME
 
@@ -41,7 +42,7 @@ def test_the_weight_of_a_hedge_has_the_lowest_validation_loss_and_the_report_tel
     from mlc.models.part import NetworkPart
 
     run = RunFolder(tuned)
-    prepared = prepare(run.scenario(), runs, silent)
+    prepared = prepare(EventScenario.of(run.scenario(), "this test"), runs, silent)
     validation = np.flatnonzero((prepared.examples.table[SPLIT] == "validation").to_numpy())
     batch = batches_of(prepared, stored_vocabulary(run))[validation]
     network = NetworkPart.load(run).network.eval()
@@ -72,7 +73,7 @@ def test_a_frozen_foundation_is_asked_once_and_says_the_same(demo, runs, tuned, 
     overrides = [text for text in NANO if text != "--set"]
     monkeypatch.setattr(Network, "frozen", property(lambda _: False))
     train(
-        load_scenario(demo / f"{NAME}.yaml", [*overrides, "name=tuned", "model.foundation=base"]),
+        load_events(demo / f"{NAME}.yaml", [*overrides, "name=tuned", "model.foundation=base"]),
         Setting(tmp_path),
         silent,
     )
@@ -109,7 +110,7 @@ def test_a_frozen_foundation_is_asked_the_same_on_the_device_that_trains(
     monkeypatch.setattr(DeviceBatches, "batch", counted)
     monkeypatch.setattr("mlc.training.resident.free_memory", lambda _: 1 << 40)
     train(
-        load_scenario(demo / f"{NAME}.yaml", [*overrides, "name=tuned", "model.foundation=base"]),
+        load_events(demo / f"{NAME}.yaml", [*overrides, "name=tuned", "model.foundation=base"]),
         Setting(tmp_path),
         silent,
     )
@@ -127,7 +128,7 @@ def test_a_batch_with_what_is_cached_has_no_events_and_the_same_logits(runs, tun
     from mlc.models.part import NetworkPart
 
     run = RunFolder(tuned)
-    prepared = prepare(run.scenario(), runs, silent)
+    prepared = prepare(EventScenario.of(run.scenario(), "this test"), runs, silent)
     examples = batches_of(prepared, stored_vocabulary(run))
     network = members_of(NetworkPart.load(run).network.eval())[0]
     index_B = np.random.default_rng(1).permutation(len(examples))[:40]
@@ -182,7 +183,7 @@ def test_before_its_training_a_network_says_what_the_foundation_predicts(demo, r
     from mlc.training.starting import open_foundation
 
     overrides = ["model.preset=nano", "target.allow_empty=true", "model.foundation=base"]
-    prepared = prepare(load_scenario(demo / f"{NAME}.yaml", overrides), runs, silent)
+    prepared = prepare(load_events(demo / f"{NAME}.yaml", overrides), runs, silent)
     fit_until = prepared.cutoffs.fit_until
     start = open_foundation(prepared.scenario, runs, fit_until, prepared.store, silent)
     assert start is not None
@@ -238,7 +239,8 @@ def test_a_foundation_is_made_where_none_fits_and_found_where_one_does(demo, mlc
     again = mlc("train", demo / f"{NAME}.yaml", *flags, *(f for text in shorter for f in ("--set", text)))
     assert again.code == 0, again.err
     assert (made / "run.json").read_text() == before
-    assert RunFolder(tmp_path / "runs/shorter").scenario().model.foundation == made.name
+    shortened = EventScenario.of(RunFolder(tmp_path / "runs/shorter").scenario(), "this test")
+    assert shortened.model.foundation == made.name
     # One that has seen too much does not fit, and is not replaced either.
     refused = mlc("train", demo / f"{NAME}.yaml", *flags, "--set", "examples.validation_from=2025-07-09")
     assert refused.code == 2
@@ -271,7 +273,7 @@ def test_torchrun_makes_no_foundation_by_the_way(demo, tmp_path, monkeypatch):
     from mlc.training.starting import with_foundation
 
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    scenario = load_scenario(demo / f"{NAME}.yaml", ["model.foundation=auto"])
+    scenario = load_events(demo / f"{NAME}.yaml", ["model.foundation=auto"])
     with pytest.raises(RunError, match=r"model\.foundation: no run of mlc pretrain fits"):
         with_foundation(scenario, tmp_path, "new", silent)
 

@@ -15,10 +15,10 @@ from mlc.errors import RunError
 from mlc.events.vocabulary import Vocabulary
 from mlc.models.foundation import load_foundation
 from mlc.run import RunFolder
-from mlc.scenario import load_scenario
 from mlc.tables import ENTITY_ID
 from mlc.training.pretraining import plan_time, pretrain
 from tests.conftest import NANO, process
+from tests.support.event_scenarios import load_events
 from tests.support.places import point_at
 from tests.support.small_tables import silent
 from tests.training.conftest import FLAGS, NAME, SMALL
@@ -28,7 +28,7 @@ AS_OF = "2025-09-03"
 
 
 def pretrained_with(demo, folder, *overrides):
-    scenario = load_scenario(demo / f"{NAME}.yaml", [*SMALL, *overrides], tables_suffice=True)
+    scenario = load_events(demo / f"{NAME}.yaml", [*SMALL, *overrides], tables_suffice=True)
     pretrain(scenario, folder, "new", silent)
     return folder / scenario.name
 
@@ -89,7 +89,7 @@ def test_events_after_until_change_no_weight(demo, runs, tmp_path):
 
 
 def test_a_stopped_pretraining_goes_on(demo, tmp_path):
-    scenario = load_scenario(demo / f"{NAME}.yaml", [*SMALL, "name=stopped"], tables_suffice=True)
+    scenario = load_events(demo / f"{NAME}.yaml", [*SMALL, "name=stopped"], tables_suffice=True)
 
     def stop(line: str) -> None:
         if line.startswith("epoch 1"):
@@ -130,7 +130,7 @@ def test_the_gradient_over_ranks_is_that_of_all_their_examples(demo, runs, tmp_p
     from mlc.tables import microseconds
     from mlc.training.pretrainer import Pretrainer
 
-    scenario = load_scenario(demo / f"{NAME}.yaml")
+    scenario = load_events(demo / f"{NAME}.yaml")
     store = open_store(scenario, tmp_path, silent)
     vocabulary = RunFolder(runs / "base").read_json("vocabulary.json", Vocabulary.from_json)
     cutoff = microseconds(datetime.fromisoformat("2025-03-01"))
@@ -195,7 +195,7 @@ def test_events_after_the_cutoff_change_no_vector(demo, runs, mlc, tmp_path):
 def test_horizons_longer_than_a_third_of_the_time_are_left_out(demo, tmp_path):
     from mlc.events.store import open_store
 
-    scenario = load_scenario(demo / f"{NAME}.yaml", ["pretrain.horizons_days=[400, 7, 28]"])
+    scenario = load_events(demo / f"{NAME}.yaml", ["pretrain.horizons_days=[400, 7, 28]"])
     plan = plan_time(scenario, open_store(scenario, tmp_path, silent))
     assert plan.horizons_days == [7, 28]
     assert (plan.until - plan.validation_from).days == 28

@@ -14,7 +14,7 @@ import polars as pl
 
 from mlc.commands.init.texts import keep_matching, text_format, text_types
 from mlc.errors import DataError, MlcError, Problem, did_you_mean, sentences
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.sources import (
     Reading,
     converted_expr,
@@ -201,10 +201,10 @@ def _written(table: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in table.items() if name in ("format", "types")}
 
 
-def scenario_of(data: Mapping[str, Any], table: str, column: str, window_days: int) -> Scenario:
+def scenario_of(data: Mapping[str, Any], table: str, column: str, window_days: int) -> EventScenario:
     """A scenario that was never a file, to ask the sources with."""
     target = {"table": table, "column": column, "class_names": {"top": 1}, "window_days": window_days}
-    return Scenario.model_validate({"name": "init", "data": data, "target": target})
+    return EventScenario.model_validate({"name": "init", "data": data, "target": target})
 
 
 def _with_written(table: Seen, written: dict[str, Any]) -> Seen:

@@ -14,7 +14,7 @@ import polars as pl
 
 from mlc.commands.init.guess import Guess, Seen, scenario_of
 from mlc.errors import MlcError
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.sources import scan_events
 from mlc.tables import ENTITY_ID, TIME
 
@@ -156,7 +156,7 @@ def window_that_fits(span: Span) -> int | None:
     return None
 
 
-def _span(scenario: Scenario, name: str, table: Seen) -> Span:
+def _span(scenario: EventScenario, name: str, table: Seen) -> Span:
     frame = scan_events(scenario, name, [])
     days = frame.group_by(pl.col(TIME).dt.date().alias("day")).len().sort("day").collect(engine="streaming")
     if not days.height:
@@ -199,7 +199,7 @@ def _holes(counts: np.ndarray) -> tuple[list[tuple[int, int]], int]:
 
 
 def _proposals(
-    scenario: Scenario, guess: Guess, profiles: Mapping[str, Seen], name: str, when: tuple[Span, int]
+    scenario: EventScenario, guess: Guess, profiles: Mapping[str, Seen], name: str, when: tuple[Span, int]
 ) -> Iterator[Proposal]:
     joined = {join.dimension: join for join in guess.events[name]}
     own = {guess.entity, profiles[name].time}
@@ -220,7 +220,7 @@ def _proposals(
 
 
 def _evaluate(
-    scenario: Scenario, name: str, column: str, dimensions: list[str], when: tuple[Span, int]
+    scenario: EventScenario, name: str, column: str, dimensions: list[str], when: tuple[Span, int]
 ) -> Proposal | None:
     """Count the values of a column.
 

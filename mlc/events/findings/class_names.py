@@ -16,7 +16,7 @@ from mlc.events.findings.finding import Subject, listed
 from mlc.events.label_names import EVENTS, LABEL, VALUE, Labels
 from mlc.events.timeline import Timeline
 from mlc.events.windows import opens
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.sources import visible_expr
 from mlc.tables import MICROSECONDS_PER_DAY, SPLIT, SPLITS, microseconds, targets_of
 from mlc.task import Finding, Severity
@@ -56,7 +56,7 @@ def auroc_half_width(positives: int, negatives: int, auroc: float = _TYPICAL_AUR
     return 1.96 * math.sqrt(variance)
 
 
-def support_findings(scenario: Scenario, examples: Examples) -> Iterator[Finding]:
+def support_findings(scenario: EventScenario, examples: Examples) -> Iterator[Finding]:
     """Labels with too few positives to learn from, or to tell how good the model is."""
     say, field = Subject(scenario, "labels"), "target.class_names"
     names = examples.labels.names
@@ -109,7 +109,7 @@ def _counts(examples: Examples) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {split: ((t_NK == 1).sum(axis=0), (t_NK == 0).sum(axis=0)) for split, t_NK in chosen.items()}
 
 
-def variant_findings(scenario: Scenario, labels: Labels, counts: pl.DataFrame) -> Iterator[Finding]:
+def variant_findings(scenario: EventScenario, labels: Labels, counts: pl.DataFrame) -> Iterator[Finding]:
     """Values that look like a label's.
 
     They differ only in Unicode form, case, space or punctuation.
@@ -153,7 +153,7 @@ def variant_findings(scenario: Scenario, labels: Labels, counts: pl.DataFrame) -
 
 
 def label_findings(
-    scenario: Scenario, cutoffs: Cutoffs, examples: Examples, label_line: Timeline
+    scenario: EventScenario, cutoffs: Cutoffs, examples: Examples, label_line: Timeline
 ) -> Iterator[Finding]:
     """Labels that begin late, fade, are one and the same, or imply each other."""
     yield from _late_findings(scenario, cutoffs, examples, label_line)
@@ -163,7 +163,7 @@ def label_findings(
 
 
 def _late_findings(
-    scenario: Scenario, cutoffs: Cutoffs, examples: Examples, label_line: Timeline
+    scenario: EventScenario, cutoffs: Cutoffs, examples: Examples, label_line: Timeline
 ) -> Iterator[Finding]:
     say, names = Subject(scenario, "labels"), examples.labels.names
     first_K = np.full(len(names), np.iinfo(np.int64).max)
@@ -188,7 +188,7 @@ def _late_findings(
         yield say("warning", "target.class_names", message, advice)
 
 
-def _fading_findings(scenario: Scenario, examples: Examples) -> Iterator[Finding]:
+def _fading_findings(scenario: EventScenario, examples: Examples) -> Iterator[Finding]:
     counts = _counts(examples)
     (before_K, others_K), *newest = (counts[split] for split in SPLITS)
     now_K, not_now_K = sum(positives for positives, _ in newest), sum(negatives for _, negatives in newest)
@@ -216,7 +216,7 @@ def _faded(names: Sequence[str], was_K: np.ndarray, is_K: np.ndarray, of_K: np.n
 
 
 def _former_findings(
-    scenario: Scenario, cutoffs: Cutoffs, examples: Examples, label_line: Timeline
+    scenario: EventScenario, cutoffs: Cutoffs, examples: Examples, label_line: Timeline
 ) -> Iterator[Finding]:
     """Compare the last year with as long a time before it, so that seasons cancel.
 
@@ -240,7 +240,7 @@ def _former_findings(
         )
 
 
-def _twin_findings(scenario: Scenario, examples: Examples) -> Iterator[Finding]:
+def _twin_findings(scenario: EventScenario, examples: Examples) -> Iterator[Finding]:
     """Labels whose targets are the same, or one within the other, in all examples."""
     say, names = Subject(scenario, "labels"), examples.labels.names
     positive_NK = targets_of(examples.table) == 1

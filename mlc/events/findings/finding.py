@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.task import Finding, Severity
 
 
@@ -11,7 +11,7 @@ from mlc.task import Finding, Severity
 class Subject:
     """Makes the findings of one subject."""
 
-    scenario: Scenario
+    scenario: EventScenario
     name: str
 
     def __call__(

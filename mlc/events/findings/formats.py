@@ -5,13 +5,13 @@ What they would have to be read with, found by trying.
 
 import polars as pl
 
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.sources import listed_readings, lost_values, readings, scan_table
 
 _SAMPLE = 2_000
 
 
-def time_hint(scenario: Scenario, name: str) -> str:
+def time_hint(scenario: EventScenario, name: str) -> str:
     """Return a sentence with the `types:` line that reads a time column.
 
     It is empty where none does.

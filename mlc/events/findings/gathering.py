@@ -16,13 +16,13 @@ from mlc.events.findings.times import time_findings
 from mlc.events.findings.values import alike_findings, value_findings
 from mlc.events.label_names import resolve_labels, value_counts
 from mlc.events.preparing import Prepared
-from mlc.scenario import Scenario, TopClasses
+from mlc.scenario import EventScenario, TopClasses
 from mlc.sources import POLARS_ERRORS, JoinRate, LostText
 from mlc.task import Finding
 
 
 def all_findings(
-    scenario: Scenario, joins: list[JoinRate], lost: list[LostText], prepared: Prepared | None
+    scenario: EventScenario, joins: list[JoinRate], lost: list[LostText], prepared: Prepared | None
 ) -> Iterator[Finding]:
     """Look for all that may surprise.
 
@@ -49,7 +49,7 @@ def all_findings(
         yield from memory_findings(scenario, expected_sizes(scenario, prepared.store, examples))
 
 
-def with_hint(scenario: Scenario, problem: Problem) -> Problem:
+def with_hint(scenario: EventScenario, problem: Problem) -> Problem:
     """Add to a problem of a column's type what its values say."""
     try:
         hint = _hint(scenario, problem)
@@ -58,7 +58,7 @@ def with_hint(scenario: Scenario, problem: Problem) -> Problem:
     return replace(problem, rule=f"{problem.rule}{hint}") if hint else problem
 
 
-def _hint(scenario: Scenario, problem: Problem) -> str:
+def _hint(scenario: EventScenario, problem: Problem) -> str:
     match problem.field.split("."):
         case ["data", "tables", table, "time"] if "not a date or datetime" in problem.rule:
             return time_hint(scenario, table)
@@ -68,7 +68,7 @@ def _hint(scenario: Scenario, problem: Problem) -> str:
             return ""
 
 
-def label_problems(scenario: Scenario) -> Sequence[Problem]:
+def label_problems(scenario: EventScenario) -> Sequence[Problem]:
     """Return labels that never occur, even if no examples can be built."""
     if isinstance(scenario.target.class_names, TopClasses):
         return ()

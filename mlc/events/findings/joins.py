@@ -8,7 +8,7 @@ import polars as pl
 
 from mlc.errors import Problem, sentences
 from mlc.events.findings.finding import Subject
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.sources import JoinRate, join_columns, scan_table
 from mlc.task import Finding
 
@@ -100,7 +100,7 @@ def _shown(columns: Sequence[str]) -> pl.Expr:
     return pl.concat_str([pl.col(column).cast(pl.String) for column in columns], separator="/").alias("shown")
 
 
-def join_findings(scenario: Scenario, rates: Sequence[JoinRate]) -> Iterator[Finding]:
+def join_findings(scenario: EventScenario, rates: Sequence[JoinRate]) -> Iterator[Finding]:
     """Events without a row in a dimension; those without any key apart.
 
     Args:
@@ -140,7 +140,7 @@ def join_findings(scenario: Scenario, rates: Sequence[JoinRate]) -> Iterator[Fin
         )
 
 
-def unmatched_problems(scenario: Scenario, rates: Sequence[JoinRate]) -> Iterator[Problem]:
+def unmatched_problems(scenario: EventScenario, rates: Sequence[JoinRate]) -> Iterator[Problem]:
     """Joins that match nothing: they explain most labels that are never seen."""
     for rate in rates:
         if not rate.events or rate.matched:
@@ -154,7 +154,7 @@ def unmatched_problems(scenario: Scenario, rates: Sequence[JoinRate]) -> Iterato
         yield scenario.problem(("data", "tables", rate.table, "joins", rate.dimension), rule)
 
 
-def type_hint(scenario: Scenario, table: str, dimension: str) -> str:
+def type_hint(scenario: EventScenario, table: str, dimension: str) -> str:
     """For keys of two types: how many events match when both are text.
 
     It is empty where it cannot be tried.
@@ -179,7 +179,7 @@ def type_hint(scenario: Scenario, table: str, dimension: str) -> str:
     return f"{hint}; {cause.found.replace('of these', 'of the others')}" if cause else hint
 
 
-def _lost_keys(scenario: Scenario, rate: JoinRate) -> tuple[pl.DataFrame, int]:
+def _lost_keys(scenario: EventScenario, rate: JoinRate) -> tuple[pl.DataFrame, int]:
     """Keys of events that the dimension does not have, most frequent first.
 
     Events without a whole key.
@@ -197,6 +197,6 @@ def _lost_keys(scenario: Scenario, rate: JoinRate) -> tuple[pl.DataFrame, int]:
     return lost.sort([EVENTS, *columns], descending=[True] + [False] * len(columns)), nulls
 
 
-def _known_keys(scenario: Scenario, rate: JoinRate) -> pl.DataFrame:
+def _known_keys(scenario: EventScenario, rate: JoinRate) -> pl.DataFrame:
     keys = scenario.data.dimensions[rate.dimension].key
     return scan_table(scenario, rate.dimension).select(keys).drop_nulls().unique().collect()

@@ -8,7 +8,7 @@ import numpy as np
 from mlc.events.examples import Examples
 from mlc.events.findings.finding import Subject, listed
 from mlc.events.store import EventStore, Field
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.tables import SPLIT, UNKNOWN, targets_of
 from mlc.task import Finding
 
@@ -19,7 +19,7 @@ _FEW_ENTITIES = 5  # a rarer value knows its entities by heart
 _BINS = 64
 
 
-def leak_findings(scenario: Scenario, store: EventStore, examples: Examples) -> Iterator[Finding]:
+def leak_findings(scenario: EventScenario, store: EventStore, examples: Examples) -> Iterator[Finding]:
     """What a model could know that nobody knows at the cutoff."""
     if scenario.model.attributes and store.entity_fields:
         yield from _snapshot_findings(scenario, store)
@@ -27,7 +27,7 @@ def leak_findings(scenario: Scenario, store: EventStore, examples: Examples) -> 
     yield from _history_findings(scenario)
 
 
-def _snapshot_findings(scenario: Scenario, store: EventStore) -> Iterator[Finding]:
+def _snapshot_findings(scenario: EventScenario, store: EventStore) -> Iterator[Finding]:
     for name in scenario.data.entities:
         columns = [
             field.name.split(".", 1)[1] for field in store.entity_fields if field.name.startswith(f"{name}.")
@@ -42,7 +42,7 @@ def _snapshot_findings(scenario: Scenario, store: EventStore) -> Iterator[Findin
             )
 
 
-def _history_findings(scenario: Scenario) -> Iterator[Finding]:
+def _history_findings(scenario: EventScenario) -> Iterator[Finding]:
     if scenario.model.history or scenario.model.sees_events:
         yield Subject(scenario, "leaks")(
             "note",
@@ -94,7 +94,7 @@ def _sample(examples: Examples, split: str) -> _Sample:
     )
 
 
-def _telling_findings(scenario: Scenario, store: EventStore, examples: Examples) -> Iterator[Finding]:
+def _telling_findings(scenario: EventScenario, store: EventStore, examples: Examples) -> Iterator[Finding]:
     """Yield attributes that alone rank validation rows all but perfectly.
 
     They are fitted on training rows.

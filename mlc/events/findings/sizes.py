@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mlc.events.examples import Examples
 from mlc.events.findings.finding import Subject
 from mlc.events.store import EventStore, memory_limit
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.tables import SPLIT
 from mlc.task import Finding
 
@@ -29,7 +29,7 @@ class Sizes:
     training_minutes: float | None
 
 
-def expected_sizes(scenario: Scenario, store: EventStore, examples: Examples) -> Sizes:
+def expected_sizes(scenario: EventScenario, store: EventStore, examples: Examples) -> Sizes:
     """Size of the store and the matrices, and the rough time of a training.
 
     The time is without early stopping.
@@ -54,7 +54,7 @@ def expected_sizes(scenario: Scenario, store: EventStore, examples: Examples) ->
     return Sizes(memory, round(seconds / 60, 1))
 
 
-def memory_findings(scenario: Scenario, sizes: Sizes) -> Iterator[Finding]:
+def memory_findings(scenario: EventScenario, sizes: Sizes) -> Iterator[Finding]:
     """Targets and scores that do not fit into the memory limit.
 
     The events stay on disk.

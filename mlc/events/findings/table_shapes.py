@@ -11,7 +11,7 @@ import polars as pl
 from mlc.events.findings.finding import Subject, listed
 from mlc.events.findings.joins import EVENTS, likely_cause
 from mlc.events.store import EventStore
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.sources import id_expr, null_counts, scan_table
 from mlc.tables import ENTITY_ID
 from mlc.task import Finding
@@ -22,7 +22,7 @@ _CODE = re.compile(r"(?i)(^|[_ ])(id|code|key|zip|postcode)$")
 _RARELY_BELOW = (0.001, 0.2)  # a larger share of negative numbers is how that quantity is
 
 
-def table_findings(scenario: Scenario) -> Iterator[Finding]:
+def table_findings(scenario: EventScenario) -> Iterator[Finding]:
     """Rows that are left out or doubled, and columns without any value.
 
     One pass per table.
@@ -50,7 +50,7 @@ def table_findings(scenario: Scenario) -> Iterator[Finding]:
             )
 
 
-def _lost_rows(scenario: Scenario, name: str, rows: int, nulls: dict[str, int]) -> Iterator[Finding]:
+def _lost_rows(scenario: EventScenario, name: str, rows: int, nulls: dict[str, int]) -> Iterator[Finding]:
     """Events that are left out: nobody's, or at no time that can be."""
     table, say = scenario.data.events[name], Subject(scenario, "tables")
     entity = table.entity or scenario.data.entity
@@ -84,7 +84,7 @@ def _lost_rows(scenario: Scenario, name: str, rows: int, nulls: dict[str, int]) 
         )
 
 
-def _null_counts(scenario: Scenario, name: str) -> dict[str, int]:
+def _null_counts(scenario: EventScenario, name: str) -> dict[str, int]:
     """Rows, and rows without a value by column."""
     counts = scan_table(scenario, name).select(pl.len().alias(_ROWS), pl.all().null_count())
     return {
@@ -92,7 +92,7 @@ def _null_counts(scenario: Scenario, name: str) -> dict[str, int]:
     }
 
 
-def _doubled_rows(scenario: Scenario, name: str, rows: int) -> Iterator[Finding]:
+def _doubled_rows(scenario: EventScenario, name: str, rows: int) -> Iterator[Finding]:
     """Rows that are equal in all columns: often a file that was loaded twice."""
     frame = scan_table(scenario, name)
     schema = frame.collect_schema()
@@ -113,7 +113,7 @@ def _doubled_rows(scenario: Scenario, name: str, rows: int) -> Iterator[Finding]
     )
 
 
-def _negative_numbers(scenario: Scenario, name: str, rows: int) -> Iterator[Finding]:
+def _negative_numbers(scenario: EventScenario, name: str, rows: int) -> Iterator[Finding]:
     """A few numbers below zero among many above.
 
     Mostly returns, which are events like any other.
@@ -134,7 +134,7 @@ def _negative_numbers(scenario: Scenario, name: str, rows: int) -> Iterator[Find
             )
 
 
-def entity_findings(scenario: Scenario, store: EventStore) -> Iterator[Finding]:
+def entity_findings(scenario: EventScenario, store: EventStore) -> Iterator[Finding]:
     """Entities with events that an entities table does not know."""
     say = Subject(scenario, "tables")
     events = store.entity_ids.to_frame(ENTITY_ID).with_columns(pl.lit(1).alias(EVENTS))
@@ -160,7 +160,7 @@ def entity_findings(scenario: Scenario, store: EventStore) -> Iterator[Finding]:
         )
 
 
-def code_findings(scenario: Scenario, store: EventStore) -> Iterator[Finding]:
+def code_findings(scenario: EventScenario, store: EventStore) -> Iterator[Finding]:
     """Report numbers that are names.
 
     The model would take merchant 7 for something less than merchant 8.

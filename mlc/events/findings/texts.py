@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from mlc.events.findings.finding import Subject, listed
-from mlc.scenario import Csv, NumberType, Scenario
+from mlc.scenario import Csv, EventScenario, NumberType
 from mlc.sources import (
     LostText,
     NumberText,
@@ -30,7 +30,7 @@ _SAMPLE_VALUES = 2_000
 _MOSTLY = 0.9
 
 
-def lost_text_findings(scenario: Scenario, texts: Sequence[LostText]) -> Iterator[Finding]:
+def lost_text_findings(scenario: EventScenario, texts: Sequence[LostText]) -> Iterator[Finding]:
     """Report ids, keys and labels whose text is changed by reading them as numbers.
 
     Args:
@@ -53,7 +53,7 @@ def lost_text_findings(scenario: Scenario, texts: Sequence[LostText]) -> Iterato
         )
 
 
-def number_findings(scenario: Scenario) -> Iterator[Finding]:
+def number_findings(scenario: EventScenario) -> Iterator[Finding]:
     """Report text columns whose values are numbers.
 
     The model would see categories, or nothing.
@@ -76,7 +76,7 @@ def number_findings(scenario: Scenario) -> Iterator[Finding]:
                     yield from _number_finding(scenario, name, column, written)
 
 
-def thousands_findings(scenario: Scenario) -> Iterator[Finding]:
+def thousands_findings(scenario: EventScenario) -> Iterator[Finding]:
     """Report numbers such as 1.234 in files separated by semicolons.
 
     There the dot sets thousands apart.
@@ -126,7 +126,9 @@ def _sample(frame: pl.LazyFrame, columns: Sequence[str]) -> dict[str, pl.Series]
     }
 
 
-def _number_finding(scenario: Scenario, name: str, column: str, written: NumberText) -> Iterator[Finding]:
+def _number_finding(
+    scenario: EventScenario, name: str, column: str, written: NumberText
+) -> Iterator[Finding]:
     table, files = scenario.data.tables[name], files_of(scenario, name)
     csv = format_of(table, files)
     kind = written.kinds[0]

@@ -14,7 +14,7 @@ import polars as pl
 from mlc.events.cutoffs import Cutoffs
 from mlc.events.findings.finding import Subject, listed
 from mlc.events.windows import window_of
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.sources import scan_events
 from mlc.tables import MICROSECONDS_PER_DAY, TIME
 from mlc.task import Finding
@@ -54,7 +54,7 @@ class Days:
         return Days(self.day[inside], self.events[inside], self.midnight, self.first_hour)
 
 
-def events_by_day(scenario: Scenario, name: str) -> Days:
+def events_by_day(scenario: EventScenario, name: str) -> Days:
     """One query: events by day, and how many stand at midnight."""
     moment = pl.col(TIME).cast(pl.Int64)
     of_day = moment % MICROSECONDS_PER_DAY
@@ -78,7 +78,7 @@ def events_by_day(scenario: Scenario, name: str) -> Days:
     )
 
 
-def time_findings(scenario: Scenario, cutoffs: Cutoffs | None, now: datetime) -> Iterator[Finding]:
+def time_findings(scenario: EventScenario, cutoffs: Cutoffs | None, now: datetime) -> Iterator[Finding]:
     """What is odd about the times of each events table.
 
     Args:
@@ -113,7 +113,7 @@ class _Window:
     last: int
 
 
-def _windows(scenario: Scenario, cutoffs: Cutoffs) -> list[_Window]:
+def _windows(scenario: EventScenario, cutoffs: Cutoffs) -> list[_Window]:
     """The window of each shared cutoff.
 
     Of the entities' own cutoffs all windows of a split as one.
@@ -136,7 +136,7 @@ def _date(day: int) -> str:
     return str(np.datetime64(day, "D"))
 
 
-def _clock_findings(scenario: Scenario, name: str, days: Days) -> Iterator[Finding]:
+def _clock_findings(scenario: EventScenario, name: str, days: Days) -> Iterator[Finding]:
     say, field = Subject(scenario, "times"), ("data", "tables", name, "time")
     total = int(days.events.sum())
     if days.dates_only:
@@ -169,7 +169,7 @@ def _main_block(days: Days) -> Days:
     return days.between(int(days.day[main[0][0]]), int(days.day[main[-1][-1]])) if main else days
 
 
-def _stray_findings(scenario: Scenario, name: str, days: Days, main: Days) -> Iterator[Finding]:
+def _stray_findings(scenario: EventScenario, name: str, days: Days, main: Days) -> Iterator[Finding]:
     first, last = int(main.day[0]), int(main.day[-1])
     for side, chosen in (("before", days.day < first), ("after", days.day > last)):
         count = int(days.events[chosen].sum())
@@ -189,7 +189,7 @@ def _stray_findings(scenario: Scenario, name: str, days: Days, main: Days) -> It
         )
 
 
-def _where(scenario: Scenario, name: str, sign: str, day: int) -> str:
+def _where(scenario: EventScenario, name: str, sign: str, day: int) -> str:
     """The whole `where` of an events table that also bounds its times."""
     table = scenario.data.events[name]
     bound = f"{table.time} {sign} date('{_date(day)}')"
@@ -197,7 +197,7 @@ def _where(scenario: Scenario, name: str, sign: str, day: int) -> str:
     return f"where: {json.dumps(condition, ensure_ascii=False)} at {name}"
 
 
-def _future_findings(scenario: Scenario, name: str, main: Days, now: datetime) -> Iterator[Finding]:
+def _future_findings(scenario: EventScenario, name: str, main: Days, now: datetime) -> Iterator[Finding]:
     today = _day(now)
     late = main.day > today
     if late.any():
@@ -269,7 +269,7 @@ def _around(counts: np.ndarray, start: int, end: int, width: int) -> tuple[np.nd
 
 
 def _pause_findings(
-    scenario: Scenario, name: str, days: Days, windows: Sequence[_Window]
+    scenario: EventScenario, name: str, days: Days, windows: Sequence[_Window]
 ) -> Iterator[Finding]:
     """Missing months."""
     say, field = Subject(scenario, "times"), ("data", "tables", name)
@@ -299,7 +299,7 @@ def _pause_findings(
 
 
 def _end_findings(
-    scenario: Scenario, name: str, main: Days, cutoffs: Cutoffs, windows: Sequence[_Window]
+    scenario: EventScenario, name: str, main: Days, cutoffs: Cutoffs, windows: Sequence[_Window]
 ) -> Iterator[Finding]:
     say = Subject(scenario, "times")
     last, until = int(main.day[-1]), _day(cutoffs.observed_until)

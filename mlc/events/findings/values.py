@@ -11,7 +11,7 @@ import polars as pl
 from mlc.errors.names import spelled_out
 from mlc.events.findings.finding import Subject, listed
 from mlc.events.store import EventStore, Field
-from mlc.scenario import EntitiesTable, EventsTable, Ignore, Scenario
+from mlc.scenario import EntitiesTable, EventScenario, EventsTable, Ignore
 from mlc.sources import (
     LARGEST,
     is_blank,
@@ -32,7 +32,7 @@ _CLIPPED = 60  # characters of a value in a finding
 _NUMBER, _ROWS = "mlc:number", "mlc:rows"  # no column of a table is called so
 
 
-def value_findings(scenario: Scenario) -> Iterator[Finding]:
+def value_findings(scenario: EventScenario) -> Iterator[Finding]:
     """Report numbers and texts that count as missing, and how many rows have them."""
     for name, table in scenario.data.tables.items():
         frame = scan_table(scenario, name)
@@ -47,7 +47,7 @@ def value_findings(scenario: Scenario) -> Iterator[Finding]:
         yield from _nameless_findings(scenario)
 
 
-def _number_findings(scenario: Scenario, name: str, frame: pl.LazyFrame) -> Iterator[Finding]:
+def _number_findings(scenario: EventScenario, name: str, frame: pl.LazyFrame) -> Iterator[Finding]:
     schema = frame.collect_schema()
     columns = [c for c, dtype in schema.items() if may_be_unusable(dtype)]
     if not columns:
@@ -83,7 +83,7 @@ def _number_findings(scenario: Scenario, name: str, frame: pl.LazyFrame) -> Iter
             )
 
 
-def _blank_findings(scenario: Scenario, name: str, frame: pl.LazyFrame) -> Iterator[Finding]:
+def _blank_findings(scenario: EventScenario, name: str, frame: pl.LazyFrame) -> Iterator[Finding]:
     columns = [c for c, dtype in frame.collect_schema().items() if dtype == pl.String]
     if not columns:
         return
@@ -100,7 +100,7 @@ def _blank_findings(scenario: Scenario, name: str, frame: pl.LazyFrame) -> Itera
         )
 
 
-def _nameless_findings(scenario: Scenario) -> Iterator[Finding]:
+def _nameless_findings(scenario: EventScenario) -> Iterator[Finding]:
     """Events whose label is an empty or blank text."""
     target = scenario.target
     frame = scan_events(scenario, target.table)
@@ -144,7 +144,7 @@ def _all(blank: pl.Expr) -> pl.Expr:
     return blank.list.all() & (blank.list.len() > 0)
 
 
-def alike_findings(scenario: Scenario, store: EventStore) -> Iterator[Finding]:
+def alike_findings(scenario: EventScenario, store: EventStore) -> Iterator[Finding]:
     """Report ids and categories that differ only in form.
 
     That is Unicode form, invisible characters, space around, or case.

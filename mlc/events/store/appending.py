@@ -10,12 +10,12 @@ from mlc.events.store.event_store import ROW
 from mlc.events.store.former import Former
 from mlc.events.store.sorting import TABLE, EventFiles, run_rows
 from mlc.events.timeline import Timeline, bisect
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.sources import join_columns, key_expr, scan_events
 from mlc.tables import ENTITY_ID, TIME
 
 
-def appendable(scenario: Scenario, former: Former, keys: Mapping[str, pl.DataFrame]) -> bool:
+def appendable(scenario: EventScenario, former: Former, keys: Mapping[str, pl.DataFrame]) -> bool:
     """Whether the rows of the dimensions tell all of the old events' joins.
 
     They do unless a key is new that an old event has: that event had no row then, and its key is not in the
@@ -45,13 +45,13 @@ def appendable(scenario: Scenario, former: Former, keys: Mapping[str, pl.DataFra
     return True
 
 
-def _keys_then(former: Former, scenario: Scenario, dimension: str) -> pl.DataFrame:
+def _keys_then(former: Former, scenario: EventScenario, dimension: str) -> pl.DataFrame:
     index = list(scenario.data.dimensions).index(dimension)
     return pl.read_parquet(former.store.folder / f"keys.{index}.parquet")
 
 
 def codes_now(
-    scenario: Scenario, former: Former, keys: Mapping[str, pl.DataFrame], values: Mapping[str, pl.Series]
+    scenario: EventScenario, former: Former, keys: Mapping[str, pl.DataFrame], values: Mapping[str, pl.Series]
 ) -> dict[str, np.ndarray]:
     """Column of the events → code, or dimension row, of today by that of then.
 

@@ -21,7 +21,7 @@ from mlc.events.store.plans import EventsPlan, plan_added, plan_events
 from mlc.events.store.sorting import TABLE, EventSorter, final_order, run_rows
 from mlc.events.timeline import write_column
 from mlc.lock import locked
-from mlc.scenario import AnyTable, Scenario
+from mlc.scenario import AnyTable, EventScenario
 from mlc.sources import (
     conversion_problems,
     duplicate_keys,
@@ -42,7 +42,7 @@ _BYTES_OF_AN_ID = 800  # measured: what finding an id of 64 characters among its
 _ID_SHARE = 3  # of the memory limit: ids that are looked for at one time
 
 
-def store_fingerprint(scenario: Scenario) -> str:
+def store_fingerprint(scenario: EventScenario) -> str:
     """Return a text that changes with the data section and the rows of its tables.
 
     It has the size and time of files, the version of lake tables, and the rows of queries.
@@ -53,7 +53,7 @@ def store_fingerprint(scenario: Scenario) -> str:
     return digest.hexdigest()
 
 
-def open_store(scenario: Scenario, runs: Path, say: Callable[[str], None]) -> EventStore:
+def open_store(scenario: EventScenario, runs: Path, say: Callable[[str], None]) -> EventStore:
     """The store of the scenario's tables, built when it is not there yet.
 
     Where files were only added to those of a store that is there, it is made of that store and the new files.
@@ -74,7 +74,7 @@ def open_store(scenario: Scenario, runs: Path, say: Callable[[str], None]) -> Ev
     return opened_store(folder)
 
 
-def _build_at(scenario: Scenario, folder: Path, say: Callable[[str], None]) -> None:
+def _build_at(scenario: EventScenario, folder: Path, say: Callable[[str], None]) -> None:
     """Build the store of the scenario's tables.
 
     What a builder that was killed left goes.
@@ -105,7 +105,7 @@ def _story(name: str, plan: EventsPlan) -> str:
     return f"{name} {counts.events:,}" + (f" ({'; '.join(details)})" if details else "")
 
 
-def _build(scenario: Scenario, folder: Path, former: Former | None) -> dict[str, EventsPlan]:
+def _build(scenario: EventScenario, folder: Path, former: Former | None) -> dict[str, EventsPlan]:
     """Write a whole store into an empty folder."""
     limit = memory_limit(scenario)
     values = _Values(folder)
@@ -209,7 +209,9 @@ def _fields(
     return table_fields(name, table, frame.collect_schema(), columns, distinct)
 
 
-def _write_dimension(scenario: Scenario, name: str, index: int, values: _Values, limit: int) -> pl.DataFrame:
+def _write_dimension(
+    scenario: EventScenario, name: str, index: int, values: _Values, limit: int
+) -> pl.DataFrame:
     """Code the columns of a dimension, row 0 for "no such row".
 
     Returns its keys with their rows.
@@ -234,7 +236,7 @@ def _write_dimension(scenario: Scenario, name: str, index: int, values: _Values,
 
 
 def _plans_of_added(
-    scenario: Scenario, former: Former, keys: Mapping[str, pl.DataFrame], limit: int
+    scenario: EventScenario, former: Former, keys: Mapping[str, pl.DataFrame], limit: int
 ) -> dict[str, EventsPlan] | None:
     """The plans of what was added since a store was made.
 
@@ -256,7 +258,7 @@ def _plans_of_added(
     return plans if fits else None
 
 
-def _event_schema(scenario: Scenario) -> dict[str, np.dtype]:
+def _event_schema(scenario: EventScenario) -> dict[str, np.dtype]:
     """The columns of the events that are no fields."""
     tables = scenario.data.events
     joined = {f">{dimension}": np.dtype(np.uint32) for table in tables.values() for dimension in table.joins}
@@ -265,7 +267,7 @@ def _event_schema(scenario: Scenario) -> dict[str, np.dtype]:
 
 
 def _write_events(
-    scenario: Scenario,
+    scenario: EventScenario,
     folder: Path,
     plans: Mapping[str, EventsPlan],
     entities: pl.DataFrame,
@@ -299,7 +301,7 @@ def _write_events(
 
 
 def _coded_events(
-    scenario: Scenario,
+    scenario: EventScenario,
     name: str,
     frame: pl.LazyFrame,
     entities: pl.DataFrame,
@@ -344,7 +346,7 @@ def _missing(dtype: np.dtype) -> float:
 # ── entities ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _write_attributes(scenario: Scenario, entities: pl.DataFrame, values: _Values, limit: int) -> None:
+def _write_attributes(scenario: EventScenario, entities: pl.DataFrame, values: _Values, limit: int) -> None:
     """Code the columns of the entities tables, one value for each entity row."""
     for name, table in scenario.data.entities.items():
         frame = scan_table(scenario, name).with_columns(

@@ -8,7 +8,7 @@ from typing import assert_never
 import polars as pl
 
 from mlc.events.store.event_store import Field
-from mlc.scenario import AnyTable, Category, FreeText, Ignore, Number
+from mlc.scenario import AnyTable, Category, FreeText, Ignore, Image, Number
 from mlc.tables import TIME
 
 _MOST_VALUES = 50_000
@@ -109,7 +109,7 @@ def table_fields(
                 fields.append((Field(f"{name}.{column}", "category", min_count, hash_rows), column))
             case FreeText():
                 fields.append((Field(f"{name}.{column}", "text"), column))
-            case Ignore():
+            case Ignore() | Image():  # a picture has no place among events, which the scenario refuses
                 pass
             case unreachable:
                 assert_never(unreachable)

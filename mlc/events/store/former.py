@@ -11,7 +11,7 @@ import polars as pl
 
 from mlc.events.store.event_store import EventStore, opened_store
 from mlc.events.store.fields import Distinct
-from mlc.scenario import Scenario, resolved
+from mlc.scenario import EventScenario, resolved
 from mlc.sources import files_of, source_state
 
 FORMAT = 4  # raise when the layout of the store's folder or the rules for its values change
@@ -62,7 +62,7 @@ class Former:
     added: Mapping[str, Sequence[Path]]
 
 
-def section_digest(scenario: Scenario) -> str:
+def section_digest(scenario: EventScenario) -> str:
     """Changes with all that a store depends on except the tables' rows.
 
     Stores of one digest can go on. The order of the entities is that of a hash that another Polars may
@@ -71,14 +71,14 @@ def section_digest(scenario: Scenario) -> str:
     return blake2b(f"{pl.__version__}:{data_section(scenario)}".encode(), digest_size=10).hexdigest()
 
 
-def data_section(scenario: Scenario) -> str:
+def data_section(scenario: EventScenario) -> str:
     """The part of the scenario that decides what is in a store."""
     section = resolved(scenario)["data"]
     del section["memory_limit"]
     return f"{FORMAT}:{json.dumps(section)}"
 
 
-def find_former(scenario: Scenario, stores: Path) -> Former | None:
+def find_former(scenario: EventScenario, stores: Path) -> Former | None:
     """The store of the most files that lacks only files which come after its own.
 
     Dimensions and entities tables may have changed in any way.
@@ -107,7 +107,7 @@ def _files(sources: Mapping[str, TableSource]) -> int:
 
 
 def _candidates(
-    scenario: Scenario, stores: Path, states: Mapping[str, list[str]]
+    scenario: EventScenario, stores: Path, states: Mapping[str, list[str]]
 ) -> Iterator[tuple[Path, dict[str, TableSource]]]:
     section = section_digest(scenario)
     for file in sorted(stores.glob("[!.]*/store.json")):

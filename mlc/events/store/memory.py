@@ -4,12 +4,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlc.scenario import Scenario, memory_bytes
+from mlc.scenario import EventScenario, memory_bytes
 
 _GROUPS = Path("/sys/fs/cgroup")
 
 
-def memory_limit(scenario: Scenario) -> int:
+def memory_limit(scenario: EventScenario) -> int:
     """The memory limit of a scenario in bytes.
 
     `data.memory_limit`, or half of the machine's memory. Where a container or a batch system allows less than

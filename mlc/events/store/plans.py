@@ -10,7 +10,7 @@ from mlc.errors import DataError
 from mlc.events.store.event_store import Field, TableCounts
 from mlc.events.store.fields import Distinct, count_distinct, table_fields, unsettled, usable_columns
 from mlc.events.store.former import Former, TableSource
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.sources import null_counts, scan_events, scan_table, source_state
 from mlc.tables import ENTITY_ID, TIME
 
@@ -34,7 +34,7 @@ class EventsPlan:
     source: TableSource
 
 
-def plan_events(scenario: Scenario, name: str, limit: int) -> EventsPlan:
+def plan_events(scenario: EventScenario, name: str, limit: int) -> EventsPlan:
     """The plan of a whole table.
 
     Raises:
@@ -45,7 +45,7 @@ def plan_events(scenario: Scenario, name: str, limit: int) -> EventsPlan:
     return _plan(scenario, name, frame, distinct.rows, distinct, counts)
 
 
-def plan_added(scenario: Scenario, name: str, former: Former, limit: int) -> EventsPlan | None:
+def plan_added(scenario: EventScenario, name: str, former: Former, limit: int) -> EventsPlan | None:
     """The plan of what was added to a table since a store was made.
 
     It is None where columns are others now.
@@ -69,26 +69,26 @@ def plan_added(scenario: Scenario, name: str, former: Former, limit: int) -> Eve
 
 
 def _counted(
-    scenario: Scenario, name: str, files: Sequence[Path] | None, limit: int
+    scenario: EventScenario, name: str, files: Sequence[Path] | None, limit: int
 ) -> tuple[pl.LazyFrame, Distinct]:
     frame = scan_events(scenario, name, [], files)
     columns = usable_columns(frame, _unused(scenario, name))
     return frame, count_distinct(frame, scenario.data.events[name], columns, limit)
 
 
-def _unused(scenario: Scenario, name: str) -> set[str]:
+def _unused(scenario: EventScenario, name: str) -> set[str]:
     """Columns that are no field, since they have another meaning."""
     table = scenario.data.events[name]
     return {ENTITY_ID, TIME, table.time, table.entity or scenario.data.entity}
 
 
-def _schema(scenario: Scenario, name: str, files: Sequence[Path] | None) -> Mapping[str, str]:
+def _schema(scenario: EventScenario, name: str, files: Sequence[Path] | None) -> Mapping[str, str]:
     schema = scan_table(scenario, name, files).collect_schema()
     return {column: repr(dtype) for column, dtype in schema.items()}
 
 
 def _plan(
-    scenario: Scenario,
+    scenario: EventScenario,
     name: str,
     frame: pl.LazyFrame,
     rows: int,

@@ -10,7 +10,7 @@ import polars as pl
 from mlc.events.cutoffs import Cutoffs
 from mlc.events.label_names import Labels
 from mlc.events.windows import window_of
-from mlc.scenario import EachEvent, RandomDays, Rule, Scenario
+from mlc.scenario import EachEvent, EventScenario, RandomDays, Rule
 from mlc.sources import join_columns
 
 _MOST_LABELS = 8
@@ -18,7 +18,7 @@ _WIDTH = 10
 
 
 def task_picture(
-    scenario: Scenario, cutoffs: Cutoffs, labels: Labels, *, full: bool = False
+    scenario: EventScenario, cutoffs: Cutoffs, labels: Labels, *, full: bool = False
 ) -> Iterator[str]:
     """Draw the task: who, from what, when, and which labels, in lines.
 
@@ -52,7 +52,7 @@ def task_picture(
             yield f"{stem}{word if row == 0 else '':<{_WIDTH}}{line}"
 
 
-def _drawing(scenario: Scenario) -> Sequence[str]:
+def _drawing(scenario: EventScenario) -> Sequence[str]:
     """History, cutoff, gap and window on a line."""
     target = scenario.target
     gap = f" gap {_days(target.gap_days)} " if target.gap_days else ""
@@ -62,7 +62,7 @@ def _drawing(scenario: Scenario) -> Sequence[str]:
     return [f"{past}│{gap}{edge}▓{window}▓│", f"{' ' * len(past)}cutoff"]
 
 
-def _windows(scenario: Scenario) -> str:
+def _windows(scenario: EventScenario) -> str:
     """The length of the window, or the shortest and the longest."""
     target = scenario.target
     if target.window is not None:
@@ -75,11 +75,11 @@ def _days(number: int) -> str:
     return f"{number:,} day{'' if number == 1 else 's'}"
 
 
-def _attributes(scenario: Scenario) -> list[str]:
+def _attributes(scenario: EventScenario) -> list[str]:
     return [f"attributes from {name} by {table.key}" for name, table in scenario.data.entities.items()]
 
 
-def _tables(scenario: Scenario) -> list[str]:
+def _tables(scenario: EventScenario) -> list[str]:
     """Each events table with its time and its joins."""
     lines = []
     for name, table in scenario.data.events.items():
@@ -94,7 +94,7 @@ def _tables(scenario: Scenario) -> list[str]:
     return lines
 
 
-def _history(scenario: Scenario) -> list[str]:
+def _history(scenario: EventScenario) -> list[str]:
     examples = scenario.examples
     least = examples.min_history_events
     lines = [
@@ -108,7 +108,7 @@ def _history(scenario: Scenario) -> list[str]:
     return lines
 
 
-def _splits(scenario: Scenario, cutoffs: Cutoffs) -> list[str]:
+def _splits(scenario: EventScenario, cutoffs: Cutoffs) -> list[str]:
     lines = [
         f"{split:<10}  {len(moments):>3}  " + _span_text(list(moments))
         for split, moments in cutoffs.splits.items()
@@ -123,7 +123,7 @@ def _splits(scenario: Scenario, cutoffs: Cutoffs) -> list[str]:
     return [*lines, f"tables reach to {cutoffs.observed_until:%Y-%m-%d %H:%M} ({why})"]
 
 
-def _at(scenario: Scenario) -> str:
+def _at(scenario: EventScenario) -> str:
     """Where the entities' own cutoffs lie."""
     match scenario.examples.at:
         case EachEvent(table=table, where=where):
@@ -148,7 +148,7 @@ def _short(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d}" if moment.time() == datetime.min.time() else f"{moment:%Y-%m-%d %H:%M}"
 
 
-def _window(scenario: Scenario, cutoffs: Cutoffs) -> list[str]:
+def _window(scenario: EventScenario, cutoffs: Cutoffs) -> list[str]:
     target = scenario.target
     _, test = cutoffs.spans["test"]
     gap = f"{_days(target.gap_days)} after the cutoff" if target.gap_days else "at the cutoff"
@@ -169,7 +169,7 @@ def _rule(rule: Rule) -> list[str]:
     return [f"{rule.kind}{f' ({fields})' if fields else ''}: {sentence[0] if sentence else ''}"]
 
 
-def _labels(scenario: Scenario, labels: Labels, most: int) -> list[str]:
+def _labels(scenario: EventScenario, labels: Labels, most: int) -> list[str]:
     lines = [f"{len(labels.names)} by {', '.join(scenario.target.column)} of {scenario.target.table}"]
     for index, name in enumerate(labels.names[:most]):
         values = labels.values.filter(pl.col("label") == index)["value"].to_list()

@@ -4,7 +4,7 @@ Each file has the inputs of one, its module and its fit. To add a branch, write
 `mlc/models/branches/<name>.py` with a class derived from `Branch`, and one from `BranchInputs` where it reads
 what no other branch does. Then edit:
 
-1. `mlc/scenario/models.py`: its switch in `ModelSection`, whose docstring is its documentation.
+1. `mlc/scenario/events/model.py`: its switch in `ModelSection`, whose docstring is its documentation.
 2. This file: its class in `BRANCHES`. Batches of every device, `model.json` and the weights follow.
 3. `mlc/events/task.py`, only where it reads what the tables do not give yet: a field of `Inputs`.
 """

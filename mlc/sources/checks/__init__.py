@@ -3,8 +3,10 @@
 Names and types of all columns that it uses, all problems at once.
 """
 
+from collections.abc import Iterator
+
 from mlc.errors import DataError, Problem
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario, Scenario
 from mlc.sources.checks.entities import entity_problems
 from mlc.sources.checks.fields import field_problems
 from mlc.sources.checks.schemas import shape_problems, table_schema
@@ -37,12 +39,18 @@ def check_tables(scenario: Scenario) -> dict[str, TableSchema]:
             problems += error.problems
     for name in schemas:
         problems += field_problems(scenario, name, schemas)
-    problems += entity_problems(scenario, schemas)
-    if scenario.has_target:
-        problems += target_problems(scenario, schemas)
-    if scenario.has_target and not problems:
+    if isinstance(scenario, EventScenario):
+        problems += event_problems(scenario, schemas)
+    if isinstance(scenario, EventScenario) and scenario.has_target and not problems:
         for field, table, where in conditions(scenario):
             problems += condition_problems(scenario, field, table, where)
     if problems:
         raise DataError(problems)
     return schemas
+
+
+def event_problems(scenario: EventScenario, schemas: dict[str, TableSchema]) -> Iterator[Problem]:
+    """Yield what is wrong with entities, times and targets of events."""
+    yield from entity_problems(scenario, schemas)
+    if scenario.has_target:
+        yield from target_problems(scenario, schemas)

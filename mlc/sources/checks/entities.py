@@ -6,20 +6,20 @@ from collections.abc import Iterator
 import polars as pl
 
 from mlc.errors import Problem, sentences
-from mlc.scenario import EntitiesTable, EventsTable, Scenario
+from mlc.scenario import EntitiesTable, EventScenario, EventsTable
 from mlc.sources.checks.schemas import type_family
 from mlc.sources.formats import names_mend
 from mlc.sources.lettering import odd_file_hint
 from mlc.sources.missing import Schemas, TableSchema, why_missing
 
 
-def entity_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Iterator[Problem]:
+def entity_problems(scenario: EventScenario, schemas: dict[str, TableSchema]) -> Iterator[Problem]:
     """Yield what keeps the tables from sharing one type of entity id and of time."""
     yield from _missing_entities(scenario, schemas)
     yield from _type_problems(scenario, schemas)
 
 
-def _missing_entities(scenario: Scenario, schemas: Schemas) -> Iterator[Problem]:
+def _missing_entities(scenario: EventScenario, schemas: Schemas) -> Iterator[Problem]:
     """Events tables without the column that `data.entity` names."""
     entity = scenario.data.entity
     named = [name for name, table in scenario.data.events.items() if table.entity is None and name in schemas]
@@ -36,7 +36,7 @@ def _missing_entities(scenario: Scenario, schemas: Schemas) -> Iterator[Problem]
             yield scenario.problem(("data", "tables", name), rule)
 
 
-def _type_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Iterator[Problem]:
+def _type_problems(scenario: EventScenario, schemas: dict[str, TableSchema]) -> Iterator[Problem]:
     ids: dict[str, tuple[str, str]] = {}
     aware: dict[str, bool] = {}
     for name, schema in schemas.items():
@@ -76,7 +76,7 @@ def _type_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Itera
     yield from _moment_problems(scenario, aware)
 
 
-def _moment_problems(scenario: Scenario, aware: dict[str, bool]) -> Iterator[Problem]:
+def _moment_problems(scenario: EventScenario, aware: dict[str, bool]) -> Iterator[Problem]:
     examples = scenario.examples
     if any(aware.values()):
         return

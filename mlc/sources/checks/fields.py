@@ -1,13 +1,22 @@
 """Columns that the fields of a table name."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import assert_never
 
 import polars as pl
 
 from mlc.errors import Problem, sentences
-from mlc.scenario import DimensionTable, EntitiesTable, EventsTable, Number, Scenario
+from mlc.scenario import (
+    DimensionTable,
+    EntitiesTable,
+    EventScenario,
+    EventsTable,
+    LabelsTable,
+    Number,
+    RowsTable,
+    Scenario,
+)
 from mlc.sources.checks.schemas import try_filter, type_family, why_refused
 from mlc.sources.events import join_columns
 from mlc.sources.lettering import odd_file_hint
@@ -76,19 +85,37 @@ def _column_problems(
                 yield from _time_problems(scenario, name, time, columns[time])
             if entity is not None:
                 yield from missing(entity, "entity")
-            yield from _hidden_problems(scenario, name, columns)
-            for dimension, keys in joins.items():
-                for column in keys:
-                    yield from missing(column, "joins", dimension)
-                if dimension in schemas and all(column in columns for column in keys):
-                    yield from _join_type_problems(scenario, name, dimension, schema, schemas[dimension])
+            if isinstance(scenario, EventScenario):
+                yield from _hidden_problems(scenario, name, columns)
+            yield from _join_problems(scenario, name, joins, schemas)
+        case RowsTable(key=row_key, time=row_time, joins=joins):
+            if row_key is not None:
+                yield from missing(row_key, "key")
+            if row_time is not None:
+                yield from missing(row_time, "time")
+            if row_time in columns:
+                yield from _time_problems(scenario, name, row_time, columns[row_time])
+            yield from _join_problems(scenario, name, joins, schemas)
         case DimensionTable(key=keys):
             for column in keys:
                 yield from missing(column, "key")
-        case EntitiesTable(key=column):
+        case EntitiesTable(key=column) | LabelsTable(key=column):
             yield from missing(column, "key")
         case unreachable:
             assert_never(unreachable)
+
+
+def _join_problems(
+    scenario: Scenario, name: str, joins: Mapping[str, Sequence[str]], schemas: Schemas
+) -> Iterator[Problem]:
+    columns = schemas[name].columns
+    for dimension, keys in joins.items():
+        without = [column for column in keys if column not in columns]
+        for column in without:
+            rule = sentences(f"{name} has no column {column}", why_missing(scenario, schemas, name, column))
+            yield scenario.problem(("data", "tables", name, "joins", dimension), rule)
+        if dimension in schemas and not without:
+            yield from _join_type_problems(scenario, name, dimension, schemas[name], schemas[dimension])
 
 
 def _time_problems(scenario: Scenario, name: str, column: str, dtype: pl.DataType) -> Iterator[Problem]:
@@ -99,7 +126,9 @@ def _time_problems(scenario: Scenario, name: str, column: str, dtype: pl.DataTyp
     yield scenario.problem(("data", "tables", name, "time"), rule)
 
 
-def _hidden_problems(scenario: Scenario, name: str, columns: Mapping[str, pl.DataType]) -> Iterator[Problem]:
+def _hidden_problems(
+    scenario: EventScenario, name: str, columns: Mapping[str, pl.DataType]
+) -> Iterator[Problem]:
     """Yield columns that our own `time` and `entity_id` would hide."""
     table = scenario.data.events[name]
     in_use = {column for keys in table.joins.values() for column in keys} | set(table.encoders)
@@ -115,7 +144,7 @@ def _hidden_problems(scenario: Scenario, name: str, columns: Mapping[str, pl.Dat
 def _join_type_problems(
     scenario: Scenario, name: str, dimension: str, events: TableSchema, rows: TableSchema
 ) -> Iterator[Problem]:
-    table = scenario.data.events[name]
+    table = scenario.data.joining[name]
     for column, key in join_columns(table, dimension, scenario.data.dimensions[dimension]):
         left, right = events.columns[column], rows.columns.get(key)
         if right is not None and type_family(left) != type_family(right):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from mlc.errors import Problem, sentences
-from mlc.scenario import Scenario
+from mlc.scenario import EventScenario
 from mlc.sources.checks.schemas import try_filter
 from mlc.sources.conditions import said_of
 from mlc.sources.events import rule_expr, scan_events
@@ -15,7 +15,7 @@ from mlc.sources.missing import TableSchema, why_missing
 from mlc.sources.reading import POLARS_ERRORS
 
 
-def target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Iterator[Problem]:
+def target_problems(scenario: EventScenario, schemas: dict[str, TableSchema]) -> Iterator[Problem]:
     """Yield what is wrong with the columns that the target uses."""
     target = scenario.target
     for name, field in target.columns_used().items():
@@ -45,7 +45,7 @@ def target_problems(scenario: Scenario, schemas: dict[str, TableSchema]) -> Iter
             yield scenario.problem("target.separator", rule)
 
 
-def _number_mend(scenario: Scenario, name: str, column: str) -> str:
+def _number_mend(scenario: EventScenario, name: str, column: str) -> str:
     """Return what to do about a column that is no number.
 
     `types`, where it is one of the source's own.
@@ -61,7 +61,7 @@ def _is_label(dtype: pl.DataType | pl.datatypes.DataTypeClass) -> bool:
 
 
 def condition_problems(
-    scenario: Scenario, field: tuple[str, ...], table: str, where: str
+    scenario: EventScenario, field: tuple[str, ...], table: str, where: str
 ) -> Iterator[Problem]:
     """Yield what is wrong with a condition on events, true or false for each."""
     try:

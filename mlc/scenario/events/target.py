@@ -1,13 +1,13 @@
 """What is predicted: labels, rule and window of a scenario."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from mlc.scenario.class_names import MOST_LABELS, LabelName, LabelValues, class_names_shape, label_short_form
 from mlc.scenario.fields import (
     MOST_WINDOWS,
     Count,
@@ -19,10 +19,8 @@ from mlc.scenario.fields import (
     distinct,
     kind_from_text,
 )
+from mlc.scenario.scenario import Target
 from mlc.scenario.source_tables import RowSql
-
-MOST_LABELS = 60_000
-"""Labels are numbered with 16 bits."""
 
 
 class RuleSection(Section):
@@ -82,84 +80,22 @@ class TopClasses(Section):
     """Leave out values with fewer events than this in the training period."""
 
 
-def _visible(text: str) -> str:
-    if not any(letter.isprintable() and not letter.isspace() for letter in text):
-        raise PydanticCustomError("blank", "must have a visible character: empty and blank text is no label")
-    return text
-
-
-LabelName = Annotated[str, AfterValidator(_visible), Field(json_schema_extra={"minLength": 1})]
-"""The name of a label, or a value of the column that it stands for."""
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise PydanticCustomError(
-            "pattern", "this is no regular expression: {found}", {"found": str(error)}
-        ) from None
-    return text
-
-
-class LabelSpec(Section):
+class LabelSpec(LabelValues):
     """One label with several values, or a condition or window of its own."""
 
-    values: OneOrMany | None = None
-    """The values of the column that count as this label."""
-    pattern: Annotated[Text, AfterValidator(_pattern)] | None = None
-    """A regular expression; values that contain a match count: `^Dress` (Python's syntax)."""
     where: RowSql | None = None
     """A SQL expression; only events for which it is true count for this label."""
     window_days: Days | None = None
     """A window for this label alone."""
 
-    @model_validator(mode="after")
-    def _means_something(self) -> "LabelSpec":
-        if self.values is None and self.pattern is None:
-            raise PydanticCustomError("empty_label", "no values and no pattern. Add one of them.")
-        return self
 
-
-def _label_short_form(value: object) -> object:
-    if value is None:
-        raise PydanticCustomError("label", "must be a value or a list of values, not null. Quote it.")
-    return value if isinstance(value, dict | LabelSpec) else {"values": value}
-
-
-def _class_names_shape(value: object) -> str | None:
-    """Which of the three forms is meant.
-
-    A label may be called `top`, its values are then texts.
-    """
-    if isinstance(value, list):
-        return "list"
-    if isinstance(value, TopClasses):
-        return "top"
-    if not isinstance(value, dict):
-        return None
-    for word in TopClasses.model_fields:
-        given = value.get(word, [])
-        if not isinstance(given, list | dict | LabelSpec) and not (
-            isinstance(given, str) and not given.isdigit()
-        ):
-            return "top"  # a quoted number too: to take it for the value of a label would hide a slip
-    return "groups"
-
-
-Label = Annotated[
-    LabelSpec,
-    BeforeValidator(
-        _label_short_form,
-        json_schema_input_type=Text | Annotated[list[Text], Field(min_length=1)] | LabelSpec,
-    ),
-]
+Label = Annotated[LabelSpec, label_short_form(LabelSpec)]
 ClassNames = Annotated[
     Annotated[list[LabelName], Field(min_length=1), AfterValidator(distinct), Tag("list")]
     | Annotated[TopClasses, Tag("top")]
     | Annotated[dict[LabelName, Label], Field(min_length=1), Tag("groups")],
     Discriminator(
-        _class_names_shape,
+        class_names_shape(TopClasses.model_fields),
         custom_error_type="class_names",
         custom_error_message="must be a list of names, {top: 25}, or a mapping of label to values",
     ),
@@ -189,7 +125,7 @@ Calendar = Literal["next_week", "next_month"]
 _LONGEST = {"next_week": 7, "next_month": 31}
 
 
-class TargetSection(Section):
+class TargetSection(Target):
     """What is predicted, and for how many days."""
 
     table: Text
@@ -260,6 +196,16 @@ class TargetSection(Section):
         if self.specs is None:
             return None
         return [name for base, spec in self.specs.items() for name, _ in self.heads(base, spec)]
+
+    @property
+    def value_columns(self) -> Sequence[str]:
+        """See `Target`."""
+        return self.column
+
+    @property
+    def truth(self) -> str | None:
+        """See `Target`."""
+        return self.true_probabilities
 
     def heads(self, base: str, spec: LabelSpec) -> list[tuple[str, int]]:
         """Name and window in days of each label that a class name gives."""

@@ -14,8 +14,8 @@ import yaml
 
 from mlc.errors import Problem, ScenarioError
 from mlc.scenario.fields import MOMENT_PATTERN, read_moment
-from mlc.scenario.origin import Keys, Places, dotted
-from mlc.scenario.yaml_slips import slip
+from mlc.scenario.parsing.origin import Keys, Places, dotted
+from mlc.scenario.parsing.yaml_slips import slip
 
 _TAG = "tag:yaml.org,2002:"
 _MOST_VALUES = 100_000  # far above any scenario; aliases of aliases can stand for billions

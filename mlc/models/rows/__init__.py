@@ -1,0 +1,1 @@
+"""The parts of a model of rows, and what they read."""

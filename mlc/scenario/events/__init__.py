@@ -1,0 +1,1 @@
+"""The scenario of an event task: window, cutoffs, model of histories."""
