@@ -4,8 +4,8 @@ Report, metrics, thresholds, calibration, model card, comparison and run folder 
 protocol alone. The tasks that exist are listed in `mlc.models.tasks`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, Self, TypeVar
 
@@ -110,6 +110,29 @@ class Finding:
         return ": ".join(part for part in (self.location, self.field) if part)
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What a check of tables and examples has found.
+
+    Attributes:
+        problems: What would stop a training; empty when nothing would.
+        findings: What may surprise, worst first.
+        class_names: The labels; None where problems keep them unknown.
+        lines: What a training would have, in words; empty when there are problems.
+        facts: The same as JSON.
+    """
+
+    problems: Sequence[Problem]
+    findings: Sequence[Finding] = ()
+    class_names: Sequence[str] | None = None
+    lines: Sequence[str] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def count(self, severity: Severity) -> int:
+        """Return how many findings have this severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+
 def error_of(problem: Problem) -> Finding:
     """Return what stops a training as a finding."""
     return Finding("error", "scenario", problem.rule, "", problem.field, problem.location)
@@ -197,11 +220,11 @@ class Task(Protocol[E, I_co]):
     def facts(self, examples: E) -> Mapping[str, Any]:
         """Return what `run.json` records of the examples, as JSON."""
 
-    def findings(self) -> Iterator[Finding]:
-        """Yield what may surprise the user about the tables and examples.
+    def check(self) -> Checked:
+        """Check the tables, count the examples, and look for all that costs people days.
 
         Raises:
-            DataError: The tables do not fit the scenario.
+            DataError: A row cannot be read.
         """
 
 

@@ -81,15 +81,16 @@ def check(
     with working():
         from mlc.commands import check as command
         from mlc.run.outputs import check_files, inputs_of
+        from mlc.task import Checked
 
         try:
             loaded = load(scenario, override)
             check_files([*inputs_of(loaded, runs_dir)], runs_dir)
             checked = command.check(loaded, runs_dir)
         except MlcError as error:
-            checked = command.Checked(error.problems)
+            checked = Checked(error.problems)
     if as_json:
-        show(json.dumps(checked.as_json(), indent=1, ensure_ascii=False, default=str))
+        show(json.dumps(command.as_json(checked), indent=1, ensure_ascii=False, default=str))
     elif checked.problems:
         for line in command.problem_lines(checked):
             show(line, error=True)

@@ -1,77 +1,30 @@
 """`mlc check`: what a scenario and its tables would give, without training."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mlc.errors import DataError, MlcError, Problem
-from mlc.events.baselines import check_boosting
-from mlc.events.findings import (
-    Expected,
-    Finding,
-    Severity,
-    all_findings,
-    error_of,
-    expected_of,
-    label_problems,
-    unmatched_problems,
-    with_hint,
-    worst_first,
-)
-from mlc.events.preparing import Prepared, prepare
-from mlc.events.slices import check_slices
-from mlc.events.views.label_tables import count_lines
-from mlc.scenario import EventScenario, Scenario
-from mlc.sources import (
-    JoinRate,
-    check_tables,
-    duplicate_keys,
-    join_rates,
-    lost_text_problems,
-    lost_texts,
-    reading,
-)
+from mlc.errors import MlcError, Problem
+from mlc.models import tasks
+from mlc.scenario import Scenario
+from mlc.task import Checked, Severity, error_of
 
 _ANY_LABELS = 2  # torchmetrics takes no fewer
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What `mlc check` found.
+def as_json(checked: Checked) -> dict[str, Any]:
+    """Return plain lists and mappings; `ok` is that nothing would stop a training.
 
-    Attributes:
-        problems: What would stop a training; empty when nothing would.
-        findings: What may surprise, worst first.
-        joins: Match rate of every join.
-        expected: Labels, examples and sizes; None when there are problems.
+    Problems are findings too.
     """
-
-    problems: Sequence[Problem]
-    findings: Sequence[Finding] = ()
-    joins: Sequence[JoinRate] = ()
-    expected: Expected | None = None
-
-    def count(self, severity: Severity) -> int:
-        """Return how many findings have this severity."""
-        return sum(finding.severity == severity for finding in self.findings)
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain lists and mappings; `ok` is that nothing would stop a training.
-
-        Problems are findings too.
-        """
-        value: dict[str, Any] = {"ok": not self.problems}
-        if self.problems:
-            value["problems"] = [
-                {"location": p.location, "field": p.field, "rule": p.rule} for p in self.problems
-            ]
-        value["findings"] = [asdict(f) for f in (*map(error_of, self.problems), *self.findings)]
-        value["joins"] = [asdict(join) for join in self.joins]
-        if self.expected is not None:
-            value |= asdict(self.expected)
-            value |= value.pop("sizes")
-        return value
+    value: dict[str, Any] = {"ok": not checked.problems}
+    if checked.problems:
+        value["problems"] = [
+            {"location": p.location, "field": p.field, "rule": p.rule} for p in checked.problems
+        ]
+    value["findings"] = [asdict(f) for f in (*map(error_of, checked.problems), *checked.findings)]
+    return value | dict(checked.facts)
 
 
 def problem_lines(checked: Checked) -> Iterator[str]:
@@ -87,18 +40,8 @@ def lines(checked: Checked, path: Path) -> Iterator[str]:
 
     There must be no problems.
     """
-    expected = checked.expected
-    assert expected is not None  # there are no problems
     yield f"{path}: no errors, {_number(checked, 'warning')}, {_number(checked, 'note')}"
-    for join in checked.joins:
-        yield f"join {join.table} → {join.dimension}: {join.matched:,} of {join.events:,} events match"
-    yield expected.funnel
-    yield from count_lines(expected.class_names, expected.splits)
-    sizes = expected.sizes
-    yield "memory: " + ", ".join(f"{name} {size:,.1f} MiB" for name, size in sizes.memory_mb.items())
-    if sizes.training_minutes is not None:
-        minutes = max(0.1, sizes.training_minutes)
-        yield f"training: all epochs take roughly {minutes:,.1f} minutes on this CPU"
+    yield from checked.lines
     for finding in checked.findings:
         yield f"\n{finding.severity}: {finding.found}\n  → {finding.advice}  ({finding.place})"
 
@@ -118,38 +61,20 @@ def check(scenario: Scenario, runs: Path) -> Checked:
     Raises:
         DataError: A row cannot be read.
     """
-    scenario = EventScenario.of(scenario, "mlc check")
-    try:
-        check_tables(scenario)
-        check_boosting(scenario)
-    except DataError as error:
-        return Checked([with_hint(scenario, problem) for problem in error.problems])
-    with reading(scenario):
-        joins = join_rates(scenario)
-        lost = lost_texts(scenario)
-        problems = list(lost_text_problems(scenario, lost)) or list(duplicate_keys(scenario))
-        prepared = None
-        if not problems:
-            try:
-                prepared = prepare(scenario, runs, lambda _: None)
-                check_slices(scenario, prepared.store)
-            except DataError as error:
-                problems += error.problems
-        if problems:
-            problems += [*label_problems(scenario), *unmatched_problems(scenario, joins)]
-        problems += _metric_problems(scenario, prepared)
-        findings = worst_first(all_findings(scenario, joins, lost, prepared))
-    expected = expected_of(prepared) if prepared and not problems else None
-    return Checked(list(dict.fromkeys(problems)), findings, joins, expected)
+    checked = tasks.task_of(scenario, runs, lambda _: None).check()
+    problems = _metric_problems(scenario, checked.class_names)
+    if not problems:
+        return checked
+    return Checked([*checked.problems, *problems], checked.findings, checked.class_names)
 
 
-def _metric_problems(scenario: Scenario, prepared: Prepared | None) -> Sequence[Problem]:
+def _metric_problems(scenario: Scenario, class_names: Sequence[str] | None) -> Sequence[Problem]:
     """Metrics that torchmetrics does not have, or that do not fit."""
     if not scenario.metrics:
         return ()
     from mlc.models.custom_metrics import check_metrics  # loads torch, which takes seconds
 
-    labels = len(prepared.examples.labels.names) if prepared else _ANY_LABELS
+    labels = len(class_names) if class_names else _ANY_LABELS
     try:
         check_metrics([(metric.name, metric.options) for metric in scenario.metrics], labels)
     except MlcError as error:

@@ -4,7 +4,7 @@ Its inputs are the events up to the cutoff and the entity's attributes; its targ
 window after it.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -18,7 +18,7 @@ from mlc.evaluation.thresholds import PERIODS_A_WINDOW
 from mlc.events.actuals import targets_at
 from mlc.events.as_of import cutoff_at, entities_at, rows_at
 from mlc.events.baselines import BASELINES, NO_PROBABILITIES, baseline_predictions, missing_boosting
-from mlc.events.findings import all_findings
+from mlc.events.findings import checked
 from mlc.events.label_names import LABEL, Labels, label_line, resolve_labels, value_counts
 from mlc.events.oracle import oracle_predictions
 from mlc.events.popularity import Popularity
@@ -28,9 +28,9 @@ from mlc.events.store import EventStore, open_store
 from mlc.events.timeline import Timeline
 from mlc.progress import stage
 from mlc.scenario import EventScenario, TopClasses
-from mlc.sources import join_rates, lost_texts, reading
+from mlc.sources import reading
 from mlc.tables import CUTOFF, MICROSECONDS_PER_DAY, TARGETS, array_column, microseconds, targets_of
-from mlc.task import Baselines, Finding, Say
+from mlc.task import Baselines, Checked, Say
 
 
 @dataclass(frozen=True)
@@ -196,8 +196,6 @@ class EventTask:
             "observed_until": examples.cutoffs.observed_until.isoformat(),
         }
 
-    def findings(self) -> Iterator[Finding]:
-        """Yield what may surprise the user about tables, labels and examples."""
-        examples = self.prepare()
-        joins, lost = join_rates(self.scenario), lost_texts(self.scenario)
-        yield from all_findings(self.scenario, joins, lost, examples)
+    def check(self) -> Checked:
+        """Check tables, labels and examples; see `mlc.task.Task.check`."""
+        return checked(self.scenario, self.runs)

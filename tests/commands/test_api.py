@@ -58,8 +58,7 @@ def test_a_scenario_is_a_file_or_a_mapping_with_overrides_of_both_kinds(project,
 def test_check_finds_what_the_command_finds(project):
     checked = mlc.check(mlc.load_scenario(project / "shop.yaml"), project / "runs")
     assert not checked.problems
-    assert checked.expected is not None
-    assert checked.expected.class_names == ["Dress", "Skirt", "Shorts"]
+    assert checked.class_names == ["Dress", "Skirt", "Shorts"]
 
 
 def test_labels_are_a_frame_with_one_column_per_label(project):

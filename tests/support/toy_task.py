@@ -4,7 +4,7 @@ It trains, evaluates, predicts, compares and reports through the real commands; 
 they learn of it, as a new task would be one more case in `mlc.models.tasks` and `mlc.training.learners`.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -38,7 +38,7 @@ from mlc.tables import (
     targets_of,
     with_class_names,
 )
-from mlc.task import Baselines, Examples, Finding, FunnelStep
+from mlc.task import Baselines, Checked, Examples, Finding, FunnelStep
 from mlc.training import learners
 from mlc.training.beginning import versions
 from mlc.training.counts import target_counts
@@ -130,8 +130,8 @@ class ToyTask:
     def facts(self, examples: ToyExamples) -> Mapping[str, Any]:
         return {"rows": examples.table.height}
 
-    def findings(self) -> Iterator[Finding]:
-        yield Finding("note", "rows", "there is no time")
+    def check(self) -> Checked:
+        return Checked([], [Finding("note", "rows", "there is no time")], NAMES)
 
 
 class ToyReader:

@@ -18,8 +18,8 @@ from mlc.scenario import load_scenario as load_file
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlc.commands.check import Checked
     from mlc.commands.labels import Form
+    from mlc.task import Checked
 
 __all__ = ["Run", "check", "labels", "load_scenario", "open_run", "train"]
 
