@@ -202,6 +202,12 @@ class Task(Protocol[E, I_co]):
         Values are Enum, in order.
         """
 
+    def shown(self, examples: E) -> pl.Series | None:
+        """Return the text that people recognise each example by, String.
+
+        None where its key says all.
+        """
+
     def oracle(self, examples: E) -> pl.DataFrame | None:
         """Return the true probabilities of generated tables as predictions.
 

@@ -35,6 +35,8 @@ def test_a_task_of_another_kind_trains_evaluates_predicts_compares_and_reports(m
     assert report["funnel"][-1] == {"reason": "no part", "removed": 10, "kept": 890}
     page = Path("runs/long/report.html").read_text()
     assert "sign of a" in page
+    assert "Has it, and scores low" in page
+    assert "a is -" in page
     assert "Over the test cutoffs" not in page
     assert "sign of a" in Path("runs/long/report.md").read_text()
 

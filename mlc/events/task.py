@@ -163,6 +163,9 @@ class EventTask:
         """Return history length, cold start and the named attributes of each example."""
         return slices_of(examples)
 
+    def shown(self, _: Prepared) -> None:
+        """Return nothing: an entity is known by its id."""
+
     def oracle(self, examples: Prepared) -> pl.DataFrame | None:
         """Return the true probabilities of generated tables as predictions.
 

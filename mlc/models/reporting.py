@@ -29,6 +29,7 @@ from mlc.report import (
     report_page,
 )
 from mlc.report.card import model_card
+from mlc.report.mistakes import mistakes_from_json, mistakes_to_json, worst_mistakes
 from mlc.run import RunFolder
 from mlc.scenario import GatesSection, Scenario
 from mlc.tables import (
@@ -43,6 +44,8 @@ from mlc.tables import (
     with_class_names,
 )
 from mlc.task import AnyTask, Examples
+
+_MISTAKES = "mistakes.json"
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,10 @@ def write_report(
     with replacing(run / "predictions.parquet") as temporary:
         scored.predictions.write_parquet(temporary, metadata=with_class_names(names))
     model.save_decisions(run)
+    shown = task.shown(examples)
+    if shown is not None:
+        mistakes = worst_mistakes(names, examples.table, scored.predictions, shown)
+        run.write_json(_MISTAKES, mistakes_to_json(mistakes))
     write_text(run / "report.md", report_markdown(report))
     write_text(run / "MODEL_CARD.md", model_card(report, description_of(examples.scenario, report)))
     run.write_json("report.json", report.to_json())
@@ -104,6 +111,7 @@ def write_page(run: RunFolder) -> None:
         scenario = path.read_text(encoding="utf-8")
     made, report = run.read_json("run.json"), run.read_json("report.json", Report.from_json)
     question = description_of(run.scenario(), report).question
+    shown = (run / _MISTAKES).exists()
     page = PageInputs(
         report=report,
         question=question,
@@ -112,6 +120,7 @@ def write_page(run: RunFolder) -> None:
         made=made,
         log=log,
         scenario=scenario,
+        mistakes=run.read_json(_MISTAKES, mistakes_from_json) if shown else {},
     )
     write_text(run / "report.html", report_page(page))
 

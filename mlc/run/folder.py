@@ -9,7 +9,7 @@ runs/<name>/
     model.safetensors model.json  the weights, and what it takes to build the network again
     refit.safetensors             those of train.refit
     predictions.parquet calibration.json thresholds.json parts.json boosting.json
-    report.json report.md report.html MODEL_CARD.md log.jsonl logs/
+    report.json report.md report.html MODEL_CARD.md mistakes.json log.jsonl logs/
 """
 
 import glob

@@ -118,6 +118,9 @@ class ToyTask:
         signs = np.where(examples.numbers_NF[:, 0] > 0, "positive", "negative")
         return {"sign of a": pl.Series(signs, dtype=pl.Enum(["negative", "positive"]))}
 
+    def shown(self, examples: ToyExamples) -> pl.Series:
+        return pl.Series([f"a is {a:.2f}" for a in examples.numbers_NF[:, 0]])
+
     def oracle(self, _: ToyExamples) -> None:
         return None
 

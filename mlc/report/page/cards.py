@@ -1,6 +1,7 @@
 """A card per label: what its scores are worth, and all else when opened."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
@@ -12,7 +13,9 @@ from mlc.drawing.text_tables import Row
 from mlc.evaluation.thresholds import Expected
 from mlc.report.cells import count_text, number_text, range_text, score_text
 from mlc.report.contents import LabelReport
+from mlc.report.mistakes import Mistake
 from mlc.report.page.label_charts import label_charts
+from mlc.report.page.mistakes_list import mistakes_list
 from mlc.report.page.scored import Scored
 from mlc.report.page.slider import threshold_slider
 
@@ -20,20 +23,32 @@ _WHOLE = share_axis(1.0)
 _SHARES = np.linspace(0, 1, 21)
 
 
-def label_card(
-    label: LabelReport, trust: str, validation: Scored, test: Scored, prevalence: Markup
-) -> Markup:
-    """Return the card of one label.
+@dataclass(frozen=True)
+class LabelInputs:
+    """What the card of a label is made of.
 
-    Args:
+    Attributes:
         label: Its row of the report's test split.
         trust: How far one can rely on it, in a word.
         validation: Its scores there; calibration and thresholds were chosen on these.
         test: Its scores there.
         prevalence: Drawing of its prevalence over time; empty where there is none.
+        mistakes: The worst of the test; empty where examples cannot be shown.
     """
+
+    label: LabelReport
+    trust: str
+    validation: Scored
+    test: Scored
+    prevalence: Markup
+    mistakes: Sequence[Mistake] = ()
+
+
+def label_card(inputs: LabelInputs) -> Markup:
+    """Return the card of one label."""
+    label, trust, validation, test = inputs.label, inputs.trust, inputs.validation, inputs.test
     badge = element("span", trust, class_=f"badge {trust.replace(' ', '-')}")
-    grid = element("div", *label_charts(label, test), prevalence, class_="grid")
+    grid = element("div", *label_charts(label, test), inputs.prevalence, class_="grid")
     numbers = html_table(Table(("", "on the test", "range"), _numbers(label), texts=1))
     more = element(
         "details",
@@ -44,6 +59,7 @@ def label_card(
         ),
         grid,
         element("div", numbers, threshold_slider(label, validation, test), class_="beside"),
+        *mistakes_list(inputs.mistakes),
     )
     return element(
         "article",

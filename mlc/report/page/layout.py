@@ -1,7 +1,7 @@
 """The report as a page: one HTML file from the numbers and tables of a run."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
@@ -16,7 +16,8 @@ from mlc.drawing.text_tables import Row
 from mlc.report import sections
 from mlc.report.cells import size_text
 from mlc.report.contents import JUDGED, Report
-from mlc.report.page.cards import label_card
+from mlc.report.mistakes import Mistake
+from mlc.report.page.cards import LabelInputs, label_card
 from mlc.report.page.overview import overview
 from mlc.report.page.scored import ScoredSplit
 from mlc.report.page.timelines import scores_over_cutoffs, training_curves
@@ -40,6 +41,7 @@ class PageInputs:
         made: `run.json`: fingerprints, versions, times.
         log: A mapping per epoch: `epoch`, losses and scores.
         scenario: The scenario as it was given.
+        mistakes: Label → its worst mistakes; empty where examples cannot be shown.
     """
 
     report: Report
@@ -49,6 +51,7 @@ class PageInputs:
     made: Mapping[str, Any]
     log: Sequence[Mapping[str, float]]
     scenario: str
+    mistakes: Mapping[str, Sequence[Mistake]] = field(default_factory=dict)
 
 
 def report_page(inputs: PageInputs) -> str:
@@ -81,7 +84,16 @@ def _cards(inputs: PageInputs, test: ScoredSplit) -> Section:
     validation = ScoredSplit.of(inputs.examples, inputs.predictions, "validation")
     some = f" The first {_MOST_CARDS} of {len(labels):,} labels." if len(labels) > _MOST_CARDS else ""
     cards = (
-        label_card(label, trust[label.name], validation.label(k), test.label(k), prevalence)
+        label_card(
+            LabelInputs(
+                label,
+                trust[label.name],
+                validation.label(k),
+                test.label(k),
+                prevalence,
+                inputs.mistakes.get(label.name, ()),
+            )
+        )
         for k, (label, prevalence) in enumerate(
             zip(labels[:_MOST_CARDS], _prevalences(inputs.examples), strict=False)
         )
