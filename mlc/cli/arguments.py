@@ -135,6 +135,7 @@ def open_run(
     out: Path | None = None,
     endings: "Sequence[str]" = (),
     tables: "OtherTables | None" = None,
+    table: Path | None = None,
 ) -> "RunFolder":
     """Find a run for a command, and refuse a result file where the command reads.
 
@@ -144,6 +145,7 @@ def open_run(
         out: The result file; None for a command that writes none.
         endings: Endings that the result file may have.
         tables: What takes the place of the run's tables.
+        table: A file that takes the place of the target's table.
     """
     from mlc.run import OWN_TABLES, RunFolder, find_run
     from mlc.run.outputs import check_ending, check_files, inputs_of_run
@@ -151,6 +153,8 @@ def open_run(
     if out is not None:
         check_ending(out, *endings)
     run = RunFolder(find_run(runs_dir, name).folder, tables or OWN_TABLES)
+    if table is not None:
+        run = run.on_table(table)
     runs = run.folder.parent  # the event store lies beside the run, wherever that is
     check_files([*inputs_of_run(run, runs)], runs, **({} if out is None else {"out": out}))
     trace_folders.append(run.folder)

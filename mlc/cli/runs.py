@@ -340,6 +340,10 @@ def predict(
         ),
     ] = None,
     strict: Strict = False,
+    table: Annotated[
+        Path | None,
+        typer.Option("--table", metavar="FILE", help="Score this file in place of the target's table."),
+    ] = None,
     data: DataFile = None,
     override: DataOverrides = None,
     runs_dir: RunsDir = RUNS,
@@ -350,16 +354,17 @@ def predict(
     """
     moment = given_moment(as_of)
     with working():
-        opened = open_run(run, runs_dir, out, (".parquet", ".csv"), other_tables(data, override))
+        tables = other_tables(data, override)
+        opened = open_run(run, runs_dir, out, (".parquet", ".csv"), tables, table)
         from mlc.commands.predict import Request
         from mlc.commands.predict import predict as score
         from mlc.evaluation.thresholds import contact_lines, volume_lines
         from mlc.report.score_tables import formula_warnings, write_scores
 
         scored = score(opened, Request(moment, threshold, contact, wide=not long), say)
-        table = scored.long() if long else scored.wide()
-        write_scores(table, out, scored.names)
-    lines = [*formula_warnings(table, out), *volume_lines(scored.thresholds, scored.decisions_NK)]
+        scores = scored.long() if long else scored.wide()
+        write_scores(scores, out, scored.names)
+    lines = [*formula_warnings(scores, out), *volume_lines(scored.thresholds, scored.decisions_NK)]
     if scored.contacts_NK is not None:
         lines += contact_lines(scored.thresholds, scored.contacts_NK)
     for line in lines:

@@ -23,7 +23,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -161,6 +161,23 @@ class RunFolder:
         with self.reading("resolved.yaml") as path:
             overrides = [*self.tables.all_overrides, *overrides]
             return load_scenario(path, overrides, tables_suffice=True, base=base)
+
+    def on_table(self, path: Path) -> "RunFolder":
+        """Return the same run on another file in the place of the target's table.
+
+        A file with another ending is read as its ending says, not as the scenario does.
+
+        Args:
+            path: The file, relative to the working folder.
+        """
+        scenario = self.scenario()
+        name = scenario.target.table
+        overrides = [f"data.tables.{name}.path={json.dumps(str(path.absolute()))}"]
+        before = scenario.data.tables[name].path
+        if before is None or Path(before).suffix.lower() != path.suffix.lower():
+            overrides.append(f"data.tables.{name}.format=null")
+        tables = replace(self.tables, overrides=[*self.tables.overrides, *overrides])
+        return replace(self, tables=tables)
 
     def check_place(self) -> None:
         """Refuse a run that was moved without its tables.

@@ -134,3 +134,19 @@ def test_other_rows_in_the_moved_tables_are_still_noticed(trained_shop, mlc, tmp
     evaluated = mlc("evaluate", "shop")
     assert evaluated.code == 0, evaluated.err
     assert "the tables have changed since the training" in evaluated.err
+
+
+def test_another_file_in_the_place_of_the_targets_table_is_scored(trained_shop, mlc, tmp_path):
+    sales = pl.read_parquet(trained_shop / "sales.parquet")
+    sales.write_parquet(tmp_path / "same.parquet")
+    sales.write_csv(tmp_path / "same.csv")
+    before = pl.read_parquet(trained_shop / "before.parquet")
+    for name in ("same.parquet", "same.csv"):
+        shutil.copytree(trained_shop, tmp_path / name.replace(".", "-"))
+        run = tmp_path / name.replace(".", "-") / "runs" / "shop"
+        scored = mlc("predict", run, "--table", tmp_path / name, "--out", "after.parquet")
+        assert scored.code == 0, scored.err
+        assert pl.read_parquet(tmp_path / "after.parquet").drop("run").equals(before.drop("run"))
+    lost = mlc("predict", run, "--table", "nowhere.csv", "--out", "after.parquet")
+    assert lost.code == 2
+    assert "no such file" in lost.err
