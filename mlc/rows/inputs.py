@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+
+Missing = Literal["error", "leave_out"]
+"""Whether pictures that cannot be read end in an error, or their rows are read without one."""
 
 
 @dataclass(frozen=True)
@@ -16,14 +19,14 @@ class RowColumns:
         texts: Columns of free text.
         categories: Columns of categories.
         numbers: Columns of numbers.
-        images: Columns of paths of pictures.
+        images: Column of paths of pictures → what to do about those that cannot be read.
         min_counts: Category → fewest training rows that give a value a place of its own.
     """
 
     texts: Sequence[str] = ()
     categories: Sequence[str] = ()
     numbers: Sequence[str] = ()
-    images: Sequence[str] = ()
+    images: Mapping[str, Missing] = field(default_factory=dict)
     min_counts: Mapping[str, int] = field(default_factory=dict)
 
     @property

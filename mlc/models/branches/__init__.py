@@ -21,6 +21,7 @@ from mlc.models.branches.events import EventInputs
 from mlc.models.branches.foundation import CachedInputs, FoundationBranch
 from mlc.models.branches.gathering import Chosen, Place
 from mlc.models.branches.history import HistoryBranch
+from mlc.models.branches.image import ImageBranch
 from mlc.models.branches.memory import MemoryBranch
 from mlc.models.branches.popularity import PopularityBranch
 from mlc.models.reading.batch import Packed
@@ -36,6 +37,7 @@ BRANCHES: tuple[type[Branch], ...] = (
     MemoryBranch,
     FoundationBranch,
     ContextBranch,
+    ImageBranch,
 )
 """In the order in which they draw their first weights and add to the sums."""
 
