@@ -405,7 +405,7 @@ def test_a_trace_of_an_internal_error_holds_no_secret(mlc, tmp_path, monkeypatch
     def fail(*_: object) -> None:
         raise RuntimeError("no answer from postgresql://me:top-secret@host/shop")
 
-    monkeypatch.setattr("mlc.commands.check.check_tables", fail)
+    monkeypatch.setattr("mlc.events.findings.checking.check_tables", fail)
     result = mlc("check", "scenario.yaml")
     assert result.code == 3
     assert "postgresql://me:${SHOP_TOKEN}@host/shop" in result.err
