@@ -8,7 +8,7 @@ from markupsafe import Markup
 from mlc.drawing.page import element
 from mlc.drawing.svg import LETTER, drawing
 
-_WIDTH, _STEP, _THICK = 420, 26, 16
+_WIDTH, _STEP, _THICK = 350, 24, 15
 _LONGEST_NAME = 18
 
 

@@ -170,11 +170,13 @@ _STYLE = """
   color-scheme: light dark;
   --paper: #fbfaf8; --card: #fff; --ink: #1d2126; --faint: #626a73; --rule: #e2e0db;
   --colour-0: #2f6fb0; --colour-1: #c98500; --colour-2: #1a8a66; --colour-3: #9aa2ab; --heat: #2f6fb0;
+  --good: #14704f; --doubt: #875900; --ground: var(--paper);
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #14171a; --card: #1c2024; --ink: #e7e5e1; --faint: #9aa2ab; --rule: #31373d;
-    --colour-0: #6aa9e4; --colour-1: #e6b04a; --colour-2: #4cc29b; --colour-3: #626a73; --heat: #6aa9e4;
+    --colour-0: #6aa9e4; --colour-1: #e6b04a; --colour-2: #4cc29b; --colour-3: #7d8690; --heat: #6aa9e4;
+    --good: #4cc29b; --doubt: #e6b04a;
   }
 }
 * { box-sizing: border-box; }
@@ -190,14 +192,19 @@ h3 { margin: 0; font-size: .875rem; overflow-wrap: anywhere; }
 header .lead { font-size: 1.125rem; color: var(--ink); }
 nav { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; font-size: .875rem; }
 a { color: var(--colour-0); }
-.wide { overflow-x: auto; max-width: 100%; }
+.wide {  /* a shadow on the right as long as there is more to the right */
+  overflow-x: auto; max-width: 100%; scrollbar-width: thin;
+  background: linear-gradient(to left, var(--ground) 40%, transparent) right / 3rem 100% no-repeat local,
+    linear-gradient(to left, var(--rule), transparent) right / 1.25rem 100% no-repeat;
+}
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--rule); vertical-align: baseline; }
 th { color: var(--faint); font-weight: 500; }
 .text { text-align: left; min-width: 9rem; max-width: 22rem; overflow-wrap: break-word; }
+td.text:last-child { max-width: 44rem; overflow-wrap: anywhere; }
 .number { text-align: right; white-space: nowrap; }
 th { vertical-align: bottom; } th.number { white-space: normal; }
-th:first-child, td:first-child { position: sticky; left: 0; background: var(--paper); }
+th:first-child, td:first-child { position: sticky; left: 0; background: var(--ground); }
 .bar { display: inline-block; width: 10rem; height: .6rem; border-radius: .3rem; background: var(--rule); }
 .bar > span { display: block; height: 100%; border-radius: .3rem; background: var(--colour-0); }
 .colour-0 { --colour: var(--colour-0); } .colour-1 { --colour: var(--colour-1); }
@@ -211,15 +218,16 @@ th:first-child, td:first-child { position: sticky; left: 0; background: var(--pa
   --least: 17rem; display: grid; gap: .75rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, var(--least)), 1fr));
 }
-.grid.large { --least: 26rem; }
+.grid.large { --least: 26rem; align-items: start; }
 figure {
   margin: 0; padding: .75rem; min-width: 0; border: 1px solid var(--rule); border-radius: .5rem;
-  background: var(--card);
+  background: var(--card); --ground: var(--card);
 }
 pre { margin: .5rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .75rem;
   line-height: 1.4; }
-svg { display: block; width: 100%; height: auto; overflow: visible; font: 10px system-ui, sans-serif; }
-svg.fixed { width: auto; }
+svg { display: block; width: 100%; max-width: 36rem; height: auto; overflow: visible;
+  font: 10.5px system-ui, sans-serif; }
+svg.fixed { width: auto; max-width: none; }
 svg text { fill: var(--faint); }
 svg .axis { stroke: var(--rule); stroke-width: 1; }
 svg .curve { fill: none; stroke: var(--colour); stroke-width: 1.5; stroke-linejoin: round; }
@@ -234,17 +242,17 @@ svg .other { fill: var(--card); stroke: var(--faint); }
 .labels { display: grid; gap: .75rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
 .label { padding: .75rem; min-width: 0; border: 1px solid var(--rule); border-radius: .5rem;
-  background: var(--card); }
+  background: var(--card); --ground: var(--card); }
 .label:has(details[open]) { grid-column: 1 / -1; } .label > svg { max-width: 26rem; }
 .label > p { margin: .4rem 0 0; font-size: .875rem; } .label details { border: 0; padding: .5rem 0 0; }
 .label figure { border: 0; padding: 0; } .label summary { color: var(--colour-0); font-size: .875rem; }
 .beside { display: grid; gap: 1.5rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
-.label .beside { margin-top: 1rem; } .label th:first-child, .label td:first-child { background: var(--card); }
+.label .beside { margin-top: 1rem; }
 .badge { padding: .05rem .5rem; border-radius: 1rem; font-weight: 500; font-size: .75rem; white-space: nowrap;
   border: 1px solid var(--rule); color: var(--faint); }
-.badge.trusted { border-color: var(--colour-2); color: var(--colour-2); }
-.badge.weak { border-color: var(--colour-1); color: var(--colour-1); }
+.badge.trusted { border-color: var(--good); color: var(--good); }
+.badge.weak { border-color: var(--doubt); color: var(--doubt); }
 .ends { display: flex; justify-content: space-between; margin: 0 0 .5rem; font-size: .75rem;
   color: var(--faint); }
 h4 { margin: 0 0 .25rem; font-size: .875rem; }
@@ -255,6 +263,7 @@ select { max-width: 100%; font: inherit; color: inherit; background: var(--card)
   border: 1px solid var(--rule); border-radius: .3rem; padding: .1rem .3rem; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 :focus-visible { outline: 2px solid var(--colour-0); outline-offset: 2px; }
+.label > .caption { margin: 0; font-size: .75rem; color: var(--faint); }
 section > h3, .own, .explorer, .grid + .cards { margin-top: 1.25rem; }
 .wide + .wide, figure + .wide { margin-top: 1rem; }
 .faint { color: var(--faint); font-size: .875rem; } figure p { margin: .25rem 0 0; }
@@ -269,10 +278,14 @@ textarea { width: 100%; min-height: 6rem; font: .75rem/1.4 ui-monospace, monospa
   background: var(--card); border: 1px solid var(--rule); border-radius: .3rem; padding: .5rem; }
 main button.action { padding: .3rem .8rem; font: inherit; font-size: .875rem; color: inherit; cursor: pointer;
   background: var(--card); border: 1px solid var(--rule); border-radius: .3rem; }
+@media (max-width: 60rem) {
+  th, td { padding-right: .55rem; } td.text, th.text { min-width: 7rem; } table { font-size: .8125rem; }
+}
 @page { size: landscape; margin: 1cm; }
 @media print {
   :root { --paper: #fff; --card: #fff; --ink: #000; --faint: #444; --rule: #bbb; color-scheme: light;
-    --colour-0: #2f6fb0; --colour-1: #a66d00; --colour-2: #12704f; --colour-3: #888; --heat: #2f6fb0; }
+    --colour-0: #2f6fb0; --colour-1: #a66d00; --colour-2: #12704f; --colour-3: #888; --heat: #2f6fb0;
+    --good: #14704f; --doubt: #875900; }
   body { max-width: none; padding: 0; font-size: .8rem; }
   nav, .explorer, .action, .own, .label details, .screen, select { display: none; }
   .wide { overflow: visible; } figure, tr, .label { break-inside: avoid; }

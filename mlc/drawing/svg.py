@@ -15,6 +15,7 @@ from mlc.drawing.page import element, joined
 
 _EPOCH = datetime(1970, 1, 1)
 _NAME = 26  # letters of a name beside a heat map
+_LEGEND, _LEGEND_STEP = (0.0, 0.25, 0.5, 0.75, 1.0), 44  # shares below a heat map, pixels of each
 LETTER = 6.8
 """Pixels of a letter, roughly."""
 
@@ -221,7 +222,8 @@ def heat_map(
     ]
     parts.append(element("rect", class_="cell-frame", x=left, y=top, width=side, height=side))
     parts += _heat_legend(left, top + side + 10)
-    return drawing(title, left + side + 0.8 * top, top + side + 42, parts, class_="fixed")
+    width = left + max(side + 0.8 * top, len(_LEGEND) * _LEGEND_STEP)
+    return drawing(title, width, top + side + 42, parts, class_="fixed")
 
 
 def _cell(share: float, note: str, across: float, down: float, size: int) -> Markup:
@@ -238,8 +240,8 @@ def _cell(share: float, note: str, across: float, down: float, size: int) -> Mar
 def _heat_legend(left: float, top: float) -> list[Markup]:
     """Squares from 0 to 100 %, with their numbers."""
     parts = []
-    for at, share in enumerate((0.0, 0.25, 0.5, 0.75, 1.0)):
-        across = left + at * 44
+    for at, share in enumerate(_LEGEND):
+        across = left + at * _LEGEND_STEP
         parts += [
             element(
                 "rect", class_="cell", fill_opacity=0.03 + 0.9 * share, x=across, y=top, width=40, height=10

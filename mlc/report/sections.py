@@ -337,7 +337,7 @@ def by_slice(report: Report) -> Section:
     ]
     lead = (
         "Test examples by what is known of them. AP rises with the prevalence: compare AUROC "
-        "across rows. Columns of entities tables are added by slices: in the scenario."
+        "across rows. Columns of entities tables that slices: in the scenario names are parts too."
     )
     return Section("For whom", lead, tables)
 

@@ -8,7 +8,7 @@ from mlc.scenario.database import (
     without_passwords,
     without_secrets,
 )
-from mlc.scenario.description import Description, describe, noun
+from mlc.scenario.description import Description, describe
 from mlc.scenario.events.foundation import AUTO, FoundationRate, PretrainSection, Tune
 from mlc.scenario.events.model import ModelSection
 from mlc.scenario.events.sampling import EachEvent, ExamplesSection, RandomDays
@@ -26,6 +26,7 @@ from mlc.scenario.events.target import (
 )
 from mlc.scenario.fields import expand_environment, memory_bytes
 from mlc.scenario.gates import GatesSection
+from mlc.scenario.nouns import noun
 from mlc.scenario.parsing.origin import Origin
 from mlc.scenario.policy_text import policy_yaml
 from mlc.scenario.reading import (

@@ -105,7 +105,7 @@ def test_train_ends_with_the_page_and_one_next_command(mlc, demo):
     result = mlc("train", demo / f"{NAME}.yaml", *nano, *more)
     assert result.code == 0, result.err
     lines = result.out.splitlines()
-    assert lines[0].startswith("Which of 12 departments will each customer's transactions include in the 28")
+    assert lines[0].startswith("Which of 12 departments will each customer buy from in the 28")
     assert lines[-1] == f"runs/{NAME}/report.html"
     assert result.err.splitlines()[-1] == f"Next: mlc predict {NAME} --out scores.parquet"
     assert len(lines) <= 45

@@ -198,7 +198,7 @@ def labels_page(demo, tmp_path_factory):
 
 def test_the_page_of_labels_begins_with_the_question_and_says_what_an_example_is(labels_page):
     header = tree(labels_page).find("body/header")
-    assert words(header.find("h1")).startswith("Which of 12 departments will each customer's transactions")
+    assert words(header.find("h1")).startswith("Which of 12 departments will each customer buy from")
     assert "examples, each a customer at a cutoff." in words(header)
 
 

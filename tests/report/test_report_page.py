@@ -24,7 +24,7 @@ from mlc.run import RunFolder
 from mlc.scenario import load_scenario
 from mlc.tables import array_column
 from mlc.task import FunnelStep
-from tests.support.browser import clipped
+from tests.support.browser import clipped, hard_to_read
 from tests.support.reports import built
 
 jsonschema: Any = importlib.import_module("jsonschema")  # it has no types
@@ -359,8 +359,65 @@ def test_no_text_of_the_page_is_clipped_at_any_width_by_day_or_by_night(opened, 
     page = (trained / "departments_28d/report.html").read_text(encoding="utf-8")
     shown = opened(page, viewport={"width": width, "height": 900}, color_scheme=scheme)
     assert clipped(shown) == []
+    assert hard_to_read(shown) == []
     paper = shown.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(20, 23, 26)") == (scheme == "dark")
+
+
+AIRPORTS = [
+    f"an airport of the city of {name} with a long name, number {k}" for k, name in enumerate("ABCDEF" * 5)
+]
+
+
+@pytest.fixture(
+    scope="module", params=["few labels", "30 labels with long names", "labels without a positive"]
+)
+def shaped(request):
+    """Pages of several shapes: the text of the file, and its number of labels."""
+    if request.param == "few labels":
+        return made_page(["Dress", "Skirt"])[1], 2
+    if request.param == "30 labels with long names":
+        return made_page(AIRPORTS)[1], 30
+    names = ["Dress", "Skirt", "Shorts"]
+    examples, predictions = tables(names, cutoffs=1)
+    targets_NK = examples["targets"].to_numpy().copy()
+    targets_NK[:, 0] = 0
+    targets_NK[:, 1] = 255
+    examples = examples.with_columns(array_column("targets", targets_NK))
+    rules = [Threshold("Dress", 0.0, "top_k", top_k=1), Threshold("Skirt", None, "never")]
+    report = built(
+        "shop",
+        names,
+        examples,
+        predictions,
+        baselines={},
+        thresholds=[*rules, Threshold("Shorts", 0.5, "fixed")],
+    )
+    return page_of(report, examples, predictions, made=MADE, log=LOG), 3
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 768, 390])
+def test_pages_of_all_shapes_are_whole_and_readable_at_any_width(opened, shaped, width, scheme):
+    page, labels = shaped
+    shown = opened(page, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    assert shown.locator("article.label").count() == labels
+    assert clipped(shown) == []
+    assert hard_to_read(shown) == []
+
+
+def test_the_drawing_of_a_label_says_what_it_shows_and_a_label_without_positives_has_none(opened):
+    examples, predictions = tables(["Dress", "Skirt"], cutoffs=1)
+    targets_NK = examples["targets"].to_numpy().copy()
+    targets_NK[:, 0] = 0
+    examples = examples.with_columns(array_column("targets", targets_NK))
+    cuts = [Threshold(name, 0.5, "fixed") for name in ("Dress", "Skirt")]
+    report = built("shop", ["Dress", "Skirt"], examples, predictions, baselines={}, thresholds=cuts)
+    cards = opened(page_of(report, examples, predictions)).locator("article.label")
+    dress, skirt = cards.all()
+    assert dress.locator("> svg, > .caption").count() == 0
+    assert dress.locator("> p").all_text_contents() == ["None of 120 test examples has it."]
+    assert "highest scores first" in skirt.locator("> svg + .caption").text_content()
 
 
 def test_strange_and_long_names_fit_a_phone(opened):

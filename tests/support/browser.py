@@ -40,6 +40,50 @@ def clipped(page: Any) -> list[str]:
     return texts
 
 
+_HARD_TO_READ = """
+() => {
+  const number = text => text.match(/[\\d.]+/g).map(Number);
+  const light = colour => {
+    const [r, g, b] = number(colour).map(one => one / 255)
+      .map(one => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = one => {
+    for (; one; one = one.parentElement) {
+      const colour = getComputedStyle(one).backgroundColor;
+      if (number(colour)[3] !== 0) return colour;
+    }
+  };
+  const found = new Set();
+  for (const one of document.querySelectorAll('body *')) {
+    const own = [...one.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
+    const box = one.getBoundingClientRect();
+    if (!own || box.width < 2 || one.closest('script')) continue;
+    const style = getComputedStyle(one), drawn = one.ownerSVGElement;
+    const scale = drawn ? drawn.getBoundingClientRect().width / drawn.viewBox.baseVal.width : 1;
+    const name = `${one.tagName} ${one.className.baseVal ?? one.className}: ${one.textContent.slice(0, 30)}`;
+    const size = scale * parseFloat(style.fontSize);
+    if (size < 8.5 || size > 30) found.add(`${name}: ${size.toFixed(1)} pixels`);
+    if (drawn && drawn.classList.contains('fixed')) continue;
+    const shades = [light(drawn ? style.fill : style.color), light(ground(one))].sort();
+    const contrast = (Math.max(...shades) + 0.05) / (Math.min(...shades) + 0.05);
+    if (contrast < 4.5) found.add(`${name}: contrast ${contrast.toFixed(1)}`);
+  }
+  return [...found];
+}
+"""
+
+
+def hard_to_read(page: Any) -> list[str]:
+    """Return the texts that are too small, too large or too pale (WCAG AA: a contrast of 4.5).
+
+    Args:
+        page: A page of Playwright.
+    """
+    texts: list[str] = page.evaluate(_HARD_TO_READ)
+    return texts
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """A headless Chromium: Playwright's own, or the system's."""

@@ -21,6 +21,7 @@ from mlc.report.page.slider import threshold_slider
 
 _WHOLE = share_axis(1.0)
 _SHARES = np.linspace(0, 1, 21)
+_CAPTION = "Those with it who are reached (up), by share of examples taken, highest scores first (across)"
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,17 @@ def label_card(inputs: LabelInputs) -> Markup:
     return element(
         "article",
         element("h3", label.name, " ", badge),
-        gains_chart(label.name, test),
+        *gains_chart(label.name, test),
         *(element("p", sentence) for sentence in label_sentences(label, test)),
         more,
         class_="label",
     )
 
 
-def gains_chart(name: str, test: Scored, size: tuple[int, int] = (300, 130)) -> Markup:
-    """Return the share of the positives (up) by share of examples (across).
+def gains_chart(name: str, test: Scored, size: tuple[int, int] = (300, 130)) -> list[Markup]:
+    """Return a drawing of the positives reached, with its caption.
+
+    Nothing without a positive.
 
     Args:
         name: Of the label.
@@ -80,12 +83,12 @@ def gains_chart(name: str, test: Scored, size: tuple[int, int] = (300, 130)) -> 
         size: Width and height in pixels.
     """
     if not test.positives:
-        return element("p", "No test example has the label.", class_="faint")
+        return []
     chance = Curve(3, [(0.0, 0.0), (1.0, 1.0)])
     points = list(zip(_SHARES.tolist(), test.gains(_SHARES).tolist(), strict=True))
-    return curves(
-        f"positives of {name} reached, by share of examples", [chance, Curve(0, points)], _WHOLE, _WHOLE, size
-    )
+    title = f"positives of {name} reached, by share of examples"
+    drawing = curves(title, [chance, Curve(0, points)], _WHOLE, _WHOLE, size)
+    return [drawing, element("p", _CAPTION, class_="caption")]
 
 
 def label_sentences(label: LabelReport, test: Scored) -> list[str]:

@@ -27,6 +27,13 @@ from mlc.report.verdict import headline
 from mlc.tables import CUTOFF
 
 _MOST_CARDS = 200
+_FACTS = {
+    "mlc": "version of mlc",
+    "store": "event store",
+    "fit_until": "learned from events until",
+    "peak_memory_mb": "peak memory, MB",
+}
+"""Names in `run.json` → names on the page, where they differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +70,7 @@ def report_page(inputs: PageInputs) -> str:
         sections.gates(report),
         sections.labels(report, JUDGED),
         _cards(inputs, test),
-        sections.against_baselines(report, JUDGED),
-        sections.log_losses(report, JUDGED),
-        sections.baseline_notes(report),
+        _baselines(report),
         labels_together([label.name for label in report.test.labels], test),
         scores_over_cutoffs(report),
         sections.by_slice(report),
@@ -77,6 +82,17 @@ def report_page(inputs: PageInputs) -> str:
     script = files("mlc.report.page").joinpath("explore.js").read_text(encoding="utf-8")
     parts = [part for part in parts if not part.empty]
     return page(inputs.question, headline(report), parts, script, above=report.scenario)
+
+
+def _baselines(report: Report) -> Section:
+    """Scores of the model and its baselines, what they differ by, and what the baselines are."""
+    scores, losses = sections.against_baselines(report, JUDGED), sections.log_losses(report, JUDGED)
+    notes = sections.baseline_notes(report)
+    more = ((losses, "Log-loss of the probabilities: low is good"), (notes, "What the baselines are"))
+    content = [
+        block for part, title in more if not part.empty for block in (element("h3", title), *part.content)
+    ]
+    return Section(scores.title, scores.lead, [*scores.content, *content])
 
 
 def _cards(inputs: PageInputs, test: ScoredSplit) -> Section:
@@ -113,8 +129,8 @@ def _cards(inputs: PageInputs, test: ScoredSplit) -> Section:
     )
     return Section(
         "Label by label",
-        "The drawings show how many of those with the label (up) are among the examples with the highest "
-        f"scores (across); grey is chance.{some}",
+        "For each label: whom its scores reach first, how far its probabilities hold, and what its threshold "
+        f"decides. Grey is chance.{some}",
         [element("div", *cards, class_="labels"), own],
     )
 
@@ -138,6 +154,12 @@ def _examples(report: Report) -> Section:
     return Section(funnel.title, "What was left out on the way to the examples, and why.", content)
 
 
+def _fact(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
+
+
 def _made(made: Mapping[str, Any], scenario: str) -> Section:
     facts: list[Row] = []
     details: list[Row] = []
@@ -145,7 +167,7 @@ def _made(made: Mapping[str, Any], scenario: str) -> Section:
         if isinstance(value, Mapping):
             details += [(f"{name}: {key}", str(one)) for key, one in value.items()]
         else:
-            facts.append((name.replace("_", " "), " ".join(value) if isinstance(value, list) else str(value)))
+            facts.append((_FACTS.get(name, name.replace("_", " ")), _fact(value)))
     folded = (
         element("details", element("summary", title), content, class_="screen")
         for title, content in (

@@ -20,7 +20,7 @@ from mlc.report.page.scored import Scored, ScoredSplit
 
 _WHOLE = share_axis(1.0)
 _SHARES = np.linspace(0, 1, 41)
-_SIZE = (420, 230)
+_SIZE = (350, 190)
 _AXES = "Across: share of the examples, highest scores first. Up: share of the positives."
 _MODEL, _BASELINE, _BEST = 0, 3, 2
 
@@ -100,7 +100,7 @@ def _gains_figure(report: Report, test: ScoredSplit, most: int) -> Markup:
         _key(),
         element(
             "p",
-            "Across: share of the examples, highest scores first. Up: share of the positives.",
+            _AXES,
             class_="faint",
         ),
         element("p", _gains_sentence(first), id="gains-text", class_="faint", aria_live="polite"),

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from mlc.drawing.page import element, legend
 from mlc.drawing.sections import Section
-from mlc.drawing.svg import Curve, curves, number_axis, seconds, time_axis
+from mlc.drawing.svg import Axis, Curve, curves, number_axis, seconds, time_axis
 from mlc.report import sections
 from mlc.report.contents import Report
 
@@ -35,8 +35,10 @@ def scores_over_cutoffs(report: Report) -> Section:
         )
         highest = max([highest, *(value for _, value in points)])
     x, y = time_axis(times[0], times[-1]), number_axis(0, highest)
-    chart = curves("scores over the test cutoffs", lines, x, y, (600, 160))
-    figure = element("figure", chart, legend(["macro AP", "macro AUROC"]))
+    chart = curves("scores over the test cutoffs", lines, x, y, (350, 150))
+    figure = element(
+        "div", element("figure", chart, legend(["macro AP", "macro AUROC"])), class_="grid large"
+    )
     return Section(section.title, section.lead, [figure, *section.content])
 
 
@@ -54,7 +56,8 @@ def training_curves(log: Sequence[Mapping[str, float]]) -> Section:
     drawn = [chart for chart in charts if chart is not None]
     if not drawn:
         return Section("Training")
-    lead = f"{len(log)} epochs; the weights are those that did best on validation."
+    epochs = "1 epoch" if len(log) == 1 else f"{len(log):,} epochs"
+    lead = f"{epochs}; the weights are those that did best on validation."
     return Section("Training", lead, [element("div", *drawn, class_="grid large")])
 
 
@@ -68,6 +71,14 @@ def _log_chart(title: str, names: Mapping[str, str], log: Sequence[Mapping[str, 
         )
     if not values:
         return None
-    x, y = number_axis(0, max(line["epoch"] for line in log)), number_axis(min(values), max(values))
-    chart = curves(f"{title} over the epochs", lines, x, y, (420, 180))
+    x, y = _epochs(log), number_axis(min(values), max(values))
+    chart = curves(f"{title} over the epochs", lines, x, y, (350, 150))
     return element("figure", element("h3", title), chart, legend(list(names.values())))
+
+
+def _epochs(log: Sequence[Mapping[str, float]]) -> Axis:
+    """Whole epochs from the first to the last, with up to six ticks."""
+    first, last = (int(end(line["epoch"] for line in log)) for end in (min, max))
+    step = max(1, -(-(last - first) // 5))
+    ticks = [(float(epoch), f"{epoch}") for epoch in range(first, last + 1, step)]
+    return Axis(first, max(last, first + 1), ticks)

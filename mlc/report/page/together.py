@@ -80,7 +80,7 @@ def _missed(names: Sequence[str], scores_NK: Matrix, both_KK: Matrix, expected_K
     )
     header = ("", "examples with both", "expected", "times as many", "distance")
     return [
-        element("h3", "What the scores miss of it"),
+        element("h3", "Pairs that come together more or less often than the scores expect"),
         element("p", lead, class_="lead"),
         Table(header, pairs, sortable=True),
     ]
