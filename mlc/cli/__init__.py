@@ -1,8 +1,8 @@
 """The door: parses the command line, calls one step, prints, sets the exit code.
 
 Exit codes: 0 done · 1 a check or a gate failed · 2 something the user can mend · 3 an internal error, with a
-trace in the run folder · 130 stopped by Ctrl-C · 143 by SIGTERM. Nothing heavy is imported before a command
-needs it.
+trace in the run folder · 130 stopped by Ctrl-C · 143 by SIGTERM · 129 by SIGHUP. Nothing heavy
+is imported before a command needs it.
 """
 
 import signal
@@ -65,6 +65,8 @@ def _end_by(error: BaseException, received: int | None) -> NoReturn:
     A signal that arrived counts even where a library made another exception of ours: Polars turns what is
     raised within its callbacks into its own.
     """
+    if received == signal.SIGHUP:
+        _end(129, "stopped by SIGHUP: the terminal was closed")
     if isinstance(error, Terminated) or received == signal.SIGTERM:
         _end(143, "stopped by SIGTERM")
     if isinstance(error, KeyboardInterrupt | typer.Abort) or received == signal.SIGINT:
@@ -88,7 +90,7 @@ def _end(code: int, message: str, *, stopped: bool = True) -> NoReturn:
     try:
         message = _with_what_is_left(message, stopped)
     except Exception:
-        if code not in (130, 143):  # a signal may have cut short the loading of what is needed here
+        if code not in (129, 130, 143):  # a signal may have cut short the loading of what is needed here
             raise
     show(message, error=True)
     sys.exit(code)

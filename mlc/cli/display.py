@@ -64,4 +64,5 @@ def on_terminal(stage: str) -> Iterator[None]:
     console = Console(stderr=True)
     live = Live(line, console=console, refresh_per_second=_PER_SECOND, transient=True, redirect_stdout=False)
     with live, shown_on(line):
+        console.show_cursor()  # a process that is killed could not give it back
         yield

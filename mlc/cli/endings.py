@@ -18,6 +18,8 @@ NEXT = {
     "train, smoke": "mlc train {scenario}",
     "evaluate": "mlc thresholds {run}",
     "compare": "mlc evaluate {run} --full",
+    "schema": "mlc check {scenario}",
+    "schema, of the report": "mlc runs",
     "runs": "mlc evaluate {run}",
     "thresholds": "mlc predict {run} --threshold {thresholds} --out scores.parquet",
     "thresholds, not written": "mlc thresholds {run} --out thresholds.yaml",

@@ -190,3 +190,7 @@ def schema(
     from mlc.commands.schema import schema as text_of
 
     show(text_of(of_report=report), end="")
+    if report:
+        finish("schema, of the report")
+    else:
+        finish("schema", scenario=next(iter(sorted(Path().glob("*.y*ml"))), "scenario.yaml"))

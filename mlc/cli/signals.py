@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: exceptions while a command works, a note before and after."""
+"""Ctrl-C, SIGTERM and SIGHUP: exceptions while a command works, else a note."""
 
 import signal
 import sys
@@ -15,7 +15,7 @@ class Signals:
     """Turn signals into exceptions, so that half-written files are removed.
 
     A context: afterwards the former handlers are back. An exception that Python ignores, since it was raised
-    while an object was deleted, is raised again a moment later.
+    while an object was deleted, is raised again soon after.
 
     Attributes:
         raising: Whether a signal raises; otherwise it is only noted.
@@ -29,8 +29,8 @@ class Signals:
         self._hook: Callable[..., object] = sys.unraisablehook
 
     def __enter__(self) -> "Signals":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # Who starts a command in the background, as nohup does, wants it to ignore Ctrl-C.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # nohup wants a command to ignore SIGHUP, a shell one in the background to ignore Ctrl-C.
             if signal.getsignal(number) != signal.SIG_IGN:
                 self._former[number] = signal.signal(number, self._arrived)
         self._former[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._again)

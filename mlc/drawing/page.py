@@ -225,7 +225,7 @@ figure {
 }
 pre { margin: .5rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .75rem;
   line-height: 1.4; }
-svg { display: block; width: 100%; max-width: 36rem; height: auto; overflow: visible;
+svg { display: block; width: 100%; max-width: 30rem; height: auto; overflow: visible;
   font: 10.5px system-ui, sans-serif; }
 svg.fixed { width: auto; max-width: none; }
 svg text { fill: var(--faint); }

@@ -102,20 +102,20 @@ def time_axis(first: datetime, last: datetime) -> Axis:
     if days < 61:
         step = next(d for d in (1, 2, 7, 14) if days <= d * 4.5)
         start = datetime(first.year, first.month, first.day)
-        moments = [start + timedelta(days=step * index) for index in range(6)]
+        dates = [start + timedelta(days=step * index) for index in range(6)]
         form = "%m-%d"
     else:
         start_month = (first.year * 12 + first.month - 1) // months * months
         counts = [start_month + months * index for index in range(7)]
-        moments = [datetime(count // 12, count % 12 + 1, 1) for count in counts if count < 9999 * 12]
+        dates = [datetime(count // 12, count % 12 + 1, 1) for count in counts if count < 9999 * 12]
         form = "%Y" if months >= 12 else "%Y-%m"
-    inside = [moment for moment in moments if first <= moment <= last]
-    return Axis(seconds(first), seconds(last), [(seconds(moment), f"{moment:{form}}") for moment in inside])
+    inside = [date for date in dates if first <= date <= last]
+    return Axis(seconds(first), seconds(last), [(seconds(date), f"{date:{form}}") for date in inside])
 
 
-def seconds(moment: datetime) -> float:
+def seconds(time: datetime) -> float:
     """Return a naive time as a number for an axis."""
-    return (moment - _EPOCH).total_seconds()
+    return (time - _EPOCH).total_seconds()
 
 
 # ── curves ──────────────────────────────────────────────────────────────────────────────────────

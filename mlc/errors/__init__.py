@@ -63,7 +63,7 @@ class RunError(MlcError):
 
 
 class Terminated(BaseException):
-    """The system asks the process to end (SIGTERM)."""
+    """The system asks the process to end (SIGTERM, or SIGHUP of a closed terminal)."""
 
 
 def sentences(wrong: str, *advice: str) -> str:

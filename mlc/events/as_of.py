@@ -82,7 +82,7 @@ def rows_at(scenario: EventScenario, store: EventStore, cutoff: datetime, say: S
 
 
 def entities_at(store: EventStore, rows: np.ndarray, cutoff: datetime) -> pl.DataFrame:
-    """The keys of some entities at a moment: `entity_id`, `cutoff`."""
+    """The keys of some entities at a cutoff: `entity_id`, `cutoff`."""
     return pl.DataFrame({ENTITY_ID: store.entity_ids.gather(rows)}).with_columns(
         pl.lit(cutoff).cast(pl.Datetime("us")).alias(CUTOFF)
     )

@@ -1,4 +1,4 @@
-"""How popular each label is at a moment, among all entities.
+"""How popular each label is at a cutoff, among all entities.
 
 Its share, where it is heading, its season. Counted in whole days from the label events of all entities. An
 event is known from the first midnight at or after it, and a cutoff sees what is known at the last midnight at

@@ -106,7 +106,7 @@ class EventTask:
         return Inputs.of(examples)
 
     def inputs_at(self, moment: datetime | None) -> tuple[pl.DataFrame, Inputs]:
-        """Return every entity with history at a moment, and what a model reads of it.
+        """Return every entity with history at a cutoff, and what a model reads of it.
 
         Args:
             moment: The cutoff; by default the last observed time.

@@ -76,6 +76,14 @@ def test_the_version_is_that_of_the_package(mlc):
     assert mlc("--version").out.startswith("mlc 0.")
 
 
+def test_the_next_command_after_schema_checks_the_scenario_of_this_folder(mlc, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert mlc("schema").err == "Next: mlc check scenario.yaml\n"
+    (tmp_path / "shop.yaml").touch()
+    assert mlc("schema").err == "Next: mlc check shop.yaml\n"
+    assert mlc("schema", "--report").err == "Next: mlc runs\n"
+
+
 def test_schema_prints_the_schema_that_the_demo_lies_beside(mlc, tmp_path):
     printed = json.loads(mlc("schema").out)
     assert printed["$schema"].startswith("http://json-schema.org/draft-07")

@@ -66,5 +66,5 @@ def test_the_command_that_an_ending_names_can_be_parsed(ending):
     parse(NEXT[ending].format(**names))
 
 
-def test_every_command_but_schema_has_an_ending():
-    assert {ending.partition(",")[0] for ending in NEXT} == COMMANDS.keys() - {"schema"}
+def test_every_command_has_an_ending():
+    assert {ending.partition(",")[0] for ending in NEXT} == COMMANDS.keys()

@@ -1,25 +1,37 @@
-"""Ctrl-C and SIGTERM at odd moments: the exit code is right, and nothing is swallowed."""
+"""Ctrl-C, SIGTERM and SIGHUP at odd moments: the exit code is right, and nothing is swallowed."""
 
+import contextlib
 import os
+import pty
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlc.cli.signals import Signals
 from mlc.errors import Terminated
 
-ENDINGS = [(signal.SIGTERM, 143, "stopped by SIGTERM\n"), (signal.SIGINT, 130, "stopped\n")]
+ENDINGS = [
+    (signal.SIGTERM, 143, "stopped by SIGTERM\n"),
+    (signal.SIGINT, 130, "stopped\n"),
+    (signal.SIGHUP, 129, "stopped by SIGHUP: the terminal was closed\n"),
+]
 
 
 @pytest.fixture(autouse=True)
 def _listening() -> Iterator[None]:
-    """In the background of a shell Ctrl-C is ignored, by commands too."""
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """In the background of a shell Ctrl-C is ignored, under nohup SIGHUP, by commands too."""
+    usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    former = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    signal.signal(signal.SIGINT, former)
+    for number, handler in former.items():
+        signal.signal(number, handler)
 
 
 class PanicError(BaseException):
@@ -101,3 +113,37 @@ def test_a_signal_raises_only_while_a_command_works():
             send(signal.SIGTERM)
         signals.raising = False
         send(signal.SIGTERM)
+
+
+WORKING = """
+import time
+from mlc.cli.display import on_terminal
+from mlc.cli.signals import Signals
+with Signals() as signals, on_terminal("working"):
+    signals.raising = True
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_however_a_command_ends_the_terminal_has_its_cursor(number):
+    ours, its = pty.openpty()
+    working = subprocess.Popen(
+        [sys.executable, "-c", WORKING],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=its,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(its)
+    written = b""
+    while b"working" not in written:
+        written += os.read(ours, 4096)
+    time.sleep(0.5)  # the line is drawn again
+    working.send_signal(number)
+    working.wait(30)
+    with contextlib.suppress(OSError):  # the end of a terminal is an error
+        while more := os.read(ours, 4096):
+            written += more
+    os.close(ours)
+    assert re.findall(rb"\x1b\[\?25([lh])", written)[-1] == b"h"

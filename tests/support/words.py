@@ -19,6 +19,7 @@ RETIRED = {
     r"\brooms\b|\bwings?\b|\b(flat|the) house\b": "modules, layers",
     r"\b(the|a|each|other|best|of|lowest|highest|single|no) cuts?\b|\bcuts\.yaml\b": "threshold",
     r"\bline of time\b": "timeline",
+    r"\bat a moment\b": "at a cutoff",
     r"\b(row|column|line|file|bin|step|chunk|string|map|name|point|one|entry|vector|docstring|section|model)"
     r" an? (label|entity|example|cutoff|set|field|row|column|event|metric|section|split|epoch|item)\b": "per",
 }

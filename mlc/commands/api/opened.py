@@ -78,7 +78,7 @@ class Run:
         entities: Iterable[Any] | None = None,
         threshold: str = "stored",
     ) -> Any:
-        """Score entities at a moment, and decide.
+        """Score entities at a cutoff, and decide.
 
         Args:
             as_of: The cutoff; by default the last observed time.

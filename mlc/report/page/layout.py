@@ -85,7 +85,7 @@ def report_page(inputs: PageInputs) -> str:
 
 
 def _baselines(report: Report) -> Section:
-    """Scores of the model and its baselines, what they differ by, and what the baselines are."""
+    """Scores of the model and its baselines, and what the baselines are."""
     scores, losses = sections.against_baselines(report, JUDGED), sections.log_losses(report, JUDGED)
     notes = sections.baseline_notes(report)
     more = ((losses, "Log-loss of the probabilities: low is good"), (notes, "What the baselines are"))

@@ -103,13 +103,13 @@ def _dates(first: str | None, last: str | None) -> str:
     return dates[0] if first == last else f"each cutoff from {dates[0]} to {dates[1]}"
 
 
-def date_text(moment: str) -> str:
+def date_text(time: str) -> str:
     """Return a time in ISO 8601 as people write it, without midnight.
 
     Examples:
         >>> date_text("2020-09-01T00:00:00"), date_text("2020-09-01T14:30:00")
         ('1 September 2020', '1 September 2020, 14:30')
     """
-    time = datetime.fromisoformat(moment)
-    date = f"{time.day} {time:%B %Y}"
-    return date if (time.hour, time.minute) == (0, 0) else f"{date}, {time:%H:%M}"
+    at = datetime.fromisoformat(time)
+    date = f"{at.day} {at:%B %Y}"
+    return date if (at.hour, at.minute) == (0, 0) else f"{date}, {at:%H:%M}"
