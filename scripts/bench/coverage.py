@@ -19,7 +19,10 @@ from scipy.stats import norm
 from mlc.evaluation.metrics import overall_scores, score_labels
 from scripts.bench.harness import Record, parser
 
-LEAD = "Share of samples whose 95 % interval contains the true value."
+LEAD = (
+    "Share of samples whose 95 % interval contains the true value; where some samples have none, "
+    "of the share that has."
+)
 
 PREVALENCES = (0.005, 0.02, 0.1, 0.3)
 POSITIVES = (10, 20, 50, 200, 1000)

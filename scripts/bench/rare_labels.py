@@ -60,24 +60,21 @@ def main() -> int:
     with Record(arguments.out, "Threshold rules over many labels", LEAD) as record:
         for row in itertools.chain(simulated_rows(arguments.repeats), real_rows()):
             rows.append(row)
-            record.add("Sets", flat(row))
-        for group in summaries(rows):
-            record.add("Summary", flat(group))
+            record.add("Sets, micro-F1 / macro-F1", cells(row))
+        for group in groups(rows):
+            chosen = [row for row in rows if row["set"].startswith(group)]
+            for rule in (*RULES, "hindsight"):
+                record.add("Means over sets", {"group": group, "sets": len(chosen), **summed(rule, chosen)})
         record.add("CPU seconds of auto", seconds())
     return 0
 
 
-def flat(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row whose pairs and groups of figures are cells of their own."""
-    cells: dict[str, Any] = {}
-    for name, value in row.items():
-        if isinstance(value, list):
-            value = dict(zip(("micro_f1", "macro_f1"), value, strict=True))
-        if isinstance(value, dict):
-            cells |= {f"{name} {figure}": number for figure, number in value.items()}
-        else:
-            cells[name] = value
-    return cells
+def cells(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with each pair of figures in one cell."""
+    return {
+        name: " / ".join(f"{one:.3f}" for one in value) if isinstance(value, list) else value
+        for name, value in row.items()
+    }
 
 
 def simulated_rows(repeats: int) -> Iterator[dict[str, Any]]:
@@ -100,11 +97,6 @@ def real_rows() -> Iterator[dict[str, Any]]:
         yield {"set": name, **figures}
 
 
-def summaries(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A line per kind of simulated scores, and one per real set."""
-    return [summed(group, [row for row in rows if row["set"].startswith(group)]) for group in groups(rows)]
-
-
 def groups(rows: list[dict[str, Any]]) -> list[str]:
     """Kinds of simulated scores, and every real set."""
     return [
@@ -113,17 +105,15 @@ def groups(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def summed(group: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def summed(rule: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Means over sets, and how far micro-F1 is below the single threshold at worst."""
-    figures: dict[str, Any] = {"group": group, "sets": len(rows)}
-    for rule in (*RULES, "hindsight"):
-        figures[rule] = {
-            "micro": round(float(np.mean([row[rule][0] for row in rows])), 4),
-            "macro": round(float(np.mean([row[rule][1] for row in rows])), 4),
-            "worst_below_single": round(max(row["single"][0] - row[rule][0] for row in rows), 4),
-            "worst_below_hindsight": round(max(row["hindsight"][0] - row[rule][0] for row in rows), 4),
-        }
-    return figures
+    return {
+        "rule": rule,
+        "micro F1": round(float(np.mean([row[rule][0] for row in rows])), 3),
+        "macro F1": round(float(np.mean([row[rule][1] for row in rows])), 3),
+        "at worst below single": round(max(row["single"][0] - row[rule][0] for row in rows), 3),
+        "at worst below hindsight": round(max(row["hindsight"][0] - row[rule][0] for row in rows), 3),
+    }
 
 
 def judged(validation: Sample, test: Sample) -> dict[str, tuple[float, float]]:

@@ -162,7 +162,8 @@ def main() -> int:
     if arguments.one:
         return one_part(arguments)
     options = [f"--{name}={getattr(arguments, name)}" for name in ("customers", "threads", "steps")]
-    lead = f"{LEAD} {arguments.threads} threads, {arguments.customers:,} customers."
+    threads = "1 thread" if arguments.threads == 1 else f"{arguments.threads} threads"
+    lead = f"{LEAD} {threads}, {arguments.customers:,} customers."
     with Record(arguments.out, "Speed of training and scoring", lead) as record:
         for part in arguments.parts or PARTS:  # each in a process of its own, for its peak memory
             module = [sys.executable, "-m", "scripts.bench.training", part, "--one", *options]
