@@ -3,13 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
+from mlc.commands.thresholds import thresholds
 from mlc.models import tasks
-from mlc.run import RunFolder
-from mlc.tables import CUTOFF, TARGETS
-from tests.support.toy_task import join, write_toy
+from mlc.run import RunFolder, fingerprint_of
+from mlc.tables import CUTOFF, RAW_SCORES, TARGETS, scores_of
+from mlc.training import learners
+from tests.support.toy_task import Sigmoid, SigmoidLearner, join, write_toy
 
 
 @pytest.fixture
@@ -18,6 +21,34 @@ def toy(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     join(monkeypatch)
     return tmp_path
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_model_without_a_network_trains_evaluates_predicts_and_chooses_thresholds(mlc, monkeypatch):
+    monkeypatch.setattr(learners, "learner_of", lambda scenario, *_: SigmoidLearner(scenario))
+    loaded = lambda run, name, **_: Sigmoid(run.read_json(f"{name}.json")["slope"])  # noqa: E731
+    monkeypatch.setattr(tasks, "part_of", loaded)
+    trained = mlc("train", "short.yaml")
+    assert trained.code == 0, trained.err
+    run = RunFolder(Path("runs/short"))
+    assert run.read_json("parts.json")["weights"] == {"sigmoid": 1.0}
+    assert run.facts["fingerprint"] == fingerprint_of(run / "sigmoid.json")
+    assert not {"epochs", "devices", "parameters"} & set(run.facts)
+    notes = run.read_json("report.json")["baseline_notes"]
+    assert notes[0] == "sigmoid: of slope 9"
+    assert notes[1].startswith("the scores of 594 examples of train and validation are out of fold")
+
+    predictions = pl.read_parquet(run / "predictions.parquet")
+    raw_NK, a_N = scores_of(predictions, RAW_SCORES), pl.read_csv("numbers.csv")["a"][:-10].to_numpy()
+    slope_N = np.where(predictions["split"] != "test", 2.0, 9.0)
+    assert raw_NK[:, 0] == pytest.approx(1 / (1 + np.exp(-slope_N * a_N)), abs=1e-5)
+
+    evaluated = mlc("evaluate", "short")
+    assert evaluated.code == 0, evaluated.err
+    assert "the same numbers as in training" in evaluated.err
+    assert mlc("predict", "short", "--out", "scores.parquet").code == 0
+    stored = [one["value"] for one in run.read_json("thresholds.json")["thresholds"]]
+    assert [one.value for one in thresholds(run, None, [])] == stored
 
 
 @pytest.mark.usefixtures("toy")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlc.errors import DataError, MlcError, Problem, ScenarioError
+from mlc.evaluation.held_out import HELD_OUT, HeldOut, PartScores
 from mlc.evaluation.thresholds import Threshold
 from mlc.events.baselines import check_boosting
 from mlc.models import tasks
@@ -105,7 +106,11 @@ def evaluate(run: RunFolder, say: Say, gates: GatesSection | None = None) -> Eva
             "Write class_names out in the scenario, and train again."
         )
     stage("scoring")
-    part_scores = model.part_scores(model.batches(task.inputs(examples)), baselines=True)
+    by_part = model.part_scores(model.batches(task.inputs(examples)), baselines=True)
+    part_scores = PartScores(by_part)
+    if (run / HELD_OUT).exists():
+        with run.reading(HELD_OUT) as path:
+            part_scores = HeldOut.read(path).applied(examples.table, by_part)
     stage("report")
     report = make_report(task, examples, model, part_scores, gates)
     same = _same({**report.to_json(), "gates": None}, {**before, "gates": None})

@@ -61,7 +61,7 @@ def predict(run: RunFolder, request: Request, say: Say) -> Scored:
     run.check_place()
     from mlc.models.model import Model  # loads torch
 
-    refit = run.scenario().train.refit
+    refit = "refit" in run.facts
     model = Model.load(run, refit=refit)
     keys, inputs = tasks.trained_task(run, say, model.class_names).inputs_at(request.as_of)
     wanted_N = _wanted(keys, request.entities)

@@ -10,6 +10,7 @@ import polars as pl
 from mlc.atomic import write_text
 from mlc.drawing.text_tables import one_line
 from mlc.errors import MlcError, Problem, did_you_mean, sentences
+from mlc.evaluation.held_out import HELD_OUT, TRAIN_AND_VALIDATION, VALIDATION
 from mlc.evaluation.thresholds import Threshold
 from mlc.evaluation.validation import decide_on_validation
 from mlc.models import tasks
@@ -51,7 +52,8 @@ def thresholds(run: RunFolder, policy: str | None, per_label: Sequence[str]) -> 
         if not same or targets_of(examples).shape != raw_NK.shape:
             raise ValueError("its examples are not those of predictions.parquet")
     task = tasks.task_of(changed, run.folder.parent, lambda _: None)
-    _, chosen = decide_on_validation(changed, names, examples, raw_NK, task.periods)
+    judging = TRAIN_AND_VALIDATION if (run / HELD_OUT).exists() else VALIDATION
+    _, chosen = decide_on_validation(changed, names, examples, raw_NK, task.periods, judging)
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""What a model learns from the validation examples after its training.
+"""What a model learns after its training, from scores of examples that it had not learned from.
 
 Calibration and thresholds.
 """
@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from mlc.evaluation.calibration import Calibrator, calibrated, entity_folds, fit_calibration
+from mlc.evaluation.held_out import VALIDATION, judged
 from mlc.evaluation.thresholds import Threshold, Windows, choose_thresholds
 from mlc.scenario import Scenario
 from mlc.tables import CUTOFF, entity_codes, in_split, targets_of
@@ -20,8 +21,9 @@ def decide_on_validation(
     examples: pl.DataFrame,
     raw_NK: np.ndarray,
     periods: Callable[[pl.DataFrame], np.ndarray | None],
+    judging: Sequence[str] = VALIDATION,
 ) -> tuple[list[Calibrator], list[Threshold]]:
-    """Fit calibration and choose thresholds on the validation examples.
+    """Fit calibration and choose thresholds on examples that the model had not learned from.
 
     Args:
         scenario: Says how.
@@ -29,9 +31,10 @@ def decide_on_validation(
         examples: All examples.
         raw_NK: Their scores as the parts give them, in their order.
         periods: How many half windows examples lie before the newest of them, see `Task.periods`.
+        judging: The splits of these examples; see `PartScores.judging`.
     """
-    validation_N = in_split(examples, "validation")
-    part, scores_NK = examples.filter(validation_N), raw_NK[validation_N]
+    judged_N = judged(examples, judging)
+    part, scores_NK = examples.filter(judged_N), raw_NK[judged_N]
     targets_NK, entities_N = targets_of(part), entity_codes(part)
     calibrators, outside_NK = fit_calibration(
         scenario.calibration, names, scores_NK, targets_NK, entity_folds(entities_N)

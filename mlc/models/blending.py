@@ -1,81 +1,121 @@
-"""`model.blend`: network and boosting as one model, averaged in logits."""
+"""How much each part of a model counts: weights in log-odds, chosen on what was held out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
-from mlc.errors import DataError
 from mlc.evaluation.calibration import entity_folds, fit_calibration, logits
-from mlc.events.baselines import BOOSTING, blends
-from mlc.models.part import NETWORK
-from mlc.tables import UNKNOWN, entity_codes, in_split, targets_of
+from mlc.evaluation.held_out import PartScores, judged
+from mlc.tables import SPLIT, UNKNOWN, entity_codes, targets_of
 from mlc.task import Examples
 
 
-def choose_weight(
-    names: Sequence[str], validation: pl.DataFrame, network_NK: np.ndarray, boosted_NK: np.ndarray
-) -> float:
-    """Return the weight of the network with the lowest log-loss on validation.
+def choose_weights(
+    names: Sequence[str], held_out: pl.DataFrame, by_part: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """Return the weights of parts with the lowest log-loss on examples that they had not learned from.
 
-    Each side's logits are first shifted label by label to fit, out of fold: a loss that makes one side too
-    high by design says nothing about what it knows. The log-loss has one minimum, since it is convex in the
-    weight.
+    The log-odds of each part are first shifted label by label to fit, out of fold: a loss that makes one part
+    too high by design says nothing about what it knows. The log-loss has one minimum, since it is convex in
+    the weights.
 
     Args:
         names: The K labels.
-        validation: The examples.
-        network_NK: Probabilities of them, shape (N, K).
-        boosted_NK: Those of boosting.
+        held_out: N examples.
+        by_part: Name of a part → its probabilities of them, shape (N, K).
 
     Returns:
-        From 0 to 1; one half where no target is known.
+        Name → weight, from 0 to 1; they sum to 1, and are equal where no target is known.
     """
-    targets_NK = targets_of(validation)
+    targets_NK = targets_of(held_out)
     known_NK = targets_NK != UNKNOWN
-    if not known_NK.any():
-        return 0.5
-    folds_N = entity_folds(entity_codes(validation))
-    network, boosted = (
-        logits(fit_calibration("bias", names, scores_NK, targets_NK, folds_N)[1])[known_NK]
-        for scores_NK in (network_NK, boosted_NK)
-    )
+    parts = len(by_part)
+    if parts == 1 or not known_NK.any():
+        return dict.fromkeys(by_part, 1.0 / parts)
+    folds_N = entity_folds(entity_codes(held_out))
     signs = np.where(targets_NK[known_NK] == 1, -1.0, 1.0)
+    signed_PC = np.stack(
+        [
+            signs * logits(fit_calibration("bias", names, scores_NK, targets_NK, folds_N)[1])[known_NK]
+            for scores_NK in by_part.values()
+        ]
+    )
+    weights_P = _lowest(signed_PC).round(3)
+    weights_P[-1] = 1.0 - weights_P[:-1].sum()
+    return dict(zip(by_part, weights_P.tolist(), strict=True))
 
-    def log_loss(weight: float) -> float:
-        return float(np.logaddexp(0.0, signs * (weight * network + (1.0 - weight) * boosted)).mean())
 
-    from scipy.optimize import minimize_scalar  # only training chooses a weight
+def _lowest(signed_PC: np.ndarray) -> np.ndarray:
+    """Return the weights that make the mean of log(1 + exp(mix)) lowest, shape (P).
 
-    minimum = minimize_scalar(log_loss, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-3})
-    return round(float(min((0.0, 1.0, float(minimum.x)), key=log_loss)), 3)
+    Args:
+        signed_PC: Log-odds of each part for each of C cells, against the target.
+    """
+
+    def log_loss(weights_P: np.ndarray) -> float:
+        return float(np.logaddexp(0.0, weights_P @ signed_PC).mean())
+
+    from scipy.optimize import minimize, minimize_scalar  # only training chooses weights
+    from scipy.special import expit
+
+    if len(signed_PC) == 2:
+        ends = np.eye(2)
+        minimum = minimize_scalar(
+            lambda weight: log_loss(np.array([weight, 1.0 - weight])),
+            bounds=(0.0, 1.0),
+            method="bounded",
+            options={"xatol": 1e-3},
+        )
+        between = np.array([minimum.x, 1.0 - minimum.x])
+        return min((*ends[::-1], between), key=log_loss)
+    start_P = np.full(len(signed_PC), 1.0 / len(signed_PC))
+    found = minimize(
+        log_loss,
+        start_P,
+        jac=lambda weights_P: (signed_PC * expit(weights_P @ signed_PC)).mean(axis=1),
+        bounds=[(0.0, 1.0)] * len(start_P),
+        constraints={"type": "eq", "fun": lambda weights_P: weights_P.sum() - 1.0},
+        method="SLSQP",
+        options={"ftol": 1e-9},
+    )
+    inside_P = np.clip(found.x, 0.0, 1.0)
+    return min((*np.eye(len(start_P)), inside_P / inside_P.sum()), key=log_loss)
 
 
 def mix_weights(
-    examples: Examples, network_NK: np.ndarray, boosted_NK: np.ndarray | None
+    examples: Examples, part_scores: PartScores, parts: Sequence[str], *, cautious: bool = False
 ) -> dict[str, float]:
-    """Return the weight of each part that has a say.
-
-    Of the network alone, or of the network and boosting.
+    """Return the weight of each of some parts, chosen on what they had not learned from.
 
     Args:
         examples: The examples.
-        network_NK: Scores of the network, of all examples, shape (N, K).
-        boosted_NK: Those of boosting; None where it was not trained.
-
-    Raises:
-        DataError: The scenario wants a blend, and there is no boosting, for want of a known target.
+        part_scores: The scores of the parts.
+        parts: Those that may have a say.
+        cautious: Leave out what does not help beyond doubt: parts without weight, and all but the best part
+            where the mix is not better than it by two standard errors.
     """
-    if not blends(examples.scenario):
-        return {NETWORK: 1.0}
-    if boosted_NK is None:
-        rule = "boosting needs a known target in training, and there is none. Set it to none."
-        raise DataError(examples.scenario.problem("model.blend", rule))
-    validation_N = in_split(examples.table, "validation")
-    weight = choose_weight(
-        examples.class_names,
-        examples.table.filter(validation_N),
-        network_NK[validation_N],
-        boosted_NK[validation_N],
-    )
-    return {NETWORK: weight, BOOSTING: 1.0 - weight}
+    if len(parts) == 1:
+        return {parts[0]: 1.0}
+    held_out = examples.table.filter(judged(examples.table, part_scores.judging))
+    all_scores = part_scores.only(examples.table[SPLIT]).by_part
+    own = {name: all_scores[name] for name in parts}
+    weights = choose_weights(examples.class_names, held_out, own)
+    if not cautious:
+        return weights
+    weights = {name: weight for name, weight in weights.items() if weight > 0.0}
+    targets_NK = targets_of(held_out)
+    losses = {name: _losses(logits(scores_NK), targets_NK) for name, scores_NK in own.items()}
+    best = min(losses, key=lambda name: float(losses[name].mean()))
+    mixed_NK = np.sum([weight * logits(own[name]) for name, weight in weights.items()], axis=0)
+    gains_N = losses[best] - _losses(mixed_NK, targets_NK)
+    error = float(gains_N.std()) / np.sqrt(max(1, len(gains_N)))
+    return weights if float(gains_N.mean()) > 2.0 * error else {best: 1.0}
+
+
+def _losses(log_odds_NK: np.ndarray, targets_NK: np.ndarray) -> np.ndarray:
+    """Return the log-loss of each example, the mean over its known targets, 0 without any."""
+    known_NK = targets_NK != UNKNOWN
+    each_NK = np.logaddexp(0.0, np.where(targets_NK == 1, -log_odds_NK, log_odds_NK))
+    means_N: np.ndarray = (each_NK * known_NK).sum(axis=1) / np.maximum(known_NK.sum(axis=1), 1)
+    return means_N

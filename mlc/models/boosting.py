@@ -62,6 +62,7 @@ class Boosting:
     leaves: int
     examples: int
     of_examples: int
+    file = FILE
 
     def described(self) -> str:
         """What a reader of the report should know.

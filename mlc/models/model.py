@@ -3,6 +3,7 @@
 From inputs to scores and decisions.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +16,11 @@ from mlc.evaluation.calibration import Calibrator, calibrated, calibration_to_js
 from mlc.evaluation.thresholds import Threshold, decide, thresholds_to_json
 from mlc.events.baselines import BOOSTING, INSTALL, boosting_installed
 from mlc.models import tasks
-from mlc.models.boosting import Boosting
 from mlc.models.decisions import stored_calibration, stored_thresholds
-from mlc.models.ensemble import REFIT, WEIGHTS
-from mlc.models.part import NETWORK, NetworkPart, Part
+from mlc.models.part import NETWORK, Part
 from mlc.models.reading.batches import ExampleBatches
 from mlc.models.tasks import Reader
-from mlc.run import RunFolder
+from mlc.run import RunFolder, fingerprint_of
 
 _PARTS_FILE = "parts.json"
 _SCHEMA = "mlc/parts/1"
@@ -64,10 +63,9 @@ class Model:
         described: dict[str, float | None] = run.read_json(_PARTS_FILE, _described_parts)
         parts: dict[str, Part] = {}
         for name, weight in described.items():
-            if name == NETWORK:
-                parts[name] = NetworkPart.load(run, REFIT if refit else WEIGHTS)
-            elif boosting_installed():
-                parts[name] = Boosting.load(run)
+            if name != BOOSTING or boosting_installed():
+                with run.reading(_PARTS_FILE):  # that has a name which is unknown
+                    parts[name] = tasks.part_of(run, name, refit=refit)
             elif weight is not None:
                 raise DataError(f"the model mixes in boosting, and LightGBM is not installed. {INSTALL}")
         weights = {name: weight for name, weight in described.items() if weight is not None}
@@ -118,13 +116,34 @@ class Model:
         """
         return decide(scores_NK, self.thresholds if thresholds is None else thresholds).astype(bool)
 
+    def fingerprint(self, run: RunFolder) -> str:
+        """Return twelve hexadecimal digits of what the parts that have a say learned.
+
+        Args:
+            run: Where they were saved.
+        """
+        fingerprints = [fingerprint_of(run / self.parts[name].file) for name in sorted(self.weights)]
+        if len(fingerprints) == 1:
+            return fingerprints[0]
+        return hashlib.sha256(" ".join(fingerprints).encode()).hexdigest()[:12]
+
+    @property
+    def baselines(self) -> list[str]:
+        """The parts that a report compares the model with.
+
+        All but the network, and but one that is all of the model.
+        """
+        return [name for name in self.parts if name != NETWORK and list(self.weights) != [name]]
+
     @property
     def notes(self) -> list[str]:
         """What a reader of the report should know of the model.
 
-        What it is, and how its parts are mixed.
+        What it is, and how its parts are mixed. Baselines have notes of their own.
         """
-        notes = list(self.parts[NETWORK].notes())
+        notes = [
+            note for name, part in self.parts.items() if name not in self.baselines for note in part.notes()
+        ]
         if len(self.weights) > 1:
             shares = [
                 f"{weight:.3f} of {'the ' * (name == NETWORK)}{name}" for name, weight in self.weights.items()
@@ -161,13 +180,12 @@ def _described_parts(value: dict[str, Any]) -> dict[str, float | None]:
     """Return the weight of each part of `parts.json`, None for a baseline.
 
     Raises:
-        ValueError: Another version wrote it, or there is a part that this version does not know.
+        ValueError: Another version wrote it, or no part has a weight.
     """
     if value["schema"] != _SCHEMA:
         raise ValueError(f"its schema is {value['schema']}, not {_SCHEMA}")
     given = dict(value["weights"])
     weights = {name: None if weight is None else float(weight) for name, weight in given.items()}
-    unknown = [name for name in weights if name not in (NETWORK, BOOSTING)]
-    if unknown or weights.get(NETWORK) is None:
-        raise ValueError(f"its parts are {', '.join(weights)}")
+    if all(weight is None for weight in weights.values()):
+        raise ValueError(f"no part has a weight, of {', '.join(weights) or 'none'}")
     return weights

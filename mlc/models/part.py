@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from mlc.models.ensemble import (
+    REFIT,
     WEIGHTS,
     AnyNetwork,
     described_network,
@@ -19,11 +20,18 @@ from mlc.models.reading.batches import ExampleBatches
 from mlc.run import RunFolder
 
 NETWORK = "network"
-"""The part that every model has."""
 
 
 class Part(Protocol):
-    """Turns examples into scores; a model mixes those of its parts."""
+    """Turns examples into scores; a model mixes those of its parts.
+
+    Attributes:
+        file: Name of the file in a run that has what it learned.
+    """
+
+    @property
+    def file(self) -> str:
+        """See Attributes."""
 
     def scores(self, batches: ExampleBatches) -> np.ndarray:
         """Return uncalibrated probabilities, float32, shape (N, K), in order."""
@@ -46,14 +54,20 @@ class NetworkPart:
 
     network: AnyNetwork
     class_names: Sequence[str]
+    file = WEIGHTS
 
     @classmethod
-    def load(cls, run: RunFolder, weights: str = WEIGHTS) -> "NetworkPart":
-        """Load the network of a run with the weights of the file of that name.
+    def load(cls, run: RunFolder, *, refit: bool = False) -> "NetworkPart":
+        """Load the network of a run.
+
+        Args:
+            run: A finished run.
+            refit: With the weights that were trained once more on all examples.
 
         Raises:
             RunError: A file is missing or damaged.
         """
+        weights = REFIT if refit else WEIGHTS
         run.read_json("model.json", described_network)  # a fault in it is reported under its own name
         with run.reading(weights):
             return cls(*load_network(run.folder, weights))

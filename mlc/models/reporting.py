@@ -4,7 +4,7 @@ The same for `mlc train` and `mlc evaluate`.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,12 +12,13 @@ import numpy as np
 import polars as pl
 
 from mlc.atomic import replacing, write_text
-from mlc.evaluation.calibration import Calibrator, calibrated
+from mlc.evaluation.calibration import calibrated
+from mlc.evaluation.held_out import VALIDATION, PartScores, judged
 from mlc.evaluation.thresholds import decide
 from mlc.evaluation.validation import decide_on_validation
-from mlc.events.baselines import blends
 from mlc.models.baselines import all_baselines
 from mlc.models.model import Model
+from mlc.models.part import NETWORK
 from mlc.report import (
     MetricScore,
     PageInputs,
@@ -55,20 +56,20 @@ class Scored:
     Attributes:
         examples: The examples.
         model: Calibrated, with thresholds.
-        part_scores: Name of each part → its raw scores of the examples, in their order.
+        part_scores: The raw scores of each part.
         predictions: Calibrated `scores`, and `raw_scores` as the mixed parts give them.
     """
 
     examples: Examples
     model: Model
-    part_scores: Mapping[str, np.ndarray]
+    part_scores: PartScores
     predictions: pl.DataFrame
 
 
 def write_report(
-    run: RunFolder, task: AnyTask, examples: Examples, model: Model, part_scores: Mapping[str, np.ndarray]
+    run: RunFolder, task: AnyTask, examples: Examples, model: Model, part_scores: PartScores
 ) -> Report:
-    """Calibrate and choose thresholds on validation.
+    """Calibrate and choose thresholds on what the model had not learned from.
 
     Write predictions, maps, thresholds and report.
 
@@ -77,11 +78,11 @@ def write_report(
         task: The task.
         examples: Its examples.
         model: Not yet calibrated, without thresholds.
-        part_scores: Name of each part → its raw scores of the examples, in their order.
+        part_scores: The raw scores of each part.
     """
-    names, raw_NK = examples.class_names, model.mixed(part_scores)
+    names, raw_NK = examples.class_names, model.mixed(part_scores.by_part)
     calibrators, thresholds = decide_on_validation(
-        examples.scenario, names, examples.table, raw_NK, task.periods
+        examples.scenario, names, examples.table, raw_NK, task.periods, part_scores.judging
     )
     model = replace(model, calibrators=calibrators, thresholds=thresholds)
     scored = Scored(examples, model, part_scores, _predictions(examples, model, raw_NK))
@@ -105,8 +106,10 @@ def write_page(run: RunFolder) -> None:
         examples = pl.read_parquet(path)
     with run.reading("predictions.parquet") as path:
         predictions = pl.read_parquet(path)
-    with run.reading("log.jsonl") as path:
-        log = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    log = []
+    if (run / "log.jsonl").exists():  # a model without a network has no epochs
+        with run.reading("log.jsonl") as path:
+            log = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     with run.reading("scenario.yaml") as path:
         scenario = path.read_text(encoding="utf-8")
     made, report = run.read_json("run.json"), run.read_json("report.json", Report.from_json)
@@ -129,7 +132,7 @@ def make_report(
     task: AnyTask,
     examples: Examples,
     model: Model,
-    part_scores: Mapping[str, np.ndarray],
+    part_scores: PartScores,
     gates: GatesSection | None = None,
 ) -> Report:
     """Return the report of a model on the examples.
@@ -138,10 +141,10 @@ def make_report(
         task: The task.
         examples: Its examples.
         model: Calibrated, with thresholds.
-        part_scores: Name of each part → its raw scores of the examples, in their order.
+        part_scores: The raw scores of each part.
         gates: Judged in place of those of the scenario.
     """
-    predictions = _predictions(examples, model, model.mixed(part_scores))
+    predictions = _predictions(examples, model, model.mixed(part_scores.by_part))
     return _report(task, Scored(examples, model, part_scores, predictions), gates)
 
 
@@ -165,7 +168,7 @@ def _report(task: AnyTask, scored: Scored, gates: GatesSection | None = None) ->
             thresholds=model.thresholds,
             baselines=baselines.predictions,
             no_probabilities=baselines.no_probabilities,
-            baseline_notes=[*baselines.notes, *model.notes],
+            baseline_notes=[*baselines.notes, *model.notes, *_judging_notes(scored)],
             missing_baselines=baselines.missing,
             calibrators=model.calibrators,
             oracle=task.oracle(examples),
@@ -173,7 +176,7 @@ def _report(task: AnyTask, scored: Scored, gates: GatesSection | None = None) ->
             funnel=examples.funnel,
             metrics=_metrics(examples, model, predictions),
             gates=gates or scenario.gates,
-            warnings=_warnings(scenario, task.limits(examples), model.calibrators),
+            warnings=_warnings(scenario, task.limits(examples), model),
         )
     )
 
@@ -199,10 +202,22 @@ def wanted_metrics(scenario: Scenario) -> list[tuple[str, dict[str, Any]]]:
     return [(metric.name, metric.options) for metric in scenario.metrics]
 
 
-def _warnings(scenario: Scenario, limits: Sequence[str], calibrators: Sequence[Calibrator]) -> list[str]:
+def _judging_notes(scored: Scored) -> list[str]:
+    """What a reader should know of scores out of fold; nothing where validation alone judges."""
+    splits = scored.part_scores.judging
+    if splits == VALIDATION:
+        return []
+    rows = int(judged(scored.examples.table, splits).sum())
+    return [
+        f"the scores of {rows:,} examples of {' and '.join(splits)} are out of fold: parts were trained "
+        "without each third of them to score it. Weights, calibration and thresholds are chosen on these"
+    ]
+
+
+def _warnings(scenario: Scenario, limits: Sequence[str], model: Model) -> list[str]:
     """What limits how the numbers may be read."""
-    warnings = [*_refit_notes(scenario), *limits]
-    raw = [one.name for one in calibrators if one.method == "none"]
+    warnings = [*_refit_notes(scenario, model), *limits]
+    raw = [one.name for one in model.calibrators if one.method == "none"]
     if scenario.train.loss.kind != "bce" and raw:
         warnings.append(
             f"Trained with {scenario.train.loss.kind} loss and not calibrated: the scores of "
@@ -211,12 +226,13 @@ def _warnings(scenario: Scenario, limits: Sequence[str], calibrators: Sequence[C
     return warnings
 
 
-def _refit_notes(scenario: Scenario) -> list[str]:
-    """What a reader of the report should know of `train.refit`."""
-    if not scenario.train.refit:
+def _refit_notes(scenario: Scenario, model: Model) -> list[str]:
+    """What a reader of the report should know of `train.refit`, which trains the network again."""
+    if not scenario.train.refit or NETWORK not in model.weights:
         return []
     note = (
         "mlc predict scores with weights that were trained once more on all examples, test included: these "
         "figures, calibration and thresholds are not of those weights."
     )
-    return [note + " The boosting in the blend is not trained again." * blends(scenario)]
+    once = " and ".join(name for name in model.weights if name != NETWORK)
+    return [note + f" The {once} in the blend is not trained again." * bool(once)]

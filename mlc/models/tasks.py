@@ -1,8 +1,9 @@
-"""The tasks that exist.
+"""The tasks that exist, and the parts that their models consist of.
 
-To add one: a class that follows `mlc.task.Task`, a reader of its inputs, a learner (see
+To add a task: a class that follows `mlc.task.Task`, a reader of its inputs, a learner (see
 `mlc.training.learners`), and one `case` in each function here and in `learner_of`. Nothing else knows which
-task a scenario describes.
+task a scenario describes. To add a part: a class that follows `mlc.models.part.Part`, and one `case` in
+`part_of`.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from mlc.scenario import EventScenario, Scenario
 from mlc.task import AnyTask, Say
 
 if TYPE_CHECKING:
+    from mlc.models.part import Part
     from mlc.models.reading.batches import ExampleBatches
 
 I_contra = TypeVar("I_contra", contravariant=True)
@@ -75,3 +77,29 @@ def reader_of(run: RunFolder) -> Reader[Any]:
         None if run.kind == "foundation" else EventScenario.of(run.scenario(), "its model").model.most_events
     )
     return EventReader(stored_vocabulary(run), most_events)
+
+
+def part_of(run: RunFolder, name: str, *, refit: bool = False) -> "Part":
+    """Return a part of the model of a finished run.
+
+    Args:
+        run: The run.
+        name: As `parts.json` has it.
+        refit: With the weights that were trained once more on all examples, where the part has such.
+
+    Raises:
+        RunError: A file is missing or damaged.
+        DataError: The part needs a package that is not installed.
+        ValueError: This version knows no such part.
+    """
+    match name:
+        case "network":
+            from mlc.models.part import NetworkPart
+
+            return NetworkPart.load(run, refit=refit)
+        case "boosting":
+            from mlc.models.boosting import Boosting
+
+            return Boosting.load(run)
+        case _:
+            raise ValueError(f"{name} is no part of a model that this version knows")

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytorch_lightning
 
+from mlc.errors import DataError
+from mlc.evaluation.held_out import PartScores
 from mlc.events.baselines import BOOSTING, blends, boosting_installed
 from mlc.events.preparing import Prepared, write_examples
 from mlc.events.slices import check_slices
@@ -109,9 +111,22 @@ class EventLearner:
         boosting = fitted_boosting(self.examples, self.batches, self.say)
         return {} if boosting is None else {BOOSTING: boosting}
 
-    def weights(self, part_scores: Mapping[str, np.ndarray]) -> Mapping[str, float]:
-        """See `Learner`."""
-        return mix_weights(self.examples, part_scores[NETWORK], part_scores.get(BOOSTING))
+    def held_out(self) -> None:
+        """See `Learner`: cutoffs lie in order, and validation comes after training."""
+
+    def weights(self, part_scores: PartScores) -> Mapping[str, float]:
+        """See `Learner`.
+
+        Raises:
+            DataError: The scenario wants a blend, and there is no boosting, for want of a known target.
+        """
+        prepared, mixed = self.examples, [NETWORK]
+        if blends(prepared.scenario):
+            if BOOSTING not in part_scores.by_part:
+                rule = "boosting needs a known target in training, and there is none. Set it to none."
+                raise DataError(prepared.scenario.problem("model.blend", rule))
+            mixed.append(BOOSTING)
+        return mix_weights(prepared, part_scores, mixed)
 
     def facts(self) -> Mapping[str, Any]:
         """See `Learner`."""

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
+from mlc.evaluation.held_out import HeldOut, PartScores
 from mlc.models.ensemble import AnyNetwork
 from mlc.models.part import Part
 from mlc.models.reading.batches import ExampleBatches
@@ -53,21 +52,25 @@ class Learner(Protocol):
     def begin(self, run: RunFolder) -> None:
         """Write the examples and what the reader knows into a new run."""
 
-    def network(self, examples: Examples) -> AnyNetwork:
-        """Return the network before its training, fitted to examples.
+    def network(self, examples: Examples) -> AnyNetwork | None:
+        """Return the network before its training, fitted to examples; None for a model without one.
 
-        Those of `examples`, or their refit.
+        Args:
+            examples: Those of `examples`, or their refit.
         """
 
     def other_parts(self) -> Mapping[str, Part]:
         """Train the parts beside the network; none where the scenario wants none."""
 
-    def weights(self, part_scores: Mapping[str, np.ndarray]) -> Mapping[str, float]:
-        """Choose the weight of each part on validation; a part without one is a baseline.
+    def held_out(self) -> HeldOut | None:
+        """Return scores out of fold of the other parts, in a model without a network.
 
-        Args:
-            part_scores: Name of each part → its raw scores of all examples, in their order.
+        None where validation alone judges: it is large enough, or there is a network, which has learned from
+        all training examples.
         """
+
+    def weights(self, part_scores: PartScores) -> Mapping[str, float]:
+        """Choose the weight of each part on what was held out; a part without one is a baseline."""
 
     def facts(self) -> Mapping[str, Any]:
         """Return what `run.json` records beside the facts of the task."""

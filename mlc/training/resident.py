@@ -4,7 +4,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 
-from mlc.models.reading.batches import ExampleBatches
+from mlc.models.reading.batches import BatchBuilder, ExampleBatches
 from mlc.models.reading.device import device_batches
 from mlc.task import Say
 
@@ -27,6 +27,8 @@ class EventsOnDevice(Callback):
         """The process knows its device, and nothing of the training is there yet."""
         del pl_module, stage
         device = trainer.strategy.root_device
+        if not isinstance(self.examples.builder, BatchBuilder):  # rows lie where batches are built
+            return
         free = free_memory(device)
         if free is None:
             return

@@ -5,6 +5,7 @@ Every rank runs all of it, rank zero writes.
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from mlc.atomic import replacing
 from mlc.errors import DataError, Terminated
+from mlc.evaluation.held_out import HELD_OUT, HeldOut, PartScores
 from mlc.events.baselines import check_boosting
 from mlc.models.custom_metrics import check_metrics
 from mlc.models.ensemble import (
     REFIT,
-    WEIGHTS,
     AnyNetwork,
     blank_copy,
     members_of,
@@ -109,50 +110,90 @@ def _train(scenario: Scenario, setting: Setting, say: Say) -> Report | None:
     with rank_zero_first():
         learner = learners.learner_of(scenario, setting.runs, setting.opening, say)
         run = _begin(learner, setting)
-    train, examples, batches = learner.task.scenario.train, learner.examples, learner.batches
-    classifier = _classifier(examples, train, learner.network(examples))
-    trainer, network, epochs = _fit(learner, classifier, run, setting, say)
-    stage("scoring")
-    network_NK = _predict_all(learner, trainer, network, run)
-    batches.resident = None  # what follows is not done on the device
-    if train.refit:  # now, while all ranks are here
-        _refit(learner, network, epochs, run, say)
-    if network_NK is None:
+    train, examples = learner.task.scenario.train, learner.examples
+    untrained = learner.network(examples)
+    trained = None if untrained is None else _trained(learner, untrained, run, setting, say)
+    if not is_rank_zero():
         return None
-    (run / _CACHED).unlink(missing_ok=True)  # what is mapped stays readable
-    model, part_scores = _model(learner, network, network_NK)
+    model, part_scores, held_out = _model(learner, trained)
     stage("report")
     model.save_parts(run)
+    if held_out is not None:
+        held_out.write(run / HELD_OUT)
     report = write_report(run, learner.task, examples, model, part_scores)
     finish_run(
         run,
         {
-            "fingerprint": fingerprint_of(run / WEIGHTS),
-            **({"refit": fingerprint_of(run / REFIT)} if train.refit else {}),
+            "fingerprint": model.fingerprint(run),
             **learner.task.facts(examples),
             **learner.facts(),
             "seed": train.seed,
-            "devices": trainer.world_size,
-            "epochs": trainer.current_epoch,
             "seconds": round(time.monotonic() - begun, 1),
-            "parameters": sum(p.numel() for p in network.parameters()),
+            **({} if trained is None else trained.facts),
         },
     )
-    log_scores(trainer.loggers, report.test.macro, trainer.global_step)
+    loggers = open_loggers(learner.task.scenario, run) if trained is None else trained.trainer.loggers
+    log_scores(loggers, report.test.macro, 0 if trained is None else trained.trainer.global_step)
     write_page(run)
     return report
 
 
-def _model(
-    learner: Learner, network: AnyNetwork, network_NK: np.ndarray
-) -> tuple[Model, dict[str, np.ndarray]]:
+@dataclass(frozen=True)
+class _Trained:
+    """A trained network.
+
+    Attributes:
+        network: With the weights of its best epoch.
+        scores_NK: Its raw scores of all examples.
+        trainer: What trained it.
+        facts: What `run.json` should say of it.
+    """
+
+    network: AnyNetwork
+    scores_NK: np.ndarray
+    trainer: pytorch_lightning.Trainer
+    facts: Mapping[str, Any]
+
+
+def _trained(
+    learner: Learner, untrained: AnyNetwork, run: RunFolder, setting: Setting, say: Say
+) -> _Trained | None:
+    """Train the network and score all examples by it; None on any rank but the first."""
+    train = learner.task.scenario.train
+    classifier = _classifier(learner.examples, train, untrained)
+    trainer, network, epochs = _fit(learner, classifier, run, setting, say)
+    stage("scoring")
+    scores_NK = _predict_all(learner, trainer, network, run)
+    learner.batches.resident = None  # what follows is not done on the device
+    if train.refit:  # now, while all ranks are here
+        _refit(learner, network, epochs, run, say)
+    if scores_NK is None:
+        return None
+    (run / _CACHED).unlink(missing_ok=True)  # what is mapped stays readable
+    facts = {
+        **({"refit": fingerprint_of(run / REFIT)} if train.refit else {}),
+        "devices": trainer.world_size,
+        "epochs": trainer.current_epoch,
+        "parameters": sum(p.numel() for p in network.parameters()),
+    }
+    return _Trained(network, scores_NK, trainer, facts)
+
+
+def _model(learner: Learner, trained: _Trained | None) -> tuple[Model, PartScores, HeldOut | None]:
     """Return the model, not yet calibrated, and the raw scores of its parts."""
-    others = learner.other_parts()
-    scored = {name: part.scores(learner.batches) for name, part in others.items()}
-    part_scores = {NETWORK: network_NK, **scored}
     names = learner.examples.class_names
-    parts: dict[str, Part] = {NETWORK: NetworkPart(network, names), **others}
-    return Model(names, parts, learner.weights(part_scores), learner.reader), part_scores
+    parts: dict[str, Part] = {}
+    by_part: dict[str, np.ndarray] = {}
+    if trained is not None:
+        parts[NETWORK], by_part[NETWORK] = NetworkPart(trained.network, names), trained.scores_NK
+    parts |= learner.other_parts()
+    stage("scoring")
+    by_part |= {name: part.scores(learner.batches) for name, part in parts.items() if name != NETWORK}
+    held_out = learner.held_out()
+    part_scores = PartScores(by_part)
+    if held_out is not None:
+        part_scores = held_out.applied(learner.examples.table, by_part)
+    return Model(names, parts, learner.weights(part_scores), learner.reader), part_scores, held_out
 
 
 def _begin(learner: Learner, setting: Setting) -> RunFolder:
@@ -229,6 +270,7 @@ def _refit(learner: Learner, trained: AnyNetwork, epochs: list[int], run: RunFol
     stage("training again")
     say(f"refit: {max(epochs)} epoch{'' if max(epochs) == 1 else 's'} on all {len(batches):,} examples")
     network = learner.network(examples)
+    assert network is not None  # there was one before
     keep_hedge(network, trained)
     # No label is judged any more.
     train = learner.task.scenario.train.model_copy(update={"monitor": "macro_ap"})

@@ -17,7 +17,7 @@ on the features of the label histories. Scores are means over the seeds, each of
 import json
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -29,6 +29,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import t
 
+from mlc.evaluation.held_out import PartScores
 from mlc.evaluation.metrics import overall_scores, score_labels
 from mlc.events.entity_cutoffs import entity_keys
 from mlc.events.preparing import Prepared, prepare
@@ -188,11 +189,9 @@ def one_training(case: Case, runs: Path, start: str, seed: int) -> Outcome:
     return Outcome(*tested(prepared, scores_of(predictions)), curve)
 
 
-def kept(
-    run: RunFolder, _: AnyTask, examples: Examples, model: Model, part_scores: Mapping[str, np.ndarray]
-) -> None:
+def kept(run: RunFolder, _: AnyTask, examples: Examples, model: Model, part_scores: PartScores) -> None:
     """The predictions as they are, in place of a report."""
-    scores = array_column(SCORES, model.mixed(part_scores))
+    scores = array_column(SCORES, model.mixed(part_scores.by_part))
     predictions = examples.table.drop("targets").with_columns(scores)
     predictions.write_parquet(run / "predictions.parquet")
     run.write_json("report.json", {})

@@ -23,6 +23,7 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
+from mlc.evaluation.held_out import PartScores
 from mlc.evaluation.outcomes import MARGINS
 from mlc.events.baselines import NO_PROBABILITIES
 from mlc.models.baselines import all_baselines
@@ -194,7 +195,7 @@ def baseline_scores(run: RunFolder) -> dict[str, Matrix]:
     model = Model.load(run)
     task = trained_task(run, lambda _: None, model.class_names)
     examples = task.prepare()
-    part_scores = model.part_scores(model.batches(task.inputs(examples)), baselines=True)
+    part_scores = PartScores(model.part_scores(model.batches(task.inputs(examples)), baselines=True))
     baselines = all_baselines(task, examples, model, part_scores)
     return {name: scores_of(table) for name, table in baselines.predictions.items()}
 

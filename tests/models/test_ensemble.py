@@ -14,7 +14,7 @@ from mlc.commands.predict import Request, predict
 from mlc.evaluation.calibration import calibrated
 from mlc.events.preparing import prepare
 from mlc.events.trained import stored_vocabulary
-from mlc.models.blending import choose_weight
+from mlc.models.blending import choose_weights
 from mlc.models.boosting import Boosting
 from mlc.models.branches.foundation import FoundationBranch
 from mlc.models.branches.memory import MemoryBranch
@@ -144,14 +144,28 @@ def test_the_weight_is_that_of_the_lowest_log_loss_also_where_one_side_is_too_hi
     validation = pl.DataFrame({ENTITY_ID: np.arange(4000)}).with_columns(array_column("targets", targets_NK))
 
     def weight_of(first: np.ndarray, second: np.ndarray) -> float:
-        return choose_weight(["a", "b"], validation, expit(first - 1 + shift), expit(second - 1))
+        parts = {"first": expit(first - 1 + shift), "second": expit(second - 1)}
+        return choose_weights(["a", "b"], validation, parts)["first"]
 
     noise = generator.normal(size=(4000, 2))
     assert weight_of(2 * signals[0], 2 * signals[1]) == pytest.approx(0.5, abs=0.05)
     assert weight_of(signals.sum(axis=0), noise) > 0.95
     assert weight_of(noise, signals.sum(axis=0)) < 0.05
     nothing = validation.with_columns(array_column("targets", np.full_like(targets_NK, 255)))
-    assert choose_weight(["a", "b"], nothing, expit(noise), expit(noise)) == 0.5
+    unknown = choose_weights(["a", "b"], nothing, {"first": expit(noise), "second": expit(noise)})
+    assert unknown == {"first": 0.5, "second": 0.5}
+
+
+def test_of_three_parts_those_with_own_knowledge_share_the_weight_and_noise_gets_none():
+    generator = np.random.default_rng(2)
+    signals, noise = generator.normal(size=(2, 4000, 2)), generator.normal(size=(4000, 2))
+    targets_NK = (generator.random((4000, 2)) < expit(signals.sum(axis=0))).astype(np.uint8)
+    held_out = pl.DataFrame({ENTITY_ID: np.arange(4000)}).with_columns(array_column("targets", targets_NK))
+    parts = {"one": expit(2 * signals[0]), "noise": expit(noise), "two": expit(2 * signals[1])}
+    weights = choose_weights(["a", "b"], held_out, parts)
+    assert weights["noise"] < 0.05
+    assert weights["one"] == pytest.approx(0.5, abs=0.05)
+    assert sum(weights.values()) == pytest.approx(1.0)
 
 
 def test_the_scores_of_a_run_are_those_of_the_blend_and_the_report_says_so(runs, examples):

@@ -17,6 +17,7 @@ import pytest
 import pytorch_lightning
 import torch
 
+from mlc.evaluation.held_out import HeldOut, PartScores
 from mlc.models import tasks
 from mlc.models.branches.attributes import AttributeInputs, AttributesSpec
 from mlc.models.ensemble import AnyNetwork
@@ -107,7 +108,7 @@ class ToyTask:
         return keys.with_columns(array_column(TARGETS, targets_NK))
 
     def baselines(self, examples: ToyExamples, parts: Collection[str]) -> Baselines:
-        assert list(parts) == [NETWORK]
+        assert set(parts) <= {NETWORK, "sigmoid"}
         targets_NK = targets_of(examples.table)
         share_K = (targets_NK[in_split(examples.table, "train")] == 1).mean(axis=0)
         scores_NK = np.broadcast_to(share_K, targets_NK.shape).astype(np.float32)
@@ -192,7 +193,7 @@ class ToyLearner:
     def begin(self, run: RunFolder) -> None:
         self.examples.table.write_parquet(run / "examples.parquet", metadata=with_class_names(NAMES))
 
-    def network(self, examples: Examples) -> AnyNetwork:
+    def network(self, examples: Examples) -> AnyNetwork | None:
         pytorch_lightning.seed_everything(self.task.scenario.train.seed, verbose=False)
         attributes = AttributesSpec(FieldSizes(numbers=2))
         network = Network(NetworkSpec(len(NAMES), 16, 1, 0.0, {"attributes": attributes}))
@@ -203,11 +204,49 @@ class ToyLearner:
     def other_parts(self) -> Mapping[str, Part]:
         return {}
 
-    def weights(self, part_scores: Mapping[str, np.ndarray]) -> Mapping[str, float]:
-        return dict.fromkeys(part_scores, 1.0)
+    def held_out(self) -> HeldOut | None:
+        return None
+
+    def weights(self, part_scores: PartScores) -> Mapping[str, float]:
+        return dict.fromkeys(part_scores.by_part, 1.0)
 
     def facts(self) -> Mapping[str, Any]:
         return {}
+
+
+@dataclass(frozen=True)
+class Sigmoid:
+    """A part that was never trained: `high` rises with `a`, `low` falls with `b`."""
+
+    slope: float
+    file: str = "sigmoid.json"
+
+    def scores(self, batches: ExampleBatches) -> np.ndarray:
+        builder: Any = batches.builder
+        scores_NK = 1 / (1 + np.exp(-self.slope * builder.numbers_NF * [1, -1]))
+        return scores_NK.astype(np.float32)
+
+    def save(self, run: RunFolder) -> None:
+        run.write_json(self.file, {"slope": self.slope})
+
+    def notes(self) -> list[str]:
+        return [f"sigmoid: of slope {self.slope:g}"]
+
+
+class SigmoidLearner(ToyLearner):
+    """A model without a network; scores of training and validation are those of another slope."""
+
+    def network(self, _: Examples) -> None:
+        return None
+
+    def other_parts(self) -> Mapping[str, Part]:
+        return {"sigmoid": Sigmoid(9.0)}
+
+    def held_out(self) -> HeldOut | None:
+        table = self.examples.table
+        before_N = ~in_split(table, "test")
+        other_NK = Sigmoid(2.0).scores(self.batches)
+        return HeldOut(table.select(ENTITY_ID).filter(before_N), {"sigmoid": other_NK[before_N]})
 
 
 def join(monkeypatch: pytest.MonkeyPatch) -> None:

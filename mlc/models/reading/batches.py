@@ -123,6 +123,32 @@ def active_days(events: Timeline) -> Timeline:
     return Timeline(before[events.offsets], events.time[first], {})
 
 
+class LabelCount(Protocol):
+    """What batches are made of says at least how many labels there are."""
+
+    @property
+    def labels(self) -> int:
+        """Number of labels K."""
+
+
+class Builder(Protocol):
+    """Builds batches in main memory: `BatchBuilder` those of events, others those of other tasks."""
+
+    @property
+    def inputs(self) -> LabelCount:
+        """What a task gives to read."""
+
+    def build(
+        self,
+        index_B: np.ndarray,
+        rows_B: np.ndarray,
+        cutoffs_B: np.ndarray,
+        targets_BK: np.ndarray | None,
+        cached_BR: np.ndarray | None = None,
+    ) -> Batch:
+        """See `BatchBuilder.build`."""
+
+
 class Resident(Protocol):
     """Builder of batches on the device whose memory holds all that they need."""
 
@@ -148,7 +174,7 @@ class ExampleBatches:
     resident: Resident | None = None
 
     def __init__(
-        self, builder: BatchBuilder, rows_N: np.ndarray, cutoffs_N: np.ndarray, targets_NK: np.ndarray | None
+        self, builder: Builder, rows_N: np.ndarray, cutoffs_N: np.ndarray, targets_NK: np.ndarray | None
     ) -> None:
         self.builder, self.rows_N, self.cutoffs_N, self.targets_NK = builder, rows_N, cutoffs_N, targets_NK
 

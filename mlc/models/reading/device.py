@@ -17,7 +17,7 @@ from mlc.events.timeline import Timeline
 from mlc.models.branches import Gatherer
 from mlc.models.branches.gathering import Chosen, OfExamples, OfRows, Past
 from mlc.models.reading.batch import Batch, Fields, Texts
-from mlc.models.reading.batches import ExampleBatches
+from mlc.models.reading.batches import BatchBuilder, ExampleBatches
 from mlc.models.reading.columns import Columns
 from mlc.models.reading.hashing import Bags
 from mlc.tables import MICROSECONDS_PER_DAY, UNKNOWN
@@ -89,10 +89,12 @@ class DeviceBatches:
 
     def __init__(self, examples: ExampleBatches, moments: Moments, device: torch.device) -> None:
         place = _DeviceMemory(device, moments)
-        self._device, self._labels = device, examples.builder.inputs.labels
+        builder = examples.builder
+        assert isinstance(builder, BatchBuilder)
+        self._device, self._labels = device, builder.inputs.labels
         self._rows_N, self._cutoffs_N = place.array(examples.rows_N), place.array(examples.cutoffs_N)
         self._targets_NK = None if examples.targets_NK is None else place.array(examples.targets_NK)
-        self._gatherer = Gatherer(examples.builder, place)
+        self._gatherer = Gatherer(builder, place)
         self.nbytes = place.nbytes
 
     def batch(self, index_B: np.ndarray, cached_BR: np.ndarray | None) -> Batch:

@@ -21,7 +21,7 @@ from mlc.events.vocabulary import FieldRows, Vocabulary, digest, fit_vocabulary
 from mlc.models.branches import Gatherer
 from mlc.models.reading import device as module
 from mlc.models.reading.batch import Batch, Fields
-from mlc.models.reading.batches import BatchPlan, ExampleBatches, Loader
+from mlc.models.reading.batches import BatchBuilder, BatchPlan, ExampleBatches, Loader
 from mlc.models.reading.device import (
     DeviceBatches,
     Moments,
@@ -224,6 +224,12 @@ def test_the_host_never_waits_for_the_device_and_mixes_no_tensors(tmp_path):
         }
 
 
+def event_builder(examples: ExampleBatches) -> BatchBuilder:
+    """The builder of examples of events."""
+    assert isinstance(examples.builder, BatchBuilder)
+    return examples.builder
+
+
 def bytes_of(thing: object) -> int:
     """Of all tensors that hang on an object, on what its methods are of, and on what its functions know."""
     if isinstance(thing, torch.Tensor):
@@ -262,17 +268,19 @@ def test_what_takes_more_than_half_of_the_free_memory_stays_in_main_memory(tmp_p
     found, needed = device_batches(examples, CPU, ENOUGH)
     assert found is not None
     assert needed == found.nbytes == bytes_of(found)
-    assert needed > 5 * len(examples.builder.inputs.store.events.time)
+    assert needed > 5 * len(event_builder(examples).inputs.store.events.time)
     assert device_batches(examples, CPU, 2 * needed)[0] is not None
     assert device_batches(examples, CPU, 2 * needed - 1) == (None, needed)
 
 
 def test_a_column_of_a_dimension_is_not_copied_to_each_event(tmp_path):
     examples = example_batches_of(tmp_path)
-    there = _Columns(examples.builder.event_columns, _DeviceMemory(CPU, Moments(*(np.zeros(0, int),) * 2)))
-    rows = len(examples.builder.inputs.store.dimensions["products.department"])
+    there = _Columns(
+        event_builder(examples).event_columns, _DeviceMemory(CPU, Moments(*(np.zeros(0, int),) * 2))
+    )
+    rows = len(event_builder(examples).inputs.store.dimensions["products.department"])
     assert {source: len(matrix) for source, (_, matrix) in there._categories._parts.items()} == {
-        "": len(examples.builder.inputs.store.events.time),
+        "": len(event_builder(examples).inputs.store.events.time),
         "products": rows,
     }
     assert there._joined.keys() == {"products"}
