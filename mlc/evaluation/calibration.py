@@ -217,11 +217,65 @@ def _fit(name: str, method: Method, scores_M: Matrix, targets_M: Matrix) -> Cali
     return Calibrator(name, method, slope=slope, bias=bias)
 
 
-def _logistic(logits_M: Floats, targets_M: Matrix, *, with_slope: bool) -> tuple[float, float]:
+@dataclass(frozen=True)
+class SharedMaps:
+    """Maps from decisions of any scale to log-odds.
+
+    One for all labels, and its change for each.
+
+    Attributes:
+        slope_K: Of each label, float64, positive.
+        bias_K: Of each label, float64.
+    """
+
+    slope_K: Floats
+    bias_K: Floats
+
+    @classmethod
+    def fit(cls, decisions_MK: Matrix, targets_MK: Matrix) -> "SharedMaps":
+        """Fit the maps.
+
+        Labels with few positives stay near the map of all labels together: maps of their own alone would make
+        the scores of such labels worse when parts are mixed.
+
+        Args:
+            decisions_MK: Any finite numbers that rise with the log-odds.
+            targets_MK: 0, 1 or 255 (unknown, left out), uint8, same shape.
+
+        Examples:
+            >>> generator = np.random.default_rng(0)
+            >>> log_odds = generator.normal(size=(5000, 2))
+            >>> targets = (generator.random((5000, 2)) < expit(log_odds)).astype(np.uint8)
+            >>> maps = SharedMaps.fit(log_odds / 10, targets)
+            >>> bool(np.allclose(maps.slope_K, 10, atol=1))
+            True
+        """
+        known_MK = targets_MK != UNKNOWN
+        labels = decisions_MK.shape[1]
+        if not known_MK.any():
+            return cls(np.ones(labels), np.zeros(labels))
+        scale = float(decisions_MK[known_MK].std()) or 1.0
+        together = decisions_MK[known_MK] / scale
+        slope, bias = _logistic(together, targets_MK[known_MK], with_slope=True, strength=1e-3)
+        own_2K = np.zeros((2, labels))
+        for label in range(labels):
+            known_M = known_MK[:, label]
+            shared_M = slope / scale * decisions_MK[known_M, label] + bias
+            own_2K[:, label] = _logistic(shared_M, targets_MK[known_M, label], with_slope=True)
+        return cls(own_2K[0] * slope / scale, own_2K[0] * bias + own_2K[1])
+
+    def probabilities(self, decisions_NK: Matrix) -> Matrix:
+        """Return the probabilities that decisions stand for, float32, same shape."""
+        return np.asarray(expit(self.slope_K * decisions_NK + self.bias_K), np.float32)
+
+
+def _logistic(
+    logits_M: Floats, targets_M: Matrix, *, with_slope: bool, strength: float = 1.0
+) -> tuple[float, float]:
     """Slope and bias of highest posterior density, by Newton's method.
 
-    A priori both are normal with deviation 1 around no change, so that a few positives change little and
-    separated ones do not end in infinity.
+    A priori both are normal with variance 1 / strength around no change, so that a few positives change
+    little and separated ones do not end in infinity.
 
     Source: Platt (1999), Probabilistic outputs for support vector machines; on logits and with a prior.
     """
@@ -231,8 +285,10 @@ def _logistic(logits_M: Floats, targets_M: Matrix, *, with_slope: bool) -> tuple
     weights_2 = start_2.copy()
     for _ in range(_STEPS):
         shares_M = expit(inputs_M2 @ weights_2)
-        slopes_2 = inputs_M2.T @ (shares_M - targets_M) + (weights_2 - start_2)
-        curvature_22 = (inputs_M2 * (shares_M * (1.0 - shares_M))[:, None]).T @ inputs_M2 + np.eye(2)
+        slopes_2 = inputs_M2.T @ (shares_M - targets_M) + strength * (weights_2 - start_2)
+        curvature_22 = (inputs_M2 * (shares_M * (1.0 - shares_M))[:, None]).T @ inputs_M2 + strength * np.eye(
+            2
+        )
         step = np.linalg.solve(curvature_22[np.ix_(free, free)], slopes_2[free])
         weights_2[free] -= np.clip(step, -2.0, 2.0)
         if np.max(np.abs(step)) < 1e-9:

@@ -1,4 +1,4 @@
-"""Scores of examples by models that did not learn from them: what may be judged and chosen on."""
+"""Scores of examples by models that did not learn from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,4 @@
-"""What a model learns after its training, from scores of examples that it had not learned from.
-
-Calibration and thresholds.
-"""
+"""Calibration and thresholds, from examples that the model had not learned from."""
 
 from collections.abc import Callable, Sequence
 
@@ -23,7 +20,7 @@ def decide_on_validation(
     periods: Callable[[pl.DataFrame], np.ndarray | None],
     judging: Sequence[str] = VALIDATION,
 ) -> tuple[list[Calibrator], list[Threshold]]:
-    """Fit calibration and choose thresholds on examples that the model had not learned from.
+    """Fit calibration and choose thresholds on what the model had not learned from.
 
     Args:
         scenario: Says how.

@@ -1,4 +1,4 @@
-"""How much each part of a model counts: weights in log-odds, chosen on what was held out."""
+"""How much each part of a model counts: weights in log-odds."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ from mlc.task import Examples
 def choose_weights(
     names: Sequence[str], held_out: pl.DataFrame, by_part: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
-    """Return the weights of parts with the lowest log-loss on examples that they had not learned from.
+    """Return the weights of parts that have the lowest log-loss.
 
     The log-odds of each part are first shifted label by label to fit, out of fold: a loss that makes one part
     too high by design says nothing about what it knows. The log-loss has one minimum, since it is convex in
@@ -22,7 +22,7 @@ def choose_weights(
 
     Args:
         names: The K labels.
-        held_out: N examples.
+        held_out: N examples that the parts had not learned from.
         by_part: Name of a part → its probabilities of them, shape (N, K).
 
     Returns:
@@ -86,7 +86,7 @@ def _lowest(signed_PC: np.ndarray) -> np.ndarray:
 def mix_weights(
     examples: Examples, part_scores: PartScores, parts: Sequence[str], *, cautious: bool = False
 ) -> dict[str, float]:
-    """Return the weight of each of some parts, chosen on what they had not learned from.
+    """Return the weight of each of some parts, chosen on what was held out.
 
     Args:
         examples: The examples.
@@ -114,7 +114,7 @@ def mix_weights(
 
 
 def _losses(log_odds_NK: np.ndarray, targets_NK: np.ndarray) -> np.ndarray:
-    """Return the log-loss of each example, the mean over its known targets, 0 without any."""
+    """Return the log-loss of each example: the mean over its known targets."""
     known_NK = targets_NK != UNKNOWN
     each_NK = np.logaddexp(0.0, np.where(targets_NK == 1, -log_odds_NK, log_odds_NK))
     means_N: np.ndarray = (each_NK * known_NK).sum(axis=1) / np.maximum(known_NK.sum(axis=1), 1)

@@ -203,7 +203,7 @@ def wanted_metrics(scenario: Scenario) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _judging_notes(scored: Scored) -> list[str]:
-    """What a reader should know of scores out of fold; nothing where validation alone judges."""
+    """What a reader should know of scores out of fold, where there are any."""
     splits = scored.part_scores.judging
     if splits == VALIDATION:
         return []
@@ -227,7 +227,7 @@ def _warnings(scenario: Scenario, limits: Sequence[str], model: Model) -> list[s
 
 
 def _refit_notes(scenario: Scenario, model: Model) -> list[str]:
-    """What a reader of the report should know of `train.refit`, which trains the network again."""
+    """What a reader should know of `train.refit`, which trains the network again."""
     if not scenario.train.refit or NETWORK not in model.weights:
         return []
     note = (

@@ -53,7 +53,9 @@ class Learner(Protocol):
         """Write the examples and what the reader knows into a new run."""
 
     def network(self, examples: Examples) -> AnyNetwork | None:
-        """Return the network before its training, fitted to examples; None for a model without one.
+        """Return the network before its training, fitted to examples.
+
+        None for a model without one.
 
         Args:
             examples: Those of `examples`, or their refit.
@@ -70,7 +72,10 @@ class Learner(Protocol):
         """
 
     def weights(self, part_scores: PartScores) -> Mapping[str, float]:
-        """Choose the weight of each part on what was held out; a part without one is a baseline."""
+        """Choose the weight of each part on what was held out.
+
+        A part without one is a baseline.
+        """
 
     def facts(self) -> Mapping[str, Any]:
         """Return what `run.json` records beside the facts of the task."""

@@ -24,6 +24,7 @@ from mlc.models.branches.history import HistoryBranch
 from mlc.models.branches.image import ImageBranch
 from mlc.models.branches.memory import MemoryBranch
 from mlc.models.branches.popularity import PopularityBranch
+from mlc.models.branches.vectors import VectorsBranch
 from mlc.models.reading.batch import Packed
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ BRANCHES: tuple[type[Branch], ...] = (
     FoundationBranch,
     ContextBranch,
     ImageBranch,
+    VectorsBranch,
 )
 """In the order in which they draw their first weights and add to the sums."""
 

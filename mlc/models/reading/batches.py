@@ -132,7 +132,10 @@ class LabelCount(Protocol):
 
 
 class Builder(Protocol):
-    """Builds batches in main memory: `BatchBuilder` those of events, others those of other tasks."""
+    """Builds batches in main memory.
+
+    `BatchBuilder` builds those of events, others those of other tasks.
+    """
 
     @property
     def inputs(self) -> LabelCount:

@@ -22,3 +22,15 @@ class FrozenEncoder(Protocol):
 
     def as_json(self) -> Mapping[str, Any]:
         """Return what finds the same encoder again, with a digest of its weights."""
+
+
+def encoder_from_json(value: Mapping[str, Any]) -> FrozenEncoder:
+    """Find the encoder that `as_json` described.
+
+    Args:
+        value: With `kind`, which says whose it is.
+
+    Raises:
+        ValueError: This version knows no such kind.
+    """
+    raise ValueError(f"{value.get('kind')!r} is no kind of encoder that this version knows")
