@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,17 +26,22 @@ from mlc.errors import MlcError
 @listed("Start", "mlc demo shop --customers 500")
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write tables and scenarios.")],
-    customers: Annotated[int, typer.Option(help="How many customers.")] = 4000,
-    seed: Annotated[int, typer.Option(help="Another seed, other customers.")] = 7,
+    kind: Annotated[
+        Literal["shop", "text", "table", "image", "mix"],
+        typer.Option(help="A shop's events, or rows: comments, patients, pictures, products."),
+    ] = "shop",
+    customers: Annotated[int, typer.Option(help="How many customers of the shop.")] = 4000,
+    rows: Annotated[int, typer.Option(help="How many rows of any other kind.")] = 4000,
+    seed: Annotated[int, typer.Option(help="Another seed, other data.")] = 7,
 ) -> None:
-    """Write generated retail tables and scenarios.
+    """Write generated tables and scenarios.
 
     The true probabilities are known, so that the report says how much of what is possible a model reaches.
     """
     with working():
         from mlc.commands.demo import demo as write_demo
 
-        scenarios = write_demo(folder, customers, seed, say)
+        scenarios = write_demo(folder, kind, customers if kind == "shop" else rows, seed, say)
     finish("demo", scenarios, scenario=scenarios[0])
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mlc.events.task import EventTask
 from mlc.events.trained import scenario_as_trained, stored_vocabulary
+from mlc.rows.task import RowTask
 from mlc.run import RunFolder
-from mlc.scenario import EventScenario, Scenario
+from mlc.scenario import EventScenario, RowScenario, Scenario
 from mlc.task import AnyTask, Say
 
 if TYPE_CHECKING:
@@ -44,8 +45,10 @@ def task_of(scenario: Scenario, runs: Path, say: Say) -> AnyTask:
     match scenario:
         case EventScenario():
             return EventTask(scenario, runs, say)
+        case RowScenario():
+            return RowTask(scenario, say)
         case _:
-            raise NotImplementedError  # rows
+            raise TypeError(type(scenario))
 
 
 def trained_task(run: RunFolder, say: Say, class_names: Sequence[str] | None = None) -> AnyTask:
