@@ -21,7 +21,7 @@ from mlc.models.branches.memory import MemoryBranch
 from mlc.models.reading.batch import Batch, FieldSizes
 from mlc.scenario import ModelSection
 
-_SIZES = {"nano": (32, 1, 0.1), "small": (64, 1, 0.2), "base": (256, 2, 0.2), "large": (512, 3, 0.3)}
+SIZES = {"nano": (32, 1, 0.1), "small": (64, 1, 0.2), "base": (256, 2, 0.2), "large": (512, 3, 0.3)}
 """Preset → width, depth, dropout of the entity's side."""
 _Branch = TypeVar("_Branch", bound=Branch)
 
@@ -54,7 +54,7 @@ class NetworkSpec:
         foundation: BranchSpec | None = None,
     ) -> "NetworkSpec":
         """Return the network of a scenario for the fields of entities and events."""
-        width, depth, dropout = _SIZES[model.preset]
+        width, depth, dropout = SIZES[model.preset]
         known = Known(model, dropout, attributes, events, foundation)
         specs = {branch.name: branch.spec_of(known) for branch in BRANCHES}
         branches = {name: spec for name, spec in specs.items() if spec is not None}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mlc.events.task import EventTask
 from mlc.events.trained import scenario_as_trained, stored_vocabulary
+from mlc.rows.inputs import RowColumns
 from mlc.rows.task import RowTask
 from mlc.run import RunFolder
 from mlc.scenario import EventScenario, RowScenario, Scenario
@@ -62,6 +63,9 @@ def trained_task(run: RunFolder, say: Say, class_names: Sequence[str] | None = N
     Raises:
         DataError: The tables no longer fit.
     """
+    stored = run.scenario()
+    if isinstance(stored, RowScenario):
+        return RowTask(stored, say, class_names, run.read_json("columns.json", _columns))
     runs = run.folder.parent
     scenario = scenario_as_trained(run, stored_vocabulary(run), runs, say, class_names)
     return EventTask(scenario, runs, say, class_names)
@@ -73,13 +77,22 @@ def reader_of(run: RunFolder) -> Reader[Any]:
     Raises:
         RunError: A file is missing or damaged.
     """
-    from mlc.models.reading.events import EventReader  # loads torch, which a task does without
+    if run.kind == "model" and isinstance(run.scenario(), RowScenario):
+        from mlc.models.rows.reading import RowReader  # loads torch, which a task does without
+
+        return RowReader.load(run)
+    from mlc.models.reading.events import EventReader
 
     # A foundation reads all events; a model with a limit was trained with it.
     most_events = (
         None if run.kind == "foundation" else EventScenario.of(run.scenario(), "its model").model.most_events
     )
     return EventReader(stored_vocabulary(run), most_events)
+
+
+def _columns(stored: dict[str, Any]) -> RowColumns:
+    """Return how a trained model reads the columns of rows."""
+    return RowColumns.from_json(stored["columns"])
 
 
 def part_of(run: RunFolder, name: str, *, refit: bool = False) -> "Part":
@@ -100,9 +113,21 @@ def part_of(run: RunFolder, name: str, *, refit: bool = False) -> "Part":
             from mlc.models.part import NetworkPart
 
             return NetworkPart.load(run, refit=refit)
+        case "boosting" if isinstance(run.scenario(), RowScenario):
+            from mlc.models.rows.boosting import RowBoosting
+
+            return RowBoosting.load(run)
         case "boosting":
             from mlc.models.boosting import Boosting
 
             return Boosting.load(run)
+        case "linear":
+            from mlc.models.rows.linear import Linear
+
+            return Linear.load(run)
+        case "trees":
+            from mlc.models.rows.trees import Trees
+
+            return Trees.load(run)
         case _:
             raise ValueError(f"{name} is no part of a model that this version knows")

@@ -9,6 +9,7 @@ runs/<name>/
     model.safetensors model.json  the weights, and what it takes to build the network again
     refit.safetensors             those of train.refit
     predictions.parquet calibration.json thresholds.json parts.json boosting.json
+    columns.json linear.* trees.* row_boosting.json held_out.parquet    of rows
     report.json report.md report.html MODEL_CARD.md mistakes.json log.jsonl logs/
 """
 

@@ -27,7 +27,9 @@ from mlc.scenario import (
 
 _RUN_FILES = (
     *("examples.parquet", "predictions.parquet", "log.jsonl", "report.json", "model.json"),
-    *("boosting.json", "scenario.yaml", "report.html", "report.md", "model.safetensors"),
+    *("boosting.json", "row_boosting.json", "columns.json", "held_out.parquet", "linear.json"),
+    *("linear.safetensors", "trees.json", "trees.safetensors", "model.safetensors"),
+    *("scenario.yaml", "report.html", "report.md"),
     *("logs/metrics.csv", "logs/version_0/metrics.csv", "parts/0.parquet", "checkpoints/last.ckpt"),
 )
 _STORE_FILES = ("x/entities.parquet", "x/values.0.parquet", "x/store.json", "x/events/time.npy")

@@ -51,13 +51,7 @@ def beginning_of(
         foundation: Fingerprint of the foundation that the model starts from.
     """
     beginning: Beginning = {
-        "tables": {
-            name: [
-                asdict(_relative(source, scenario.origin.base))
-                for source in sources_of(scenario, name, store.contents)
-            ]
-            for name in scenario.data.tables
-        },
+        "tables": table_contents(scenario, store.contents),
         "versions": versions(),
         "vocabulary": blake2b(json.dumps(vocabulary.as_json()).encode(), digest_size=10).hexdigest(),
     }
@@ -66,6 +60,21 @@ def beginning_of(
         beginning["examples"] = _digest(prepared)
         beginning["foundation"] = foundation
     return beginning
+
+
+def table_contents(scenario: Scenario, contents: Mapping[str, str]) -> dict[str, Any]:
+    """Return what each table of a scenario is made of, as JSON.
+
+    Args:
+        scenario: Checked scenario.
+        contents: State of a source → digest of its content, where that is known already.
+    """
+    return {
+        name: [
+            asdict(_relative(source, scenario.origin.base)) for source in sources_of(scenario, name, contents)
+        ]
+        for name in scenario.data.tables
+    }
 
 
 def check_tables_of(run: RunFolder, scenario: Scenario) -> None:

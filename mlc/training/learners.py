@@ -13,7 +13,7 @@ from mlc.models.part import Part
 from mlc.models.reading.batches import ExampleBatches
 from mlc.models.tasks import Reader
 from mlc.run import Opening, RunFolder
-from mlc.scenario import EventScenario, Scenario
+from mlc.scenario import EventScenario, RowScenario, Scenario
 from mlc.task import AnyTask, Examples, Say
 
 
@@ -92,6 +92,12 @@ def learner_of(scenario: Scenario, runs: Path, opening: Opening, say: Say) -> Le
         opening: Whether the run is new, goes on or starts over.
         say: Receives progress in lines.
     """
-    from mlc.training.event_learner import EventLearner
+    match scenario:
+        case RowScenario():
+            from mlc.training.row_learner import RowLearner
 
-    return EventLearner(EventScenario.of(scenario, "mlc train"), runs, opening, say)
+            return RowLearner(scenario, say)
+        case _:
+            from mlc.training.event_learner import EventLearner
+
+            return EventLearner(EventScenario.of(scenario, "mlc train"), runs, opening, say)

@@ -8,6 +8,7 @@ What is random needs no state, see `Classifier`.
 import json
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from mlc.atomic import write_text
 from mlc.errors import DataError
+from mlc.models.ensemble import Hedge
 from mlc.models.reading.batches import EVALUATION_BATCH, BatchPlan, ExampleBatches, Loader
 from mlc.scenario import TrainSection
 from mlc.task import Say
-from mlc.training.module import Stoppable
+from mlc.training.module import Classifier, Stoppable
 
 
 class BestEpoch(ModelCheckpoint):
@@ -260,3 +262,32 @@ class Stopping(Callback):
     def _stop(self) -> None:
         self.terminated = True
         raise KeyboardInterrupt  # on which Lightning ends the processes that it started
+
+
+class UpTo(Callback):
+    """Callback of `train.refit`: stops after some epochs, and saves the weights.
+
+    Args:
+        epochs: How many; of a hedge, how many each kind.
+        path: The checkpoint.
+    """
+
+    def __init__(self, epochs: Sequence[int], path: Path) -> None:
+        self.epochs, self.path = epochs, path
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Enough?"""
+        assert isinstance(pl_module, Classifier)
+        pl_module.check_finite()
+        done = trainer.current_epoch + 1
+        if pl_module.kept is not None:
+            for kind, epochs in zip(Hedge.KINDS, self.epochs, strict=True):
+                if done == epochs:
+                    pl_module.keep(kind)
+        if done >= max(self.epochs):
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """All ranks together: weights may be sharded."""
+        del pl_module
+        trainer.save_checkpoint(self.path, weights_only=True)

@@ -61,9 +61,8 @@ from mlc.training.learners import Learner
 from mlc.training.loggers import check_loggers, log_scores, open_loggers
 from mlc.training.module import Classifier, monitored
 from mlc.training.ranks import is_rank_zero, own_run, rank_zero_first, shared_run
-from mlc.training.refit import UpTo
 from mlc.training.resident import EventsOnDevice
-from mlc.training.stopping import BestEpoch, EpochLines, Loaders, Stopping
+from mlc.training.stopping import BestEpoch, EpochLines, Loaders, Stopping, UpTo
 
 _CACHED = "foundation_cache.f32"  # what a frozen foundation makes of the events
 

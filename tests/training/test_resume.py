@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from mlc.run import RunFolder
-from mlc.training.refit import UpTo
-from mlc.training.stopping import Stopping
+from mlc.training.stopping import Stopping, UpTo
 from tests.conftest import Result, in_process, started
 
 NAME = "departments_28d"

@@ -6,6 +6,9 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
+from mlc.rows.inputs import RowColumns
+from mlc.scenario import RowScenario
+
 
 class FrozenEncoder(Protocol):
     """Turns the values of one column into vectors; nothing of it is trained."""
@@ -33,4 +36,33 @@ def encoder_from_json(value: Mapping[str, Any]) -> FrozenEncoder:
     Raises:
         ValueError: This version knows no such kind.
     """
-    raise ValueError(f"{value.get('kind')!r} is no kind of encoder that this version knows")
+    match value.get("kind"):
+        case "image":
+            from mlc.models.rows.image_encoder import load_image_encoder  # loads torch and transformers
+
+            return load_image_encoder(value["name"], value["pixels"])
+        case kind:
+            raise ValueError(f"{kind!r} is no kind of encoder that this version knows")
+
+
+def frozen_encoders(scenario: RowScenario, columns: RowColumns) -> dict[str, FrozenEncoder]:
+    """Load the frozen encoders of a scenario.
+
+    Args:
+        scenario: Checked scenario.
+        columns: How each column enters the model.
+
+    Returns:
+        Column → its encoder, for those whose encoder is not trained itself.
+
+    Raises:
+        DataError: A package is not installed, or there is no such model.
+    """
+    encoders: dict[str, FrozenEncoder] = {}
+    image = scenario.model.image
+    if columns.images and image.encoder is not None and image.tune == "head":
+        from mlc.models.rows.image_encoder import load_image_encoder
+
+        for column, missing in columns.images.items():
+            encoders[column] = load_image_encoder(image.encoder, image.size, missing)
+    return encoders

@@ -114,15 +114,16 @@ class RowReader:
 
     def save(self, run: RunFolder) -> None:
         """Write `columns.json`; weights of encoders stay where they are."""
-        run.write_json(
-            FILE,
-            {
-                "schema": _SCHEMA,
-                "columns": self.columns.as_json(),
-                "values": {name: list(values) for name, values in self.values.items()},
-                "encoders": {name: dict(encoder.as_json()) for name, encoder in self.encoders.items()},
-            },
-        )
+        run.write_json(FILE, self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `columns.json` holds."""
+        return {
+            "schema": _SCHEMA,
+            "columns": self.columns.as_json(),
+            "values": {name: list(values) for name, values in self.values.items()},
+            "encoders": {name: dict(encoder.as_json()) for name, encoder in self.encoders.items()},
+        }
 
     @classmethod
     def load(cls, run: RunFolder, makers: Sequence[InputsMaker] = ()) -> "RowReader":
