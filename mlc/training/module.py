@@ -13,7 +13,6 @@ from torch.optim.swa_utils import AveragedModel
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
-from mlc.models.branches.foundation import FoundationBranch
 from mlc.models.ensemble import AnyNetwork, Hedge, members_of
 from mlc.models.losses import Objective
 from mlc.models.network import Network
@@ -363,16 +362,19 @@ class Classifier(Stoppable):
     def configure_optimizers(self) -> Any:
         """Return AdamW with decay on matrices, and a rate that rises and falls by step."""
         train = self.train_section
-        pretrained = {id(parameter) for member in self.members for parameter in member.pretrained()}
-        parted = (
-            [p for p in self.network.parameters() if (id(p) in pretrained) is own] for own in (False, True)
-        )
-        groups, started = (parameter_groups(part, train.weight_decay, self._matrices) for part in parted)
-        foundation = self.members[0].branch(FoundationBranch)
-        if foundation is not None and foundation.learning_rate is not None:
-            for group in started:
-                group["lr"] = foundation.learning_rate
-        groups += [group for group in started if group["params"]]
+        own = {
+            id(parameter): rate
+            for member in self.members
+            for branch in member.all_branches
+            for rate, parameters in branch.rates()
+            for parameter in parameters
+        }
+        groups = []
+        for rate in (None, *sorted(set(own.values()))):
+            part = [p for p in self.network.parameters() if own.get(id(p)) == rate]
+            for group in parameter_groups(part, train.weight_decay, self._matrices):
+                if group["params"] or rate is None:
+                    groups.append(group if rate is None else {**group, "lr": rate})
         # With mixed precision Lightning does not clip the gradients of a fused optimiser.
         fused = self.device.type in ("cpu", "cuda") and not train.precision.endswith("mixed")
         optimizer = torch.optim.AdamW(groups, lr=train.learning_rate, fused=fused)

@@ -79,6 +79,7 @@ class Branch(nn.Module):
         name: Names it in `model.json` and among the weights.
         inputs: What it reads of a batch.
         spec_type: Class of its spec.
+        learning_rate: Highest one of what is pre-trained; None for that of the network.
     """
 
     name: ClassVar[str]
@@ -87,6 +88,7 @@ class Branch(nn.Module):
 
     def __init__(self, spec: BranchSpec, labels: int, width: int) -> None:
         super().__init__()
+        self.learning_rate: float | None = None
         del spec, labels, width
 
     @classmethod
@@ -110,3 +112,7 @@ class Branch(nn.Module):
     def pretrained(self) -> list[nn.Parameter]:
         """Return the parameters that come from a foundation model."""
         return []
+
+    def rates(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """Return the parameters that have a learning rate of their own, with the highest one."""
+        return [] if self.learning_rate is None else [(self.learning_rate, self.pretrained())]

@@ -49,11 +49,7 @@ class FoundationBranchSpec(BranchSpec):
 
 
 class FoundationBranch(Branch):
-    """The vector of the entity, and what is predicted for each label.
-
-    Attributes:
-        learning_rate: Of what comes from the foundation; None for that of the network.
-    """
+    """The vector of the entity, and what is predicted for each label."""
 
     name = "foundation"
     inputs = (EventInputs,)
@@ -61,7 +57,6 @@ class FoundationBranch(Branch):
 
     def __init__(self, spec: FoundationBranchSpec, labels: int, width: int) -> None:
         super().__init__(spec, labels, width)
-        self.learning_rate: float | None = None
         self.encoder = EventEncoder(spec.sizes, spec.width, spec.vector)
         self.out = nn.Linear(spec.vector, width)
         self.predictions: LabelPredictions | None = None
