@@ -24,6 +24,7 @@ from mlc.models.branches.history import HistoryBranch
 from mlc.models.branches.image import ImageBranch
 from mlc.models.branches.memory import MemoryBranch
 from mlc.models.branches.popularity import PopularityBranch
+from mlc.models.branches.text import TextBranch
 from mlc.models.branches.vectors import VectorsBranch
 from mlc.models.reading.batch import Packed
 
@@ -40,6 +41,7 @@ BRANCHES: tuple[type[Branch], ...] = (
     ContextBranch,
     ImageBranch,
     VectorsBranch,
+    TextBranch,
 )
 """In the order in which they draw their first weights and add to the sums."""
 
