@@ -114,5 +114,5 @@ class Branch(nn.Module):
         return []
 
     def rates(self) -> list[tuple[float, list[nn.Parameter]]]:
-        """Return the parameters that have a learning rate of their own, with the highest one."""
+        """Return parameters with a learning rate of their own, and the highest one."""
         return [] if self.learning_rate is None else [(self.learning_rate, self.pretrained())]

@@ -1,4 +1,4 @@
-"""The text branch: a pre-trained transformer that reads the texts of each row and is trained further."""
+"""The text branch: a pre-trained transformer that reads texts and is trained."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -96,7 +96,7 @@ class TextBranch(Branch):
         """Return nothing: events have no texts of this kind."""
 
     def vectors(self, inputs: TextInputs, rows: int) -> torch.Tensor:
-        """Return the vectors of the texts of each row side by side, shape (rows, columns x D)."""
+        """Return the vectors of each row side by side, shape (rows, columns x D)."""
         parts = (inputs.tokens_G, inputs.lengths_W, inputs.place_W)
         # Scores are computed with all digits, so that they are the same on every machine.
         with fast_on_cpu() if self.training else nullcontext():
@@ -181,7 +181,7 @@ class LowRank(nn.Module):
 
 
 def add_low_rank(encoder: nn.Module) -> None:
-    """Add an update of low rank to each linear map of an encoder, but not to what is not read.
+    """Add an update of low rank to each linear map of an encoder.
 
     Raises:
         DataError: It has none.

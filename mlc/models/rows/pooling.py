@@ -9,6 +9,8 @@ from torch.nn import functional
 
 _TOKENS = 16_384
 """Tokens that an encoder reads at once; memory grows with it."""
+_EPSILON = 1e-12
+"""Too small to change anything but zeros."""
 _MULTIPLE = 8
 """Windows are filled up to a multiple of this: fewer shapes, and faster matrices."""
 
@@ -16,7 +18,7 @@ _MULTIPLE = 8
 def pooled(
     encoder: nn.Module, tokens_G: torch.Tensor, lengths_W: torch.Tensor, place_W: torch.Tensor, places: int
 ) -> torch.Tensor:
-    """Return the mean over the tokens of each window, and over the windows of each text, at one scale.
+    """Return the mean over the tokens of each window, then over those of a text.
 
     Each mean is centred and scaled to variance 1: linear models see more in it. Windows of like length are
     read together, and what they are filled up with is masked: the vector of a text does not depend on the
@@ -50,8 +52,8 @@ def pooled(
 
 
 def normalised(means_BD: torch.Tensor) -> torch.Tensor:
-    """Return vectors centred and scaled to variance 1, each on its own; zeros stay zeros."""
-    return functional.layer_norm(means_BD, means_BD.shape[-1:])
+    """Return each vector centred and scaled to variance 1; zeros stay zeros."""
+    return functional.layer_norm(means_BD, means_BD.shape[-1:], eps=_EPSILON)
 
 
 def _chunks(order_W: torch.Tensor, lengths_W: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -84,7 +86,7 @@ def _means(
 
 
 def mean_of_tokens(encoder: nn.Module, ids_WT: torch.Tensor, mask_WT: torch.Tensor) -> torch.Tensor:
-    """Return the mean of the hidden vectors of the tokens that are not masked, float32, shape (W, D)."""
+    """Return the mean over the tokens that are not masked, float32, shape (W, D)."""
     hidden_WTD = encoder(input_ids=ids_WT, attention_mask=mask_WT).last_hidden_state.float()
     weights_WT1 = mask_WT[:, :, None].to(hidden_WTD.dtype)
     means_WD: torch.Tensor = (hidden_WTD * weights_WT1).sum(1) / weights_WT1.sum(1)
@@ -92,9 +94,9 @@ def mean_of_tokens(encoder: nn.Module, ids_WT: torch.Tensor, mask_WT: torch.Tens
 
 
 def fast_on_cpu() -> AbstractContextManager[None]:
-    """Compute with numbers of 16 bits where the CPU has instructions for them: 2.7 times as fast.
+    """Compute with numbers of 16 bits where the CPU has instructions for them.
 
-    What needs more digits, such as norms and sums, keeps its 32.
+    It is 2.7 times as fast. What needs more digits, such as norms and sums, keeps its 32.
     """
     cpu = torch.cpu
     # Private, but nothing else tells; without such instructions they are emulated, and slower.

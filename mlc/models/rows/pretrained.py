@@ -204,7 +204,10 @@ def quiet() -> Iterator[None]:
 
 
 def _digest(network: nn.Module, folder: Path | None) -> str:
-    """Return a digest of the files of weights; of the tensors where they lie in a cache."""
+    """Return a digest of the weights.
+
+    That of their files, or of the tensors where they lie in a cache.
+    """
     if folder is not None:
         digests = [digest_of(path) for path in sorted(folder.glob("*.safetensors"))]
         return digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Encoders of texts that are trained: what they read of rows, and where they begin."""
+"""Encoders of texts that are trained: what they read, and where they begin."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,9 @@ _STEPS = 100
 
 @dataclass(frozen=True)
 class TextMaker:
-    """Makes what the text branch reads of rows; see `mlc.models.rows.reading.InputsMaker`.
+    """Makes what the text branch reads of rows.
+
+    See `mlc.models.rows.reading.InputsMaker`.
 
     Attributes:
         columns: The columns of texts, in the order in which the branch reads them.
@@ -43,7 +45,7 @@ class TextMaker:
     reader: WindowReader
 
     def of(self, inputs: RowInputs) -> "TextGather":
-        """Read the texts once, and return what makes the inputs of some rows, by their positions."""
+        """Read the texts once; return what makes the inputs of rows by position."""
         return TextGather(self.windows(inputs), len(self.columns))
 
     def windows(self, inputs: RowInputs) -> Windows:
@@ -144,7 +146,7 @@ def begin_texts(
     rows_M: np.ndarray,
     targets_MK: np.ndarray,
 ) -> None:
-    """Give networks the weights of a pre-trained encoder, and the head that fits it best as it is.
+    """Give networks a pre-trained encoder, and the head that fits it as it is.
 
     From a random head, the encoder would first have to make up for it: on GoEmotions, macro AP is then .464
     rather than .530. All else adds nothing to the logits at first.
@@ -192,7 +194,7 @@ def _vectors(branch: TextBranch, gather: TextGather, rows_M: np.ndarray) -> torc
 
 
 def fitted_head(vectors_MV: torch.Tensor, targets_MK: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the weights and biases of a logistic regression per label, held back a little.
+    """Return the weights and biases of a logistic regression per label.
 
     Args:
         vectors_MV: float32.
