@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mlc.demo import write_rows_demo
 from mlc.scenario import load_scenario
 from tests.conftest import Result, in_process
 from tests.support.markdown import Block, blocks_of, setup_of
@@ -33,8 +34,16 @@ ADDED = {
     **{key: [word for field in QUICK for word in ("--set", field)] for key in ("train", "pretrain")},
 }
 """What keeps a command of a page short."""
+QUICK_ROWS = ["--set", "target.allow_empty=true", "--set", "baselines=[prevalence]"]
+"""The same for rows."""
 NOT_RUN = {"text", "bibtex"}
 """Languages of drawings and outputs; an output is compared where the page asks for it."""
+ROWS = """
+name: comments
+data: {tables: {comments: {kind: rows, path: comments/comments.csv, key: comment_id}}}
+target: {table: comments, column: topics, separator: ","}
+"""
+"""A scenario on the generated comments."""
 TODAY = "2025-10-01"
 """What `--as-of today` means here: the tables of the demo end the day before."""
 MADE = {page for page in PAGES if "<!-- Made by scripts/" in page.read_text(encoding="utf-8")}
@@ -80,6 +89,10 @@ def start(request, tmp_path, monkeypatch) -> Callable[[Path], Path]:
                 shutil.copytree(request.getfixturevalue("tables"), folder)
             case "run":
                 shutil.copytree(request.getfixturevalue("with_run"), folder)
+            case "rows":
+                folder.mkdir()
+                write_rows_demo(folder / "comments", "text", 1000)
+                (folder / "scenario.yaml").write_text(ROWS)
             case "database":
                 folder.mkdir()
                 write_sales(folder / "shop.db")
@@ -149,10 +162,16 @@ def command(words: list[str], line: str, monkeypatch, mlc) -> Result:
     if ">" in words:
         words, target = words[: words.index(">")], words[words.index(">") + 1]
     given = [TODAY if word == "today" else word for word in words[2:]]
-    result = mlc(words[1], *ADDED.get(words[1], []), *given)
+    on_rows = words[1] == "train" and any("kind: rows" in text for text in scenarios_in(given))
+    result = mlc(words[1], *(QUICK_ROWS if on_rows else ADDED.get(words[1], [])), *given)
     if target is not None:
         Path(target).write_text(result.out)
     return result
+
+
+def scenarios_in(words: list[str]) -> list[str]:
+    """Return the texts of the scenario files that a command names."""
+    return [Path(word).read_text() for word in words if word.endswith(".yaml") and Path(word).is_file()]
 
 
 def check_yaml(block: Block) -> None:

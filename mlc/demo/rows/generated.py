@@ -50,8 +50,10 @@ class Topic:
     weak: Sequence[str]
 
 
-STRONG, WEAK, BASE = 5.4, 2.9, -3.2
-"""Log-odds that a sentence adds, and those of a text without one."""
+STRONG, WEAK, BASE = (4.2, 6.4), (2.0, 3.4), -3.2
+"""Log-odds that the first and the last sentence of a topic add, and those of a text without one."""
+_FILLER = 0.2
+"""Standard deviation of what a sentence of no topic adds, so that hardly two texts are alike."""
 
 
 def spoken(
@@ -59,28 +61,34 @@ def spoken(
 ) -> tuple[list[str], np.ndarray]:
     """Return texts, and the log-odds of each label, shape (rows, labels).
 
-    A text has up to three sentences of the topics and some that mean nothing, in any order; one of fifty is
-    long, one of five hundred is empty.
+    A text has up to three sentences of the topics and some of none, in any order; one of fifty is long, one
+    of five hundred is empty. A sentence that comes again adds nothing.
 
     Args:
         topics: Label → what people say of it.
-        fillers: Sentences that mean nothing.
+        fillers: Sentences of no topic.
         rows: How many texts.
         noise: Source of chance.
     """
     names = list(topics)
     popularity_K = np.linspace(1.6, 0.6, len(names))
     popularity_K /= popularity_K.sum()
+    filler_FK = np.random.default_rng(11).normal(0.0, _FILLER, (len(fillers), len(names)))
     log_odds_NK = np.full((rows, len(names)), BASE)
     texts = []
     for row in range(rows):
         sentences: list[str] = []
         for k in noise.choice(len(names), size=int(noise.integers(0, 4)), replace=False, p=popularity_K):
-            topic, strong = topics[names[k]], noise.random() < 0.6
-            sentences.append(str(noise.choice(list(topic.strong if strong else topic.weak))))
-            log_odds_NK[row, k] += STRONG if strong else WEAK
-        fillings = int(noise.integers(60, 120)) if noise.random() < 0.02 else int(noise.integers(0, 4))
-        sentences += [str(one) for one in noise.choice(list(fillers), size=fillings)]
+            strong = noise.random() < 0.6
+            topic = topics[names[k]]
+            known, (low, high) = (topic.strong, STRONG) if strong else (topic.weak, WEAK)
+            chosen = int(noise.integers(len(known)))
+            sentences.append(known[chosen])
+            log_odds_NK[row, k] += low + (high - low) * chosen / (len(known) - 1)
+        fillings = int(noise.integers(60, 120)) if noise.random() < 0.02 else int(noise.integers(1, 5))
+        places = noise.integers(len(fillers), size=fillings)
+        log_odds_NK[row] += filler_FK[np.unique(places)].sum(axis=0)
+        sentences += [fillers[place] for place in places]
         order = noise.permutation(len(sentences))
         texts.append(" ".join(sentences[place] for place in order))
         if noise.random() < 0.002:
