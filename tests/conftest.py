@@ -1,6 +1,7 @@
 """Fixtures: a small generated demo, one trained run of it, and the command line in and out of process.
 
-With `--fast`, tests marked `slow` are left out, and a test is skipped where it begins to train.
+With `--fast`, tests marked `slow` are left out, a test is skipped where it begins to train, and Hypothesis
+draws fewer examples.
 """
 
 import contextlib
@@ -18,13 +19,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: sums do
 
 from mlc.cli import main
 from tests.support.browser import browser, opened  # noqa: F401  fixtures
+from tests.support.effort import FAST, load_profile
 
 NANO = (
     *("--set", "model.preset=nano", "--set", "train.epochs=2", "--set", "target.allow_empty=true"),
     *("--set", "baselines=[recency]", "--set", "examples.train_cutoffs=12"),
 )
-FAST = "MLC_TESTS_FAST"
-"""Set in the environment by `--fast`."""
 GATES = "gates={macro_ap: '>= 0.2', beats: prevalence}"
 
 
@@ -48,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--fast"):
         os.environ[FAST] = "1"
         config.option.markexpr = f"({config.option.markexpr or 'not slow'}) and not slow"
+    load_profile()
 
 
 @pytest.fixture(scope="session", autouse=True)

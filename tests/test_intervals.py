@@ -29,9 +29,10 @@ from mlc.scenario import GatesSection
 from mlc.tables import SPLIT_TYPE, array_column
 from scripts.bench import verdicts
 from tests.support import reference_metrics as reference
+from tests.support.effort import drawn
 from tests.support.reports import as_markdown, as_text, built
 
-relaxed = settings(deadline=None, max_examples=60)
+relaxed = settings(deadline=None, max_examples=drawn(60))
 SCORES = ("auroc", "ap", "log_loss")
 
 
@@ -102,7 +103,7 @@ def assert_holds(value: float | None, interval: Any) -> None:
         assert interval[0] <= value <= interval[1]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=drawn(300))
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=30),
     st.booleans(),

@@ -23,7 +23,13 @@ NAMED_ONCE = ("labels", "examples", "tables", "building")
 def parsed(*folders: str) -> dict[Path, ast.Module]:
     """The Python files below some folders → their syntax trees."""
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
-    return {path.relative_to(ROOT): ast.parse(path.read_text()) for path in sorted(paths)}
+    return {path.relative_to(ROOT): tree_of(path) for path in sorted(paths)}
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """The syntax tree of a file."""
+    return ast.parse(path.read_text())
 
 
 def contracts() -> list[dict[str, Any]]:

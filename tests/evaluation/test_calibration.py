@@ -18,6 +18,7 @@ from mlc.evaluation.calibration import (
     entity_folds,
     fit_calibration,
 )
+from tests.support.effort import drawn
 
 METHODS = ("none", "bias", "platt", "isotonic", "auto")
 
@@ -119,7 +120,7 @@ def test_with_too_little_to_learn_from_scores_stay_probabilities(method, targets
         assert found.method == "none"
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=drawn(40))
 @given(st.sampled_from(METHODS), st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=2))
 def test_any_scores_stay_probabilities_and_come_back_from_json_as_they_were(method, rows):
     scores, targets = (np.array(column)[:, None] for column in zip(*rows, strict=True))

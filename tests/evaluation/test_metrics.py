@@ -10,8 +10,9 @@ from sklearn.metrics import average_precision_score, precision_recall_fscore_sup
 from mlc.errors import DataError
 from mlc.evaluation.metrics import macro_differences, overall_scores, score_decisions, score_labels
 from tests.support import reference_metrics as reference
+from tests.support.effort import drawn
 
-relaxed = settings(deadline=None, max_examples=60)
+relaxed = settings(deadline=None, max_examples=drawn(60))
 few_scores = st.sampled_from(
     [0.0, 0.1, 0.3, 0.30000001192092896, 0.5, 0.9, 1.0]
 )  # few, so that there are ties

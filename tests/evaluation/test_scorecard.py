@@ -21,8 +21,9 @@ from mlc.evaluation.metrics import (
 from mlc.evaluation.metrics.intervals import TieGroups, ap_influence, auroc_influence, auroc_interval
 from tests.evaluation.test_metrics import names, scored
 from tests.support import reference_metrics as reference
+from tests.support.effort import drawn
 
-relaxed = settings(deadline=None, max_examples=60)
+relaxed = settings(deadline=None, max_examples=drawn(60))
 columns = st.lists(
     st.tuples(st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.9, 1.0]), st.booleans()), min_size=2, max_size=30
 )

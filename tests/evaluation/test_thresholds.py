@@ -35,8 +35,9 @@ from mlc.scenario import (
     TopN,
 )
 from tests.support import reference_metrics as reference
+from tests.support.effort import drawn
 
-relaxed = settings(deadline=None, max_examples=80)
+relaxed = settings(deadline=None, max_examples=drawn(80))
 some_scores = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), st.floats(0.0, 1.0, width=32))
 rows = st.lists(st.tuples(some_scores, st.sampled_from([0, 0, 1, 255])), max_size=30)
 STORED = [

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mlc.errors import DataError, ScenarioError
 from mlc.events.cutoffs import choose_cutoffs, naive
 from mlc.scenario import EventScenario
+from tests.support.effort import drawn
 from tests.support.small_tables import START, folder, many, scenario_at, shop, utc
 
 DAY = timedelta(days=1)
@@ -27,7 +28,7 @@ spans = st.integers(0, 200).map(lambda hours: timedelta(hours=7 * hours))
 maybe_days = st.none() | st.integers(1, 9)
 
 
-@settings(many, max_examples=400)
+@settings(many, max_examples=drawn(400))
 @given(
     window=st.integers(1, 9),
     gap=st.integers(0, 4),

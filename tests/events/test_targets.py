@@ -13,6 +13,7 @@ from mlc.errors import DataError
 from mlc.events.examples import held_out_entities
 from mlc.tables import targets_of
 from tests.support import reference
+from tests.support.effort import drawn
 from tests.support.small_tables import (
     DAYS,
     PRODUCTS,
@@ -68,7 +69,7 @@ WHERE: dict[str | None, reference.Where] = {
 }
 
 
-@settings(some, max_examples=60)
+@settings(some, max_examples=drawn(60))
 @given(
     rows=sales(),
     time_type=st.sampled_from(list(TIME_TYPES)),

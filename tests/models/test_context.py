@@ -29,6 +29,7 @@ from mlc.models.network import Network
 from mlc.models.reading.batch import Batch, Fields
 from mlc.tables import microseconds
 from tests.conftest import NANO
+from tests.support.effort import drawn
 from tests.support.small_tables import joined_batches, with_inputs
 from tests.training.test_module import (
     EVENTS,
@@ -42,7 +43,7 @@ from tests.training.test_module import (
 
 KINDS = ("gru", "transformer")
 lengths = st.lists(st.integers(0, 9), min_size=1, max_size=7)
-many = settings(deadline=None, max_examples=30)
+many = settings(deadline=None, max_examples=drawn(30))
 
 
 def spec_of(kind: str, width: int = 32, layers: int = 2) -> ContextSpec:

@@ -15,6 +15,7 @@ from mlc.evaluation.thresholds import Estimate, Expected, Threshold
 from mlc.tables import SPLIT_TYPE, array_column
 from mlc.task import FunnelStep
 from tests.support import reference_metrics as reference
+from tests.support.effort import drawn
 from tests.support.reports import as_markdown, as_text, built
 
 DAY = datetime(2020, 9, 1)
@@ -377,7 +378,7 @@ def test_frames_are_not_changed():
     assert model.equals(before[1])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=drawn(40))
 @given(st.data())
 def test_any_tables_make_a_report_without_nan_and_two_texts(source):
     count, labels = source.draw(st.integers(0, 12)), source.draw(st.integers(1, 3))

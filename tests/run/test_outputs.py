@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mlc.run.outputs import Input, Output, _fits, check_outputs, inputs_of
 from mlc.scenario import load_scenario
+from tests.support.effort import drawn
 from tests.support.shop_tables import SCENARIO, shop_tables, snapshot, write_shop
 
 NAMELESS = "\n".join(line for line in SCENARIO.splitlines() if not line.startswith("name:")) + "\n"
@@ -217,7 +218,7 @@ PARTS = st.sampled_from(["a", "*", "?", "a*", "*.x", "[ab]", ".*", "**", "[[]a]"
 
 
 @given(st.lists(NAMES, min_size=1, max_size=3), st.lists(PARTS, min_size=1, max_size=3))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=drawn(300))
 def test_a_path_fits_a_pattern_exactly_when_glob_finds_the_file_there(names, parts):
     root = Path(tempfile.mkdtemp(prefix="[odd]*"))
     file = root.joinpath(*names)

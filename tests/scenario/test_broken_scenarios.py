@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mlc.errors import ScenarioError
 from mlc.scenario import scenario_yaml
+from tests.support.effort import drawn
 from tests.support.event_scenarios import load_events
 from tests.support.scenario_texts import FULL, SHORTEST, problems_of, shared, written
 
@@ -163,7 +164,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=drawn(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_scenario_changed_at_random_loads_or_is_refused_and_never_crashes(tmp_path, data):
     lines = data.draw(st.sampled_from([SHORTEST, FULL])).splitlines()

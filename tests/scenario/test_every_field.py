@@ -67,8 +67,9 @@ def test_every_field_is_found_by_walking_the_models():
     """The names of the fields, as the JSON schema has them."""
     fields = {str(spot.keys[-1]) for spot in spots()} | {"kind", "options"}
     below = {str(key) for spot in spots() for key in spot.keys}
-    for definition in reachable(scenario_schema(), "EventScenario") - {"RowsTable", "LabelsTable"}:
-        assert set(scenario_schema()["definitions"][definition]["properties"]) <= fields | below
+    schema = scenario_schema()
+    for definition in reachable(schema, "EventScenario") - {"RowsTable", "LabelsTable"}:
+        assert set(schema["definitions"][definition]["properties"]) <= fields | below
 
 
 def reachable(schema: dict[str, Any], name: str) -> set[str]:

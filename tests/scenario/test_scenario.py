@@ -22,6 +22,7 @@ from mlc.scenario import (
     TopClasses,
     scenario_yaml,
 )
+from tests.support.effort import drawn
 from tests.support.event_scenarios import load_events
 from tests.support.scenario_texts import FULL, SHORTEST, problems_of, shared, shortest, written
 
@@ -242,7 +243,7 @@ def test_pairs_of_escapes_as_json_writes_them_are_one_character(tmp_path):
     assert scenario.target.class_names == ["😀", "�"]
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=drawn(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         (st.text(min_size=1) | st.from_regex(r"[-+.0-9eE:_xTZ ]{1,12}", fullmatch=True)).filter(

@@ -29,6 +29,7 @@ from mlc.models.reading.batches import BatchBuilder, ExampleBatches
 from mlc.models.reading.events import EventReader
 from mlc.scenario import EventScenario
 from mlc.sources import check_tables, observed_span
+from tests.support.effort import drawn
 from tests.support.event_scenarios import load_events
 from tests.support.reference import joined
 
@@ -46,9 +47,9 @@ CODES = ["p1", "p2", "p3", "p4", "p5", "unknown"]
 
 _PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)  # explaining takes minutes
 _BUSY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
-few = settings(deadline=None, max_examples=12, phases=_PHASES, suppress_health_check=_BUSY)
-some = settings(few, max_examples=30)
-many = settings(few, max_examples=100)
+few = settings(deadline=None, max_examples=drawn(12), phases=_PHASES, suppress_health_check=_BUSY)
+some = settings(few, max_examples=drawn(30))
+many = settings(few, max_examples=drawn(100))
 
 
 def folder() -> AbstractContextManager[str]:

@@ -30,6 +30,7 @@ from mlc.models.ensemble import load_network, save_network
 from mlc.models.network import Network, NetworkSpec
 from mlc.models.reading.batch import BUCKETS, Batch, Fields, FieldSizes, Packed, Texts
 from mlc.training.module import DefinedMeans, learning_rate_factor
+from tests.support.effort import drawn
 from tests.support.small_tables import with_inputs
 
 LABELS = 3
@@ -349,7 +350,7 @@ def test_a_batch_moves_whole():
     assert {part.device.type for part in parts if isinstance(part, torch.Tensor)} == {"meta"}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=drawn(50))
 @given(st.lists(st.one_of(st.floats(-50, 50, width=32), st.just(float("nan"))), min_size=1, max_size=30))
 def test_piecewise_linear_encodings_equal_a_plain_loop(values):
     column = torch.tensor(values)[:, None]
