@@ -18,7 +18,7 @@ examples:
   observed_until: {END:%Y-%m-%d}         # the tables are complete up to this midnight
   test_from: {TEST_FROM:%Y-%m-%d}              # the last complete window: judged on it once, at the end
   validation_from: {VALIDATION_FROM:%Y-%m-%d}        # its window ends where the test's begins
-  every_days: {EVERY_DAYS}                     # a customer is an example at up to 26 earlier moments
+  every_days: {EVERY_DAYS}                     # a customer is an example at up to 26 earlier cutoffs
 """
 _LABELS_YAML = "\n".join(f"    - {json.dumps(department.name)}" for department in DEPARTMENTS)
 SCENARIOS = {

@@ -42,7 +42,11 @@ from tests.support.scenario_texts import FULL, SHORTEST, problems_of, shared, wr
             "a:\n\tb: 1",
             "scenario.yaml:2: a value or an indentation begins with a tab; use spaces",
         ),
-        ("a: {b", "scenario.yaml:1: this is not YAML: expected ',' or '}', but got '<stream end>'"),
+        (
+            "a: {b",
+            "scenario.yaml:1: this is not YAML: expected ',' or '}', but the text ends here. "
+            "Close what is open.",
+        ),
         (
             "a: 1\n---\nb: 1",
             "scenario.yaml:2: this is not YAML: expected a single document in the stream, but found "
@@ -121,7 +125,8 @@ def test_all_problems_come_at_once_by_file_and_line_each_once_and_overrides_last
         ),
         (
             "a: [",
-            "shop/tables.yaml:1: data: this is not YAML: expected the node content, but found '<stream end>'",
+            "shop/tables.yaml:1: data: this is not YAML: expected a value, but the text ends here. "
+            "Close what is open.",
         ),
         ("- a", "shop/tables.yaml:1: data: must be a mapping, not a list"),
         ("other.yaml", "shop/tables.yaml:1: data: must be a mapping, not 'other.yaml'"),

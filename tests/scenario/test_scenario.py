@@ -313,7 +313,10 @@ def test_overrides_replace_add_and_win_over_what_is_wrong_in_the_file(tmp_path):
             "target.table.x=1",
             "target.table.x: target.table is 'sales' and has no fields",
         ),
-        ("train={epochs", "train: this is not YAML: expected ',' or '}', but got '<stream end>'"),
+        (
+            "train={epochs",
+            "train: this is not YAML: expected ',' or '}', but the text ends here. Close what is open.",
+        ),
         ("train={epochs: 1, epochs: 2}", "train: this field is in line 1 already. Remove one of them."),
         ("train={epochs: 0}", "train.epochs: must be at least 1, not 0"),
     ],

@@ -75,7 +75,7 @@ def _table_lines(guess: Guess, profiles: Mapping[str, Seen], name: str, out: Pat
         yield from text_lines(table.written)
         yield f"key: {scalar(key)}"
         return
-    yield f"kind: events   # {table.rows:,} rows, with a time, {one_line(guess.entity)} stands several times"
+    yield f"kind: events   # {table.rows:,} rows, with a time, {one_line(guess.entity)} repeats"
     yield path
     yield from text_lines(table.written)
     times = [c.name for c in table.columns.values() if c.is_time and c.name != table.time]

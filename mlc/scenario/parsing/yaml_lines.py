@@ -19,6 +19,7 @@ from mlc.scenario.parsing.yaml_slips import slip
 
 _TAG = "tag:yaml.org,2002:"
 _MOST_VALUES = 100_000  # far above any scenario; aliases of aliases can stand for billions
+_END = re.compile("but (got|found) .<stream end>.")
 
 _SCALARS = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -217,6 +218,8 @@ def parse_yaml(text: str, file: str, keys: Keys, places: Places) -> tuple[object
         known = slip(text, begun, index, reason)
         if known is not None:
             raise ScenarioError(Problem(known[1], dotted(keys), reading.place(known[0]))) from None
+        reason = _END.sub("but the text ends here. Close what is open.", reason)
+        reason = reason.replace("the node content", "a value")
     except yaml.reader.ReaderError as error:
         # The stub says bytes; for a text it is the number of the character.
         index, reason = error.position, f"it has the character #x{int(error.character):04x}. Remove it."
