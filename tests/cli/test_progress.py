@@ -12,7 +12,8 @@ from rich.console import Console
 
 from mlc.cli.display import BottomLine
 from mlc.progress import advance, shown_on, stage
-from tests.conftest import FAST, process
+from tests.conftest import process
+from tests.support.effort import FAST
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 PLACES = re.compile(r"\r|\n|\x1b\[2K")
