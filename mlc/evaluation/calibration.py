@@ -27,6 +27,8 @@ _FEWEST: dict[Method, int] = {"bias": 10, "platt": 50, "isotonic": 1000}
 """A method enters the choice with at least this many positives, and this many negatives."""
 _SMALLEST = 1e-7  # scores are kept so far from 0 and 1, where their logit is finite
 _STEPS = 50
+_OWN_STRENGTH = 0.3
+"""How much the map of a label is held to that of all labels together, as inverse variance in log-odds."""
 
 
 @dataclass(frozen=True)
@@ -261,7 +263,8 @@ class SharedMaps:
         for label in range(labels):
             known_M = known_MK[:, label]
             shared_M = slope / scale * decisions_MK[known_M, label] + bias
-            own_2K[:, label] = _logistic(shared_M, targets_MK[known_M, label], with_slope=True)
+            targets_M = targets_MK[known_M, label]
+            own_2K[:, label] = _logistic(shared_M, targets_M, with_slope=True, strength=_OWN_STRENGTH)
         return cls(own_2K[0] * slope / scale, own_2K[0] * bias + own_2K[1])
 
     def probabilities(self, decisions_NK: Matrix) -> Matrix:

@@ -79,8 +79,9 @@ def reader_of(run: RunFolder) -> Reader[Any]:
     """
     if run.kind == "model" and isinstance(run.scenario(), RowScenario):
         from mlc.models.rows.reading import RowReader  # loads torch, which a task does without
+        from mlc.models.rows.trained import stored_makers
 
-        return RowReader.load(run)
+        return RowReader.load(run, stored_makers)
     from mlc.models.reading.events import EventReader
 
     # A foundation reads all events; a model with a limit was trained with it.

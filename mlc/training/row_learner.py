@@ -29,6 +29,7 @@ from mlc.models.rows.dense import has_dense
 from mlc.models.rows.encoders import frozen_encoders
 from mlc.models.rows.linear import fit_linear, row_builder
 from mlc.models.rows.reading import RowReader
+from mlc.models.rows.trained import TrainedInput, trained_inputs
 from mlc.models.rows.trees import fit_trees
 from mlc.progress import stage
 from mlc.rows.preparing import PreparedRows
@@ -71,8 +72,13 @@ class RowLearner:
         """See `Learner`."""
         examples, scenario = self.examples, self.task.scenario
         encoders = frozen_encoders(scenario, examples.columns)
-        train_N = in_split(examples.table, "train")
-        return RowReader.fit(self.task.inputs(examples), train_N, encoders)
+        makers = [one.maker for one in self.trained]
+        return RowReader.fit(self.task.inputs(examples), in_split(examples.table, "train"), encoders, makers)
+
+    @cached_property
+    def trained(self) -> list[TrainedInput]:
+        """The branches of the network whose encoders are trained."""
+        return trained_inputs(self.task.scenario, self.examples.columns)
 
     @cached_property
     def batches(self) -> ExampleBatches:
@@ -109,8 +115,16 @@ class RowLearner:
         reader, named = self.reader, self.task.scenario.model.parts
         if named is not None:
             return list(named)
-        network = has_dense(reader) and not _words_alone(reader) and not self._small
-        return [LINEAR, *[TREES] * has_dense(reader), *[NETWORK] * network]
+        dense = has_dense(reader)
+        read = {*reader.encoders, *(name for one in self.trained for name in one.columns)}
+        all_read = read >= {*reader.columns.texts, *reader.columns.images}
+        network = bool(self.trained) or (dense and all_read and not self._small)
+        return [*[LINEAR] * self._has_sparse, *[TREES] * dense, *[NETWORK] * network]
+
+    @property
+    def _has_sparse(self) -> bool:
+        """Whether there is anything that the linear part can read."""
+        return bool(self.reader.columns.texts) or has_dense(self.reader)
 
     @cached_property
     def _small(self) -> bool:
@@ -152,6 +166,7 @@ class RowLearner:
         vectors = [self.reader.encoders[name].size for name in self.reader.vector_columns]
         if vectors:
             branches["vectors"] = VectorsSpec(vectors)
+        branches |= {one.branch: one.spec for one in self.trained}
         if not branches:
             rule = "the network reads numbers, categories, and texts by an encoder, and there are none"
             raise DataError(scenario.problem("model.parts", f"{rule}. Leave it out, or set an encoder."))
@@ -164,13 +179,16 @@ class RowLearner:
         sample = list(islice(self.batches.planned(plan), _SAMPLE_BATCHES))
         for member in members_of(network):
             member.fit(sample, *target_counts(examples, "train"))
+        for one in self.trained:
+            if one.begin is not None:
+                one.begin(members_of(network), builder, positions)
         return network
 
     def other_parts(self) -> Mapping[str, Part]:
         """See `Learner`: linear and trees too where they are baselines alone."""
         builder, seed = row_builder(self.batches), self.task.scenario.train.seed
         parts: dict[str, Part] = {}
-        if self._wanted(LINEAR):
+        if self._wanted(LINEAR) and self._has_sparse:
             stage("linear")
             parts[LINEAR], self._held_out[LINEAR] = fit_linear(builder, self.folds, seed)
         if self._wanted(TREES) and has_dense(self.reader):
@@ -208,11 +226,6 @@ class RowLearner:
     def facts(self) -> Mapping[str, Any]:
         """See `Learner`."""
         return {"encoders": {name: dict(each.as_json()) for name, each in self.reader.encoders.items()}}
-
-
-def _words_alone(reader: RowReader) -> bool:
-    """Whether a column of texts or pictures is nothing that a network reads."""
-    return any(name not in reader.encoders for name in (*reader.columns.texts, *reader.columns.images))
 
 
 def _digest(text: str) -> str:

@@ -116,6 +116,30 @@ def test_a_network_that_is_named_is_trained_and_validation_alone_judges(mlc):
     assert json.loads((run / "log.jsonl").read_text().splitlines()[0])["epoch"] == 1
 
 
+def test_pictures_are_read_by_a_small_network_that_is_trained(mlc, tmp_path, monkeypatch):
+    image = pytest.importorskip("PIL.Image")
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(0)
+    lit = noise.random(120) < 0.5
+    for place, bright in enumerate(lit):
+        pixels = noise.integers(0, 60, (16, 16, 3)).astype(np.uint8) + np.uint8(150) * bright
+        image.fromarray(pixels).save(f"{place}.png")
+    splits = np.array(["train", "train", "validation", "test"])[np.arange(120) % 4].tolist()
+    files = [f"{place}.png" for place in range(120)]
+    pl.DataFrame({"file": files, "lit": lit.astype(int), "split": splits}).write_parquet("things.parquet")
+    text = SCENARIO.format(name="pictures", encoders="{file: image}", model="{image: {size: 16}}")
+    Path("pictures.yaml").write_text(
+        text.replace("key: id, ", "").replace("[warm, blue, old]", "[lit]").replace("size: 64", "size: 16")
+    )
+    outcome = mlc("train", "pictures.yaml")
+    assert outcome.code == 0, outcome.err
+    run = RunFolder(Path("runs/pictures"))
+    assert run.read_json("parts.json")["weights"] == {"network": 1.0}
+    assert run.read_json("report.json")["splits"]["test"]["macro"]["ap"] > 0.95
+    evaluated = mlc("evaluate", "pictures")
+    assert "the same numbers as in training" in evaluated.err
+
+
 @pytest.mark.usefixtures("things")
 def test_a_network_without_anything_to_read_is_refused_at_the_field(mlc):
     Path("words.yaml").write_text(

@@ -35,6 +35,9 @@ class InputsMaker(Protocol):
     def of(self, inputs: RowInputs) -> Callable[[np.ndarray], Packed]:
         """Return what makes the inputs of some rows, by their positions."""
 
+    def save(self, run: RunFolder) -> None:
+        """Write what it takes to make the same again."""
+
 
 @dataclass(frozen=True)
 class RowReader:
@@ -113,8 +116,10 @@ class RowReader:
         return np.stack(columns, axis=1) if columns else np.zeros((frame.height, 0), np.int64)
 
     def save(self, run: RunFolder) -> None:
-        """Write `columns.json`; weights of encoders stay where they are."""
+        """Write `columns.json`, and what makers need; weights stay where they are."""
         run.write_json(FILE, self.as_json())
+        for maker in self.makers:
+            maker.save(run)
 
     def as_json(self) -> dict[str, Any]:
         """Return what `columns.json` holds."""
@@ -126,8 +131,16 @@ class RowReader:
         }
 
     @classmethod
-    def load(cls, run: RunFolder, makers: Sequence[InputsMaker] = ()) -> "RowReader":
+    def load(
+        cls,
+        run: RunFolder,
+        makers_of: Callable[[RunFolder, RowColumns], Sequence[InputsMaker]] = lambda *_: (),
+    ) -> "RowReader":
         """Load what `save` has written.
+
+        Args:
+            run: A finished run.
+            makers_of: Loads what the branches with trained encoders read.
 
         Raises:
             RunError: The file is missing or damaged, or an encoder is no longer there.
@@ -135,7 +148,8 @@ class RowReader:
         stored: dict[str, Any] = run.read_json(FILE, _checked)
         with run.reading(FILE):
             encoders = {name: encoder_from_json(value) for name, value in stored["encoders"].items()}
-            return cls(RowColumns.from_json(stored["columns"]), stored["values"], encoders, makers)
+            columns = RowColumns.from_json(stored["columns"])
+        return cls(columns, stored["values"], encoders, makers_of(run, columns))
 
 
 class RowBuilder:

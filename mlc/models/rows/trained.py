@@ -1,0 +1,97 @@
+"""Encoders that are trained: branches of the network that read pictures or texts themselves."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mlc.errors import DataError
+from mlc.models.branches.branch import BranchSpec
+from mlc.models.branches.image import ImageSpec
+from mlc.models.network import Network
+from mlc.models.rows.reading import InputsMaker, RowBuilder
+from mlc.models.rows.trained_pictures import PictureMaker, begin_pictures
+from mlc.rows.inputs import RowColumns
+from mlc.run import RunFolder
+from mlc.scenario import RowScenario
+
+
+class Begin(Protocol):
+    """Gives networks the weights that an encoder begins with."""
+
+    def __call__(self, networks: Sequence[Network], builder: RowBuilder, rows_M: np.ndarray) -> None:
+        """Set them.
+
+        Args:
+            networks: Fitted, with the branch.
+            builder: All rows, with targets.
+            rows_M: Positions of the rows of training.
+        """
+
+
+@dataclass(frozen=True)
+class TrainedInput:
+    """A branch of the network with an encoder that is trained.
+
+    Attributes:
+        branch: Its name.
+        spec: Its sizes.
+        columns: The columns that it reads.
+        maker: Makes what it reads of rows.
+        begin: Gives it its first weights; None where they are random.
+    """
+
+    branch: str
+    spec: BranchSpec
+    columns: Sequence[str]
+    maker: InputsMaker
+    begin: Begin | None = None
+
+
+def trained_inputs(scenario: RowScenario, columns: RowColumns) -> list[TrainedInput]:
+    """Return the branches of a scenario whose encoders are trained.
+
+    Args:
+        scenario: Checked scenario.
+        columns: How each column enters the model.
+
+    Raises:
+        DataError: A package is not installed, or an encoder is not there.
+    """
+    return [made for make in (_pictures,) if (made := make(scenario, columns)) is not None]
+
+
+def stored_makers(run: RunFolder, columns: RowColumns) -> list[InputsMaker]:
+    """Return what makes the inputs of trained encoders in a finished run.
+
+    Raises:
+        RunError: A file is missing or damaged.
+    """
+    scenario = run.scenario()
+    assert isinstance(scenario, RowScenario)
+    makers: list[Callable[[RowScenario, RowColumns], InputsMaker | None]] = [_picture_maker]
+    return [made for make in makers if (made := make(scenario, columns)) is not None]
+
+
+def _picture_maker(scenario: RowScenario, columns: RowColumns) -> PictureMaker | None:
+    image = scenario.model.image
+    if not columns.images or (image.encoder is not None and image.tune == "head"):
+        return None
+    return PictureMaker(next(iter(columns.images)), image.size, next(iter(columns.images.values())))
+
+
+def _pictures(scenario: RowScenario, columns: RowColumns) -> TrainedInput | None:
+    maker, image = _picture_maker(scenario, columns), scenario.model.image
+    if maker is None:
+        return None
+    if len(columns.images) > 1:
+        rule = f"{', '.join(columns.images)}: only one column of pictures has an encoder that is trained"
+        raise DataError(scenario.problem("model.image", f"{rule}. Use tune: head, or ignore one."))
+    if image.encoder is None:
+        return TrainedInput("image", ImageSpec(image.size), [maker.column], maker)
+    spec = ImageSpec(image.size, "efficientnet_lite0", image.learning_rate)
+    if image.encoder != "embedded":
+        rule = "tune: all is there for the embedded encoder"
+        raise DataError(scenario.problem("model.image.encoder", f"{rule}. Write embedded, or tune: head."))
+    return TrainedInput("image", spec, [maker.column], maker, begin_pictures)
