@@ -54,7 +54,9 @@ class TextFeatures:
     names: Mapping[int, str]
 
     @classmethod
-    def fit(cls, column: str, kind: str, texts: Sequence[str], most: int) -> "TextFeatures":
+    def fit(
+        cls, column: str, kind: str, texts: Sequence[str], most: int, counts: Matrix | None = None
+    ) -> "TextFeatures":
         """Choose the features of the texts of training.
 
         Args:
@@ -62,8 +64,9 @@ class TextFeatures:
             kind: See Attributes.
             texts: Those of training.
             most: At most this many features.
+            counts: How often the texts have each hash, where that is known already.
         """
-        counts = _hashed(kind, texts)
+        counts = _hashed(kind, texts) if counts is None else counts
         frequency = np.bincount(counts.indices, minlength=counts.shape[1])
         buckets_M = np.flatnonzero(frequency >= _FEWEST_TEXTS[kind])
         if len(buckets_M) > most:
@@ -75,13 +78,13 @@ class TextFeatures:
 
     def matrix(self, builder: RowBuilder) -> Matrix:
         """Return the features of all rows, each row of length 1 or 0."""
-        counts = _hashed(self.kind, texts_of(builder.inputs.frame[self.column]))
-        place = np.full(counts.shape[1], -1)
+        every = _counts(builder, self.column, self.kind)
+        place = np.full(every.shape[1], -1)
         place[self.buckets_M] = np.arange(len(self.buckets_M))
-        columns = place[counts.indices]
-        counts.data *= columns >= 0
-        counts.indices = np.maximum(columns, 0)
-        counts = _csr((counts.data, counts.indices, counts.indptr), (counts.shape[0], len(self.buckets_M)))
+        columns = place[every.indices]
+        kept = every.data * (columns >= 0)
+        shape = (every.shape[0], len(self.buckets_M))
+        counts = _csr((kept, np.maximum(columns, 0), every.indptr.copy()), shape)
         counts.sum_duplicates()
         counts.eliminate_zeros()
         counts.data = (1.0 + np.log(counts.data)).astype(np.float32) * self.weights_M[counts.indices]
@@ -218,7 +221,10 @@ def fit_features(builder: RowBuilder, rows_M: np.ndarray) -> list[Features]:
     for column in reader.columns.texts:
         training = texts_of(builder.inputs.frame[column].gather(rows_M))
         most = max(1000, _MOST_NUMBERS // (labels * texts))
-        features += [TextFeatures.fit(column, kind, training, most) for kind in _KINDS]
+        features += [
+            TextFeatures.fit(column, kind, training, most, _counts(builder, column, kind)[rows_M])
+            for kind in _KINDS
+        ]
     if reader.columns.categories or reader.columns.numbers:
         features.append(TableFeatures.fit(builder, rows_M))
     for column in reader.vector_columns:
@@ -239,6 +245,14 @@ def texts_of(column: pl.Series) -> list[str]:
     """Return the texts of a column as far as they are read; a missing one is empty."""
     texts: list[str] = column.cast(pl.String).fill_null("").str.slice(0, _MOST_LETTERS).to_list()
     return texts
+
+
+def _counts(builder: RowBuilder, column: str, kind: str) -> Matrix:
+    """Return how often each text has each hash; texts are hashed once."""
+    key = f"{kind} of {column}"
+    if key not in builder.hashed:
+        builder.hashed[key] = _hashed(kind, texts_of(builder.inputs.frame[column]))
+    return builder.hashed[key]
 
 
 def _hashed(kind: str, texts: Sequence[str]) -> Matrix:

@@ -158,10 +158,14 @@ class RowBuilder:
     Args:
         inputs: The rows.
         reader: What the model knows of their columns.
+
+    Attributes:
+        hashed: Texts as the linear part has hashed them, kept from its training to its scoring.
     """
 
     def __init__(self, inputs: RowInputs, reader: RowReader) -> None:
         self.inputs, self.reader = inputs, reader
+        self.hashed: dict[str, Any] = {}
         self._vectors: dict[str, np.ndarray] = {}
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Encoders that are trained: branches of the network that read pictures or texts themselves."""
+"""Encoders that are trained: branches of the network for pictures and texts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
