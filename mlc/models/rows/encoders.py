@@ -41,6 +41,10 @@ def encoder_from_json(value: Mapping[str, Any]) -> FrozenEncoder:
             from mlc.models.rows.image_encoder import load_image_encoder  # loads torch and transformers
 
             return load_image_encoder(value["name"], value["pixels"])
+        case "text":
+            from mlc.models.rows.text_encoder import text_encoder_from_json
+
+            return text_encoder_from_json(value)
         case kind:
             raise ValueError(f"{kind!r} is no kind of encoder that this version knows")
 
@@ -65,4 +69,11 @@ def frozen_encoders(scenario: RowScenario, columns: RowColumns) -> dict[str, Fro
 
         for column, missing in columns.images.items():
             encoders[column] = load_image_encoder(image.encoder, image.size, missing)
+    text = scenario.model.text
+    if columns.texts and text.encoder is not None and text.tune == "head":
+        from mlc.models.rows.text_encoder import load_text_encoder
+
+        base = scenario.origin.base
+        own = load_text_encoder(text.encoder, text.max_tokens, text.max_windows, base)
+        encoders |= dict.fromkeys(columns.texts, own)
     return encoders
