@@ -26,6 +26,7 @@ NEXT = {
     "predict": "mlc evaluate {run}",
     "embed": "mlc predict {run} --out scores.parquet",
     "embed, foundation": "mlc runs",
+    "export": "mlc evaluate {run}",
 }
 """Command, and which of its endings → the next one."""
 

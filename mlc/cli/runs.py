@@ -394,3 +394,26 @@ def embed(
 
         command.write_vectors(opened, command.embed(opened, moment, say), out)
     finish("embed, foundation" if opened.kind == "foundation" else "embed", [out], runs_dir=runs_dir, run=run)
+
+
+@listed("Use", "mlc export comments --to hf-folder --out comments-hf")
+def export(
+    run: RunName,
+    to: Annotated[
+        Literal["hf-folder", "onnx"],
+        typer.Option("--to", help="A folder of Hugging Face transformers, or ONNX."),
+    ] = "hf-folder",
+    out: Annotated[Path, typer.Option(help="A new folder.")] = Path("exported"),
+    runs_dir: RunsDir = RUNS,
+) -> None:
+    """Write a trained text model for other tools.
+
+    It has the network alone: its scores are those before calibration, and before other parts are mixed in.
+    Thresholds, calibration and mix are recorded in config.json.
+    """
+    with working():
+        opened = open_run(run, runs_dir)
+        from mlc.commands.export import export as write
+
+        write(opened, to, out)
+    finish("export", [out], runs_dir=runs_dir, run=run)

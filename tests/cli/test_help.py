@@ -14,7 +14,7 @@ GROUPS = {
     "Look": ["check", "compile", "labels", "schema"],
     "Train": ["pretrain", "train"],
     "Judge": ["evaluate", "compare", "runs", "thresholds"],
-    "Use": ["predict", "embed"],
+    "Use": ["predict", "embed", "export"],
 }
 COMMANDS = typer.main.get_group(app).commands
 SUMMARIES = {name: (command.help or "").partition("\n")[0] for name, command in COMMANDS.items()}

@@ -11,8 +11,8 @@ WORDS = [f"w{number}" for number in range(40)]
 SIZE = 32
 
 
-def write_tiny(folder: Path, seed: int = 0, **changes: object) -> Path:
-    """Write a BERT of two layers, and a tokenizer whose words are w0 to w39."""
+def write_tiny(folder: Path, seed: int = 0, kind: str = "Bert", **changes: object) -> Path:
+    """Write a transformer of two layers, a BERT or a like one, whose words are w0 to w39."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
@@ -36,8 +36,14 @@ def write_tiny(folder: Path, seed: int = 0, **changes: object) -> Path:
         "max_position_embeddings": 64,
         "initializer_range": 0.3,  # so that words differ, untrained as they are
     }
-    config = transformers.BertConfig(**{**sizes, **changes})
-    transformers.BertModel(config).save_pretrained(folder)
+    if kind == "DistilBert":
+        names = {"hidden_size": "dim", "intermediate_size": "hidden_dim"}
+        names |= {"num_hidden_layers": "n_layers", "num_attention_heads": "n_heads"}
+        sizes = {names.get(name, name): value for name, value in sizes.items()}
+    if kind == "Roberta":  # whose positions begin after that of the pad token
+        sizes |= {"pad_token_id": 0, "max_position_embeddings": 65}
+    config = getattr(transformers, f"{kind}Config")(**{**sizes, **changes})
+    getattr(transformers, f"{kind}Model")(config).save_pretrained(folder)
     return folder
 
 
