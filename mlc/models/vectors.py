@@ -12,6 +12,7 @@ from mlc.models.reading.batch import Batch
 from mlc.models.reading.batches import ExampleBatches
 from mlc.models.starts import stored_foundation
 from mlc.run import RunFolder
+from mlc.scenario import RowScenario
 
 
 def embedder_of(run: RunFolder) -> Callable[[ExampleBatches], np.ndarray]:
@@ -40,6 +41,8 @@ def _vectors_of(run: RunFolder) -> Callable[[Batch], torch.Tensor]:
     """Return what makes vectors of a batch."""
     if run.kind == "foundation":
         return stored_foundation(run).model.eval().vectors
+    if isinstance(run.scenario(), RowScenario):
+        raise RunError(f"{run.folder}: a model of rows, which has no entities. Name a run on events.")
     network = members_of(NetworkPart.load(run).network)[0]
     if network.embedding is None:
         raise RunError(

@@ -272,7 +272,8 @@ def guess_tables(profiles: Mapping[str, Seen], entity: str | None) -> Guess:
         listed = "; ".join(f"{name} has {_columns_text(table)}" for name, table in profiles.items())
         raise MlcError(
             f"no table has a column of dates or datetimes: {listed}. "
-            "Write times as 2024-03-31 or 2024-03-31 12:30:00 in the source"
+            "Write times as 2024-03-31 or 2024-03-31 12:30:00 in the source. To classify rows, write "
+            "a scenario with kind: rows yourself: mlc demo --kind table shows one."
         )
     candidates = sorted(_candidates(profiles, timed), key=lambda c: (-c.score, c.column))
     if entity is None:
