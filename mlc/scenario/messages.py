@@ -153,7 +153,8 @@ def _without_kind(given: object, known: Sequence[str]) -> str:
 def _unknown_field(kind: type[Scenario], name: str, keys: Keys, shape: object) -> str:
     """What is near the name here, or where else in a scenario there is such a field."""
     other, about, reason = _OTHER[kind]
-    if (*free(keys), name) in paths_of(other):
+    path = (*free(keys), name)
+    if path in paths_of(other) and path not in paths_of(kind):  # no member of a family here has it
         return f"{name} belongs to a target on {about}: {reason}. Remove it."
     if shape is Thresholds:
         return "unknown field; where default or per_label is written, labels stand below per_label"
