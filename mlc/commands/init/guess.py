@@ -270,11 +270,9 @@ def guess_tables(profiles: Mapping[str, Seen], entity: str | None) -> Guess:
     timed = {name: table for name, table in profiles.items() if table.time is not None}
     if not timed:
         listed = "; ".join(f"{name} has {_columns_text(table)}" for name, table in profiles.items())
-        raise MlcError(
-            f"no table has a column of dates or datetimes: {listed}. "
-            "Write times as 2024-03-31 or 2024-03-31 12:30:00 in the source. To classify rows, write "
-            "a scenario with kind: rows yourself: mlc demo --kind table shows one."
-        )
+        mend = "Write times as 2024-03-31 or 2024-03-31 12:30:00 in the source. To classify rows, write a"
+        mend += " scenario with kind: rows yourself: mlc demo --kind table shows one."
+        raise MlcError(f"no table has a column of dates or datetimes: {listed}. {mend}")
     candidates = sorted(_candidates(profiles, timed), key=lambda c: (-c.score, c.column))
     if entity is None:
         if not candidates:
