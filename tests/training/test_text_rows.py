@@ -78,3 +78,27 @@ def test_an_encoder_that_is_not_there_ends_at_its_field(mlc):
     assert "model.text.encoder" in outcome.err
     assert "has no weights" in outcome.err
     assert not Path("runs/notes/report.json").exists()
+
+
+@pytest.mark.usefixtures("notes")
+@pytest.mark.parametrize("tune", ["all", "lora"])
+def test_a_trained_encoder_is_stored_with_the_run_and_needs_nothing_else(mlc, tune):
+    run = train(mlc, f"tune: {tune}")
+    assert "network" in run.read_json("parts.json")["weights"]
+    Path("tiny").rename("gone")
+    evaluated = mlc("evaluate", "notes")
+    assert evaluated.code == 0, evaluated.err
+    assert "the same numbers as in training" in evaluated.err
+    assert mlc("export", "notes", "--out", "hf").code == 0
+    assert Path("hf/model.safetensors").exists()
+    again = mlc("export", "notes", "--out", "hf")
+    assert (again.code, "exists already" in again.err) == (2, True)
+
+
+@pytest.mark.usefixtures("notes")
+def test_a_run_without_a_trained_encoder_is_not_exported(mlc):
+    train(mlc, "tune: head")
+    outcome = mlc("export", "notes", "--out", "hf")
+    assert outcome.code == 2
+    assert "Exported are networks that read one column of texts and nothing else" in outcome.err
+    assert not Path("hf").exists()

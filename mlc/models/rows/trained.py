@@ -9,9 +9,13 @@ import numpy as np
 from mlc.errors import DataError
 from mlc.models.branches.branch import BranchSpec
 from mlc.models.branches.image import ImageSpec
+from mlc.models.branches.text import TextInputs
 from mlc.models.network import Network
+from mlc.models.rows.pretrained import load_pretrained
 from mlc.models.rows.reading import InputsMaker, RowBuilder
+from mlc.models.rows.text_windows import window_reader
 from mlc.models.rows.trained_pictures import PictureMaker, begin_pictures
+from mlc.models.rows.trained_texts import TextMaker, begin_texts, text_spec
 from mlc.rows.inputs import RowColumns
 from mlc.run import RunFolder
 from mlc.scenario import RowScenario
@@ -59,7 +63,7 @@ def trained_inputs(scenario: RowScenario, columns: RowColumns) -> list[TrainedIn
     Raises:
         DataError: A package is not installed, or an encoder is not there.
     """
-    return [made for make in (_pictures,) if (made := make(scenario, columns)) is not None]
+    return [made for make in (_pictures, _texts) if (made := make(scenario, columns)) is not None]
 
 
 def stored_makers(run: RunFolder, columns: RowColumns) -> list[InputsMaker]:
@@ -71,7 +75,8 @@ def stored_makers(run: RunFolder, columns: RowColumns) -> list[InputsMaker]:
     scenario = run.scenario()
     assert isinstance(scenario, RowScenario)
     makers: list[Callable[[RowScenario, RowColumns], InputsMaker | None]] = [_picture_maker]
-    return [made for make in makers if (made := make(scenario, columns)) is not None]
+    stored = [made for make in makers if (made := make(scenario, columns)) is not None]
+    return [*stored, *([TextMaker.load(run)] if _trains_texts(scenario, columns) else [])]
 
 
 def _picture_maker(scenario: RowScenario, columns: RowColumns) -> PictureMaker | None:
@@ -95,3 +100,29 @@ def _pictures(scenario: RowScenario, columns: RowColumns) -> TrainedInput | None
         rule = "tune: all is there for the embedded encoder"
         raise DataError(scenario.problem("model.image.encoder", f"{rule}. Write embedded, or tune: head."))
     return TrainedInput("image", spec, [maker.column], maker, begin_pictures)
+
+
+def _trains_texts(scenario: RowScenario, columns: RowColumns) -> bool:
+    text = scenario.model.text
+    return bool(columns.texts) and text.encoder is not None and text.tune != "head"
+
+
+def _texts(scenario: RowScenario, columns: RowColumns) -> TrainedInput | None:
+    text = scenario.model.text
+    if text.encoder is None or text.tune == "head" or not columns.texts:
+        return None
+    pretrained = load_pretrained(text.encoder, scenario.origin.base)
+    reader = window_reader(pretrained.tokenizer, text.max_tokens, text.max_windows, pretrained.most_tokens)
+    alone = len(columns.names) == len(columns.texts)
+    spec = text_spec(pretrained, len(columns.texts), text.tune, text.learning_rate, alone=alone)
+
+    def begin(networks: Sequence[Network], builder: RowBuilder, rows_M: np.ndarray) -> None:
+        targets_NK = builder.inputs.targets_NK
+        assert targets_NK is not None
+
+        def inputs_of(rows_B: np.ndarray) -> TextInputs:
+            return builder.build(rows_B, rows_B, rows_B, None).of(TextInputs)
+
+        begin_texts(networks, pretrained, inputs_of, rows_M, targets_NK[rows_M])
+
+    return TrainedInput("text", spec, list(columns.texts), TextMaker(list(columns.texts), reader), begin)

@@ -1,7 +1,7 @@
 """Encoders of texts that are trained: what they read, and where they begin."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ FOLDER = "text_encoder"
 """Tokenizer of a trained encoder, in the folder of its run; the weights are those of the network."""
 _FILE = "text_encoder/reading.json"
 _SCHEMA = "mlc/texts/1"
-_BATCH = 256
+_BATCH = 1024
 _STRENGTH = 1e-3
 """How much the coefficients of the first head are held back."""
 _STEPS = 100
@@ -142,7 +142,7 @@ def text_spec(
 def begin_texts(
     networks: Sequence[Network],
     pretrained: Pretrained,
-    gather: TextGather,
+    inputs_of: Callable[[np.ndarray], TextInputs],
     rows_M: np.ndarray,
     targets_MK: np.ndarray,
 ) -> None:
@@ -154,7 +154,7 @@ def begin_texts(
     Args:
         networks: Fitted networks with a text branch.
         pretrained: Its encoder.
-        gather: Makes the inputs of rows.
+        inputs_of: Makes the inputs of rows, by their positions.
         rows_M: Positions of the rows of training.
         targets_MK: Their targets, uint8.
     """
@@ -165,7 +165,7 @@ def begin_texts(
         branch.begin(weights)
     first = branches[0]
     assert first is not None
-    vectors_MV = _vectors(first, gather, rows_M)
+    vectors_MV = _vectors(first, inputs_of, rows_M)
     weight_KV, bias_K = fitted_head(vectors_MV, targets_MK)
     with torch.no_grad():
         for network, branch in zip(networks, branches, strict=True):
@@ -177,18 +177,19 @@ def begin_texts(
 
 
 @torch.inference_mode()
-def _vectors(branch: TextBranch, gather: TextGather, rows_M: np.ndarray) -> torch.Tensor:
+def _vectors(
+    branch: TextBranch, inputs_of: Callable[[np.ndarray], TextInputs], rows_M: np.ndarray
+) -> torch.Tensor:
     """Return what an encoder makes of some rows before it is trained, shape (M, V)."""
     stage("encoding texts")
     training = branch.training
     branch.eval()
-    order_M = np.argsort(gather.lengths[rows_M], kind="stable")
     vectors_MV = torch.zeros(len(rows_M), branch.head.in_features)
-    for start in range(0, len(order_M), _BATCH):
-        chosen = order_M[start : start + _BATCH]
+    for start in range(0, len(rows_M), _BATCH):
+        chosen = rows_M[start : start + _BATCH]
         with fast_on_cpu():
-            vectors_MV[chosen] = branch.vectors(gather(rows_M[chosen]), len(chosen))
-        advance(start + len(chosen), len(order_M), "texts")
+            vectors_MV[start : start + len(chosen)] = branch.vectors(inputs_of(chosen), len(chosen))
+        advance(start + len(chosen), len(rows_M), "texts")
     branch.train(training)
     return vectors_MV
 
