@@ -18,7 +18,8 @@ _SMOKE = (
     "target.allow_empty=true",
 )
 """A slice that shows in seconds whether the whole path works; its numbers say nothing."""
-_SMOKE_EVENTS = ("examples.train_cutoffs=2", "examples.max_entities=2000")
+_SMOKE_EVENTS: tuple[str, ...] = ("examples.train_cutoffs=2", "examples.max_entities=2000")
+_SMOKE_ROWS = ("examples.max_rows=2000",)
 
 
 def smoke_scenario(path: Path, overrides: list[str]) -> Scenario:
@@ -30,10 +31,10 @@ def smoke_scenario(path: Path, overrides: list[str]) -> Scenario:
     loaded = load_scenario(path, overrides)
     # A foundation reads all events, and that takes its time.
     if isinstance(loaded, EventScenario):
-        quick = [*_SMOKE_EVENTS, *(["model.foundation=null"] if loaded.model.foundation == AUTO else [])]
+        few, quick = _SMOKE_EVENTS, ["model.foundation=null"] if loaded.model.foundation == AUTO else []
     else:
-        quick = ["examples.max_rows=2000"]
-    return load_scenario(path, [*_SMOKE, *quick, *overrides, f"name={loaded.name}-smoke"])
+        few, quick = _SMOKE_ROWS, []
+    return load_scenario(path, [*_SMOKE, *few, *overrides, *quick, f"name={loaded.name}-smoke"])
 
 
 def train(

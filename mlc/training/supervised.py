@@ -209,6 +209,7 @@ def _begin(learner: Learner, setting: Setting) -> RunFolder:
     check_metrics(wanted_metrics(scenario), len(examples.class_names))
     _check_labels(examples)
     if first:
+        learner.task.oracle(examples)  # refuses a table of true probabilities before anything is trained
         beginning = dict(learner.beginning())
         if resumed:
             check_beginning(run, beginning)

@@ -227,6 +227,7 @@ REAL = {
         "104 of 181,332 events in transactions have no key of categories",
         "5,071 of 181,332 rows in transactions have a negative amount",
         "labels with too few positives",
+        "values of transactions.cost_centre_code differ from another only in upper and lower case",
     ),
     "nycflights13": (
         "2,512 of 336,776 rows in flights have no entity",
@@ -238,6 +239,7 @@ REAL = {
         "133,361 of 531,285 rows in transactions have no entity",
         "5,231 of 531,285 rows in transactions repeat another row",
         "2 of these would match but for upper and lower case ('72803B', '72803b')",
+        "invoice of transactions is text, and so no number for the model",
     ),
     "completejourney": (
         "222 of 75,000 events in transactions have no row in products",
@@ -298,7 +300,7 @@ WALKED_INTO = (
         "online_retail",
         "column: products.category",
         "column: description\n  allow_empty: true",
-        "'LUNCH BAG SUKI  DESIGN' (150 events) counts for no label, however differs from 'LUNCH",
+        "'LUNCH BAG SUKI  DESIGN' (150 events) counts for no label, and differs from 'LUNCH",
     ),
 )
 
