@@ -15,6 +15,7 @@ from mlc.rows.splits import NONE, TRAIN, digests, split_codes
 from mlc.rows.targets import class_values, target_matrix
 from mlc.scenario import RowScenario
 from mlc.sources import check_tables, reading
+from mlc.sources.checks.rows import check_row_columns
 from mlc.sources.rows import ROW_ID, scan_rows
 from mlc.tables import ENTITY_ID, SPLIT, SPLIT_TYPE, SPLITS, TARGETS, array_column, targets_of
 from mlc.task import FunnelStep, Say
@@ -71,7 +72,7 @@ def prepare(
         DataError: The tables do not fit the scenario.
     """
     stage("reading tables")
-    check_tables(scenario)
+    check_row_columns(scenario, check_tables(scenario))
     everything = read_rows(scenario)
     rows = with_keys(everything, scenario)
     funnel = _Funnel("all rows", everything.height)

@@ -171,6 +171,21 @@ def test_a_label_without_a_positive_in_training_is_an_error_unless_allowed(tmp_p
     assert list(allowed.class_names) == NAMES
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("target.column=lables", r"target\.column: rows has no column lables. Did you mean labels\?"),
+        ("target={table: rows, columns: [joi]}", r"target\.columns\.0: rows has no column joi"),
+        ("examples.split={column: prt}", r"examples\.split\.column: rows has no column prt"),
+        ("examples.split={group: autor}", r"examples\.split\.group: rows has no column autor"),
+        ("data.tables.rows.encoders={labels: category}", "labels holds the labels, and the model must not"),
+    ],
+)
+def test_a_column_that_is_misspelt_or_tells_the_labels_is_one_clear_error(tmp_path, override, message):
+    with pytest.raises(DataError, match=message):
+        prepared_rows(tmp_path, table_of(cycle("joy", "anger"), author=cycle("a", "b")), override)
+
+
 # ── columns ─────────────────────────────────────────────────────────────────────────────────────
 
 
