@@ -41,7 +41,9 @@ _TIMED = {"seconds", "started", "finished", "peak_memory_mb", "command"}
 """Keys of `run.json` and of lines of `log.jsonl` that say when, how long and how, not what."""
 
 
-_TIMED_ROWS = re.compile(rf"(>(?:{'|'.join(_TIMED).replace('_', ' ')})</td>)<td[^>]*>[^<]*")
+_TIMED_ROWS = re.compile(
+    rf"(>(?:{'|'.join(_TIMED).replace('_mb', ', MB').replace('_', ' ')})</td>)<td[^>]*>[^<]*"
+)
 """The same in the page of a run."""
 
 
