@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlc.atomic import refusal, replacing, write_text
 from mlc.errors import DataError, MlcError
+from mlc.files.atomic import refusal, replacing, write_text
 
 
 def names(folder):
@@ -39,7 +39,7 @@ def test_the_temporary_file_keeps_the_ending_and_is_hidden(tmp_path):
 
 def test_what_a_killed_process_was_writing_is_removed_by_the_next_that_writes_the_same(tmp_path):
     code = (
-        "import os, sys; from pathlib import Path; from mlc.atomic import replacing\n"
+        "import os, sys; from pathlib import Path; from mlc.files.atomic import replacing\n"
         "with replacing(Path(sys.argv[1])) as temporary:\n"
         "    temporary.mkdir() if sys.argv[1].endswith('store') else temporary.touch()\n"
         "    os.kill(os.getpid(), 9)"

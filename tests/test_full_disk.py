@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlc import atomic
+from mlc.files import atomic
 from tests.conftest import in_process
 from tests.support.shop_tables import QUICK, snapshot, write_shop
 

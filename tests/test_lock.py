@@ -11,13 +11,13 @@ import time
 
 import pytest
 
-from mlc import lock as locks
-from mlc.lock import HeldError, holder_of, lock_path, locked
+from mlc.files import lock as locks
+from mlc.files.lock import HeldError, holder_of, lock_path, locked
 
 HOLD = """
 import signal, sys, time
 from pathlib import Path
-from mlc.lock import HeldError, locked
+from mlc.files.lock import HeldError, locked
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores Ctrl-C
 try:
     with locked(Path(sys.argv[1]), print):
@@ -189,7 +189,7 @@ def test_a_holder_renews_its_file(folder):
 
 
 def test_a_holder_that_another_took_over_from_ends_at_once(folder):
-    code = "import mlc.lock; mlc.lock.BEAT_SECONDS = 0.1\n" + HOLD
+    code = "import mlc.files.lock; mlc.files.lock.BEAT_SECONDS = 0.1\n" + HOLD
     command = [sys.executable, "-c", code, str(folder), "60"]
     process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
@@ -225,7 +225,7 @@ def test_waiting_ends_when_the_holder_ends(folder):
 
 def test_a_child_that_was_forked_does_not_release_the_lock_of_its_parent(folder):
     code = (
-        "import os, sys, time\nfrom pathlib import Path\nfrom mlc.lock import locked\n"
+        "import os, sys, time\nfrom pathlib import Path\nfrom mlc.files.lock import locked\n"
         "with locked(Path(sys.argv[1]), print):\n"
         "    child = os.fork()\n"
         "    if child == 0:\n        sys.exit()\n"

@@ -13,11 +13,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mlc import __version__
-from mlc.atomic import refusal
 from mlc.cli import runs, scenarios  # noqa: F401  each registers its commands
 from mlc.cli.arguments import app, show, trace_folders
 from mlc.cli.signals import Signals
 from mlc.errors import MlcError, Terminated
+from mlc.files.atomic import refusal
 
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """An unknown command or option, a wrong value: click's own, or of the copy within newer versions of Typer."""

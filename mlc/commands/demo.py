@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from mlc.atomic import write_text
 from mlc.commands.schema import schema
 from mlc.demo import write_demo, write_rows_demo
+from mlc.files.atomic import write_text
 from mlc.progress import stage
 
 Kind = Literal["shop", "text", "table", "image", "mix"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mlc.atomic import replacing
+from mlc.files.atomic import replacing
 from mlc.models import tasks
 from mlc.models.vectors import embedder_of
 from mlc.progress import stage

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from mlc.atomic import replacing
 from mlc.errors import MlcError, Problem
+from mlc.files.atomic import replacing
 from mlc.models.rows.export import TextClassifier, write_hf_folder, write_onnx
 from mlc.progress import stage
 from mlc.run import RunFolder

@@ -7,12 +7,12 @@ from typing import Literal, assert_never
 
 import polars as pl
 
-from mlc.atomic import write_text
 from mlc.events.examples import Examples
 from mlc.events.preparing import dropped_rows, prepare, split_counts, write_examples
 from mlc.events.views import label_tables
 from mlc.events.views.labels_page import labels_page
 from mlc.events.views.tracing import timeline_text, trace, trace_positives
+from mlc.files.atomic import write_text
 from mlc.scenario import EventScenario, Scenario
 from mlc.task import Say
 

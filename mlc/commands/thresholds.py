@@ -7,12 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from mlc.atomic import write_text
 from mlc.drawing.text_tables import one_line
 from mlc.errors import MlcError, Problem, did_you_mean, sentences
 from mlc.evaluation.held_out import HELD_OUT, TRAIN_AND_VALIDATION, VALIDATION
 from mlc.evaluation.thresholds import Threshold
 from mlc.evaluation.validation import decide_on_validation
+from mlc.files.atomic import write_text
 from mlc.models import tasks
 from mlc.models.decisions import stored_thresholds, with_thresholds
 from mlc.run import RunFolder

@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 
-from mlc.atomic import refusal
 from mlc.demo.rows import KINDS
 from mlc.demo.scenarios import SCENARIOS
 from mlc.demo.simulation import BLOCK, draw_world, simulate_block
 from mlc.errors import RunError
+from mlc.files.atomic import refusal
 
 _VERSION = 1  # raise it with every change that makes other data from the same seed
 _MARKER = "demo.json"

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from mlc.atomic import replacing
+from mlc.files.atomic import replacing
 from mlc.tables import SPLIT, array_column, key_columns
 
 Matrix = npt.NDArray[Any]

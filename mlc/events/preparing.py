@@ -10,13 +10,13 @@ from pathlib import Path
 
 import polars as pl
 
-from mlc.atomic import replacing
 from mlc.events.cutoffs import Cutoffs, choose_cutoffs
 from mlc.events.examples import Examples, build_examples
 from mlc.events.label_names import LABEL, Labels, label_line, resolve_labels, value_counts
 from mlc.events.popularity import Popularity
 from mlc.events.store import EventStore, open_store
 from mlc.events.timeline import Timeline
+from mlc.files.atomic import replacing
 from mlc.progress import stage
 from mlc.scenario import EventScenario
 from mlc.sources import check_tables, observed_span, reading

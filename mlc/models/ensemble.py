@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
-from mlc.atomic import replacing, write_text
+from mlc.files.atomic import replacing, write_text
 from mlc.models.branches.foundation import FoundationBranch
 from mlc.models.network import Network, NetworkSpec
 from mlc.models.reading.batch import Batch

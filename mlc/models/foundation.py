@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
-from mlc.atomic import replacing, write_text
+from mlc.files.atomic import replacing, write_text
 from mlc.models.branches.events import EventInputs
 from mlc.models.branches.foundation import EventEncoder, ValueCadence
 from mlc.models.encoders import BINS

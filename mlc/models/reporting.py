@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mlc.atomic import replacing, write_text
 from mlc.evaluation.calibration import calibrated
 from mlc.evaluation.held_out import VALIDATION, PartScores, judged
 from mlc.evaluation.thresholds import decide
 from mlc.evaluation.validation import decide_on_validation
+from mlc.files.atomic import replacing, write_text
 from mlc.models.baselines import all_baselines
 from mlc.models.model import Model
 from mlc.models.part import NETWORK

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from mlc.atomic import replacing
 from mlc.errors import MlcError
 from mlc.evaluation.thresholds import Threshold
+from mlc.files.atomic import replacing
 from mlc.tables import CUTOFF, ENTITY_ID, key_columns, scores_of, with_class_names
 
 RUN = "run"

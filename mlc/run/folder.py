@@ -31,9 +31,9 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from mlc import __version__
-from mlc.atomic import replacing, write_text
 from mlc.errors import MlcError, Problem, RunError, did_you_mean, sentences
-from mlc.lock import HeldError, holder_of, locked
+from mlc.files.atomic import replacing, write_text
+from mlc.files.lock import HeldError, holder_of, locked
 from mlc.run.other_tables import OWN_TABLES, OtherTables
 from mlc.scenario import Scenario, load_scenario, portable_yaml, resolved
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import polars as pl
 
-from mlc.atomic import refusal
 from mlc.errors import DataError, MlcError, Problem
+from mlc.files.atomic import refusal
 from mlc.scenario import Arrow, Csv, EventScenario, EventsTable, Ndjson, Parquet, Scenario
 from mlc.sources.columns import computed_columns
 from mlc.sources.events import conditions, rule_expr, scan_events

@@ -13,11 +13,11 @@ import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import EarlyStopping
 
-from mlc.atomic import write_text
 from mlc.errors import DataError
 from mlc.events.cutoffs import choose_cutoffs, naive
 from mlc.events.store import EventStore, open_store
 from mlc.events.vocabulary import Vocabulary, fit_vocabulary
+from mlc.files.atomic import write_text
 from mlc.models.foundation import Foundation, FoundationSpec, added_up, save_foundation
 from mlc.models.futures import FixedFutures, FutureBatches, Outputs, RandomCutoffs, choose_outputs
 from mlc.models.reading.batch import FutureBatch

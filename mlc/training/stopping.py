@@ -17,8 +17,8 @@ import pytorch_lightning
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-from mlc.atomic import write_text
 from mlc.errors import DataError
+from mlc.files.atomic import write_text
 from mlc.models.ensemble import Hedge
 from mlc.models.reading.batches import EVALUATION_BATCH, BatchPlan, ExampleBatches, Loader
 from mlc.scenario import TrainSection

@@ -16,10 +16,10 @@ import pytorch_lightning
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
-from mlc.atomic import replacing
 from mlc.errors import DataError, Terminated
 from mlc.evaluation.held_out import HELD_OUT, HeldOut, PartScores
 from mlc.events.baselines import check_boosting
+from mlc.files.atomic import replacing
 from mlc.models.custom_metrics import check_metrics
 from mlc.models.ensemble import (
     REFIT,

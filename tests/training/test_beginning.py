@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mlc.errors import RunError
-from mlc.lock import holder_of
+from mlc.files.lock import holder_of
 from mlc.run import BEGINNING, RunFolder
 from mlc.scenario import load_scenario
 from mlc.sources import sources_of

@@ -18,7 +18,7 @@ import polars as pl
 
 from mlc.commands.api.progress import log
 from mlc.errors import MlcError, Problem, did_you_mean
-from mlc.lock import locked
+from mlc.files.lock import locked
 from mlc.run import OtherTables, RunFolder, fingerprint_of
 
 _GIVEN = "data="

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlc.atomic import write_text
 from mlc.commands.init.finding import find_tables
 from mlc.commands.init.guess import Guess, Seen, guess_tables, look_at
 from mlc.commands.init.propose import propose
 from mlc.commands.init.writing import scenario_lines
 from mlc.errors import MlcError
+from mlc.files.atomic import write_text
 from mlc.progress import stage
 from mlc.scenario import load_scenario
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from mlc.atomic import replacing, write_text
 from mlc.errors import DataError
 from mlc.events.store.appending import append_events, appendable, codes_now
 from mlc.events.store.event_store import ROW, EventStore, Field, opened_store
@@ -20,7 +19,8 @@ from mlc.events.store.memory import memory_limit
 from mlc.events.store.plans import EventsPlan, plan_added, plan_events
 from mlc.events.store.sorting import TABLE, EventSorter, final_order, run_rows
 from mlc.events.timeline import write_column
-from mlc.lock import locked
+from mlc.files.atomic import replacing, write_text
+from mlc.files.lock import locked
 from mlc.scenario import AnyTable, EventScenario
 from mlc.sources import (
     conversion_problems,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from mlc.atomic import replacing
 from mlc.evaluation.calibration import SharedMaps, logits
+from mlc.files.atomic import replacing
 from mlc.models.reading.batches import ExampleBatches
 from mlc.models.rows.cross_fitting import Folds, cross_fit
 from mlc.models.rows.dense import dense_matrix
