@@ -18,6 +18,7 @@ from mlc.files.atomic import replacing, write_text
 from mlc.models.branches.foundation import FoundationBranch
 from mlc.models.network import Network, NetworkSpec
 from mlc.models.reading.batch import Batch
+from mlc.run.schemas import of_schema
 
 WEIGHTS = "model.safetensors"
 REFIT = "refit.safetensors"
@@ -190,8 +191,7 @@ def described_network(described: dict[str, Any]) -> tuple[AnyNetwork, list[str]]
     Raises:
         ValueError: Another version wrote it.
     """
-    if described["schema"] != SCHEMA:
-        raise ValueError(f"its schema is {described['schema']}, not {SCHEMA}")
+    of_schema(described, SCHEMA)
     spec = NetworkSpec.from_json(described["network"])
     return make_model(spec, described["members"], hedge=described["hedge"]), described["class_names"]
 

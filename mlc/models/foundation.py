@@ -22,6 +22,7 @@ from mlc.models.branches.foundation import EventEncoder, ValueCadence
 from mlc.models.encoders import BINS
 from mlc.models.ensemble import load_weights
 from mlc.models.reading.batch import Batch, FieldSizes, FutureBatch
+from mlc.run.schemas import of_schema
 from mlc.scenario import PretrainSection
 
 SCHEMA = "mlc/foundation/3"
@@ -297,8 +298,7 @@ def load_foundation(folder: Path) -> Foundation:
         ValueError: Another version wrote it.
     """
     described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    if described["schema"] != SCHEMA:
-        raise ValueError(f"its schema is {described['schema']}, not {SCHEMA}")
+    of_schema(described, SCHEMA)
     spec = described["foundation"]
     foundation = Foundation(FoundationSpec(**{**spec, "sizes": FieldSizes(**spec["sizes"])}))
     load_weights(foundation, folder / "model.safetensors")

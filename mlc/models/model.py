@@ -21,6 +21,7 @@ from mlc.models.part import NETWORK, Part
 from mlc.models.reading.batches import ExampleBatches
 from mlc.models.tasks import Reader
 from mlc.run import RunFolder, fingerprint_of
+from mlc.run.schemas import of_schema
 
 _PARTS_FILE = "parts.json"
 _SCHEMA = "mlc/parts/1"
@@ -182,8 +183,7 @@ def _described_parts(value: dict[str, Any]) -> dict[str, float | None]:
     Raises:
         ValueError: Another version wrote it, or no part has a weight.
     """
-    if value["schema"] != _SCHEMA:
-        raise ValueError(f"its schema is {value['schema']}, not {_SCHEMA}")
+    of_schema(value, _SCHEMA)
     given = dict(value["weights"])
     weights = {name: None if weight is None else float(weight) for name, weight in given.items()}
     if all(weight is None for weight in weights.values()):

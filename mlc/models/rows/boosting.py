@@ -14,6 +14,7 @@ from mlc.models.rows.dense import dense_matrix
 from mlc.models.rows.linear import row_builder
 from mlc.models.rows.reading import RowBuilder
 from mlc.run import RunFolder
+from mlc.run.schemas import of_schema
 from mlc.tables import UNKNOWN
 
 FILE = "row_boosting.json"
@@ -74,8 +75,7 @@ class RowBoosting:
 
     @classmethod
     def _from_json(cls, stored: dict[str, Any]) -> "RowBoosting":
-        if stored["schema"] != _SCHEMA:
-            raise ValueError(f"its schema is {stored['schema']}, not {_SCHEMA}")
+        of_schema(stored, _SCHEMA)
         maps = SharedMaps(np.array(stored["slope"]), np.array(stored["bias"]))
         return cls(stored["models"], maps, stored["rows"])
 

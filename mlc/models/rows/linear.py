@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from mlc.models.rows.features import (
 )
 from mlc.models.rows.reading import RowBuilder
 from mlc.run import RunFolder
+from mlc.run.schemas import of_schema
 from mlc.tables import UNKNOWN
 
 FILE = "linear.safetensors"
@@ -105,7 +107,7 @@ class Linear:
         Raises:
             RunError: A file is missing or damaged.
         """
-        described: dict[str, Any] = run.read_json(_DESCRIBED, _checked)
+        described: dict[str, Any] = run.read_json(_DESCRIBED, partial(of_schema, schema=_SCHEMA))
         with run.reading(FILE) as path:
             arrays = load_file(path)
             features = [
@@ -224,14 +226,3 @@ def _put_together(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
 def _of_place(arrays: Mapping[str, np.ndarray], place: int) -> dict[str, np.ndarray]:
     prefix = f"{place}."
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-
-def _checked(described: dict[str, Any]) -> dict[str, Any]:
-    """Return what `linear.json` holds.
-
-    Raises:
-        ValueError: Another version wrote it.
-    """
-    if described["schema"] != _SCHEMA:
-        raise ValueError(f"its schema is {described['schema']}, not {_SCHEMA}")
-    return described

@@ -20,6 +20,7 @@ from mlc.models.reading.batches import ExampleBatches
 from mlc.models.rows.encoders import FrozenEncoder, encoder_from_json
 from mlc.rows.inputs import RowColumns, RowInputs
 from mlc.run import RunFolder
+from mlc.run.schemas import of_schema
 from mlc.tables import UNKNOWN
 
 FILE = "columns.json"
@@ -238,6 +239,5 @@ def _checked(stored: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: Another version wrote it.
     """
-    if stored["schema"] != _SCHEMA:
-        raise ValueError(f"its schema is {stored['schema']}, not {_SCHEMA}")
+    of_schema(stored, _SCHEMA)
     return {key: dict(stored[key]) for key in ("columns", "values", "encoders")}

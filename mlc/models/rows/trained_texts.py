@@ -18,6 +18,7 @@ from mlc.models.rows.text_windows import WindowReader, Windows, window_reader
 from mlc.progress import advance, stage
 from mlc.rows.inputs import RowInputs
 from mlc.run import RunFolder
+from mlc.run.schemas import of_schema
 from mlc.tables import UNKNOWN
 
 FOLDER = "text_encoder"
@@ -242,6 +243,5 @@ def _checked(stored: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises:
         ValueError: Another version wrote it.
     """
-    if stored["schema"] != _SCHEMA:
-        raise ValueError(f"its schema is {stored['schema']}, not {_SCHEMA}")
+    of_schema(stored, _SCHEMA)
     return {name: stored[name] for name in ("columns", "max_tokens", "max_windows")}

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mlc.models.rows.dense import dense_matrix
 from mlc.models.rows.linear import row_builder
 from mlc.models.rows.reading import RowBuilder
 from mlc.run import RunFolder
+from mlc.run.schemas import of_schema
 from mlc.tables import UNKNOWN
 
 FILE = "trees.safetensors"
@@ -170,7 +172,7 @@ class Trees:
         Raises:
             RunError: A file is missing or damaged.
         """
-        described: dict[str, Any] = run.read_json(_DESCRIBED, _checked)
+        described: dict[str, Any] = run.read_json(_DESCRIBED, partial(of_schema, schema=_SCHEMA))
         with run.reading(FILE) as path:
             arrays = load_file(path)
             maps = SharedMaps(arrays.pop("slope_K"), arrays.pop("bias_K"))
@@ -255,14 +257,3 @@ def _known_shares(targets_MK: np.ndarray) -> np.ndarray:
 
 def _log_odds(shares_NK: np.ndarray) -> np.ndarray:
     return logits(np.clip(shares_NK, _FEWEST_SHARE, 1.0 - _FEWEST_SHARE))
-
-
-def _checked(described: dict[str, Any]) -> dict[str, Any]:
-    """Return what `trees.json` holds.
-
-    Raises:
-        ValueError: Another version wrote it.
-    """
-    if described["schema"] != _SCHEMA:
-        raise ValueError(f"its schema is {described['schema']}, not {_SCHEMA}")
-    return described
