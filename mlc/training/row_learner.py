@@ -25,10 +25,9 @@ from mlc.models.part import NETWORK, Part
 from mlc.models.reading.batches import BatchPlan, ExampleBatches
 from mlc.models.rows.boosting import fit_row_boosting
 from mlc.models.rows.cross_fitting import FOLDS, Folds
-from mlc.models.rows.dense import has_dense
 from mlc.models.rows.encoders import frozen_encoders
-from mlc.models.rows.linear import fit_linear, row_builder
-from mlc.models.rows.reading import RowReader
+from mlc.models.rows.linear import fit_linear
+from mlc.models.rows.reading import RowBuilder, RowReader
 from mlc.models.rows.trained import TrainedInput, trained_inputs
 from mlc.models.rows.trees import fit_trees
 from mlc.progress import stage
@@ -115,7 +114,7 @@ class RowLearner:
         reader, named = self.reader, self.task.scenario.model.parts
         if named is not None:
             return list(named)
-        dense = has_dense(reader)
+        dense = reader.has_dense
         read = {*reader.encoders, *(name for one in self.trained for name in one.columns)}
         all_read = read >= {*reader.columns.texts, *reader.columns.images}
         network = bool(self.trained) or (dense and all_read and not self._small)
@@ -124,7 +123,7 @@ class RowLearner:
     @property
     def _has_sparse(self) -> bool:
         """Whether there is anything that the linear part can read."""
-        return bool(self.reader.columns.texts) or has_dense(self.reader)
+        return bool(self.reader.columns.texts) or self.reader.has_dense
 
     @cached_property
     def _small(self) -> bool:
@@ -159,7 +158,7 @@ class RowLearner:
         """
         if NETWORK not in self.parts:
             return None
-        scenario, builder = self.task.scenario, row_builder(self.batches)
+        scenario, builder = self.task.scenario, RowBuilder.of(self.batches)
         branches: dict[str, BranchSpec] = {}
         if self.reader.sizes:
             branches["attributes"] = AttributesSpec(self.reader.sizes)
@@ -186,15 +185,15 @@ class RowLearner:
 
     def other_parts(self) -> Mapping[str, Part]:
         """See `Learner`: linear and trees too where they are baselines alone."""
-        builder, seed = row_builder(self.batches), self.task.scenario.train.seed
+        builder, seed = RowBuilder.of(self.batches), self.task.scenario.train.seed
         parts: dict[str, Part] = {}
         if self._wanted(LINEAR) and self._has_sparse:
             stage("linear")
             parts[LINEAR], self._held_out[LINEAR] = fit_linear(builder, self.folds, seed)
-        if self._wanted(TREES) and has_dense(self.reader):
+        if self._wanted(TREES) and self.reader.has_dense:
             stage("trees")
             parts[TREES], self._held_out[TREES] = fit_trees(builder, self.folds, seed)
-        if self._wanted(BOOSTING) and has_dense(self.reader) and boosting_installed():
+        if self._wanted(BOOSTING) and self.reader.has_dense and boosting_installed():
             stage("boosting")
             parts[BOOSTING], self._held_out[BOOSTING] = fit_row_boosting(builder, self.folds, seed)
         for part in parts.values():

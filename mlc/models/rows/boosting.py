@@ -10,8 +10,6 @@ import numpy as np
 from mlc.evaluation.calibration import SharedMaps
 from mlc.models.reading.batches import ExampleBatches
 from mlc.models.rows.cross_fitting import Folds, cross_fit
-from mlc.models.rows.dense import dense_matrix
-from mlc.models.rows.linear import row_builder
 from mlc.models.rows.reading import RowBuilder
 from mlc.run import RunFolder
 from mlc.run.schemas import of_schema
@@ -52,7 +50,7 @@ class RowBoosting:
 
     def scores(self, batches: ExampleBatches) -> np.ndarray:
         """See `Part`."""
-        return self.maps.probabilities(_log_odds(self.models, dense_matrix(row_builder(batches))))
+        return self.maps.probabilities(_log_odds(self.models, RowBuilder.of(batches).dense))
 
     def notes(self) -> Sequence[str]:
         """See `Part`."""
@@ -91,9 +89,8 @@ def fit_row_boosting(builder: RowBuilder, folds: Folds, seed: int) -> tuple[RowB
     Returns:
         It, and the probabilities of the judged rows by models that were trained without them.
     """
-    targets_NK = builder.inputs.targets_NK
-    assert targets_NK is not None
-    x_NF = dense_matrix(builder)
+    targets_NK = builder.targets
+    x_NF = builder.dense
 
     def fit(_: None, rows_M: np.ndarray) -> _Boosted:
         return _Boosted(x_NF, [_boosted(x_NF[rows_M], targets_M, seed) for targets_M in targets_NK[rows_M].T])

@@ -10,6 +10,8 @@ from mlc.evaluation.calibration import SharedMaps
 from mlc.tables import UNKNOWN
 
 FOLDS = 3
+SEEDS = 2**31
+"""Seeds that every solver of scikit-learn takes are below this."""
 
 
 class Trained(Protocol):

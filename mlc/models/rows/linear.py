@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from mlc.evaluation.calibration import SharedMaps
 from mlc.files.atomic import replacing
 from mlc.models.reading.batches import ExampleBatches
-from mlc.models.rows.cross_fitting import Folds, cross_fit
+from mlc.models.rows.cross_fitting import SEEDS, Folds, cross_fit
 from mlc.models.rows.features import (
     Features,
     Matrix,
@@ -34,7 +34,6 @@ _SCHEMA = "mlc/linear/1"
 _STRENGTHS = (0.05, 0.15, 0.5)
 """How little the coefficients are held back (scikit-learn's C); the best is chosen on rows left out."""
 _TOLERANCE = 0.1
-_SEED_MOST = 2**31
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Linear:
 
     def scores(self, batches: ExampleBatches) -> np.ndarray:
         """See `Part`."""
-        raw_NK = matrix_of(self.features, row_builder(batches)) @ self.weights_KM.T + self.bias_K
+        raw_NK = matrix_of(self.features, RowBuilder.of(batches)) @ self.weights_KM.T + self.bias_K
         return self.maps.probabilities(raw_NK)
 
     def feature_names(self) -> list[str]:
@@ -136,8 +135,7 @@ def fit_linear(builder: RowBuilder, folds: Folds, seed: int) -> tuple[Linear, np
     Returns:
         It, and the probabilities of the judged rows by parts that were trained without them.
     """
-    targets_NK = builder.inputs.targets_NK
-    assert targets_NK is not None
+    targets_NK = builder.targets
     features = fit_features(builder, folds.rows_M)
     matrix = matrix_of(features, builder)
 
@@ -148,12 +146,6 @@ def fit_linear(builder: RowBuilder, folds: Folds, seed: int) -> tuple[Linear, np
     weights_KM, bias_K = found.trained.weights_KM, found.trained.bias_K
     part = Linear(features, weights_KM, bias_K, found.maps, found.way, len(folds.rows_M))
     return part, found.scores_JK
-
-
-def row_builder(batches: ExampleBatches) -> RowBuilder:
-    """Return the builder of batches of rows."""
-    assert isinstance(batches.builder, RowBuilder)
-    return batches.builder
 
 
 @dataclass(frozen=True)
@@ -186,7 +178,7 @@ def _machines(
         if not 0 < targets.sum() < len(targets):  # nothing to tell apart
             bias_K[label] = 1.0 if len(targets) and targets[0] else -1.0
             return
-        machine = LinearSVC(C=strength, tol=_TOLERANCE, random_state=seed % _SEED_MOST, max_iter=10_000)
+        machine = LinearSVC(C=strength, tol=_TOLERANCE, random_state=seed % SEEDS, max_iter=10_000)
         machine.fit(rows, targets)
         weights_KM[label], bias_K[label] = machine.coef_[0], machine.intercept_[0]
 

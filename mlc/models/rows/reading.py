@@ -26,6 +26,8 @@ from mlc.tables import UNKNOWN
 FILE = "columns.json"
 _SCHEMA = "mlc/columns/1"
 _MISSING, _OTHER, _FIRST = 0, 1, 2
+_OWN_COLUMN = 16
+"""The most frequent values of a category that have a 0/1 column of their own."""
 _MOST_VALUES = 10_000
 """Values of a category that have a place of their own at most: the most frequent ones."""
 
@@ -84,6 +86,11 @@ class RowReader:
         """What a network must know of categories and numbers."""
         rows = [_FIRST + len(self.values[name]) for name in self.columns.categories]
         return FieldSizes(rows, len(self.columns.numbers))
+
+    @property
+    def has_dense(self) -> bool:
+        """Whether there is anything that trees can read."""
+        return bool(self.columns.numbers or self.columns.categories or self.vector_columns)
 
     @property
     def vector_columns(self) -> list[str]:
@@ -169,6 +176,18 @@ class RowBuilder:
         self.hashed: dict[str, Any] = {}
         self._vectors: dict[str, np.ndarray] = {}
 
+    @classmethod
+    def of(cls, batches: ExampleBatches) -> "RowBuilder":
+        """Return the builder of batches of rows."""
+        assert isinstance(batches.builder, cls)
+        return batches.builder
+
+    @property
+    def targets(self) -> np.ndarray:
+        """The targets of all rows, which a training knows, uint8, shape (N, K)."""
+        assert self.inputs.targets_NK is not None
+        return self.inputs.targets_NK
+
     @cached_property
     def categories(self) -> np.ndarray:
         """Vocabulary row of each category, int64."""
@@ -196,6 +215,24 @@ class RowBuilder:
         if column not in self._vectors:
             self._vectors[column] = encoder.vectors(self.inputs.frame[column])
         return self._vectors[column]
+
+    @cached_property
+    def dense(self) -> np.ndarray:
+        """What trees read of all rows, float32, shape (N, columns).
+
+        Numbers, coded categories, and vectors. A missing number is NaN. A category is its place among the values by frequency, and 0/1 columns of its
+        most frequent values.
+        """
+        blocks = [self.numbers]
+        for place, name in enumerate(self.reader.columns.categories):
+            codes_N = self.categories[:, place]
+            own = min(_OWN_COLUMN, len(self.reader.values[name]))
+            blocks += [codes_N[:, None], codes_N[:, None] == np.arange(_FIRST, _FIRST + own)]
+        for column in self.reader.vector_columns:
+            vectors_ND = self.vectors(column)
+            assert vectors_ND is not None
+            blocks.append(vectors_ND)
+        return np.concatenate(blocks, axis=1, dtype=np.float32)
 
     @cached_property
     def _gathers(self) -> list[Callable[[np.ndarray], Packed]]:

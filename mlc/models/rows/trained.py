@@ -117,12 +117,9 @@ def _texts(scenario: RowScenario, columns: RowColumns) -> TrainedInput | None:
     spec = text_spec(pretrained, len(columns.texts), text.tune, text.learning_rate, alone=alone)
 
     def begin(networks: Sequence[Network], builder: RowBuilder, rows_M: np.ndarray) -> None:
-        targets_NK = builder.inputs.targets_NK
-        assert targets_NK is not None
-
         def inputs_of(rows_B: np.ndarray) -> TextInputs:
             return builder.build(rows_B, rows_B, rows_B, None).of(TextInputs)
 
-        begin_texts(networks, pretrained, inputs_of, rows_M, targets_NK[rows_M])
+        begin_texts(networks, pretrained, inputs_of, rows_M, builder.targets[rows_M])
 
     return TrainedInput("text", spec, list(columns.texts), TextMaker(list(columns.texts), reader), begin)

@@ -12,9 +12,7 @@ from safetensors.numpy import load_file, save_file
 from mlc.evaluation.calibration import SharedMaps, logits
 from mlc.files.atomic import replacing
 from mlc.models.reading.batches import ExampleBatches
-from mlc.models.rows.cross_fitting import Folds, cross_fit
-from mlc.models.rows.dense import dense_matrix
-from mlc.models.rows.linear import row_builder
+from mlc.models.rows.cross_fitting import SEEDS, Folds, cross_fit
 from mlc.models.rows.reading import RowBuilder
 from mlc.run import RunFolder
 from mlc.run.schemas import of_schema
@@ -33,7 +31,6 @@ _MOST_ROWS = 200_000
 _FEWEST_SHARE = 1e-3
 """Shares are kept this far from 0 and 1, where their log-odds are finite."""
 _CHUNK = 8_192
-_SEED_MOST = 2**31
 
 
 _WAYS = ((1, "sqrt"), (2, 0.3))
@@ -150,7 +147,7 @@ class Trees:
 
     def scores(self, batches: ExampleBatches) -> np.ndarray:
         """See `Part`."""
-        shares_NK = self.forest.shares(dense_matrix(row_builder(batches)))
+        shares_NK = self.forest.shares(RowBuilder.of(batches).dense)
         return self.maps.probabilities(_log_odds(shares_NK))
 
     def notes(self) -> Sequence[str]:
@@ -193,9 +190,8 @@ def fit_trees(builder: RowBuilder, folds: Folds, seed: int) -> tuple[Trees, np.n
     Returns:
         The part, and the probabilities of the judged rows by trees that had not seen them.
     """
-    targets_NK = builder.inputs.targets_NK
-    assert targets_NK is not None
-    x_NF = dense_matrix(builder)
+    targets_NK = builder.targets
+    x_NF = builder.dense
 
     def fit(_: None, rows_M: np.ndarray) -> _Grown:
         return _Grown(x_NF, _grown(x_NF, targets_NK, rows_M, seed))
@@ -240,7 +236,7 @@ def _grown(x_NF: np.ndarray, targets_NK: np.ndarray, rows_M: np.ndarray, seed: i
             count,
             max_features=share,
             min_samples_leaf=max(leaf, smallest),
-            random_state=(seed + place) % _SEED_MOST,
+            random_state=(seed + place) % SEEDS,
             n_jobs=os.cpu_count(),
         )
         .fit(filled_MF, shares_MK)

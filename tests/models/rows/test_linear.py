@@ -9,7 +9,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import average_precision_score
 
 from mlc.models.rows.features import TableFeatures, TextFeatures
-from mlc.models.rows.linear import Linear, fit_linear, row_builder
+from mlc.models.rows.linear import Linear, fit_linear
+from mlc.models.rows.reading import RowBuilder
 from mlc.rows.inputs import RowColumns, RowInputs
 from mlc.run import RunFolder
 from mlc.tables import UNKNOWN
@@ -20,7 +21,7 @@ TEXTS = ["Red mug, red tea", "a red mug", "tea", None, "", "blue mug and red tea
 
 def builder_of(frame: pl.DataFrame, columns: RowColumns):
     inputs = RowInputs(frame, columns, 1)
-    return row_builder(reader_of(inputs).batches(inputs))
+    return RowBuilder.of(reader_of(inputs).batches(inputs))
 
 
 @pytest.mark.parametrize(("kind", "analyzer", "grams", "fewest"), [("words", "word", (1, 2), 2)])
@@ -60,7 +61,7 @@ def test_one_model_learns_from_all_inputs_and_nothing_is_lost_in_a_run(tmp_path)
     inputs, run = row_inputs(), RunFolder(tmp_path)
     reader = reader_of(inputs, encoders={"note": LengthEncoder()})
     batches = reader.batches(inputs)
-    linear, held_out_NK = fit_linear(row_builder(batches), folds_of(np.arange(600)), seed=0)
+    linear, held_out_NK = fit_linear(RowBuilder.of(batches), folds_of(np.arange(600)), seed=0)
     assert average_precision_score(inputs.targets_NK, held_out_NK, average=None).min() > 0.75
     weight_of = dict(zip(linear.feature_names(), linear.weights_KM[1], strict=True))
     assert weight_of["blue"] > 0.5 > 0.1 > abs(weight_of["mug"])
@@ -83,7 +84,7 @@ def test_rows_with_an_unknown_target_play_no_part_for_their_label():
         changed = targets_NK.copy()
         changed[150:, 1] = other if other else changed[150:, 1]
         batches = reader_of(inputs).batches(replace(inputs, targets_NK=changed))
-        linear, _ = fit_linear(row_builder(batches), folds_of(np.arange(300)), seed=0)
+        linear, _ = fit_linear(RowBuilder.of(batches), folds_of(np.arange(300)), seed=0)
         scored.append(linear.weights_KM[0])
     np.testing.assert_array_equal(*scored)
 
@@ -94,7 +95,7 @@ def test_a_label_with_one_kind_of_target_gets_its_share(only, near):
     assert inputs.targets_NK is not None
     inputs.targets_NK[:, 2] = only
     batches = reader_of(inputs).batches(inputs)
-    linear, held_out_NK = fit_linear(row_builder(batches), folds_of(np.arange(200)), seed=0)
+    linear, held_out_NK = fit_linear(RowBuilder.of(batches), folds_of(np.arange(200)), seed=0)
     assert np.isfinite(held_out_NK).all()
     scores_N = linear.scores(batches)[:, 2]
     assert np.ptp(scores_N) < 1e-6

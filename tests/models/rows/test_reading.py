@@ -10,8 +10,7 @@ from mlc.errors import DataError, RunError
 from mlc.models.branches.attributes import AttributeInputs
 from mlc.models.branches.vectors import VectorInputs
 from mlc.models.rows import reading
-from mlc.models.rows.linear import row_builder
-from mlc.models.rows.reading import RowReader
+from mlc.models.rows.reading import RowBuilder, RowReader
 from mlc.rows.inputs import RowColumns, RowInputs
 from mlc.run import RunFolder
 from tests.support.row_inputs import LengthEncoder, reader_of, row_inputs
@@ -29,7 +28,7 @@ def test_a_missing_category_has_row_0_a_new_value_row_1_and_known_ones_their_own
 def test_a_number_beyond_float32_is_missing():
     frame = pl.DataFrame({"x": [1.5, None, np.inf, 1e300]})
     inputs = RowInputs(frame, RowColumns(numbers=["x"]), 1)
-    builder = row_builder(reader_of(inputs).batches(inputs))
+    builder = RowBuilder.of(reader_of(inputs).batches(inputs))
     np.testing.assert_array_equal(builder.numbers[:, 0], [1.5, np.nan, np.nan, np.nan])
 
 

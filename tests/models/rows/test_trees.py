@@ -8,7 +8,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.metrics import average_precision_score
 
 from mlc.models.rows import trees as module
-from mlc.models.rows.linear import row_builder
+from mlc.models.rows.reading import RowBuilder
 from mlc.models.rows.trees import Forest, Trees, fit_trees
 from mlc.run import RunFolder
 from mlc.tables import UNKNOWN
@@ -62,7 +62,7 @@ def few_trees(monkeypatch):
 def test_trees_learn_from_numbers_and_categories_and_nothing_is_lost_in_a_run(tmp_path):
     inputs, run = row_inputs(), RunFolder(tmp_path)
     batches = reader_of(inputs).batches(inputs)
-    trees, held_out_NK = fit_trees(row_builder(batches), folds_of(np.arange(600)), seed=0)
+    trees, held_out_NK = fit_trees(RowBuilder.of(batches), folds_of(np.arange(600)), seed=0)
     precision_K = average_precision_score(inputs.targets_NK, held_out_NK, average=None)
     assert precision_K[0] > 0.7
     assert precision_K[2] > 0.7
@@ -83,7 +83,7 @@ def test_a_fifth_of_the_targets_unknown_changes_little():
     precisions = []
     for targets_NK in (truth_NK, np.where(hidden, UNKNOWN, truth_NK).astype(np.uint8)):
         inputs.targets_NK[:] = targets_NK
-        builder = row_builder(reader_of(inputs).batches(inputs))
+        builder = RowBuilder.of(reader_of(inputs).batches(inputs))
         _, held_out_NK = fit_trees(builder, folds_of(np.arange(600)), seed=0)
         precisions.append(average_precision_score(truth_NK[:, [0, 2]], held_out_NK[:, [0, 2]]))
     assert precisions[1] == pytest.approx(precisions[0], abs=0.03)
