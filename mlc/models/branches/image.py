@@ -1,6 +1,5 @@
 """The image branch: a picture of each row, read by a network that is trained."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -118,9 +117,6 @@ class ImageBranch(Branch):
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         return self
-
-    def fit(self, batches: Sequence[Batch]) -> None:
-        """Count nothing: pixels have one scale."""
 
     def pretrained(self) -> list[nn.Parameter]:
         """See `Branch`."""

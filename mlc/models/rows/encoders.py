@@ -1,12 +1,14 @@
 """Frozen encoders: they turn texts or pictures into vectors, once."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 
-from mlc.rows.inputs import RowColumns
+from mlc.rows.inputs import Missing, RowColumns
 from mlc.scenario import RowScenario
 
 
@@ -27,20 +29,43 @@ class FrozenEncoder(Protocol):
         """Return what finds the same encoder again, with a digest of its weights."""
 
 
-def encoder_from_json(value: Mapping[str, Any]) -> FrozenEncoder:
-    """Find the encoder that `as_json` described.
+def stored_encoders(stored: Mapping[str, Mapping[str, Any]], columns: RowColumns) -> dict[str, FrozenEncoder]:
+    """Find the encoders that `as_json` described, each once for all its columns.
+
+    Args:
+        stored: Column → what describes its encoder.
+        columns: How each column enters the model.
+
+    Raises:
+        DataError: One is no longer there, or has other weights.
+        ValueError: This version knows no such kind.
+    """
+    found: dict[tuple[str, Missing], FrozenEncoder] = {}
+    encoders = {}
+    for name, value in stored.items():
+        missing = columns.images.get(name, "error")
+        key = json.dumps(value, sort_keys=True), missing
+        if key not in found:
+            found[key] = _encoder_from_json(value, missing)
+        encoders[name] = found[key]
+    return encoders
+
+
+def _encoder_from_json(value: Mapping[str, Any], missing: Missing) -> FrozenEncoder:
+    """Find one encoder.
 
     Args:
         value: With `kind`, which says whose it is.
+        missing: What to do about pictures that cannot be read.
 
     Raises:
         ValueError: This version knows no such kind.
     """
     match value.get("kind"):
         case "image":
-            from mlc.models.rows.image_encoder import load_image_encoder  # loads torch and transformers
+            from mlc.models.rows.image_encoder import image_encoder_from_json  # loads torch
 
-            return load_image_encoder(value["name"], value["pixels"])
+            return image_encoder_from_json(value, missing)
         case "text":
             from mlc.models.rows.text_encoder import text_encoder_from_json
 
@@ -63,17 +88,17 @@ def frozen_encoders(scenario: RowScenario, columns: RowColumns) -> dict[str, Fro
         DataError: A package is not installed, or there is no such model.
     """
     encoders: dict[str, FrozenEncoder] = {}
-    image = scenario.model.image
+    base, image = scenario.origin.base, scenario.model.image
     if columns.images and image.encoder is not None and image.tune == "head":
         from mlc.models.rows.image_encoder import load_image_encoder
 
+        pictures = load_image_encoder(image.encoder, image.size, base=base)
         for column, missing in columns.images.items():
-            encoders[column] = load_image_encoder(image.encoder, image.size, missing)
+            encoders[column] = replace(pictures, missing=missing)
     text = scenario.model.text
     if columns.texts and text.encoder is not None and text.tune == "head":
         from mlc.models.rows.text_encoder import load_text_encoder
 
-        base = scenario.origin.base
         own = load_text_encoder(text.encoder, text.max_tokens, text.max_windows, base)
         encoders |= dict.fromkeys(columns.texts, own)
     return encoders

@@ -27,8 +27,8 @@ from mlc.models.network import Network
 from mlc.models.part import NetworkPart
 from mlc.models.reading.batch import Batch
 from mlc.models.rows.pooling import mean_of_tokens, normalised
-from mlc.models.rows.pretrained import quiet
 from mlc.models.rows.trained_texts import FOLDER, TextMaker
+from mlc.models.rows.weights import quiet, require
 from mlc.run import RunFolder
 
 CAN = (
@@ -284,12 +284,7 @@ def write_onnx(model: TextClassifier, folder: Path) -> None:
     Raises:
         DataError: A package is not installed.
     """
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        rule = f"--to onnx needs the package {error.name}, which is not installed"
-        raise DataError(f"{rule}. Install it: {INSTALL_ONNX}") from None
+    require("--to onnx needs", INSTALL_ONNX, "onnx", "onnxscript")
     folder.mkdir(parents=True, exist_ok=True)
     batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
     ids_BT = torch.ones((2, 8), dtype=torch.int64)

@@ -11,14 +11,22 @@ import polars as pl
 import torch
 from torch import nn
 
-from mlc.errors import DataError
 from mlc.models.rows.efficientnet import EfficientNetLite0, renamed
-from mlc.models.rows.pictures import read_pictures
-from mlc.models.rows.weights import PICTURES, digest_of
+from mlc.models.rows.pictures import INSTALL, read_pictures
+from mlc.models.rows.weights import (
+    EMBEDDED,
+    PICTURES,
+    check_digest,
+    folder_of,
+    one_error,
+    quiet,
+    require,
+    weights_digest,
+)
 from mlc.progress import stage
 from mlc.rows.inputs import Missing
 
-EMBEDDED = "embedded"
+FIELD = "model.image.encoder"
 _BATCH = 64
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -101,48 +109,63 @@ class ImageEncoder:
         return {"kind": "image", "name": self.name, "digest": self.digest, "pixels": self.pixels}
 
 
-def load_image_encoder(name: str, pixels: int, missing: Missing = "error") -> ImageEncoder:
+def load_image_encoder(
+    name: str, pixels: int, missing: Missing = "error", base: Path | None = None
+) -> ImageEncoder:
     """Load a pre-trained encoder of pictures.
 
     Args:
         name: `embedded`, the path of a folder, or a name on the Hugging Face hub.
         pixels: Width and height that pictures are brought to.
         missing: What to do about pictures that cannot be read.
+        base: Folder that a relative path starts from. Default: the current one.
 
     Raises:
         DataError: A package is not installed, or there is no such model, or no safe weights.
     """
-    network, digest = _embedded() if name == EMBEDDED else _pretrained(name)
+    if name == EMBEDDED:
+        network: nn.Module = EfficientNetLite0()
+        network.load_state_dict(embedded_weights())
+        digest = PICTURES.digest
+    else:
+        name, network, digest = _pretrained(name, base)
     with torch.inference_mode():
         size = network.eval()(torch.zeros((1, 3, pixels, pixels), dtype=torch.uint8)).shape[1]
     return ImageEncoder(name, digest, network, size, pixels, missing)
 
 
-def _embedded() -> tuple[nn.Module, str]:
-    network = EfficientNetLite0()
-    network.load_state_dict(renamed(torch.load(PICTURES.file(), weights_only=True)))
-    return network, PICTURES.digest
+def image_encoder_from_json(value: Mapping[str, Any], missing: Missing) -> ImageEncoder:
+    """Find the encoder again that `ImageEncoder.as_json` described.
+
+    Raises:
+        DataError: It is no longer there, or has other weights.
+    """
+    encoder = load_image_encoder(value["name"], value["pixels"], missing)
+    check_digest(value["name"], encoder.digest, value["digest"], FIELD)
+    return encoder
 
 
-def _pretrained(name: str) -> tuple[nn.Module, str]:
+def embedded_weights() -> dict[str, torch.Tensor]:
+    """Return the weights of the embedded encoder.
+
+    Raises:
+        DataError: Their package is not installed.
+    """
+    return renamed(torch.load(PICTURES.file(), weights_only=True))
+
+
+def _pretrained(name: str, base: Path | None) -> tuple[str, nn.Module, str]:
     """A vision model of transformers: safetensors only, and no code of its own."""
-    try:
-        from transformers import AutoModel
-    except ImportError:
-        rule = "the package transformers, which is not installed. Install it: pip install 'mlc[image]'"
-        raise DataError(f"image encoders need {rule}") from None
-    try:
-        model = AutoModel.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(
-            f"model.image.encoder: {name} cannot be loaded ({reason}). Name the folder of a vision model."
-        ) from None
+    require("image encoders need", INSTALL, "transformers")
+    from transformers import AutoModel
+
+    folder = folder_of(name, base, FIELD)
+    with quiet(), one_error(name, folder, FIELD, "a vision model"):
+        model = AutoModel.from_pretrained(str(folder or name), use_safetensors=True, trust_remote_code=False)
     mean, deviation = _IMAGENET
-    settings = Path(name) / "preprocessor_config.json"
-    if settings.is_file():
+    settings = None if folder is None else folder / "preprocessor_config.json"
+    if settings is not None and settings.is_file():
         given = json.loads(settings.read_text(encoding="utf-8"))
         mean, deviation = given.get("image_mean", mean), given.get("image_std", deviation)
-    weights = sorted(Path(name).glob("*.safetensors"))
-    digest = digest_of(weights[0]) if weights else str(getattr(model.config, "_commit_hash", ""))
-    return Backbone(model, mean, deviation), digest
+    found = name if folder is None else str(folder.resolve())
+    return found, Backbone(model, mean, deviation), weights_digest(model, folder)

@@ -1,6 +1,5 @@
 """Pictures of any kind as squares of one size."""
 
-import importlib.util
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from mlc.errors import DataError
+from mlc.models.rows.weights import require
 from mlc.rows.inputs import Missing
 
 if TYPE_CHECKING:
@@ -37,16 +37,6 @@ class Fault:
     reason: str
 
 
-def check_pillow() -> None:
-    """Refuse to read pictures where Pillow is not installed.
-
-    Raises:
-        DataError: It is not.
-    """
-    if importlib.util.find_spec("PIL") is None:
-        raise DataError(f"pictures need the package pillow, which is not installed. Install it: {INSTALL}")
-
-
 def read_pictures(paths: pl.Series, size: int, missing: Missing) -> tuple[np.ndarray, list[Fault]]:
     """Return pictures as squares, and those that cannot be read.
 
@@ -64,7 +54,7 @@ def read_pictures(paths: pl.Series, size: int, missing: Missing) -> tuple[np.nda
     Raises:
         DataError: A picture cannot be read, and that is an error; Pillow is not installed.
     """
-    check_pillow()
+    require("pictures need", INSTALL, "PIL")
     pixels = np.full((len(paths), 3, size, size), 127, dtype=np.uint8)
 
     def read(place: int, path: str | None) -> Fault | None:

@@ -1,22 +1,26 @@
 """Pre-trained encoders of texts: where they come from, and what is accepted."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
 
 from mlc.errors import DataError, Problem
-from mlc.models.rows.weights import TEXTS, digest_of
+from mlc.models.rows.weights import (
+    EMBEDDED,
+    TEXTS,
+    folder_of,
+    one_error,
+    quiet,
+    require,
+    weights_digest,
+)
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-EMBEDDED = "embedded"
 INSTALL = "pip install 'mlc[text]'"
 FIELD = "model.text.encoder"
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
@@ -69,46 +73,18 @@ def load_pretrained(name: str, base: Path | None = None) -> Pretrained:
     Raises:
         DataError: A package is not installed, or there is no such model, or no safe and whole weights.
     """
-    check_transformers()
+    require("encoders of texts need", INSTALL, "transformers", field=FIELD)
     if name == EMBEDDED:
         folder: Path | None = TEXTS.file().parent
     else:
-        folder = _folder(name, base)
+        folder = folder_of(name, base, FIELD)
     if folder is not None:
         _check_folder(folder, name)
     network = _network(name, folder)
     tokenizer = _tokenizer(name, folder)
-    digest = TEXTS.digest if name == EMBEDDED else _digest(network, folder)
+    digest = TEXTS.digest if name == EMBEDDED else weights_digest(network, folder)
     found = name if folder is None or name == EMBEDDED else str(folder.resolve())
     return Pretrained(found, digest, network, tokenizer)
-
-
-def check_transformers() -> None:
-    """Refuse to go on where transformers is not installed.
-
-    Raises:
-        DataError: It is not.
-    """
-    try:
-        import transformers  # noqa: F401
-    except ImportError:
-        rule = "encoders of texts need the package transformers, which is not installed"
-        raise DataError(Problem(f"{rule}. Install it: {INSTALL}", FIELD)) from None
-
-
-def _folder(name: str, base: Path | None) -> Path | None:
-    """Return the folder of that name; None where it is a name on the hub."""
-    path = Path(name).expanduser()
-    path = path if base is None else base / path
-    if path.is_dir():
-        return path
-    looks_like_a_path = name.startswith((".", "/", "~")) or name.count("/") > 1
-    if looks_like_a_path or path.exists():
-        what = "is no folder" if path.exists() else "does not exist"
-        raise DataError(
-            Problem(f"{name} {what}. Name the folder of a model, or one on the Hugging Face hub.", FIELD)
-        )
-    return None
 
 
 def _check_folder(folder: Path, name: str) -> None:
@@ -132,7 +108,7 @@ def _check_folder(folder: Path, name: str) -> None:
 def _network(name: str, folder: Path | None) -> nn.Module:
     from transformers import AutoModel
 
-    with quiet(), _one_error(name, folder):
+    with quiet(), one_error(name, folder, FIELD, "a text encoder"):
         network, loaded = AutoModel.from_pretrained(
             str(folder or name),
             use_safetensors=True,
@@ -157,62 +133,9 @@ def _network(name: str, folder: Path | None) -> nn.Module:
 def _tokenizer(name: str, folder: Path | None) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
-    with quiet(), _one_error(name, folder):
+    with quiet(), one_error(name, folder, FIELD, "a text encoder"):
         tokenizer = AutoTokenizer.from_pretrained(str(folder or name), trust_remote_code=False)
     if not getattr(tokenizer, "is_fast", False):
         rule = f"the tokenizer of {name} has no tokenizer.json. Save it again as a fast tokenizer."
         raise DataError(Problem(rule, FIELD))
     return tokenizer
-
-
-@contextmanager
-def _one_error(name: str, folder: Path | None) -> Iterator[None]:
-    """Turn whatever goes wrong while a model is loaded into one sentence.
-
-    Raises:
-        DataError: Something does.
-    """
-    try:
-        yield
-    except DataError:
-        raise
-    except Exception as error:  # the hub, safetensors and transformers each have their own
-        reason = " ".join((str(error).strip() or type(error).__name__).split())
-        if folder is None:
-            rule = f"{name} is no folder here, and cannot be read from the Hugging Face hub"
-            advice = "Check the name and the connection, or name a folder"
-        else:
-            rule, advice = f"{name} cannot be loaded", "Name the folder of a text encoder"
-        raise DataError(Problem(f"{rule} ({reason[:160]}). {advice}.", FIELD)) from None
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the progress bars and notes of transformers off the terminal."""
-    from transformers.utils import logging
-
-    log = cast(Any, logging)  # it has no types
-    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        log.set_verbosity(level)
-        if bars:
-            log.enable_progress_bar()
-
-
-def _digest(network: nn.Module, folder: Path | None) -> str:
-    """Return a digest of the weights.
-
-    That of their files, or of the tensors where they lie in a cache.
-    """
-    if folder is not None:
-        digests = [digest_of(path) for path in sorted(folder.glob("*.safetensors"))]
-        return digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
-    total = sha256()
-    for key, tensor in sorted(network.state_dict().items()):
-        total.update(key.encode())
-        total.update(tensor.contiguous().numpy().data)
-    return total.hexdigest()

@@ -17,7 +17,7 @@ from mlc.models.branches.attributes import AttributeInputs
 from mlc.models.branches.vectors import VectorInputs
 from mlc.models.reading.batch import Batch, Fields, FieldSizes, Packed
 from mlc.models.reading.batches import ExampleBatches
-from mlc.models.rows.encoders import FrozenEncoder, encoder_from_json
+from mlc.models.rows.encoders import FrozenEncoder, stored_encoders
 from mlc.rows.inputs import RowColumns, RowInputs
 from mlc.run import RunFolder
 from mlc.run.schemas import of_schema
@@ -155,8 +155,8 @@ class RowReader:
         """
         stored: dict[str, Any] = run.read_json(FILE, _checked)
         with run.reading(FILE):
-            encoders = {name: encoder_from_json(value) for name, value in stored["encoders"].items()}
             columns = RowColumns.from_json(stored["columns"])
+            encoders = stored_encoders(stored["encoders"], columns)
         return cls(columns, stored["values"], encoders, makers_of(run, columns))
 
 
@@ -220,8 +220,8 @@ class RowBuilder:
     def dense(self) -> np.ndarray:
         """What trees read of all rows, float32, shape (N, columns).
 
-        Numbers, coded categories, and vectors. A missing number is NaN. A category is its place among the values by frequency, and 0/1 columns of its
-        most frequent values.
+        Numbers, coded categories, and vectors. A missing number is NaN. A category is its place among the
+        values by frequency, and 0/1 columns of its most frequent values.
         """
         blocks = [self.numbers]
         for place, name in enumerate(self.reader.columns.categories):

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 import torch
 
-from mlc.errors import DataError, Problem
 from mlc.models.rows.pooling import fast_on_cpu, pooled
 from mlc.models.rows.pretrained import FIELD, Pretrained, load_pretrained
 from mlc.models.rows.text_windows import WindowReader, window_reader
+from mlc.models.rows.weights import check_digest
 from mlc.progress import advance, stage
 
 KIND = "text"
@@ -95,7 +95,5 @@ def text_encoder_from_json(value: Mapping[str, Any]) -> FrozenTextEncoder:
         DataError: It is no longer there, or has other weights.
     """
     encoder = load_text_encoder(value["name"], value["max_tokens"], value["max_windows"])
-    if encoder.pretrained.digest != value["digest"]:
-        rule = f"the weights of {value['name']} are not those that the model was trained with"
-        raise DataError(Problem(f"{rule}. Put the former ones back, or train again.", FIELD))
+    check_digest(value["name"], encoder.pretrained.digest, value["digest"], FIELD)
     return encoder

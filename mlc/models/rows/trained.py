@@ -1,6 +1,6 @@
 """Encoders that are trained: branches of the network for pictures and texts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,13 +9,14 @@ import numpy as np
 from mlc.errors import DataError
 from mlc.models.branches.branch import BranchSpec
 from mlc.models.branches.image import ImageSpec
-from mlc.models.branches.text import TextInputs
+from mlc.models.branches.text import TextInputs, Tune
 from mlc.models.network import Network
 from mlc.models.rows.pretrained import load_pretrained
 from mlc.models.rows.reading import InputsMaker, RowBuilder
 from mlc.models.rows.text_windows import window_reader
 from mlc.models.rows.trained_pictures import PictureMaker, begin_pictures
 from mlc.models.rows.trained_texts import TextMaker, begin_texts, text_spec
+from mlc.models.rows.weights import EMBEDDED
 from mlc.rows.inputs import RowColumns
 from mlc.run import RunFolder
 from mlc.scenario import RowScenario
@@ -74,16 +75,17 @@ def stored_makers(run: RunFolder, columns: RowColumns) -> list[InputsMaker]:
     """
     scenario = run.scenario()
     assert isinstance(scenario, RowScenario)
-    makers: list[Callable[[RowScenario, RowColumns], InputsMaker | None]] = [_picture_maker]
-    stored = [made for make in makers if (made := make(scenario, columns)) is not None]
-    return [*stored, *([TextMaker.load(run)] if _trains_texts(scenario, columns) else [])]
+    pictures = _picture_maker(scenario, columns)
+    texts = TextMaker.load(run) if _text_tune(scenario, columns) else None
+    return [maker for maker in (pictures, texts) if maker is not None]
 
 
 def _picture_maker(scenario: RowScenario, columns: RowColumns) -> PictureMaker | None:
     image = scenario.model.image
     if not columns.images or (image.encoder is not None and image.tune == "head"):
         return None
-    return PictureMaker(next(iter(columns.images)), image.size, next(iter(columns.images.values())))
+    column, missing = next(iter(columns.images.items()))
+    return PictureMaker(column, image.size, missing)
 
 
 def _pictures(scenario: RowScenario, columns: RowColumns) -> TrainedInput | None:
@@ -96,25 +98,29 @@ def _pictures(scenario: RowScenario, columns: RowColumns) -> TrainedInput | None
     if image.encoder is None:
         return TrainedInput("image", ImageSpec(image.size), [maker.column], maker)
     spec = ImageSpec(image.size, "efficientnet_lite0", image.learning_rate)
-    if image.encoder != "embedded":
+    if image.encoder != EMBEDDED:
         rule = "tune: all is there for the embedded encoder"
         raise DataError(scenario.problem("model.image.encoder", f"{rule}. Write embedded, or tune: head."))
     return TrainedInput("image", spec, [maker.column], maker, begin_pictures)
 
 
-def _trains_texts(scenario: RowScenario, columns: RowColumns) -> bool:
+def _text_tune(scenario: RowScenario, columns: RowColumns) -> Tune | None:
+    """How much of an encoder of texts is trained; None where none is."""
     text = scenario.model.text
-    return bool(columns.texts) and text.encoder is not None and text.tune != "head"
+    if text.encoder is None or text.tune == "head" or not columns.texts:
+        return None
+    return text.tune
 
 
 def _texts(scenario: RowScenario, columns: RowColumns) -> TrainedInput | None:
     text = scenario.model.text
-    if text.encoder is None or text.tune == "head" or not columns.texts:
+    tune = _text_tune(scenario, columns)
+    if text.encoder is None or tune is None:
         return None
     pretrained = load_pretrained(text.encoder, scenario.origin.base)
     reader = window_reader(pretrained.tokenizer, text.max_tokens, text.max_windows, pretrained.most_tokens)
     alone = len(columns.names) == len(columns.texts)
-    spec = text_spec(pretrained, len(columns.texts), text.tune, text.learning_rate, alone=alone)
+    spec = text_spec(pretrained, len(columns.texts), tune, text.learning_rate, alone=alone)
 
     def begin(networks: Sequence[Network], builder: RowBuilder, rows_M: np.ndarray) -> None:
         def inputs_of(rows_B: np.ndarray) -> TextInputs:

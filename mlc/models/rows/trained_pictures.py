@@ -8,10 +8,9 @@ import torch
 
 from mlc.models.branches.image import ImageBranch, ImageInputs
 from mlc.models.network import Network
-from mlc.models.rows.efficientnet import renamed
+from mlc.models.rows.image_encoder import embedded_weights
 from mlc.models.rows.pictures import read_pictures
 from mlc.models.rows.reading import RowBuilder
-from mlc.models.rows.weights import PICTURES
 from mlc.progress import stage
 from mlc.rows.inputs import Missing, RowInputs
 from mlc.run import RunFolder
@@ -52,7 +51,7 @@ class PictureMaker:
 def begin_pictures(networks: Sequence[Network], builder: RowBuilder, rows_M: np.ndarray) -> None:
     """Give the image branch of networks the weights of the embedded encoder."""
     del builder, rows_M
-    weights = renamed(torch.load(PICTURES.file(), weights_only=True))
+    weights = embedded_weights()
     for network in networks:
         branch = network.branch(ImageBranch)
         assert branch is not None

@@ -13,8 +13,9 @@ from torch.nn import functional
 from mlc.models.branches.text import TextBranch, TextInputs, TextSpec, Tune
 from mlc.models.network import Network
 from mlc.models.rows.pooling import fast_on_cpu
-from mlc.models.rows.pretrained import Pretrained, quiet
+from mlc.models.rows.pretrained import Pretrained
 from mlc.models.rows.text_windows import WindowReader, Windows, window_reader
+from mlc.models.rows.weights import quiet
 from mlc.progress import advance, stage
 from mlc.rows.inputs import RowInputs
 from mlc.run import RunFolder
@@ -95,12 +96,6 @@ class TextGather:
         """Return the inputs of some rows, by their positions."""
         texts_X = (rows_B[:, None] * self.columns + np.arange(self.columns)).ravel()
         return TextInputs(*(torch.from_numpy(part) for part in self.windows.of(texts_X)))
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """How many tokens are read of each row, int64, shape (N)."""
-        lengths_N: np.ndarray = self.windows.lengths.reshape(-1, self.columns).sum(axis=1)
-        return lengths_N
 
     @property
     def note(self) -> str:

@@ -1,5 +1,7 @@
 """Encoders of pictures, pre-trained and trained from the start."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -9,11 +11,21 @@ from mlc.errors import DataError
 from mlc.models.branches.image import ImageBranch, ImageInputs, ImageSpec, shifted
 from mlc.models.network import Network, NetworkSpec
 from mlc.models.reading.batch import Batch
-from mlc.models.rows.image_encoder import EMBEDDED, load_image_encoder
-from mlc.models.rows.weights import PICTURES
+from mlc.models.rows.encoders import stored_encoders
+from mlc.models.rows.image_encoder import ImageEncoder, load_image_encoder
+from mlc.models.rows.weights import EMBEDDED, PICTURES
+from mlc.rows.inputs import RowColumns
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow: pip install 'mlc[image]'")
 needs_weights = pytest.mark.skipif(not PICTURES.installed, reason=f"needs its weights: {PICTURES.install}")
+
+
+def write_vit(folder: Path) -> None:
+    """Write a tiny vision model."""
+    transformers = pytest.importorskip("transformers", reason="needs pip install 'mlc[image]'")
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = transformers.ViTConfig(image_size=32, patch_size=8, **sizes)
+    transformers.ViTModel(config).save_pretrained(folder)
 
 
 @pytest.fixture
@@ -51,10 +63,7 @@ def test_the_embedded_encoder_knows_what_it_sees():
 
 
 def test_a_folder_of_a_vision_model_gives_vectors_too(pictures, tmp_path):
-    transformers = pytest.importorskip("transformers", reason="needs pip install 'mlc[image]'")
-    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    config = transformers.ViTConfig(image_size=32, patch_size=8, **sizes)
-    transformers.ViTModel(config).save_pretrained(tmp_path / "vit")
+    write_vit(tmp_path / "vit")
     encoder = load_image_encoder(str(tmp_path / "vit"), 32)
     assert encoder.vectors(pictures).shape == (3, 16)
     assert len(encoder.digest) == 64
@@ -66,9 +75,29 @@ def test_a_folder_without_a_model_is_one_clear_error(tmp_path):
         load_image_encoder(str(tmp_path), 32)
 
 
+@needs_weights
+def test_a_stored_encoder_is_found_once_and_treats_pictures_as_its_columns_say():
+    stored = load_image_encoder(EMBEDDED, 32).as_json()
+    columns = RowColumns(images={"front": "leave_out", "back": "leave_out", "side": "error"})
+    found = stored_encoders(dict.fromkeys(columns.images, stored), columns)
+    assert found["front"] is found["back"]
+    assert [each.missing for each in found.values() if isinstance(each, ImageEncoder)] == [
+        "leave_out",
+        "leave_out",
+        "error",
+    ]
+    with pytest.raises(DataError, match="are not those that the model was trained with"):
+        stored_encoders({"front": {**stored, "digest": "0" * 64}}, columns)
+
+
+def test_the_folder_of_a_vision_model_is_looked_up_from_that_of_the_scenario(tmp_path):
+    write_vit(tmp_path / "vit")
+    encoder = load_image_encoder("vit", 32, base=tmp_path)
+    assert encoder.name == str((tmp_path / "vit").resolve())
+
+
+@needs_weights
 def test_weights_that_are_not_those_that_were_checked_are_refused(monkeypatch):
-    if not PICTURES.installed:
-        pytest.skip(f"needs its weights: {PICTURES.install}")
     monkeypatch.setattr("mlc.models.rows.weights.digest_of", lambda _: "0" * 64)
     with pytest.raises(DataError, match="holds other weights than those that mlc knows"):
         PICTURES.file()

@@ -9,7 +9,7 @@ import pytest
 from mlc.errors import DataError, RunError
 from mlc.models.branches.attributes import AttributeInputs
 from mlc.models.branches.vectors import VectorInputs
-from mlc.models.rows import reading
+from mlc.models.rows import encoders
 from mlc.models.rows.reading import RowBuilder, RowReader
 from mlc.rows.inputs import RowColumns, RowInputs
 from mlc.run import RunFolder
@@ -51,9 +51,8 @@ def test_a_reader_that_was_stored_reads_the_same(tmp_path, monkeypatch):
     inputs, run = row_inputs(50), RunFolder(tmp_path)
     reader = reader_of(inputs, encoders={"note": LengthEncoder()})
     reader.save(run)
-    monkeypatch.setattr(
-        reading, "encoder_from_json", lambda value: {"length": LengthEncoder()}[value["kind"]]
-    )
+    found = {"length": LengthEncoder()}
+    monkeypatch.setattr(encoders, "_encoder_from_json", lambda value, _: found[value["kind"]])
     assert RowReader.load(run) == reader
 
 

@@ -10,9 +10,9 @@ import torch
 from mlc.errors import DataError
 from mlc.models.rows import pooling
 from mlc.models.rows.encoders import FrozenEncoder
-from mlc.models.rows.pretrained import EMBEDDED, load_pretrained
+from mlc.models.rows.pretrained import load_pretrained
 from mlc.models.rows.text_encoder import load_text_encoder, text_encoder_from_json
-from mlc.models.rows.weights import TEXTS
+from mlc.models.rows.weights import EMBEDDED, TEXTS
 from tests.support.tiny_transformer import SIZE, WORDS, texts_of, transformers, write_tiny
 
 needs_weights = pytest.mark.skipif(not TEXTS.installed, reason=f"needs its weights: {TEXTS.install}")
