@@ -98,6 +98,23 @@ def targets_of(examples: pl.DataFrame) -> np.ndarray:
     return examples[TARGETS].to_numpy()
 
 
+def known_shares(targets_NK: np.ndarray) -> np.ndarray:
+    """Return the share of positives among the known targets of each label, float64.
+
+    Args:
+        targets_NK: 0, 1 or 255 (unknown), uint8.
+
+    Returns:
+        Shape (K); 0 for a label without a known target.
+
+    Examples:
+        >>> known_shares(np.array([[1, 0], [0, 255], [255, 255]], np.uint8)).tolist()
+        [0.5, 0.0]
+    """
+    known_K = (targets_NK != UNKNOWN).sum(axis=0)
+    return np.asarray((targets_NK == 1).sum(axis=0) / np.maximum(known_K, 1))
+
+
 def scores_of(predictions: pl.DataFrame, column: str = SCORES) -> np.ndarray:
     """The scores as a matrix, float32, shape (N examples, K labels), in [0, 1]."""
     return predictions[column].to_numpy()

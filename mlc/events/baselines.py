@@ -15,7 +15,7 @@ from mlc.events.examples import Examples
 from mlc.events.label_names import LABEL
 from mlc.events.timeline import Timeline, first_of_day
 from mlc.scenario import EventScenario, Scenario
-from mlc.tables import MICROSECONDS_PER_DAY, SCORES, SPLIT, TARGETS, UNKNOWN, array_column, targets_of
+from mlc.tables import MICROSECONDS_PER_DAY, SCORES, TARGETS, array_column, in_split, known_shares, targets_of
 
 HALF_LIFE_DAYS = 60.0
 BOOSTING = "boosting"
@@ -77,9 +77,7 @@ def baseline_predictions(
         Name → a predictions table in the order of the examples.
     """
     targets_NK = targets_of(examples.table)
-    train_NK = targets_NK[(examples.table[SPLIT] == "train").to_numpy()]
-    positives_K = (train_NK == 1).sum(axis=0)
-    share_K = positives_K / np.maximum((train_NK != UNKNOWN).sum(axis=0), 1)
+    share_K = known_shares(targets_NK[in_split(examples.table, "train")])
     days_NK, decayed_NK = day_counts(examples, label_line)
     scores = {
         "prevalence": np.broadcast_to(share_K, targets_NK.shape),

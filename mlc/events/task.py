@@ -20,7 +20,6 @@ from mlc.events.as_of import cutoff_at, entities_at, rows_at
 from mlc.events.baselines import BASELINES, NO_PROBABILITIES, baseline_predictions, missing_boosting
 from mlc.events.findings import checked
 from mlc.events.label_names import LABEL, Labels, label_line, resolve_labels, value_counts
-from mlc.events.oracle import oracle_predictions
 from mlc.events.popularity import Popularity
 from mlc.events.preparing import Prepared, label_popularity, prepare
 from mlc.events.slices import slices_of
@@ -28,8 +27,17 @@ from mlc.events.store import EventStore, open_store
 from mlc.events.timeline import Timeline
 from mlc.progress import stage
 from mlc.scenario import EventScenario, TopClasses
-from mlc.sources import reading
-from mlc.tables import CUTOFF, MICROSECONDS_PER_DAY, TARGETS, array_column, microseconds, targets_of
+from mlc.sources import id_expr, reading
+from mlc.sources.truth import true_probabilities
+from mlc.tables import (
+    CUTOFF,
+    ENTITY_ID,
+    MICROSECONDS_PER_DAY,
+    TARGETS,
+    array_column,
+    microseconds,
+    targets_of,
+)
 from mlc.task import Baselines, Checked, Say
 
 
@@ -171,7 +179,12 @@ class EventTask:
 
         None for real ones.
         """
-        return oracle_predictions(self.scenario, examples.table, examples.class_names)
+        entity, table = self.scenario.data.entity, examples.table
+        keys = {
+            ENTITY_ID: (entity, id_expr(entity, table.schema[ENTITY_ID])),
+            CUTOFF: (CUTOFF, pl.col(CUTOFF).cast(pl.Datetime("us"))),
+        }
+        return true_probabilities(self.scenario, table, examples.class_names, keys)
 
     def periods(self, keys: pl.DataFrame) -> np.ndarray:
         """Return how many half windows each cutoff lies before the newest.

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
+from mlc.drawing.label_counts import count_lines
 from mlc.errors import DataError
-from mlc.rows.preparing import PreparedRows, positives_of, prepare
+from mlc.rows.preparing import PreparedRows, positives_of, prepare, sizes_of
 from mlc.rows.slices import check_slices
 from mlc.scenario import RowScenario
 from mlc.sources import duplicate_keys, lost_text_problems, lost_texts, reading
-from mlc.tables import SPLIT, SPLITS
 from mlc.task import Checked
 
 _MOST_NAMED = 8
@@ -45,16 +45,7 @@ def _lines(prepared: PreparedRows) -> Iterator[str]:
         if names:
             more = f", … ({len(names):,})" if len(names) > _MOST_NAMED else ""
             yield f"{what}: {', '.join(names[:_MOST_NAMED])}{more}"
-    sizes = {name: int((prepared.table[SPLIT] == name).sum()) for name in SPLITS}
-    width = max(len("label"), *(len(name) for name in prepared.class_names))
-    yield f"{'label':<{width}}" + "".join(f"{name:>22}" for name in SPLITS)
-    yield f"{'rows':<{width}}" + "".join(f"{size:>22,}" for size in sizes.values())
-    positives = positives_of(prepared)
-    for k, label in enumerate(prepared.class_names):
-        cells = [
-            f"{positives[name][k]:,} {positives[name][k] / max(1, sizes[name]):>8.2%}" for name in SPLITS
-        ]
-        yield f"{label:<{width}}" + "".join(f"{cell:>22}" for cell in cells)
+    yield from count_lines(prepared.class_names, "rows", sizes_of(prepared), positives_of(prepared))
 
 
 def _facts(prepared: PreparedRows) -> dict[str, object]:
@@ -62,5 +53,5 @@ def _facts(prepared: PreparedRows) -> dict[str, object]:
         "class_names": list(prepared.class_names),
         "columns": prepared.columns.as_json(),
         "positives": positives_of(prepared),
-        "rows": {name: int((prepared.table[SPLIT] == name).sum()) for name in SPLITS},
+        "rows": sizes_of(prepared),
     }

@@ -17,7 +17,7 @@ from mlc.scenario import RowScenario
 from mlc.sources import check_tables, reading
 from mlc.sources.checks.rows import check_row_columns
 from mlc.sources.rows import ROW_ID, scan_rows
-from mlc.tables import ENTITY_ID, SPLIT, SPLIT_TYPE, SPLITS, TARGETS, array_column, targets_of
+from mlc.tables import ENTITY_ID, SPLIT, SPLIT_TYPE, SPLITS, TARGETS, array_column, in_split, targets_of
 from mlc.task import FunnelStep, Say
 
 _MOST_NAMED = 3
@@ -168,10 +168,12 @@ class _Funnel:
         return f"kept {self.steps[-1].kept:,} of {self.steps[0].kept:,} rows: {story}"
 
 
+def sizes_of(prepared: PreparedRows) -> dict[str, int]:
+    """Return how many rows each split has."""
+    return {name: int(in_split(prepared.table, name).sum()) for name in SPLITS}
+
+
 def positives_of(prepared: PreparedRows) -> dict[str, list[int]]:
     """Return how many rows of each split have each label."""
     targets_NK = targets_of(prepared.table)
-    return {
-        name: (targets_NK[(prepared.table[SPLIT] == name).to_numpy()] == 1).sum(axis=0).tolist()
-        for name in SPLITS
-    }
+    return {name: (targets_NK[in_split(prepared.table, name)] == 1).sum(axis=0).tolist() for name in SPLITS}

@@ -11,23 +11,23 @@ from mlc.errors import DataError
 from mlc.rows.checking import checked
 from mlc.rows.columns import model_frame, row_columns
 from mlc.rows.inputs import RowColumns, RowInputs
-from mlc.rows.oracle import oracle_predictions
-from mlc.rows.preparing import PreparedRows, prepare, read_rows
+from mlc.rows.preparing import PreparedRows, prepare, read_rows, sizes_of
 from mlc.rows.row_labels import read_labels
 from mlc.rows.scoring import scoring_scenario
 from mlc.rows.slices import slices_of
 from mlc.rows.targets import class_values, target_matrix
 from mlc.scenario import RowScenario
+from mlc.sources import id_expr
 from mlc.sources.rows import ROW_ID
+from mlc.sources.truth import true_probabilities
 from mlc.tables import (
     ENTITY_ID,
     SCORES,
-    SPLIT,
-    SPLITS,
     TARGETS,
     UNKNOWN,
     array_column,
     in_split,
+    known_shares,
     targets_of,
 )
 from mlc.task import Baselines, Checked, Say
@@ -121,9 +121,7 @@ class RowTask:
         if wanted is not None and PREVALENCE not in wanted:
             return Baselines({})
         targets_NK = targets_of(examples.table)
-        train_NK = targets_NK[in_split(examples.table, "train")]
-        known_K = np.maximum((train_NK != UNKNOWN).sum(axis=0), 1)
-        share_K = ((train_NK == 1).sum(axis=0) / known_K).astype(np.float32)
+        share_K = known_shares(targets_NK[in_split(examples.table, "train")]).astype(np.float32)
         scores = array_column(SCORES, np.broadcast_to(share_K, targets_NK.shape))
         return Baselines({PREVALENCE: examples.table.drop(TARGETS).with_columns(scores)})
 
@@ -148,7 +146,9 @@ class RowTask:
 
         None for real ones.
         """
-        return oracle_predictions(self.scenario, examples)
+        table, key = examples.table, self.scenario.table.key or ENTITY_ID
+        keys = {ENTITY_ID: (key, id_expr(key, table.schema[ENTITY_ID]))}
+        return true_probabilities(self.scenario, table, examples.class_names, keys)
 
     def periods(self, _: pl.DataFrame) -> None:
         """Return nothing: rows are not followed over time."""
@@ -159,7 +159,7 @@ class RowTask:
 
     def facts(self, examples: PreparedRows) -> Mapping[str, Any]:
         """Return how many rows each split has, as in `run.json`."""
-        return {"rows": {name: int((examples.table[SPLIT] == name).sum()) for name in SPLITS}}
+        return {"rows": sizes_of(examples)}
 
     def check(self) -> Checked:
         """Check tables, labels and rows; see `mlc.task.Task.check`."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from mlc.drawing import label_counts
+from mlc.drawing.label_counts import name_width, short_name
 from mlc.drawing.prevalence import MOST_POINTS, prevalence_points
 from mlc.drawing.text_tables import one_line
 from mlc.errors import MlcError
@@ -17,7 +19,6 @@ from mlc.events.preparing import Prepared, SplitCounts
 from mlc.tables import CUTOFF, ENTITY_ID, SPLIT, TARGETS, UNKNOWN, targets_of
 
 _BARS = "▁▂▃▄▅▆▇█"
-_LONGEST_NAME = 40
 _MOST_PERIODS = 60
 _FEWEST_TOGETHER = 5
 
@@ -49,21 +50,12 @@ def spark_lines(examples: Examples) -> Iterator[str]:
         what = f"{len(cutoffs):,} cutoffs in {len(points)} periods"
     yield f"prevalence at {what}, {cutoffs[0]:%Y-%m-%d} to {cutoffs[-1]:%Y-%m-%d}"
     names = examples.labels.names
-    width = _name_width(names)
+    width = name_width(names)
     for index, name in enumerate(names):
         values = prevalence_CK[:, index].tolist()
         known = [value for value in values if value == value]
         span = f"{min(known):.2%} to {max(known):.2%}" if known else "unknown"
-        yield f"{_shown(name, width):<{width}}  {spark(values)}  {span}"
-
-
-def _name_width(names: Sequence[str]) -> int:
-    return min(_LONGEST_NAME, max(len(name) for name in names))
-
-
-def _shown(name: str, width: int) -> str:
-    name = one_line(name)
-    return name if len(name) <= width else name[: width - 1] + "…"
+        yield f"{short_name(name, width):<{width}}  {spark(values)}  {span}"
 
 
 # ── counts ──────────────────────────────────────────────────────────────────────────────────────
@@ -71,15 +63,10 @@ def _shown(name: str, width: int) -> str:
 
 def count_lines(names: Sequence[str], splits: Sequence[SplitCounts]) -> Iterator[str]:
     """Write positives and prevalence of every label by split, one line per label."""
-    width = max(len("label"), _name_width(names))
-    yield f"{'label':<{width}}" + "".join(f"{counts.split:>22}" for counts in splits)
-    yield f"{'examples':<{width}}" + "".join(f"{counts.examples:>22,}" for counts in splits)
-    for index, name in enumerate(names):
-        cells = [
-            f"{counts.positives[index]:,} {counts.positives[index] / max(counts.examples, 1):>8.2%}"
-            for counts in splits
-        ]
-        yield f"{_shown(name, width):<{width}}" + "".join(f"{cell:>22}" for cell in cells)
+    sizes = {counts.split: counts.examples for counts in splits}
+    return label_counts.count_lines(
+        names, "examples", sizes, {counts.split: counts.positives for counts in splits}
+    )
 
 
 def funnel_lines(prepared: Prepared) -> Iterator[str]:

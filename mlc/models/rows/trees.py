@@ -16,7 +16,7 @@ from mlc.models.rows.cross_fitting import SEEDS, Folds, cross_fit
 from mlc.models.rows.reading import RowBuilder
 from mlc.run import RunFolder
 from mlc.run.schemas import of_schema
-from mlc.tables import UNKNOWN
+from mlc.tables import UNKNOWN, known_shares
 
 FILE = "trees.safetensors"
 _DESCRIBED = "trees.json"
@@ -121,7 +121,7 @@ class Forest:
         A leaf without any known target of a label has the label's share of all rows.
         """
         known_MK = targets_MK != UNKNOWN
-        share_K = _known_shares(targets_MK)
+        share_K = known_shares(targets_MK)
         known_XK, hits_XK = np.zeros((2, *self.shares_XK.shape))
         for leaves_M in self.leaves(x_MF).T:
             np.add.at(known_XK, leaves_M, known_MK)
@@ -222,7 +222,7 @@ def _grown(x_NF: np.ndarray, targets_NK: np.ndarray, rows_M: np.ndarray, seed: i
     lowest_F = np.nan_to_num(np.nanmin(np.vstack([x_MF, np.full(x_MF.shape[1], np.inf)]), axis=0), posinf=0.0)
     fill_F = (lowest_F - 1.0 - np.abs(lowest_F)).astype(np.float32)
     known_MK = targets_MK != UNKNOWN
-    shares_MK = np.where(known_MK, targets_MK == 1, _known_shares(targets_MK))
+    shares_MK = np.where(known_MK, targets_MK == 1, known_shares(targets_MK))
     filled_MF = np.where(np.isnan(x_MF), fill_F, x_MF)
     # A tree has about as many leaves as rows / leaf, and twice as many nodes.
     count = int(np.clip(_TREES_ROWS / max(1, len(rows_M)), *_TREES))
@@ -244,11 +244,6 @@ def _grown(x_NF: np.ndarray, targets_NK: np.ndarray, rows_M: np.ndarray, seed: i
     ]
     grown = Forest.of(trees, fill_F)
     return grown if known_MK.all() else grown.with_known_shares(x_MF, targets_MK)
-
-
-def _known_shares(targets_MK: np.ndarray) -> np.ndarray:
-    known_K = (targets_MK != UNKNOWN).sum(axis=0)
-    return np.asarray((targets_MK == 1).sum(axis=0) / np.maximum(known_K, 1))
 
 
 def _log_odds(shares_NK: np.ndarray) -> np.ndarray:
